@@ -1,0 +1,65 @@
+"""anychan: image models that take any channels.
+
+>>> import anychan, timm, torch
+>>> model = anychan.adapt(timm.create_model("resnet18"), channels="RGB", strategy="sliced").eval()
+>>> model(torch.rand(1, 2, 64, 64), channels="RG").shape
+torch.Size([1, 1000])
+>>> anychan.specialize(model, "RG").conv1.in_channels
+2
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anychan.adaptation import AnyChannelModel, adapt, specialize
+    from anychan.channels import Channel, ChannelSet
+    from anychan.cost import depth, profile
+    from anychan.models import create_model, load_model, save_model
+    from anychan.statistics import ChannelStatistics
+    from anychan.training import sample_channels
+
+__version__ = "0.1.0"
+
+# Where each public name is found. It is imported when it is first asked for, so that `anychan --help` need
+# not wait for torch.
+_PUBLIC = {
+    "AnyChannelModel": "anychan.adaptation",
+    "Channel": "anychan.channels",
+    "ChannelSet": "anychan.channels",
+    "ChannelStatistics": "anychan.statistics",
+    "adapt": "anychan.adaptation",
+    "create_model": "anychan.models",
+    "depth": "anychan.cost",
+    "load_model": "anychan.models",
+    "profile": "anychan.cost",
+    "sample_channels": "anychan.training",
+    "save_model": "anychan.models",
+    "specialize": "anychan.adaptation",
+}
+__all__ = [
+    "AnyChannelModel",
+    "Channel",
+    "ChannelSet",
+    "ChannelStatistics",
+    "adapt",
+    "create_model",
+    "depth",
+    "load_model",
+    "profile",
+    "sample_channels",
+    "save_model",
+    "specialize",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'anychan' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

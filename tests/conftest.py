@@ -1,0 +1,18 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_ANIMALS = Path("shared/data/tiny-imagenet-animals-50.zip")
+
+
+@pytest.fixture(scope="session")
+def animals_zip() -> Path:
+    """The development benchmark: 27,500 real photographs, which lie beside the project where they are had."""
+    path = Path(__file__).parents[2] / _ANIMALS
+    if not path.is_file():
+        pytest.skip(f"the development benchmark {_ANIMALS} is not beside the project")
+    return path
