@@ -1,0 +1,210 @@
+"""Channels and channel sets: what the planes of an image are called and where they lie.
+
+A channel is a named plane of an image: ``R``, ``B04``, ``NIR``. A channel set is an ordered sequence of
+different channels. Everywhere in anychan a plane is addressed by its name, never by its position.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+# Centre wavelengths in micrometres of the red, green and blue of a common camera sensor.
+_RGB_WAVELENGTHS = {"R": 0.600, "G": 0.540, "B": 0.460}
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """One named plane.
+
+    Args:
+        name: not empty, no comma, no white space.
+        wavelength: centre wavelength in micrometres, or None where it has none (a fluorescent stain, depth).
+        mean: mean pixel value on a scale of 0 to 1, or None if unknown.
+        std: standard deviation of the pixel value on the same scale, or None if unknown.
+
+    Raises:
+        ValueError: for a name that is empty or cannot be written in a list, a wavelength or standard
+            deviation that is not a positive number, or a mean that is not a number.
+    """
+
+    name: str
+    wavelength: float | None = None
+    mean: float | None = None
+    std: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.name or "," in self.name or any(letter.isspace() for letter in self.name):
+            raise ValueError(f"channel name {self.name!r} is empty or has a comma or white space in it")
+        for field, value in (("wavelength", self.wavelength), ("standard deviation", self.std)):
+            if value is not None and not (math.isfinite(value) and value > 0):
+                raise ValueError(f"channel {self.name!r}: {field} {value!r} is not a positive number")
+        if self.mean is not None and not math.isfinite(self.mean):
+            raise ValueError(f"channel {self.name!r}: mean {self.mean!r} is not a finite number")
+
+
+class ChannelSet(Sequence[Channel]):
+    """An ordered set of channels, immutable.
+
+    Args:
+        channels: channels, or names of channels.
+
+    Raises:
+        ValueError: if there are none, or a name stands twice.
+
+    Example:
+        >>> rgb = ChannelSet.parse("RGB")
+        >>> rgb.indices("BR")
+        (2, 0)
+        >>> [str(subset) for subset in rgb.subsets()]
+        ['RGB', 'RG', 'RB', 'GB', 'R', 'G', 'B']
+        >>> "NIR" in rgb
+        False
+        >>> ChannelSet(["B04", "B08"])
+        ChannelSet('B04,B08')
+    """
+
+    __slots__ = ("_channels", "_index")
+
+    def __init__(self, channels: Iterable[Channel | str]) -> None:
+        self._channels = tuple(Channel(c) if isinstance(c, str) else c for c in channels)
+        self._index = {channel.name: i for i, channel in enumerate(self._channels)}
+        if not self._channels:
+            raise ValueError("a channel set needs at least one channel")
+        if len(self._index) < len(self._channels):
+            raise ValueError(f"channel {_first_duplicate(self.names)!r} stands twice in {','.join(self.names)}")
+
+    @classmethod
+    def parse(cls, spec: ChannelsLike, within: ChannelSet | None = None) -> ChannelSet:
+        """Read a channel set from text or a list of names.
+
+        Text with a comma is a list of names (``"B04,B08"``). Text without one is a single name, or names
+        of one letter each written together (``"RG"``): with ``within`` the names known there decide, without it
+        only the letters R, G and B are taken apart. R, G and B carry their wavelengths.
+
+        Args:
+            spec: text, a sequence of names or channels, or a channel set.
+            within: the channels to choose from; the result keeps their wavelengths, means and deviations.
+
+        Raises:
+            ValueError: if a channel is not in ``within``, stands twice, or there is none.
+        """
+        if within is not None:
+            return within.subset(spec)
+        if isinstance(spec, ChannelSet):
+            return spec
+        return cls(
+            Channel(name, _RGB_WAVELENGTHS.get(name)) if isinstance(name, str) else name
+            for name in (_split_names(spec, known=_RGB_WAVELENGTHS) if isinstance(spec, str) else spec)
+        )
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> ChannelSet:
+        """Read back what ``to_dict`` wrote."""
+        return cls(Channel(**channel) for channel in record["channels"])
+
+    def to_dict(self) -> dict[str, Any]:
+        """A record that JSON can hold."""
+        return {
+            "channels": [
+                {"name": c.name, "wavelength": c.wavelength, "mean": c.mean, "std": c.std} for c in self._channels
+            ]
+        }
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(channel.name for channel in self._channels)
+
+    @property
+    def wavelengths(self) -> tuple[float | None, ...]:
+        """Centre wavelengths in micrometres."""
+        return tuple(channel.wavelength for channel in self._channels)
+
+    def indices(self, subset: ChannelsLike | None = None) -> tuple[int, ...]:
+        """Positions in this set of a subset's channels, in the subset's order (None: all of them).
+
+        Raises:
+            ValueError: if a channel is not in this set, stands twice, or there is none.
+        """
+        if subset is None or subset is self:
+            return tuple(range(len(self._channels)))
+        names = self._names_of(subset)
+        if not names:
+            raise ValueError(f"no channel given; choose from {','.join(self.names)}")
+        if len(set(names)) < len(names):
+            raise ValueError(f"channel {_first_duplicate(names)!r} stands twice in {','.join(names)}")
+        for name in names:
+            if name not in self._index:
+                raise ValueError(f"unknown channel {name!r}; there are {','.join(self.names)}")
+        return tuple(self._index[name] for name in names)
+
+    def subset(self, subset: ChannelsLike | None) -> ChannelSet:
+        """The channels of a subset, in its order, with what this set knows of them (None: all of them)."""
+        return self if subset is None else ChannelSet(self._channels[i] for i in self.indices(subset))
+
+    def subsets(self) -> list[ChannelSet]:
+        """All 2^n - 1 subsets that are not empty, the largest first, each in this set's order."""
+        sizes = range(len(self._channels), 0, -1)
+        return [ChannelSet(chosen) for n in sizes for chosen in itertools.combinations(self._channels, n)]
+
+    def with_statistics(self, mean: Sequence[float], std: Sequence[float]) -> ChannelSet:
+        """The same channels with these means and standard deviations, one each, in this set's order."""
+        return ChannelSet(
+            replace(channel, mean=float(m), std=float(s))
+            for channel, m, s in zip(self._channels, mean, std, strict=True)
+        )
+
+    def _names_of(self, subset: ChannelsLike) -> tuple[str, ...]:
+        if isinstance(subset, ChannelSet):
+            return subset.names
+        if isinstance(subset, str):
+            return _split_names(subset, known=self._index, strict=True)
+        return tuple(channel if isinstance(channel, str) else channel.name for channel in subset)
+
+    def __contains__(self, channel: object) -> bool:
+        return (channel.name if isinstance(channel, Channel) else channel) in self._index
+
+    def __iter__(self) -> Iterator[Channel]:
+        return iter(self._channels)
+
+    def __len__(self) -> int:
+        return len(self._channels)
+
+    def __getitem__(self, index: Any) -> Any:
+        return ChannelSet(self._channels[index]) if isinstance(index, slice) else self._channels[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self._channels == other._channels if isinstance(other, ChannelSet) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._channels)
+
+    def __str__(self) -> str:
+        """The shortest text that ``parse`` reads back: ``RG`` or ``B04,B08``."""
+        letters = all(name in _RGB_WAVELENGTHS for name in self.names)
+        return ("" if letters else ",").join(self.names)
+
+    def __repr__(self) -> str:
+        return f"ChannelSet({str(self)!r})"
+
+
+# What is taken wherever channels are asked for.
+ChannelsLike = str | Sequence[str] | Sequence[Channel] | ChannelSet
+
+
+def _split_names(text: str, known: Mapping[str, Any], strict: bool = False) -> tuple[str, ...]:
+    """Names in a text; with ``strict`` there are no names but those known, so that among letters "RX" is R and X."""
+    if "," in text:
+        return tuple(name.strip() for name in text.split(","))
+    name = text.strip()
+    if name in known or not name:
+        return (name,) if name else ()
+    together = all(letter in known for letter in name) or (strict and all(len(other) == 1 for other in known))
+    return tuple(name) if together else (name,)
+
+
+def _first_duplicate(names: Sequence[str]) -> str:
+    return next(name for i, name in enumerate(names) if name in names[:i])

@@ -1,0 +1,112 @@
+"""Channel sets: names, order, subsets, and what is said of bad ones."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from anychan.channels import Channel, ChannelSet
+
+RGB = ChannelSet.parse("RGB")
+
+
+@pytest.mark.parametrize(
+    ("spec", "names"),
+    [
+        ("RGB", ("R", "G", "B")),
+        ("RG", ("R", "G")),
+        ("BR", ("B", "R")),
+        ("B04,B08", ("B04", "B08")),
+        ("B04, B08", ("B04", "B08")),
+        ("NIR", ("NIR",)),
+        (["NIR", "R"], ("NIR", "R")),
+        ([Channel("SWIR", 1.6)], ("SWIR",)),
+    ],
+)
+def test_parse_reads_names(spec, names):
+    assert ChannelSet.parse(spec).names == names
+
+
+def test_parse_within_keeps_what_is_known():
+    known = ChannelSet([Channel("B04", 0.665, 0.2, 0.1), Channel("B08", 0.842, 0.4, 0.2)])
+    assert ChannelSet.parse("B08", within=known)[0] == known[1]
+    assert ChannelSet.parse("RG", within=ChannelSet(["G", "R", "NIR"])).names == ("R", "G")
+
+
+def test_red_green_and_blue_know_their_wavelengths():
+    r, g, b = RGB.wavelengths
+    assert r > g > b > 0.38
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        ("RX", "unknown channel 'X'; there are R,G,B"),
+        ("NIR", "unknown channel 'N'; there are R,G,B"),
+        (["NIR"], "unknown channel 'NIR'; there are R,G,B"),
+        ("RR", "channel 'R' stands twice in R,R"),
+        ("", "no channel given; choose from R,G,B"),
+        ([], "no channel given; choose from R,G,B"),
+        ("R,,G", "unknown channel ''; there are R,G,B"),
+    ],
+)
+def test_bad_subsets_are_named(bad, said):
+    for ask in (RGB.indices, RGB.subset, lambda spec: ChannelSet.parse(spec, within=RGB)):
+        with pytest.raises(ValueError, match=said):
+            ask(bad)
+
+
+@pytest.mark.parametrize("bad", ["", "R,,G", "R,R", [], ["a b"], ["a,b"]])
+def test_bad_sets_are_refused(bad):
+    with pytest.raises(ValueError, match="channel"):
+        ChannelSet.parse(bad)
+
+
+@pytest.mark.parametrize(
+    "values", [{"wavelength": 0.0}, {"wavelength": float("nan")}, {"std": -1.0}, {"mean": float("inf")}]
+)
+def test_impossible_values_of_a_channel_are_refused(values):
+    with pytest.raises(ValueError, match="'R'"):
+        Channel("R", **values)
+
+
+def test_subsets_are_all_and_the_largest_come_first():
+    assert [str(s) for s in RGB.subsets()] == ["RGB", "RG", "RB", "GB", "R", "G", "B"]
+    thirteen = ChannelSet(f"B{i:02}" for i in range(13))
+    assert len({s.names for s in thirteen.subsets()}) == 2**13 - 1
+
+
+@given(st.permutations("ABCDEFG"), st.integers(1, 7))
+def test_indices_follow_the_order_asked_for(names, n):
+    channels = ChannelSet("ABCDEFG")
+    asked = names[:n]
+    assert [channels.names[i] for i in channels.indices(asked)] == asked
+    assert channels.subset(asked).names == tuple(asked)
+
+
+def test_sequence_equality_and_text():
+    assert ChannelSet.parse(["R", "G", "B"]) == RGB
+    assert ChannelSet.parse("BGR") != RGB
+    assert hash(RGB) == hash(ChannelSet.parse("RGB"))
+    assert "R" in RGB
+    assert Channel("G") in RGB
+    assert "NIR" not in RGB
+    assert len(RGB) == 3
+    assert RGB[1:] == ChannelSet.parse("GB")
+    assert repr(RGB) == "ChannelSet('RGB')"
+    assert str(ChannelSet(["R", "NIR"])) == "R,NIR"
+
+
+@given(st.lists(st.sampled_from(["R", "G", "B", "B04", "NIR", "dapi"]), min_size=1, unique=True))
+def test_text_is_read_back(names):
+    channels = ChannelSet(names)
+    assert ChannelSet.parse(str(channels)).names == channels.names
+    assert ChannelSet.from_dict(channels.to_dict()) == channels
+
+
+def test_statistics_are_attached_by_position():
+    described = RGB.with_statistics([0.1, 0.2, 0.3], [1, 2, 3])
+    assert described[2] == Channel("B", RGB[2].wavelength, 0.3, 3.0)
+    with pytest.raises(ValueError, match="shorter"):
+        RGB.with_statistics([0.1], [1, 2, 3])
