@@ -1,0 +1,231 @@
+"""The contract of every any-channel convolution: a function from a channel set to a kernel.
+
+    kernel : S  ->  (weight of shape (C_out, |S|, kh, kw),  bias of shape (C_out,))
+    forward(x, channels) = conv2d(x, *kernel(channels))
+
+A strategy is one subclass that says how kernels are made (`kernel`) and how an ordinary convolution's
+weights are taken over (`load_kernel`). All else is here, once, and is not overridden.
+
+Shape suffixes: N images, C all known channels, S the channels of a call, O output channels.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anychan.channels import ChannelSet, ChannelsLike
+
+Size = int | tuple[int, int]
+PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
+
+
+@dataclass(frozen=True, slots=True)
+class Promises:
+    """What a strategy promises; the contract tests check just this.
+
+    Args:
+        subsets: takes every subset of the channels it was made with, by name.
+        any_order: planes in another order, named in that order, give the same output.
+        exact: with the kernel of an ordinary convolution loaded, equals it on the full channel set.
+        foldable: for a fixed channel set it is an ordinary convolution.
+        unseen: takes channels it was not made with, by their wavelengths.
+        unnamed: takes any number of planes without names.
+    """
+
+    subsets: bool = True
+    any_order: bool = True
+    exact: bool = True
+    foldable: bool = True
+    unseen: bool = False
+    unnamed: bool = False
+
+
+class AnyChannelConv2d(nn.Module):
+    """A 2-d convolution that takes any of its channels (abstract; each strategy is one final subclass).
+
+    The arguments are those of ``torch.nn.Conv2d``, and ``channels``.
+
+    Args:
+        in_channels: C, the number of all known channels.
+        out_channels: O.
+        kernel_size, stride, padding, dilation, bias, padding_mode, device, dtype: as in ``torch.nn.Conv2d``.
+        groups: 1; a grouped convolution ties its kernels to positions, not to names.
+        channels: the C known channels; None: R, G and B where C is 3, and "0", "1", ... otherwise.
+
+    Raises:
+        ValueError: if ``channels`` are not ``in_channels`` many, or ``groups`` is not 1.
+    """
+
+    def __init__(  # noqa: PLR0917 # nn.Conv2d's own signature
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Size,
+        stride: Size = 1,
+        padding: Size | str = 0,
+        dilation: Size = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: PaddingMode = "zeros",
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        *,
+        channels: ChannelsLike | None = None,
+    ) -> None:
+        super().__init__()
+        if channels is None:
+            channels = "RGB" if in_channels == 3 else [str(i) for i in range(in_channels)]
+        self.channels = ChannelSet.parse(channels)
+        if len(self.channels) != in_channels:
+            raise ValueError(f"in_channels is {in_channels}, but {len(self.channels)} channels are named: {channels}")
+        if groups != 1:
+            raise ValueError(f"groups is {groups}: an any-channel convolution has groups=1")
+        # An ordinary convolution checks and keeps the geometry; its weights live in the strategy, not here.
+        geometry = nn.Conv2d(
+            in_channels, out_channels, kernel_size, stride, padding, dilation, 1, bias, padding_mode, "meta"
+        )
+        self.in_channels, self.out_channels, self.groups = in_channels, out_channels, 1
+        self.kernel_size, self.stride, self.dilation = geometry.kernel_size, geometry.stride, geometry.dilation
+        self.padding, self.padding_mode = geometry.padding, padding_mode
+        self._reversed_padding = geometry._reversed_padding_repeated_twice
+        self._new: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
+        # The kernel (O, 1, kh, kw) of an implied plane of ones, for a strategy whose constant must not reach
+        # the zero padding, where the bias would carry it; None for all others.
+        self.ones_kernel: Callable[[ChannelsLike | None], Tensor] | None = None
+
+    uses_statistics: ClassVar[bool] = False  # whether it is made with `covariance` and `mean` of its input
+
+    @property
+    @abstractmethod
+    def promises(self) -> Promises:
+        """What this convolution promises."""
+
+    @abstractmethod
+    def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
+        """The kernel for a channel set: weight (O, |S|, kh, kw) and bias (O,), or None without a bias."""
+
+    @abstractmethod
+    def load_kernel(self, weight: Tensor, bias: Tensor | None) -> None:
+        """Take over an ordinary convolution's weight (O, C, kh, kw) and bias (O,)."""
+
+    def new_kernel(self) -> tuple[nn.Parameter, nn.Parameter | None]:
+        """A weight (O, C, kh, kw) and bias (O,) of this shape, drawn as ``torch.nn.Conv2d`` draws its own."""
+        ordinary = nn.Conv2d(self.in_channels, self.out_channels, **conv_geometry(self), **self._new)
+        return ordinary.weight, ordinary.bias  # type: ignore[return-value] # parameters, though annotated as tensors
+
+    def forward(self, x: Tensor, channels: ChannelsLike | None = None, present: Tensor | None = None) -> Tensor:
+        """Convolve with the kernel of the channels that are there.
+
+        Args:
+            x: (N, S, H, W), the planes of ``channels`` in their order.
+            channels: names of the planes; None: all.
+            present: bool (N, S), where the images of a batch have different channels; the other planes are
+                not read, so they may hold anything, NaN too.
+
+        Returns:
+            (N, O, H', W').
+
+        Raises:
+            ValueError: for planes that are not as many as ``channels``, a ``present`` of another shape or
+                type, or an image without any channel.
+        """
+        indices = self.channels.indices(channels)
+        if x.ndim != 4 or x.shape[1] != len(indices):
+            names = ",".join(self.channels.names[i] for i in indices)
+            raise ValueError(f"x must have the shape (N, {len(indices)}, H, W) for {names}, not {tuple(x.shape)}")
+        if present is not None:
+            return self._forward_present(x, self.channels.subset(channels), present)
+        return self._convolve(x, channels)
+
+    def _convolve(self, x_NSHW: Tensor, channels: ChannelsLike | None) -> Tensor:
+        with torch.autocast(x_NSHW.device.type, enabled=False):  # kernels are made in full precision
+            weight, bias = self.kernel(channels)
+            ones_kernel = None if self.ones_kernel is None else self.ones_kernel(channels)
+        if ones_kernel is not None:
+            x_NSHW = torch.cat([x_NSHW, torch.ones_like(x_NSHW[:, :1])], dim=1)
+            weight = torch.cat([weight, ones_kernel], dim=1)
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x_NSHW, padding = F.pad(x_NSHW, self._reversed_padding, mode=self.padding_mode), (0, 0)
+        return F.conv2d(x_NSHW, weight, bias, self.stride, padding, self.dilation)
+
+    def fold(self, channels: ChannelsLike | None = None) -> nn.Conv2d:
+        """An ordinary convolution for one channel set, equal to ``forward`` on it, sharing no memory with this.
+
+        Raises:
+            ValueError: if the strategy does not promise it.
+        """
+        if not self.promises.foldable:
+            raise ValueError(f"{self} does not fold: its kernel is not a constant of the channel set")
+        with torch.no_grad():
+            weight, bias = self.kernel(channels)
+            folded = nn.Conv2d(
+                weight.shape[1],
+                self.out_channels,
+                bias=bias is not None,
+                device=weight.device,
+                dtype=weight.dtype,
+                **conv_geometry(self),
+            )
+            copy_kernel(folded.weight, folded.bias, weight, bias)
+        return folded.train(self.training)
+
+    def _forward_present(self, x_NSHW: Tensor, channels: ChannelSet, present_NS: Tensor) -> Tensor:
+        if present_NS.dtype != torch.bool or present_NS.shape != x_NSHW.shape[:2]:
+            raise ValueError(
+                f"present must be bool of shape {tuple(x_NSHW.shape[:2])}, "
+                f"not {present_NS.dtype} of shape {tuple(present_NS.shape)}"
+            )
+        if not present_NS.any(dim=1).all():
+            empty = int((~present_NS.any(dim=1)).nonzero()[0])
+            raise ValueError(f"image {empty} of the batch has no channel; choose from {','.join(channels.names)}")
+        # Images with the same channels go through together; each group reads only the planes it has.
+        patterns, group_N = torch.unique(present_NS, dim=0, return_inverse=True)
+        outputs, rows = [], []
+        for group, pattern in enumerate(patterns.tolist()):
+            row = (group_N == group).nonzero().squeeze(1)
+            planes = torch.tensor([i for i, there in enumerate(pattern) if there], device=x_NSHW.device)
+            outputs.append(self._convolve(x_NSHW[row][:, planes], [channels[i] for i in planes.tolist()]))
+            rows.append(row)
+        return torch.cat(outputs)[torch.argsort(torch.cat(rows))]
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
+            f"padding={self.padding}"
+        )
+
+
+def conv_geometry(conv: nn.Conv2d | AnyChannelConv2d) -> dict[str, Any]:
+    """The arguments that say how a convolution moves over the image, as ``torch.nn.Conv2d`` takes them."""
+    return {
+        "kernel_size": conv.kernel_size,
+        "stride": conv.stride,
+        "padding": conv.padding,
+        "dilation": conv.dilation,
+        "padding_mode": conv.padding_mode,
+    }
+
+
+def copy_kernel(target: Tensor, target_bias: Tensor | None, weight: Tensor, bias: Tensor | None) -> None:
+    """Copy a kernel into a strategy's own bank, in place.
+
+    Raises:
+        ValueError: if the shapes differ, or only one of the two has a bias.
+    """
+    if weight.shape != target.shape or (bias is None) != (target_bias is None):
+        raise ValueError(
+            f"cannot load a kernel of shape {tuple(weight.shape)} {'without' if bias is None else 'with'} bias "
+            f"into one of shape {tuple(target.shape)} {'without' if target_bias is None else 'with'} bias"
+        )
+    with torch.no_grad():
+        target.copy_(weight)
+        if target_bias is not None and bias is not None:
+            target_bias.copy_(bias)

@@ -1,0 +1,173 @@
+"""Completed: the missing channels are replaced by their best linear guess from those present, inside the kernel.
+
+With mean mu and covariance Sigma of the stem's input, the best guess of the missing planes x_M of a pixel that
+is linear in the present ones x_S is (the conditional mean of a Gaussian; e.g. Bishop, "Pattern Recognition and
+Machine Learning", 2006, eq. 2.81)
+
+    E[x_M | x_S] = mu_M + A (x_S - mu_S),        A = Sigma_MS Sigma_SS^-1.
+
+A convolution is linear, so convolving the guess is convolving the present planes with another kernel:
+
+    weight(S) = W_S + W_M A,        bias(S) = b + sum over taps of W_M (mu_M - A mu_S).
+
+On the full set M is empty and the kernel is W. Where the stem sees channels normalised to mean 0 the constant
+vanishes and this is exact with zero padding. Where it does not, a padded tap must not get the constant: the
+planes are zero there, the missing ones too. Then an implied plane of ones, zero-padded like the image, carries
+it, and the convolution does not fold.
+
+Sigma_SS may be singular (two equal channels, a constant one): it is solved in float64 with a ridge of ``ridge``
+times its mean variance on its diagonal.
+
+Cost: parameters of an ordinary convolution, and C^2 numbers of covariance; making a kernel takes one solve of
+order |S| and O |M| |S| kh kw multiplications, once a channel set; a folded one costs nothing.
+Fails where a channel is not linear in the others (what only the missing channel sees is lost), and where the
+image's own covariance is far from the data set's.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from anychan.channels import ChannelsLike
+from anychan.nn._contract import AnyChannelConv2d, Promises, copy_kernel
+from anychan.nn._registry import register_strategy
+
+
+def completion(covariance: Tensor, present: list[int], missing: list[int], ridge: float = 1e-6) -> Tensor:
+    """The matrix A of the best linear guess of missing channels from present ones.
+
+    Args:
+        covariance: (C, C), symmetric and positive semi-definite.
+        present: indices of the |S| channels there are.
+        missing: indices of the |M| channels to guess.
+        ridge: added to the diagonal of Sigma_SS, in units of its mean variance; not negative.
+
+    Returns:
+        (|M|, |S|), float64, differentiable in ``covariance``.
+
+    Example:
+        >>> completion(torch.tensor([[1.0, 0.5], [0.5, 1.0]]), present=[0], missing=[1], ridge=0.0)
+        tensor([[0.5000]], dtype=torch.float64)
+    """
+    sigma = covariance.double()
+    sigma_SS = sigma[present][:, present]
+    sigma_SM = sigma[present][:, missing]
+    variance = sigma_SS.diagonal().mean()
+    unit = torch.where(variance > 0, variance, 1.0)  # planes that are all constant guess nothing: A is 0
+    eye = torch.eye(len(present), dtype=torch.float64, device=sigma.device)
+    return torch.linalg.solve(sigma_SS + ridge * unit * eye, sigma_SM).T
+
+
+@register_strategy("completed")
+class CompletedConv2d(AnyChannelConv2d):
+    """A convolution whose kernel for a subset stands in for the missing channels by covariance.
+
+    Args:
+        *conv2d_args, **conv2d_options: those of `AnyChannelConv2d`, which are those of ``torch.nn.Conv2d``.
+        covariance: (C, C), of the planes as this convolution sees them (after normalisation).
+        mean: (C,), of the same; None: zero, as after normalisation.
+        ridge: see `completion`.
+        learnable: the covariance's Cholesky factor becomes a parameter, so that training can move the guess
+            away from the data set's (for all subsets at once: C (C + 1) / 2 numbers).
+
+    Raises:
+        ValueError: for a covariance or mean of the wrong shape, not symmetric or not positive semi-definite,
+            or a negative ridge.
+
+    Example:
+        >>> correlation = torch.tensor([[1.0, 0.9], [0.9, 1.0]])
+        >>> conv = CompletedConv2d(2, 8, 3, padding=1, channels=["red", "infrared"], covariance=correlation)
+        >>> conv(torch.rand(4, 1, 16, 16), channels=["infrared"]).shape
+        torch.Size([4, 8, 16, 16])
+    """
+
+    covariance: Tensor
+    mean: Tensor
+    uses_statistics: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        *conv2d_args: Any,
+        covariance: Tensor,
+        mean: Tensor | None = None,
+        ridge: float = 1e-6,
+        learnable: bool = False,
+        **conv2d_options: Any,
+    ) -> None:
+        super().__init__(*conv2d_args, **conv2d_options)
+        if ridge < 0:
+            raise ValueError(f"ridge is {ridge}; it must not be negative")
+        covariance = _checked_covariance(covariance, self.in_channels)
+        mean = torch.zeros(self.in_channels) if mean is None else mean
+        if mean.shape != (self.in_channels,):
+            raise ValueError(f"mean must have the shape ({self.in_channels},), not {tuple(mean.shape)}")
+        self.ridge, self.learnable = ridge, learnable
+        self.weight, self.bias = self.new_kernel()
+        if learnable:
+            self.cholesky = nn.Parameter(_cholesky(covariance, ridge).to(self.weight))
+        else:
+            self.register_buffer("covariance", covariance.to(self.weight))
+        self.register_buffer("mean", mean.to(self.weight))
+        self._centred = not bool(mean.any())
+        padded = self.padding_mode == "zeros" and self.padding not in ((0, 0), "valid")
+        if padded and not self._centred:
+            self.ones_kernel = self._constant_kernel
+
+    @property
+    def promises(self) -> Promises:
+        return Promises(foldable=self.ones_kernel is None)
+
+    def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
+        present, missing = self._split(channels)
+        weight = self.weight[:, present]
+        if not missing:
+            return weight, self.bias
+        weight = weight + torch.einsum("omhw,ms->oshw", self.weight[:, missing], self._completion(present, missing))
+        if self._centred or self.ones_kernel is not None:
+            return weight, self.bias
+        constant = self._constant_kernel(channels).sum(dim=(1, 2, 3))
+        return weight, constant if self.bias is None else self.bias + constant
+
+    def load_kernel(self, weight: Tensor, bias: Tensor | None) -> None:
+        copy_kernel(self.weight, self.bias, weight, bias)
+
+    def _split(self, channels: ChannelsLike | None) -> tuple[list[int], list[int]]:
+        present = list(self.channels.indices(channels))
+        return present, [i for i in range(self.in_channels) if i not in present]
+
+    def _completion(self, present: list[int], missing: list[int]) -> Tensor:
+        if self.learnable:
+            lower = self.cholesky.double().tril()
+            covariance = lower @ lower.T
+        else:
+            covariance = self.covariance
+        return completion(covariance, present, missing, self.ridge).to(self.weight.dtype)
+
+    def _constant_kernel(self, channels: ChannelsLike | None) -> Tensor:
+        """Kernel (O, 1, kh, kw) of a plane of ones: W_M (mu_M - A mu_S)."""
+        present, missing = self._split(channels)
+        if not missing:
+            return torch.zeros_like(self.weight[:, :1])
+        constant_M = self.mean[missing] - self._completion(present, missing) @ self.mean[present]
+        return torch.einsum("omhw,m->ohw", self.weight[:, missing], constant_M)[:, None]
+
+
+def _checked_covariance(covariance: Tensor, channels: int) -> Tensor:
+    covariance = covariance.detach().double().cpu()
+    if covariance.shape != (channels, channels):
+        raise ValueError(f"covariance must have the shape ({channels}, {channels}), not {tuple(covariance.shape)}")
+    if not torch.allclose(covariance, covariance.T, rtol=1e-4, atol=1e-8):
+        raise ValueError("covariance is not symmetric")
+    smallest = float(torch.linalg.eigvalsh(covariance)[0])
+    if smallest < -1e-4 * float(covariance.diagonal().abs().max()):
+        raise ValueError(f"covariance is not positive semi-definite: its smallest eigenvalue is {smallest:.3g}")
+    return covariance
+
+
+def _cholesky(covariance: Tensor, ridge: float) -> Tensor:
+    """A lower-triangular factor; a singular covariance is lifted by the ridge first."""
+    lift = max(ridge, 1e-6) * covariance.diagonal().mean().clamp(min=1e-12)
+    return torch.linalg.cholesky(covariance + lift * torch.eye(len(covariance), dtype=torch.float64))
