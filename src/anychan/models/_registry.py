@@ -1,0 +1,96 @@
+"""The networks by name: ours, and behind them every model of timm."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from torch import nn
+
+from anychan.adaptation import PLAIN, AnyChannelModel, adapt
+from anychan.channels import ChannelSet, ChannelsLike
+from anychan.nn import get_strategy
+from anychan.statistics import ChannelStatistics
+
+# A network's constructor takes in_chans and num_classes, as timm's do, and its own options.
+_NETWORKS: dict[str, Callable[..., nn.Module]] = {}
+Network = TypeVar("Network", bound=Callable[..., nn.Module])
+
+
+def register_model(constructor: Network) -> Network:
+    """Decorator that makes a network known by its function's name; ValueError if the name is taken."""
+    name = constructor.__name__
+    if name in _NETWORKS:
+        raise ValueError(f"model {name!r} is registered already, in {_NETWORKS[name].__module__}")
+    _NETWORKS[name] = constructor
+    return constructor
+
+
+def list_models(timm: bool = False) -> list[str]:
+    """Names of our own networks, sorted; with ``timm`` also timm's."""
+    names = sorted(_NETWORKS)
+    if timm:
+        import timm as library
+
+        names += library.list_models()
+    return names
+
+
+def create_model(  # noqa: PLR0917 # in the order in which a model file names them
+    name: str,
+    channels: ChannelsLike = "RGB",
+    num_classes: int = 1000,
+    strategy: str = PLAIN,
+    statistics: ChannelStatistics | None = None,
+    strategy_options: Mapping[str, Any] | None = None,
+    model_options: Mapping[str, Any] | None = None,
+) -> AnyChannelModel:
+    """A network with random weights that is called ``model(x, channels=...)``.
+
+    Args:
+        name: one of ours (``list_models()``) or of timm's.
+        channels: the channels it takes.
+        num_classes: the number of logits.
+        strategy: how its stem makes kernels; "plain" leaves an ordinary convolution, which takes all channels only.
+        statistics: of the pixels before normalisation; the stem is told what becomes of them after it.
+            Only strategies that use them need them.
+        strategy_options: the strategy's own options.
+        model_options: the network's own options, such as timm's ``drop_path_rate``.
+
+    Raises:
+        ValueError: for an unknown name or strategy, options they do not take, or missing statistics.
+
+    Example:
+        >>> import torch
+        >>> model = create_model("wide6", channels="RGB", num_classes=5, strategy="sliced", model_options={"width": 8})
+        >>> model(torch.rand(2, 1, 32, 32), channels="G").shape
+        torch.Size([2, 5])
+    """
+    known = ChannelSet.parse(channels)
+    body = _construct(name, in_chans=len(known), num_classes=num_classes, **(model_options or {}))
+    if strategy == PLAIN:
+        if strategy_options:
+            raise ValueError(f"strategy 'plain' has no options, but was given {', '.join(strategy_options)}")
+        return AnyChannelModel(body, (), known, PLAIN)
+    used = statistics.normalised() if statistics is not None and get_strategy(strategy).uses_statistics else None
+    try:
+        return adapt(body, known, strategy, used, **(strategy_options or {}))
+    except TypeError as error:
+        raise ValueError(f"strategy {strategy!r} does not take these options: {error}") from error
+
+
+def _construct(name: str, **options: Any) -> nn.Module:
+    construct = _NETWORKS.get(name)
+    if construct is None:
+        import timm
+
+        # Names with a prefix ("hf-hub:", "local-dir:") would fetch or read files; a model is made by its bare name.
+        if not timm.is_model(name):
+            close = ", ".join(timm.list_models(f"*{name}*")[:5]) or "see `anychan list models`"
+            raise ValueError(f"unknown model {name!r}; ours are {', '.join(list_models())}; timm has {close}")
+        options = {"model_name": name, "pretrained": False, **options}
+        construct = timm.create_model
+    try:
+        return construct(**options)
+    except TypeError as error:
+        raise ValueError(f"model {name!r} does not take these options: {error}") from error

@@ -1,0 +1,149 @@
+"""Model files: ``model.safetensors`` with the weights and ``model.json`` with all that is needed to use them.
+
+Nothing in them is executed: the architecture is named by its registry name, and weights are plain tensors.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anychan._files import replacing
+from anychan.adaptation import AnyChannelModel
+from anychan.channels import ChannelSet
+from anychan.models._registry import create_model
+from anychan.statistics import ChannelStatistics
+
+SCHEMA = 1
+WEIGHTS, DESCRIPTION = "model.safetensors", "model.json"
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model file says of its model.
+
+    Args:
+        architecture: registry name of the network.
+        num_classes: the number of logits.
+        strategy: how its stem makes kernels; "plain" for an ordinary one.
+        channels: the channels it knows, with the mean and standard deviation that its input is normalised by.
+        classes: names of the classes, by label.
+        image_size: height and width in pixels of the images it was trained on.
+        statistics: of the training pixels before normalisation, or None.
+        strategy_options: the strategy's own options.
+        model_options: the network's own options.
+
+    Raises:
+        ValueError: if there are not as many class names as logits, or a channel has no mean or deviation.
+    """
+
+    architecture: str
+    num_classes: int
+    strategy: str
+    channels: ChannelSet
+    classes: tuple[str, ...]
+    image_size: int
+    statistics: ChannelStatistics | None = None
+    strategy_options: dict[str, Any] = field(default_factory=dict)
+    model_options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.num_classes:
+            raise ValueError(f"{self.num_classes} classes, but {len(self.classes)} names of classes")
+        for channel in self.channels:
+            if channel.mean is None or channel.std is None:
+                raise ValueError(f"channel {channel.name!r} has no mean or no standard deviation to normalise by")
+
+    def create(self) -> AnyChannelModel:
+        """The network with random weights."""
+        return create_model(
+            self.architecture,
+            self.channels,
+            self.num_classes,
+            self.strategy,
+            self.statistics,
+            self.strategy_options,
+            self.model_options,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A record that JSON can hold."""
+        plain = {key: value for key, value in self.__dict__.items() if key not in ("channels", "statistics")}
+        return {
+            "schema": SCHEMA,
+            "kind": "model",
+            **plain,
+            **self.channels.to_dict(),
+            "statistics": None if self.statistics is None else self.statistics.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> ModelInfo:
+        """Read back what ``to_dict`` wrote.
+
+        Raises:
+            ValueError: for a record of another kind or schema.
+        """
+        if (record.get("schema"), record.get("kind")) != (SCHEMA, "model"):
+            raise ValueError(
+                f"not a model's description of schema {SCHEMA}: {record.get('kind')!r}, {record.get('schema')!r}"
+            )
+        statistics = record["statistics"]
+        return cls(
+            architecture=record["architecture"],
+            num_classes=record["num_classes"],
+            strategy=record["strategy"],
+            channels=ChannelSet.from_dict(record),
+            classes=tuple(record["classes"]),
+            image_size=record["image_size"],
+            statistics=None if statistics is None else ChannelStatistics.from_dict(statistics),
+            strategy_options=record["strategy_options"],
+            model_options=record["model_options"],
+        )
+
+
+def save_model(folder: Path, model: AnyChannelModel, info: ModelInfo) -> None:
+    """Write a model's two files, each whole or not at all.
+
+    Args:
+        folder: made if it is not there; files of the same names in it are replaced.
+        model: the model, on any device.
+        info: its description.
+    """
+    from safetensors.torch import save_model as save_tensors
+
+    with replacing(folder / WEIGHTS) as temporary:
+        save_tensors(model, str(temporary))
+    with replacing(folder / DESCRIPTION) as temporary:
+        temporary.write_text(json.dumps(info.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+def load_model(folder: Path | str) -> tuple[AnyChannelModel, ModelInfo]:
+    """Read a model's two files.
+
+    Returns:
+        The model in evaluation mode on the CPU, and its description.
+
+    Raises:
+        FileNotFoundError: if one of the files is not there.
+        ValueError: if they are damaged or do not fit each other.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_model as load_tensors
+
+    weights, description = Path(folder) / WEIGHTS, Path(folder) / DESCRIPTION
+    for path in (weights, description):
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} is not there: {folder} holds no model")
+    try:
+        info = ModelInfo.from_dict(json.loads(description.read_text(encoding="utf-8")))
+    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{description} is damaged: {error!r}") from error
+    model = info.create()
+    try:
+        load_tensors(model, str(weights))
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{weights} does not fit {description}: {str(error).splitlines()[0]}") from error
+    return model.eval(), info

@@ -1,0 +1,230 @@
+"""adapt and specialize on real networks, from several threads, under torch.compile."""
+
+from __future__ import annotations
+
+import copy
+import io
+import subprocess
+import sys
+import threading
+
+import pytest
+import timm
+import torch
+from torch import nn
+
+from anychan.adaptation import AnyChannelModel, adapt, specialize
+from anychan.channels import ChannelSet
+from anychan.models import create_model
+from anychan.statistics import ChannelStatistics
+
+RGB = ChannelSet.parse("RGB")
+CORRELATION = torch.tensor([[1.0, 0.865, 0.709], [0.865, 1.0, 0.859], [0.709, 0.859, 1.0]])  # of 50 animals' pixels
+NETWORKS = [
+    "resnet18",
+    "mobilenetv3_small_100",
+    "convnext_atto",
+    "vit_tiny_patch16_224",
+    "ghostnet_100",
+    "efficientnet_b0",
+    "regnety_002",
+]
+STRATEGIES = {"sliced": {}, "completed": {"statistics": CORRELATION}}
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=7)
+    for module in model.modules():  # as if trained: normalisation that does something
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean, -0.1, 0.1)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    return model.eval()
+
+
+def picture(name: str) -> torch.Tensor:
+    size = 224 if name.startswith("vit") else 64
+    return torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("name", NETWORKS)
+@torch.inference_mode()
+def test_all_channels_as_before_any_order_and_specialised_alike(name, strategy):
+    model, x = network(name), picture(name)
+    adapted = adapt(model, "RGB", strategy, **STRATEGIES[strategy])
+    assert not adapted.training
+    torch.testing.assert_close(adapted(x), model(x), rtol=0, atol=1e-5)
+    for subset in RGB.subsets():
+        planes = x[:, list(RGB.indices(subset))]
+        logits = adapted(planes, channels=subset)
+        torch.testing.assert_close(adapted(planes.flip(1), channels=subset[::-1]), logits, rtol=0, atol=1e-5)
+        ordinary = specialize(adapted, subset)
+        torch.testing.assert_close(ordinary(planes), logits, rtol=0, atol=1e-5)
+        assert not any(type(module).__module__.startswith("anychan") for module in ordinary.modules())
+
+
+def test_a_specialised_model_loads_where_anychan_is_not_installed(tmp_path):
+    adapted = adapt(network("resnet18"), strategy="completed", statistics=CORRELATION)
+    x = picture("resnet18")[:, :2]
+    ordinary = specialize(adapted, "RG")
+    torch.save(ordinary, tmp_path / "module.pt")
+    torch.save((ordinary.state_dict(), x, adapted(x, "RG")), tmp_path / "state.pt")
+    script = f"""
+import sys
+sys.modules["anychan"] = None  # any import of it fails
+import timm, torch
+whole = torch.load({str(tmp_path / "module.pt")!r}, weights_only=False)
+state, x, expected = torch.load({str(tmp_path / "state.pt")!r})
+rebuilt = timm.create_model("resnet18", num_classes=7, in_chans=2).eval()
+rebuilt.load_state_dict(state)
+assert torch.allclose(whole(x), expected, atol=1e-5) and torch.allclose(rebuilt(x), expected, atol=1e-5)
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", script], check=True, timeout=120)
+
+
+def test_the_given_model_is_not_changed():
+    model = network("resnet18")
+    before = copy.deepcopy(model.state_dict())
+    adapted = adapt(model, strategy="sliced")
+    with torch.no_grad():
+        adapted.stems["conv1"].weight.zero_()
+    assert type(model.conv1) is nn.Conv2d
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    ordinary = specialize(adapted, "RG")
+    nn.init.ones_(ordinary.fc.bias)
+    assert not adapted.body.fc.bias.eq(1).all()
+
+
+@torch.inference_mode()
+def test_what_is_changed_after_the_first_call_is_seen_by_the_next():
+    adapted, x = adapt(network("resnet18"), strategy="sliced"), picture("resnet18")[:, :2]
+    adapted(x, "RG")
+    adapted.body.reset_classifier(11)
+    assert adapted(x, "RG").shape == (2, 11)
+    adapted.load_state_dict({key: torch.zeros_like(value) for key, value in adapted.state_dict().items()})
+    assert not adapted(x, "RG").any()
+    adapted.train()
+    assert adapted.bind("RG").training
+    twin = copy.deepcopy(adapted)
+    nn.init.ones_(twin.body.fc.bias)
+    assert not adapted.eval()(x, "RG").any()
+    assert twin.eval()(x, "RG").eq(1).all()
+
+
+def test_training_moves_the_models_own_weights():
+    adapted = create_model("wide4", "RGB", 5, "sliced", model_options={"width": 6})
+    optimizer = torch.optim.SGD(adapted.parameters(), lr=0.1)
+    before = copy.deepcopy(adapted.state_dict())
+    adapted(torch.randn(4, 1, 16, 16), "G").square().sum().backward()
+    optimizer.step()
+    changed = {key for key, value in adapted.state_dict().items() if not torch.equal(value, before[key])}
+    assert {"body.features.0.0.weight", "body.head.weight", "body.features.0.1.running_mean"} <= changed
+
+
+def test_threads_with_different_channels_do_not_meet():
+    adapted = adapt(network("resnet18"), strategy="completed", statistics=CORRELATION)
+    x = picture("resnet18")
+    subsets = RGB.subsets()
+    expected = {s: adapted(x[:, list(RGB.indices(s))], s).detach() for s in subsets}
+    wrong: list[str] = []
+
+    def work(subset: ChannelSet) -> None:
+        for _ in range(10):
+            with torch.inference_mode():
+                if not torch.allclose(adapted(x[:, list(RGB.indices(subset))], subset), expected[subset], atol=1e-5):
+                    wrong.append(str(subset))
+
+    threads = [threading.Thread(target=work, args=(s,)) for s in subsets]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+@pytest.mark.filterwarnings("ignore")  # the compiler's own
+def test_compiled_equals_eager():
+    torch.manual_seed(0)
+    adapted = create_model("wide4", "RGB", 5, "sliced", model_options={"width": 3}).eval()
+    compiled = torch.compile(adapted, backend="aot_eager", fullgraph=True)
+    for subset in ("RGB", "BR", "G"):
+        x = torch.randn(2, len(subset), 16, 16)
+        torch.testing.assert_close(compiled(x, subset), adapted(x, subset))
+
+
+@torch.inference_mode()
+def test_images_of_one_batch_may_have_different_channels():
+    adapted, x = adapt(network("resnet18"), strategy="completed", statistics=CORRELATION), picture("resnet18")
+    present = torch.tensor([[True, False, True], [False, True, False]])
+    x[~present] = float("nan")
+    logits = adapted(x, present=present)
+    torch.testing.assert_close(logits[:1], adapted(x[:1, [0, 2]], "RB"), rtol=0, atol=1e-5)
+    torch.testing.assert_close(logits[1:], adapted(x[1:, [1]], "G"), rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_several_stems_each_get_the_channels():
+    class TwoPaths(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fine = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1))
+            self.coarse = nn.Conv2d(3, 4, 5, padding=2)
+
+        def forward(self, x):
+            return (self.fine(x) + self.coarse(x)).mean(dim=(2, 3))
+
+    model = TwoPaths()
+    adapted = adapt(model, strategy="sliced", stem=["fine.0", "coarse"])
+    x = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(adapted(x), model(x))
+    torch.testing.assert_close(specialize(adapted, "GB")(x[:, 1:]), adapted(x[:, 1:], "GB"))
+
+
+def test_statistics_follow_names():
+    flipped = ChannelStatistics(
+        ChannelSet.parse("BGR"), torch.zeros(3, dtype=torch.float64), CORRELATION.flip(0, 1).double(), 1
+    )
+    by_name = adapt(network("resnet18"), strategy="completed", statistics=flipped).stems["conv1"]
+    torch.testing.assert_close(by_name.covariance, CORRELATION)
+
+
+def test_a_plain_model_takes_all_its_channels_only():
+    plain = create_model("wide4", "RGB", 5, model_options={"width": 3}).eval()
+    x = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(plain(x.flip(1), "BGR"), plain(x))
+    torch.testing.assert_close(specialize(plain)(x), plain(x))
+    for call in (lambda: plain(x[:, :2], "RG"), lambda: specialize(plain, "RG"), lambda: plain.bind("BGR")):
+        with pytest.raises(ValueError, match="a plain model takes all of RGB, not"):
+            call()
+    with pytest.raises(ValueError, match=r"\(N, 3, H, W\)"):
+        plain(x[:, :2])
+
+
+@pytest.mark.parametrize(
+    ("model", "options", "said"),
+    [
+        (nn.Linear(3, 2), {}, "Linear has no nn.Conv2d"),
+        (nn.Sequential(nn.Conv2d(4, 2, 1)), {}, "'0' takes 4 planes in 1 group"),
+        (nn.Sequential(nn.Conv2d(3, 3, 1, groups=3)), {}, "3 planes in 3 group"),
+        (nn.Sequential(nn.Conv2d(3, 2, 1)), {"stem": "first"}, "no module at 'first'"),
+        (nn.Sequential(nn.ReLU(), nn.Conv2d(3, 2, 1)), {"stem": "0"}, "is a ReLU, not an ordinary"),
+        (nn.Sequential(nn.Conv2d(3, 2, 1)), {"strategy": "completed"}, "'completed' needs statistics="),
+        (nn.Sequential(nn.Conv2d(3, 2, 1)), {"statistics": CORRELATION}, "'sliced' makes no use of statistics"),
+        (nn.Sequential(nn.Conv2d(3, 2, 1)), {"strategy": "magic"}, "unknown strategy 'magic'"),
+    ],
+)
+def test_what_cannot_be_adapted_says_why(model, options, said):
+    with pytest.raises(ValueError, match=said):
+        adapt(model, **{"strategy": "sliced", **options})
+
+
+def test_an_adapted_model_is_pickled_without_its_clones():
+    adapted = adapt(network("resnet18"), strategy="sliced")
+    x = picture("resnet18")[:, :1]
+    expected = adapted(x, "B")
+    file = io.BytesIO()
+    torch.save(adapted, file)
+    file.seek(0)
+    read: AnyChannelModel = torch.load(file, weights_only=False)
+    torch.testing.assert_close(read(x, "B"), expected)
