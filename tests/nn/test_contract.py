@@ -205,6 +205,11 @@ def test_under_autocast_kernels_are_made_in_full_precision(variant):
         assert torch.equal(conv(x, "R,NIR"), ordinary(x))
 
 
+@every
+def test_shapes_can_be_had_on_the_meta_device(variant):
+    assert make(*variant).to("meta")(image(2, device="meta"), "R,NIR").shape == (2, 6, 9, 11)
+
+
 @settings(max_examples=20, deadline=None)
 @given(c=st.integers(1, 64), height=st.integers(3, 20), width=st.integers(3, 20), data=st.data())
 @promising["any_order"]

@@ -116,6 +116,7 @@ def save_model(folder: Path, model: AnyChannelModel, info: ModelInfo) -> None:
 
     with replacing(folder / WEIGHTS) as temporary:
         save_tensors(model, str(temporary))
+        temporary.chmod(0o644)  # safetensors keeps its files to their owner
     with replacing(folder / DESCRIPTION) as temporary:
         temporary.write_text(json.dumps(info.to_dict(), indent=1) + "\n", encoding="utf-8")
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -145,7 +146,7 @@ class AnyChannelConv2d(nn.Module):
         return self._convolve(x, channels)
 
     def _convolve(self, x_NSHW: Tensor, channels: ChannelsLike | None) -> Tensor:
-        with torch.autocast(x_NSHW.device.type, enabled=False):  # kernels are made in full precision
+        with _full_precision(x_NSHW.device.type):
             weight, bias = self.kernel(channels)
             ones_kernel = None if self.ones_kernel is None else self.ones_kernel(channels)
         if ones_kernel is not None:
@@ -201,6 +202,11 @@ class AnyChannelConv2d(nn.Module):
             f"{self.channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}, "
             f"padding={self.padding}"
         )
+
+
+def _full_precision(device: str) -> AbstractContextManager[Any]:
+    """Kernels are made in full precision also under autocast, which some devices ("meta") do not have."""
+    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 
 
 def conv_geometry(conv: nn.Conv2d | AnyChannelConv2d) -> dict[str, Any]:
