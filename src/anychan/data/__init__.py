@@ -1,0 +1,56 @@
+"""Data: image lists, folders and built-in sets; their check; the cache of decoded images; augmentation.
+
+A data set is opened from a folder, a zip archive or the word ``synthetic``, checked, and loaded split by split
+into arrays of bytes that training and evaluation read:
+
+>>> from anychan.data import load_split, open_dataset
+>>> dataset = open_dataset("synthetic:bands=4,train=12,val=6,test=6,size=16")
+>>> load_split(dataset, "train", image_size=16).images.shape
+torch.Size([12, 4, 16, 16])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anychan.data.arrays import ImageArray, split_statistics
+    from anychan.data.check import check_dataset
+    from anychan.data.check_report import CheckReport
+    from anychan.data.dataset import Dataset, Sample
+    from anychan.data.layouts import open_dataset
+    from anychan.data.loading import load_split
+
+# Where each public name is found. It is imported when it is first asked for: the settings of augmentation are
+# read by the command line, which need not wait for torch.
+_PUBLIC = {
+    "CheckReport": "anychan.data.check_report",
+    "Dataset": "anychan.data.dataset",
+    "ImageArray": "anychan.data.arrays",
+    "Sample": "anychan.data.dataset",
+    "check_dataset": "anychan.data.check",
+    "load_split": "anychan.data.loading",
+    "open_dataset": "anychan.data.layouts",
+    "split_statistics": "anychan.data.arrays",
+}
+__all__ = [
+    "CheckReport",
+    "Dataset",
+    "ImageArray",
+    "Sample",
+    "check_dataset",
+    "load_split",
+    "open_dataset",
+    "split_statistics",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'anychan.data' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PUBLIC})

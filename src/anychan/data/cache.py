@@ -1,0 +1,91 @@
+"""A split's images, decoded on all cores the first time and found in the cache from then on; free of torch.
+
+A cache file belongs to the paths, sizes and times of change of its files (the checksums in an archive), to the size
+of the images and to the way they are decoded. Labels are not in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+from anychan.data.cache_file import FORMAT, Decoded, in_memory, read_cache, write_cache
+from anychan.data.dataset import Dataset, Pixels, Sample
+from anychan.data.decode import strict_pillow
+from anychan.data.findings import BrokenFileError
+from anychan.data.parallel import ordered_map
+
+_logger = logging.getLogger(__name__)
+
+
+def decode_split(
+    dataset: Dataset, split: str, image_size: int, cache_dir: Path | None = None, *, progress: bool = False
+) -> Decoded:
+    """All images of a split as squares of ``image_size`` pixels; the arguments are those of ``load_split``.
+
+    Raises:
+        ValueError: if the cache cannot be written.
+    """
+    samples = dataset.splits[split]
+    if not dataset.source.kept:
+        return in_memory(_decode_all(dataset, samples, image_size, progress))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(dataset.name).stem)[:40]
+    key = _cache_key(dataset, samples)
+    path = (cache_dir or default_cache_dir()) / f"{name}-{split}-{image_size}-{key[:24]}"
+    found = _found_in_cache(path, len(samples))
+    if found is None:
+        try:
+            with strict_pillow(), closing(_decode_all(dataset, samples, image_size, progress)) as pictures:
+                write_cache(path, pictures)
+        except OSError as error:
+            raise ValueError(f"the cache {path.parent} cannot be written ($ANYCHAN_CACHE moves it): {error}") from error
+        found = _found_in_cache(path, len(samples))
+    if found is None:
+        raise ValueError(f"the cache {path.parent} does not keep what is written to it")
+    return found
+
+
+def default_cache_dir() -> Path:
+    """The folder ``$ANYCHAN_CACHE`` if that is set, else anychan's folder in the user's cache."""
+    from platformdirs import user_cache_path
+
+    chosen = os.environ.get("ANYCHAN_CACHE")
+    return Path(chosen) if chosen else user_cache_path("anychan")
+
+
+def _found_in_cache(path: Path, count: int) -> Decoded | None:
+    try:
+        found = read_cache(path)
+        if found is not None and len(found.pixels) + len(found.broken) != count:
+            raise ValueError(f"{path.name} has not {count} images")
+    except ValueError as error:
+        _logger.warning("the cache is damaged and will be built again: %s", error)
+        return None
+    return found
+
+
+def _decode_all(
+    dataset: Dataset, samples: Sequence[Sample], image_size: int, progress: bool
+) -> Generator[Pixels | BrokenFileError, None, None]:
+    from tqdm import tqdm
+
+    def decode(sample: Sample) -> Pixels | BrokenFileError:
+        try:
+            return dataset.decode(dataset.source.read(sample.path), image_size).pixels
+        except BrokenFileError as broken:
+            return broken
+
+    pictures = ordered_map(decode, samples)
+    yield from tqdm(pictures, "decoding", len(samples), unit=" images", disable=not progress, mininterval=0.5)
+
+
+def _cache_key(dataset: Dataset, samples: Sequence[Sample]) -> str:
+    digest = hashlib.sha256(f"{FORMAT} {','.join(dataset.channels.names)}\n".encode())
+    for sample in samples:
+        digest.update(f"{sample.path}\0{dataset.source.stamp(sample.path)}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()

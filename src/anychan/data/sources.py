@@ -1,0 +1,244 @@
+"""Where the bytes of a data set come from: a folder, or a zip archive that stays packed.
+
+Files are named by paths relative to the root, with ``/`` between the parts. Nothing outside the root is read,
+nothing is ever written. A source keeps no file open, so threads and processes may share it, forked ones too.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from anychan.data.findings import BrokenFileError
+
+# Larger than an uncompressed photograph of the most pixels that are decoded.
+MAX_FILE_BYTES = 2**29
+_LOCAL_HEADER_BYTES = 30
+
+
+class Source(Protocol):
+    """What a data set needs of the place where its files are."""
+
+    name: str
+    kept: bool  # whether decoded images are worth a place in the cache
+
+    def files(self, folder: str = "") -> list[str]:
+        """All files below a folder, sorted; without hidden ones. Links to folders end in ``/``: none is followed."""
+
+    def folders(self, folder: str = "") -> list[str]:
+        """Names of the folders right in a folder, sorted; without hidden ones and links."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at ``path``, be it readable or not."""
+
+    def read(self, path: str) -> bytes:
+        """The content of a file; raises ``BrokenFileError``."""
+
+    def content(self, path: str) -> str:
+        """What tells this content from another wherever the data are copied to."""
+
+    def stamp(self, path: str) -> str:
+        """What changes whenever the file may have changed; only for this machine's cache."""
+
+
+def safe_path(path: str) -> str:
+    """The path in its shortest form.
+
+    Raises:
+        BrokenFileError: if it could leave the root.
+
+    Example:
+        >>> safe_path("./images//a.jpg")
+        'images/a.jpg'
+    """
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if path.startswith("/") or path[1:2] == ":":
+        raise BrokenFileError("outside", "is an absolute path; paths are relative to the data's root")
+    if ".." in parts:
+        raise BrokenFileError("outside", "leaves the data's root by '..'")
+    if "\\" in path or "\0" in path:
+        raise BrokenFileError("outside", "has a backslash or a null byte in it; the parts of a path are joined by '/'")
+    return "/".join(parts)
+
+
+class FolderSource:
+    """The files below a folder.
+
+    Symbolic links are followed to files within the folder only.
+    """
+
+    kept = True
+
+    def __init__(self, root: Path) -> None:
+        self.name = root.resolve().name
+        self._root = os.path.realpath(root)
+
+    def files(self, folder: str = "") -> list[str]:
+        return sorted(self._walk(safe_path(folder)))
+
+    def folders(self, folder: str = "") -> list[str]:
+        return sorted(entry.name for entry in self._list(safe_path(folder)) if entry.is_dir(follow_symlinks=False))
+
+    def _walk(self, folder: str) -> Iterator[str]:
+        for entry in self._list(folder):
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                yield from self._walk(path)
+            else:
+                yield f"{path}/" if entry.is_dir() else path
+
+    def _list(self, folder: str) -> list[os.DirEntry[str]]:
+        try:
+            with os.scandir(os.path.join(self._root, folder)) as entries:  # noqa: PTH118 (Path is slow here)
+                return [entry for entry in entries if not _is_hidden(entry.name)]
+        except OSError as error:
+            raise ValueError(f"the folder {folder or self.name} cannot be listed: {error.strerror}") from error
+
+    def exists(self, path: str) -> bool:
+        return os.path.lexists(os.path.join(self._root, path))  # noqa: PTH118
+
+    def read(self, path: str) -> bytes:
+        status, location = self._stat(path)
+        if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
+            raise BrokenFileError("not-a-file", f"is a {_type_of(status.st_mode)}, not a file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise BrokenFileError("too-large", f"has {status.st_size:,} bytes; up to {MAX_FILE_BYTES:,} are read")
+        try:
+            return Path(location).read_bytes()
+        except OSError as error:
+            raise BrokenFileError("unreadable", f"cannot be read: {error.strerror}") from error
+
+    def content(self, path: str) -> str:
+        try:
+            return str(self._stat(path)[0].st_size)
+        except BrokenFileError as broken:
+            return broken.kind
+
+    def stamp(self, path: str) -> str:
+        try:
+            status, location = self._stat(path)
+        except BrokenFileError as broken:
+            return broken.kind
+        return f"{location}:{status.st_size}:{status.st_mtime_ns}:{status.st_ctime_ns}"
+
+    def _stat(self, path: str) -> tuple[os.stat_result, str]:
+        location = os.path.realpath(os.path.join(self._root, safe_path(path)))  # noqa: PTH118
+        if os.path.commonpath([self._root, location]) != self._root:
+            raise BrokenFileError("outside", "is a symbolic link that leaves the data's root")
+        try:
+            return os.stat(location), location  # noqa: PTH116
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise BrokenFileError("missing", "is missing") from error
+        except OSError as error:
+            raise BrokenFileError("unreadable", f"cannot be read: {error.strerror}") from error
+
+
+class ZipSource:
+    """The files in a zip archive, stored or deflated.
+
+    Raises:
+        ValueError: if it is not a zip archive that can be read.
+    """
+
+    kept = True
+
+    def __init__(self, path: Path) -> None:
+        self.name = path.name
+        self._path = path.resolve()
+        try:
+            with zipfile.ZipFile(self._path) as archive:
+                members = [member for member in archive.infolist() if not member.is_dir()]
+        except (zipfile.BadZipFile, OSError, EOFError) as error:
+            raise ValueError(f"{path} is not a zip archive that can be read: {error}") from error
+        names = [member.filename.removeprefix("./") for member in members]
+        self._members = dict(zip(names, members, strict=True))
+        self._ambiguous = {name for name, times in Counter(names).items() if times > 1}
+        self._folders = {name[:i] for name in names for i, letter in enumerate(name) if letter == "/"}
+
+    def files(self, folder: str = "") -> list[str]:
+        prefix = f"{folder}/" if folder else ""
+        inside = (name for name in self._members if name.startswith(prefix))
+        return sorted(name for name in inside if not _is_hidden(name[len(prefix) :]))
+
+    def folders(self, folder: str = "") -> list[str]:
+        prefix = f"{folder}/" if folder else ""
+        inside = (name[len(prefix) :] for name in self._folders if name.startswith(prefix) and name != folder)
+        return sorted(name for name in inside if "/" not in name and not _is_hidden(name))
+
+    def exists(self, path: str) -> bool:
+        return path in self._members
+
+    def read(self, path: str) -> bytes:
+        name = safe_path(path)
+        if name not in self._members:
+            raise BrokenFileError(
+                *(("not-a-file", "is a folder") if name in self._folders else ("missing", "is missing"))
+            )
+        member = self._members[name]
+        if name in self._ambiguous:
+            raise BrokenFileError("unreadable", "stands in the archive twice, so that which is meant is not known")
+        if stat.S_ISLNK(member.external_attr >> 16):
+            raise BrokenFileError("outside", "is a symbolic link; none is followed in an archive")
+        if member.flag_bits & 1:
+            raise BrokenFileError("unreadable", "is encrypted")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise BrokenFileError("unreadable", "is packed by a method other than store and deflate")
+        if max(member.file_size, member.compress_size) > MAX_FILE_BYTES:
+            raise BrokenFileError("too-large", f"has {member.file_size:,} bytes; up to {MAX_FILE_BYTES:,} are read")
+        return self._unpack(member)
+
+    def _unpack(self, member: zipfile.ZipInfo) -> bytes:
+        try:
+            with self._path.open("rb") as file:  # anew each time: nothing to share, and 20 microseconds
+                file.seek(member.header_offset)
+                header = file.read(_LOCAL_HEADER_BYTES)
+                name_and_extra = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+                file.seek(name_and_extra, os.SEEK_CUR)
+                packed = file.read(member.compress_size)
+            if member.compress_type == zipfile.ZIP_DEFLATED:
+                # One byte more than was promised at most, so that an archive that lies fills no memory.
+                packed = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, member.file_size + 1)
+        except (OSError, zlib.error) as error:
+            raise BrokenFileError("unreadable", f"cannot be unpacked: {error}") from error
+        if len(packed) != member.file_size or zlib.crc32(packed) != member.CRC:
+            raise BrokenFileError("unreadable", "is damaged in the archive: its checksum is not the one kept there")
+        return packed
+
+    def content(self, path: str) -> str:
+        """The CRC-32 and the size that the archive keeps of each file."""
+        member = self._members.get(path)
+        return "missing" if member is None else f"{member.CRC:08x}:{member.file_size}"
+
+    stamp = content  # a damaged archive has other checksums than it keeps, and is found out when it is unpacked
+
+
+def open_source(path: Path) -> Source:
+    """The files of a folder or a zip archive.
+
+    Raises:
+        FileNotFoundError: if there is nothing at ``path``.
+        ValueError: if it is neither.
+    """
+    if path.is_dir():
+        return FolderSource(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no data at {path}: give a folder, a zip archive, or 'synthetic'")
+    if not path.is_file():
+        raise ValueError(f"{path} is neither a folder nor a zip archive")
+    return ZipSource(path)
+
+
+def _is_hidden(path: str) -> bool:
+    """Whether a part of the path is hidden, or left by a Macintosh; such names are in archives by accident."""
+    return any(part.startswith(".") or part in ("", "__MACOSX") for part in path.split("/"))
+
+
+def _type_of(mode: int) -> str:
+    names = {stat.S_ISDIR: "folder", stat.S_ISFIFO: "named pipe", stat.S_ISSOCK: "socket"}
+    return next((name for is_type, name in names.items() if is_type(mode)), "device")

@@ -1,0 +1,84 @@
+"""What a result was made with: versions, commit and hardware, for records."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+# The libraries that can change a number.
+_LIBRARIES = ("anychan", "torch", "torchvision", "timm", "accelerate", "torchmetrics", "scipy", "numpy", "pillow")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, commit and hardware of this process, as a record that JSON can hold.
+
+    Returns:
+        "versions": of Python and the libraries that can change a number; "commit": of the checkout that anychan runs
+        from, None where it is not one; "dirty": whether the package differs from that commit, None without one;
+        "hardware": see ``hardware``.
+
+    Example:
+        >>> sorted(environment())
+        ['commit', 'dirty', 'hardware', 'versions']
+    """
+    return {"versions": versions(), **_checkout(Path(__file__).parent), "hardware": hardware()}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that are installed."""
+    found = {"python": platform.python_version()}
+    for library in _LIBRARIES:
+        try:
+            found[library] = importlib.metadata.version(library)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> dict[str, Any]:
+    """The machine: processor, cores, threads that torch uses, memory in bytes, GPU (None without one), platform."""
+    import psutil
+    import torch
+
+    return {
+        "cpu": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _checkout(package: Path) -> dict[str, Any]:
+    # An installed copy may lie inside somebody else's checkout, whose commit says nothing of anychan: git must
+    # know this very file.
+    if _git(package, "ls-files", "--error-unmatch", "__init__.py") is None:
+        return {"commit": None, "dirty": None}
+    commit = _git(package, "rev-parse", "HEAD")
+    changes = _git(package, "status", "--porcelain", "--", ".")
+    return {"commit": commit, "dirty": None if commit is None or changes is None else bool(changes)}
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+@cache
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:  # not Linux
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,58 @@
+"""Processes that build one cache at once do not harm each other."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Callable
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+import pytest
+
+from anychan.data.cache import decode_split, default_cache_dir
+from anychan.data.cache_file import read_cache
+from anychan.data.layouts import open_dataset
+
+Pack = Callable[[dict[str, bytes]], Path]
+
+
+def _decode_when_told(path: Path, cache: Path, together: Barrier, sums: Queue) -> None:
+    dataset = open_dataset(path)
+    together.wait()
+    sums.put([int(decode_split(dataset, "train", size, cache).pixels.sum()) for size in range(8, 28)])
+
+
+def test_two_processes_build_one_cache_at_once(pack: Pack, image_bytes: Callable[..., bytes], tmp_path: Path) -> None:
+    files = {f"a/{i}.png": image_bytes(seed=i, size=(60, 50)) for i in range(40)}
+    files["train.txt"] = "".join(f"{path} 0\n" for path in files).encode()
+    path = pack(files)
+    context = multiprocessing.get_context("spawn")
+    together, sums = context.Barrier(2), context.Queue()
+    arguments = (path, tmp_path / "both", together, sums)
+    processes = [context.Process(target=_decode_when_told, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    told = [sums.get(timeout=60) for _ in processes]
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    alone = [int(decode_split(open_dataset(path), "train", n, tmp_path / "alone").pixels.sum()) for n in range(8, 28)]
+    assert told == [alone, alone]
+    kept = sorted(file.name for file in (tmp_path / "both").iterdir())
+    assert kept == sorted(file.name for file in (tmp_path / "alone").iterdir())
+    for name in kept:
+        found = read_cache(tmp_path / "both" / Path(name).stem)
+        assert found is not None
+        assert len(found.pixels) == 40
+
+
+def test_nothing_is_found_where_nothing_was_written(tmp_path: Path) -> None:
+    assert read_cache(tmp_path / "nothing") is None
+
+
+def test_the_default_folder_is_the_users_unless_the_environment_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ANYCHAN_CACHE", raising=False)
+    assert default_cache_dir().name == "anychan"
+    monkeypatch.setenv("ANYCHAN_CACHE", "elsewhere")
+    assert default_cache_dir() == Path("elsewhere")

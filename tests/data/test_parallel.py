@@ -1,0 +1,47 @@
+"""Work on threads keeps its order, its bounds and its errors."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from anychan.data.parallel import ordered_map, usable_cores
+
+
+def test_results_are_in_order_though_work_ends_out_of_order() -> None:
+    def slow_first(i: int) -> int:
+        time.sleep(0.02 if i % 64 == 0 else 0)
+        return i * i
+
+    assert list(ordered_map(slow_first, range(300), workers=4)) == [i * i for i in range(300)]
+
+
+def test_work_runs_on_several_threads() -> None:
+    both = threading.Barrier(2, timeout=20)
+
+    def wait(i: int) -> int:
+        if i in (0, 32):  # of two tasks
+            both.wait()
+        return i
+
+    assert len(list(ordered_map(wait, range(64), workers=2))) == 64
+
+
+def test_no_more_is_taken_than_will_soon_be_wanted() -> None:
+    numbers = iter(range(100_000))
+    results = ordered_map(lambda i: i, numbers, workers=2)
+    assert next(results) == 0
+    assert next(numbers) < 1000
+    results.close()
+
+
+def test_errors_come_in_their_turn() -> None:
+    results = ordered_map(lambda i: 1 // (i - 100), range(200), workers=2)
+    with pytest.raises(ZeroDivisionError):
+        list(results)
+
+
+def test_at_least_one_core() -> None:
+    assert usable_cores() >= 1
