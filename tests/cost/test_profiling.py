@@ -1,0 +1,75 @@
+"""The whole profile as a record and as a table."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+import anychan
+from anychan import adapt
+from anychan.cost import Latency, Memory, Profile, count_macs, profile
+
+
+def _body() -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.LazyLinear(5))
+
+
+def test_record_of_an_adapted_model() -> None:
+    body = _body()
+    body(torch.zeros(1, 3, 8, 8))
+    model = adapt(body, statistics=torch.eye(3) + 0.5)
+    record = profile(model, "RG", image_size=8, batch_size=4, repeats=3).to_dict()
+    assert json.loads(json.dumps(record)) == record
+    assert set(record) == {
+        *("channels", "image_size", "parameters", "macs", "kernel_macs", "depth", "latency_ms", "memory"),
+        *("device", "hardware", "threads"),
+    }
+    macs = count_macs(model, "RG", 8)
+    assert (record["channels"], record["image_size"], record["depth"]) == ("RG", 8, 2)
+    assert (record["macs"], record["kernel_macs"]) == (macs.forward, macs.kernel)
+    assert set(record["latency_ms"]) == {"1", "4"}
+    assert all(times["q25"] <= times["median"] <= times["q75"] for times in record["latency_ms"].values())
+    assert 0 < record["memory"]["inference_bytes"] < record["memory"]["training_bytes"]
+
+
+def test_table_gives_units_in_aligned_lines() -> None:
+    latency = {1: Latency(2.5, 2.25, 3.0), 32: Latency(50.0, 49.0, 52.0)}
+    hardware = {"cpu": "a processor", "gpu": None}
+    memory = Memory(3 * 2**20, 5 * 2**20)
+    found = Profile("RG", 64, 11_202_162, 144_860_160, 6272, 18, latency, memory, "cpu", hardware, 2)
+    assert found.table().splitlines() == [
+        "channels               RG",
+        "image size             64 x 64",
+        "parameters             11.2 M",
+        "MACs, one image        144.9 M",
+        "MACs, making kernels   6.272 k, once a channel set",
+        "depth                  18 weighted layers",
+        "latency, batch of 1    2.50 ms (quartiles 2.25 to 3.00)",
+        "latency, batch of 32   50.00 ms (quartiles 49.00 to 52.00)",
+        "memory, inference      3.0 MiB, batch of 32",
+        "memory, training step  5.0 MiB, batch of 32",
+        "device                 cpu (a processor, threads: 2)",
+    ]
+
+
+def test_public_names() -> None:
+    model = nn.Conv2d(2, 2, 1)
+    assert anychan.depth(model, image_size=4) == 1
+    found = anychan.profile(model, image_size=4, batch_size=1, repeats=1)
+    assert found.channels == "0,1"
+    assert set(found.latency_ms) == {1}
+
+
+@pytest.mark.parametrize("device", ["abacus", "meta"])
+def test_a_device_that_cannot_be_used(device: str) -> None:
+    with pytest.raises(ValueError, match=f"device '{device}' cannot be used"):
+        profile(nn.Conv2d(3, 3, 1), image_size=4, device=device)
+
+
+def test_channels_the_model_does_not_know() -> None:
+    model = adapt(nn.Sequential(nn.Conv2d(3, 4, 3)), strategy="sliced")
+    with pytest.raises(ValueError, match="unknown channel 'NIR'; there are R,G,B"):
+        profile(model, ["R", "NIR"], image_size=8)
