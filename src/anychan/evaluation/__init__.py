@@ -1,0 +1,28 @@
+"""Evaluation: a model's answers on channel subsets, what is measured of them, and whether two models differ."""
+
+from anychan.evaluation.compare import compare_runs
+from anychan.evaluation.evaluate import evaluate_run
+from anychan.evaluation.fills import FILLS, fill_missing
+from anychan.evaluation.intervals import wilson_interval
+from anychan.evaluation.metrics import metrics
+from anychan.evaluation.paired import NOT_DISTINGUISHABLE, Paired
+from anychan.evaluation.predict import predict_subset
+from anychan.evaluation.predictions import Predictions, read_predictions, write_predictions
+from anychan.evaluation.tables import comparison_table, table
+
+__all__ = [
+    "FILLS",
+    "NOT_DISTINGUISHABLE",
+    "Paired",
+    "Predictions",
+    "compare_runs",
+    "comparison_table",
+    "evaluate_run",
+    "fill_missing",
+    "metrics",
+    "predict_subset",
+    "read_predictions",
+    "table",
+    "wilson_interval",
+    "write_predictions",
+]

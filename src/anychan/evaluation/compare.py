@@ -1,0 +1,127 @@
+"""Compare two evaluated runs image by image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anychan._files import replacing
+from anychan.channels import ChannelSet
+from anychan.evaluation._folder import predictions_path, read_record
+from anychan.evaluation.paired import Paired
+from anychan.evaluation.predictions import Predictions, read_predictions
+
+# The answers of a run to one channel set, by fill.
+_ByFill = dict[str, Predictions]
+
+
+def compare_runs(
+    a: Path | str, b: Path | str, split: str = "test", channels: str | Sequence[str] | None = None
+) -> dict[str, Any]:
+    """Pair two runs on the same images, subset by subset: exact McNemar test and paired interval.
+
+    Where both answer a subset in the same way (by themselves, or with the same fill) these answers are paired. Where
+    only one answers it by itself, its answers are paired with each fill of the other.
+
+    Args:
+        a, b: run folders, both evaluated on ``split``.
+        split: train, val or test.
+        channels: a channel set or a list of them; None or "all": those that both runs were evaluated on.
+
+    Returns:
+        What is also written to ``a/comparisons/<b's name>-<split>.json``, for the report:
+        ``{"schema", "kind": "comparison", "split", "a", "b", "comparisons"}``, the last a list of ``subset``,
+        ``fill_a``, ``fill_b`` and what ``Paired.to_dict`` holds, in the order of a's subsets.
+
+    Raises:
+        FileNotFoundError: if a run was not evaluated on the split.
+        ValueError: if the runs were evaluated on different images or labels, or a subset was not evaluated in both.
+    """
+    runs = [Path(a), Path(b)]
+    records = [read_record(run, split) for run in runs]
+    known = [ChannelSet.from_dict(record["channels"]) for record in records]
+    answers_a, answers_b = (
+        _by_subset(read_predictions(predictions_path(run, split)).values(), channels_of)
+        for run, channels_of in zip(runs, known, strict=True)
+    )
+    _check_same_data(runs, records, split)
+    comparisons: list[dict[str, Any]] = []
+    specs = ["all"] if channels is None else [channels] if isinstance(channels, str) else channels
+    for subset in _common(known[0], answers_a, answers_b, runs, specs):
+        for first, second in _pairs(answers_a[subset], answers_b[subset]):
+            names = {"subset": first.subset, "fill_a": first.fill, "fill_b": second.fill}
+            comparisons.append(names | _pair(first, second, runs).to_dict())
+    if not comparisons:
+        raise ValueError(f"{a} and {b} have no channel set that both answered alike, by themselves or with one fill")
+    record = {"schema": 1, "kind": "comparison", "split": split, "a": str(a), "b": str(b), "comparisons": comparisons}
+    with replacing(runs[0] / "comparisons" / f"{runs[1].resolve().name}-{split}.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return record
+
+
+def _by_subset(answers: Iterable[Predictions], known: ChannelSet) -> dict[frozenset[str], _ByFill]:
+    # By the names, as two runs may order the same channels differently.
+    found: dict[frozenset[str], _ByFill] = {}
+    for given in answers:
+        found.setdefault(frozenset(known.subset(given.subset).names), {})[given.fill] = given
+    return found
+
+
+def _check_same_data(runs: Sequence[Path], records: Sequence[Mapping[str, Any]], split: str) -> None:
+    # By content: built-in images of two seeds have the same paths.
+    one, other = (record["data"] for record in records)
+    if one["fingerprints"][split] != other["fingerprints"][split]:
+        raise ValueError(
+            f"{runs[0]} and {runs[1]} were evaluated on different data ({one['name']} and {other['name']}): only "
+            "answers to the same images can be paired; evaluate both on the same folder or archive with --data"
+        )
+
+
+def _common(
+    known: ChannelSet,
+    answers_a: Mapping[frozenset[str], _ByFill],
+    answers_b: Mapping[frozenset[str], _ByFill],
+    runs: Sequence[Path],
+    specs: Sequence[str],
+) -> list[frozenset[str]]:
+    if "all" in specs:
+        return [subset for subset in answers_a if subset in answers_b]
+    chosen = [frozenset(known.subset(spec).names) for spec in specs]
+    for spec, subset in zip(specs, chosen, strict=True):
+        for run, answers in zip(runs, (answers_a, answers_b), strict=True):
+            if subset not in answers:
+                raise ValueError(f"{run} was not evaluated on {spec}: run `anychan evaluate {run} --channels {spec}`")
+    return chosen
+
+
+def _pairs(first: _ByFill, second: _ByFill) -> list[tuple[Predictions, Predictions]]:
+    alike = [(first[fill], second[fill]) for fill in first if fill in second]
+    if "" in first and "" not in second:
+        return [(first[""], other) for other in second.values()] + alike
+    if "" in second and "" not in first:
+        return [(other, second[""]) for other in first.values()] + alike
+    return alike
+
+
+def _pair(first: Predictions, second: Predictions, runs: Sequence[Path]) -> Paired:
+    order_a, order_b = _order(first), _order(second)
+    paths = [[given.paths[i] for i in order] for given, order in ((first, order_a), (second, order_b))]
+    if paths[0] != paths[1]:
+        extra = sorted(set(paths[0]) ^ set(paths[1]))
+        raise ValueError(
+            f"{runs[0]} and {runs[1]} were evaluated on different images ({len(paths[0])} and {len(paths[1])}"
+            f"{f', {extra[0]} in one of them only' if extra else ''}): only answers to the same images can be paired"
+        )
+    differing = np.flatnonzero(first.labels[order_a] != second.labels[order_b])
+    if len(differing):
+        raise ValueError(f"{runs[0]} and {runs[1]} differ in the right class of {paths[0][differing[0]]}")
+    return Paired.of(first.correct[order_a], second.correct[order_b])
+
+
+def _order(answers: Predictions) -> npt.NDArray[np.int64]:
+    return np.argsort(np.array(answers.paths), kind="stable")

@@ -1,0 +1,201 @@
+"""Evaluate a run: its model on every channel subset of a split, written into the run folder.
+
+``predictions/<split>.parquet`` holds each answer, ``evaluation/<split>.json`` what follows from them. Both speak of
+one model on one data set: asking again replaces the rows of the same subset and fill and keeps the others.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anychan._files import replacing
+from anychan.adaptation import AnyChannelModel
+from anychan.channels import ChannelSet
+from anychan.cost import profile
+from anychan.data import Dataset, load_split, open_dataset
+from anychan.environment import environment
+from anychan.evaluation._folder import predictions_path, read_record, record_path
+from anychan.evaluation.metrics import metrics
+from anychan.evaluation.pictures import write_pictures
+from anychan.evaluation.predict import predict_subset
+from anychan.evaluation.predictions import Key, Predictions, read_predictions, write_predictions
+from anychan.evaluation.questions import Question, list_questions, rank
+from anychan.models.files import ModelInfo, load_model
+
+
+def evaluate_run(
+    run: Path | str,
+    channels: str | Sequence[str] = "all",
+    split: str = "test",
+    fills: Sequence[str] | None = None,
+    data: str | Path | None = None,
+    *,
+    batch_size: int = 128,
+    device: str | None = None,
+    autocast: torch.dtype | None = None,
+    cache_dir: Path | None = None,
+    cost: bool = True,
+    pictures: bool = True,
+    replace: bool = False,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Ask a run's model about a split, once for each subset and fill, and write down what it answers.
+
+    Images that cannot be read are never skipped or replaced: they stop the evaluation.
+
+    Args:
+        run: the run folder.
+        channels: "all" for every subset that is not empty, or a channel set, or a list of them.
+        split: train, val or test.
+        fills: keys of ``FILLS``, with which to answer proper subsets as well. A plain model answers its full channel
+            set by itself and proper subsets with fills only.
+        data: what to read the split from; None: what the run was trained on. Its classes must be the run's.
+        batch_size, device, autocast: see ``predict_subset``; device None: a GPU where there is one.
+        cache_dir: where decoded images are kept; None: the user's cache folder.
+        cost: measure parameters, MACs, latency and memory for each subset the model answers by itself.
+        pictures: keep thumbnails of some images with their answers in ``pictures/``.
+        replace: drop rows of another model or other data that are there; otherwise they are refused.
+        progress: show progress bars.
+
+    Returns:
+        The record, as ``evaluation/<split>.json`` holds it. Retention is None until the full set is evaluated.
+
+    Raises:
+        FileNotFoundError: if the run or its data are not there.
+        ValueError: for channels that the model or the data do not have, more than 8 channels with "all", a plain
+            model asked for a proper subset without fills, an unknown fill or split, other classes than the run's,
+            an image that cannot be read, or rows there of another model or other data.
+    """
+    run = Path(run)
+    model, info = load_model(run)
+    questions = list_questions(info.channels, info.strategy, channels, fills)
+    dataset = _open(run, info, data)
+    _check_channels(dataset, questions)
+    array = load_split(dataset, split, info.image_size, cache_dir, skip_broken=False, progress=progress)
+    model_hash = _sha256(run / "model.safetensors")
+    rows, answers = ({}, {}) if replace else _earlier(run, split, model_hash, dataset)
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    for subset, fill in questions:
+        given = predict_subset(
+            model, array, subset, batch_size=batch_size, device=device, autocast=autocast,
+            fill=fill, progress=progress,
+        )  # fmt: skip
+        answers[given.key] = given
+        rows[given.key] = _row(given, info, _cost(model, info, subset, device) if cost and not fill else None)
+    order = sorted(rows, key=lambda key: rank(info.channels, *key))
+    record = {
+        "schema": 1,
+        "kind": "evaluation",
+        "split": split,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        **environment(),
+        "device": str(device),
+        "autocast": None if autocast is None else str(autocast).removeprefix("torch."),
+        "batch_size": batch_size,
+        "data": dataset.description,
+        "model_sha256": model_hash,
+        "classes": list(info.classes),
+        "channels": info.channels.to_dict(),
+        "results": _with_retention([rows[key] for key in order], str(info.channels)),
+    }
+    answers = {key: answers[key] for key in order}
+    _write(run, split, record, answers.values())
+    if pictures:
+        write_pictures(run / "pictures", split, array, answers, info.classes)
+    return record
+
+
+def _open(run: Path, info: ModelInfo, data: str | Path | None) -> Dataset:
+    if data is not None:
+        dataset = open_dataset(data)
+    else:
+        spec = _spec_of(run)
+        try:
+            dataset = open_dataset(spec)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"{error}; the run was trained on {spec}: say with --data where it is") from error
+    if tuple(dataset.classes) != info.classes:
+        differing = sorted(set(dataset.classes) ^ set(info.classes))
+        what = f"{', '.join(differing[:3])} in one of them only" if differing else "the same ones in another order"
+        raise ValueError(
+            f"{dataset.name} has {len(dataset.classes)} classes and the run {len(info.classes)}, {what}: "
+            "a run is evaluated on the classes it was trained for"
+        )
+    return dataset
+
+
+def _check_channels(dataset: Dataset, questions: Iterable[Question]) -> None:
+    for subset, _ in questions:
+        missing = [channel.name for channel in subset if channel not in dataset.channels]
+        if missing:
+            raise ValueError(
+                f"{dataset.name} has no channel {missing[0]!r}, so nothing can be evaluated on {subset}; "
+                f"there are {','.join(dataset.channels.names)}: name channel sets of these"
+            )
+
+
+def _spec_of(run: Path) -> str:
+    path = run / "run.json"
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there, which says what the run was trained on: name --data")
+    return str(json.loads(path.read_text(encoding="utf-8"))["config"]["data"])
+
+
+def _earlier(
+    run: Path, split: str, model_hash: str, dataset: Dataset
+) -> tuple[dict[Key, dict[str, Any]], dict[Key, Predictions]]:
+    """Rows and answers of earlier evaluations of the same model on the same images."""
+    path = record_path(run, split)
+    if not path.is_file():
+        return {}, {}
+    record = read_record(run, split)
+    rows = {(row["subset"], row["fill"]): row for row in record["results"]}
+    answers = read_predictions(predictions_path(run, split))
+    for same, what in (
+        (record["model_sha256"] == model_hash, "is about another model"),
+        (record["data"]["fingerprints"][split] == dataset.description["fingerprints"][split], "is about other images"),
+        (rows.keys() <= answers.keys(), "does not fit its table of predictions"),
+    ):
+        if not same:
+            raise ValueError(f"{path} {what}: say --replace to write a new one")
+    return rows, {key: answers[key] for key in rows}
+
+
+def _row(answers: Predictions, info: ModelInfo, cost: dict[str, Any] | None) -> dict[str, Any]:
+    return {
+        "subset": answers.subset,
+        "fill": answers.fill,
+        **metrics(answers, info.classes),
+        "inference_ms": answers.milliseconds,
+        "retention": None,
+        "cost": cost,
+    }
+
+
+def _cost(model: AnyChannelModel, info: ModelInfo, subset: ChannelSet, device: str) -> dict[str, Any]:
+    return profile(model, channels=subset, image_size=info.image_size, device=device).to_dict()
+
+
+def _with_retention(rows: list[dict[str, Any]], whole: str) -> list[dict[str, Any]]:
+    accuracy = next((row["accuracy"] for row in rows if (row["subset"], row["fill"]) == (whole, "")), None)
+    return [{**row, "retention": row["accuracy"] / accuracy if accuracy else None} for row in rows]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _write(run: Path, split: str, record: dict[str, Any], answers: Iterable[Predictions]) -> None:
+    """Both files or neither: each is written whole beside its place before either takes it."""
+    with replacing(record_path(run, split)) as new_record, replacing(predictions_path(run, split)) as new_table:
+        write_predictions(answers, new_table)
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+        new_record.write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,173 @@
+"""Ask a model about every image of a split, seen through one channel set.
+
+Images go through in micro-batches straight from the memory-mapped array; planes are chosen and normalised by name.
+
+Shape suffixes: N images, S the channels of the question, C all channels the model knows, K classes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+from torch import Tensor
+
+from anychan.adaptation import AnyChannelModel
+from anychan.channels import ChannelSet, ChannelsLike
+from anychan.data import ImageArray
+from anychan.evaluation.fills import check_fill, fill_missing
+from anychan.evaluation.predictions import Predictions
+
+
+def predict_subset(
+    model: AnyChannelModel,
+    array: ImageArray,
+    channels: ChannelsLike | None = None,
+    *,
+    batch_size: int = 128,
+    device: torch.device | str = "cpu",
+    autocast: torch.dtype | None = None,
+    fill: str = "",
+    progress: bool = False,
+) -> Predictions:
+    """The model's answers to all images of an array, given only some of their channels.
+
+    Args:
+        model: is moved to ``device`` and set to evaluation mode, in place. Its channels carry the means and standard
+            deviations (scale 0 to 1) that it was trained with.
+        array: images of which at least ``channels`` are there; channels are found by name.
+        channels: what the model gets to see; None: all it knows.
+        batch_size: images that go through at once, at least 1.
+        device: where the model runs.
+        autocast: a dtype for mixed precision; None: float32 throughout, so that the numbers depend as little on
+            the machine as they can (TensorFloat-32 is off).
+        fill: "" asks the model about the channels themselves; a key of ``FILLS`` fills the planes that are missing
+            and asks it about all.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: for a channel that the model or the array does not have or whose mean or deviation is unknown, an
+            unknown fill, a plain model asked for a subset without a fill, logits that are not finite, a batch size
+            below 1, no image, or a device there is not.
+
+    Example:
+        >>> from anychan.data import load_split, open_dataset, split_statistics
+        >>> from anychan.models import create_model
+        >>> array = load_split(open_dataset("synthetic:test=8"), "test", image_size=32)
+        >>> channels = split_statistics(array).described
+        >>> model = create_model("wide4", channels, 9, "sliced", model_options={"width": 8})
+        >>> predict_subset(model, array, "RG").top.shape
+        (8, 5)
+    """
+    known = model.channels
+    present = known.subset(channels)
+    if fill:
+        check_fill(fill)
+    elif model.strategy == "plain" and len(present) < len(known):
+        raise ValueError(f"a plain model takes all of {known}, not {present}: name --fill to fill what is missing")
+    if batch_size < 1 or not array.paths:
+        raise ValueError(f"{len(array.paths)} images in batches of {batch_size}: there must be 1 of each at least")
+    device = _checked_device(device)
+    asked = known if fill else present
+    model = model.to(device).to(memory_format=torch.channels_last).eval()
+    top, probability, times = [], [], []
+    with torch.inference_mode(), _full_float32(), _autocast(device, autocast):
+        for path, images_NSHW in _batches(array, present, batch_size, progress):
+            x_NSHW = prepare(images_NSHW.to(device), known, present, fill)
+            started = _now(device)
+            logits_NK = model(x_NSHW, channels=asked)
+            times.append((_now(device) - started, len(x_NSHW)))
+            if not logits_NK.isfinite().all():
+                raise ValueError(f"the model's logits are not finite for {present} of {path} or the images after it")
+            best = logits_NK.float().softmax(dim=1).topk(min(5, logits_NK.shape[1]))
+            probability.append(best.values.cpu())
+            top.append(best.indices.cpu())
+    return Predictions(
+        str(present),
+        fill,
+        array.paths,
+        array.labels.cpu().numpy(),
+        torch.cat(top).numpy(),
+        torch.cat(probability).numpy(),
+        _milliseconds(times),
+    )
+
+
+def prepare(images_NSHW: Tensor, known: ChannelSet, present: ChannelSet, fill: str = "") -> Tensor:
+    """The input of a model: planes filled if asked, then normalised by name.
+
+    Args:
+        images_NSHW: uint8, the planes of ``present`` in their order.
+        known: all channels of the model, with means and standard deviations (scale 0 to 1).
+        present: the channels that are there.
+        fill: "" gives the planes of ``present``, a key of ``FILLS`` those of ``known``.
+
+    Returns:
+        float32 (N, S, H, W) or (N, C, H, W), ``channels_last`` in memory.
+
+    Raises:
+        ValueError: for an unknown channel or fill, or a channel without mean or deviation.
+    """
+    pixels_NSHW = images_NSHW.float() / 255
+    asked = known if fill else known.subset(present.names)
+    if fill:
+        pixels_NSHW = fill_missing(pixels_NSHW, known, present, fill)
+    for channel in asked:
+        if channel.mean is None or channel.std is None:
+            raise ValueError(f"channel {channel.name!r} has no mean and standard deviation to be normalised by")
+    moments = torch.tensor([(channel.mean, channel.std) for channel in asked], device=pixels_NSHW.device)
+    x_NSHW = (pixels_NSHW - moments[:, 0, None, None]) / moments[:, 1, None, None]
+    return x_NSHW.contiguous(memory_format=torch.channels_last)
+
+
+def _batches(array: ImageArray, present: ChannelSet, size: int, progress: bool) -> Iterable[tuple[str, Tensor]]:
+    """The first image's path and the planes of ``present``, (N, S, H, W), batch by batch."""
+    planes = list(array.channels.indices(present.names))
+    in_order = planes == list(range(len(array.channels)))
+    firsts: Iterable[int] = range(0, len(array.paths), size)
+    if progress:
+        from tqdm import tqdm
+
+        firsts = tqdm(firsts, desc=str(present), unit="batch", leave=False)
+    for first in firsts:
+        images_NCHW = array.images[first : first + size]
+        yield array.paths[first], images_NCHW if in_order else images_NCHW[:, planes]
+
+
+def _checked_device(name: torch.device | str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # a PyTorch built without CUDA asserts
+        raise ValueError(f"device {str(name)!r} cannot be used: {str(error).splitlines()[0]}") from error
+    return device
+
+
+def _milliseconds(times: list[tuple[float, int]]) -> float:
+    """Of the model for one image: the median over batches, without the first (it warms up) and the last (cut off)."""
+    return statistics.median(seconds / images for seconds, images in times[1:-1] or times) * 1000
+
+
+def _now(device: torch.device) -> float:
+    if device.type != "cpu":
+        torch.accelerator.synchronize()  # what was asked of an accelerator so far is done before the clock is read
+    return time.perf_counter()
+
+
+def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    # On a GPU a float32 convolution is done in TensorFloat-32 unless told otherwise, a matrix product if told so.
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

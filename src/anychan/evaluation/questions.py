@@ -1,0 +1,73 @@
+"""Which questions an evaluation asks a model: channel sets, and what is put in the place of missing channels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from anychan.channels import ChannelSet
+from anychan.evaluation.fills import FILLS, check_fill
+
+MOST_CHANNELS_FOR_ALL = 8  # 255 subsets
+
+Question = tuple[ChannelSet, str]  # the channels that are there, and the fill of the others ("": none)
+
+
+def list_questions(
+    known: ChannelSet, strategy: str, channels: str | Sequence[str] = "all", fills: Sequence[str] | None = None
+) -> list[Question]:
+    """Every channel set asked for, by itself and with each fill, in the order of ``ChannelSet.subsets()``.
+
+    Args:
+        known: all channels of the model.
+        strategy: the model's; "plain" answers proper subsets with fills only.
+        channels: "all" for every subset that is not empty, or a channel set, or a list of them.
+        fills: keys of ``FILLS``, for proper subsets; None: none.
+
+    Raises:
+        ValueError: for an unknown channel or fill, no channels, "all" of more than 8 channels, or a plain model
+            asked for a proper subset without fills.
+
+    Example:
+        >>> rgb = ChannelSet.parse("RGB")
+        >>> [(str(subset), fill) for subset, fill in list_questions(rgb, "sliced", ["GR", "RGB"], ["mean"])]
+        [('RGB', ''), ('RG', ''), ('RG', 'mean')]
+    """
+    fills = list(dict.fromkeys(check_fill(fill) for fill in fills or ()))
+    questions: list[Question] = []
+    for subset in _subsets(known, [channels] if isinstance(channels, str) else channels):
+        if len(subset) == len(known):
+            questions.append((subset, ""))
+        elif strategy != "plain":
+            questions += [(subset, fill) for fill in ("", *fills)]
+        elif fills:
+            questions += [(subset, fill) for fill in fills]
+        else:
+            raise ValueError(
+                f"a plain model takes all of {known}, not {subset}: name --fill to fill what is missing "
+                f"({', '.join(FILLS)}), or evaluate it on {known} only"
+            )
+    return sorted(questions, key=lambda question: rank(known, str(question[0]), question[1]))
+
+
+def rank(known: ChannelSet, subset: str, fill: str) -> tuple[int, tuple[int, ...], int]:
+    """Sorts as ``ChannelSet.subsets()`` does, the model's own answer before the fills."""
+    indices = known.indices(subset)
+    return -len(indices), indices, ["", *FILLS].index(fill)
+
+
+def _subsets(known: ChannelSet, specs: Sequence[str]) -> list[ChannelSet]:
+    """The channel sets meant, each once, its channels in the order of the known ones."""
+    if not specs:
+        raise ValueError(f"no channels to evaluate; give 'all' or channel sets of {known}")
+    chosen: list[ChannelSet] = []
+    for spec in specs:
+        if spec != "all":
+            chosen.append(ChannelSet(known[i] for i in sorted(known.indices(spec))))
+        elif len(known) <= MOST_CHANNELS_FOR_ALL:
+            chosen += known.subsets()
+        else:
+            raise ValueError(
+                f"all subsets of {len(known)} channels are {2 ** len(known) - 1}; 'all' goes up to "
+                f"{MOST_CHANNELS_FOR_ALL} channels: give a list of channel sets instead"
+            )
+    return list(dict.fromkeys(chosen))

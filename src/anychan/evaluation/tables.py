@@ -1,0 +1,98 @@
+"""Evaluations and comparisons as text for people; all rates in percent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def table(record: Mapping[str, Any]) -> str:
+    """An evaluation record as a table: a row a subset and fill.
+
+    Args:
+        record: what ``evaluate_run`` returns and ``run/evaluation/<split>.json`` holds.
+
+    Returns:
+        Lines of equal columns: accuracy with its 95 % interval, top-5, macro precision, recall and F1, expected
+        calibration error, retention, all in percent, and milliseconds an image.
+    """
+    names = ("channels", "fill", "accuracy", "95 % interval", "top-5", "precision", "recall", "F1", "ECE", "retention")
+    rows = [
+        (
+            result["subset"],
+            result["fill"] or "-",
+            _percent(result["accuracy"]),
+            _span(result["accuracy_interval"]),
+            *(_percent(result[name]) for name in ("top5", "precision_macro", "recall_macro", "f1_macro")),
+            _percent(result["expected_calibration_error"]),
+            _percent(result["retention"]),
+            f"{result['inference_ms']:.3f}",
+        )
+        for result in record["results"]
+    ]
+    images = " or ".join(sorted({str(result["n"]) for result in record["results"]}))
+    title = f"{record['split']}: {images} images, {len(record['classes'])} classes; rates in percent"
+    return f"{title}\n\n{_aligned((*names, 'ms/image'), rows, left=2)}"
+
+
+def comparison_table(record: Mapping[str, Any]) -> str:
+    """A comparison record (see ``compare_runs``) as a table: a row a subset and pair of fills.
+
+    Returns:
+        Both accuracies and their difference with its 95 % interval in percent, the images that only one of the two
+        has right, the p value of the exact McNemar test, and the verdict.
+    """
+    names = (
+        "channels",
+        "fill a",
+        "fill b",
+        "n",
+        "a",
+        "b",
+        "a - b",
+        "95 % interval",
+        "only a",
+        "only b",
+        "p",
+        "verdict",
+    )
+    rows = [
+        (
+            row["subset"],
+            row["fill_a"] or "-",
+            row["fill_b"] or "-",
+            str(row["n"]),
+            _percent(row["accuracy_a"]),
+            _percent(row["accuracy_b"]),
+            f"{100 * row['difference']:+.1f}",
+            _span(row["difference_interval"]),
+            str(row["only_a"]),
+            str(row["only_b"]),
+            "< 0.0001" if row["p"] < 0.0001 else f"{row['p']:.4f}",
+            row["verdict"],
+        )
+        for row in record["comparisons"]
+    ]
+    title = f"{record['split']}: a = {record['a']}, b = {record['b']}; rates in percent, one test a row, uncorrected"
+    return f"{title}\n\n{_aligned(names, rows, left=3)}"
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _span(interval: Sequence[float]) -> str:
+    return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}"
+
+
+def _aligned(names: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
+    """Columns two spaces apart, the first ``left`` and any words flush left, numbers flush right."""
+    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
+    lines = (
+        "  ".join(
+            cell.ljust(width) if i < left or names[i] == "verdict" else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in (names, ["-" * width for width in widths], *rows)
+    )
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,131 @@
+"""Two evaluated runs, paired image by image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anychan.channels import ChannelSet
+from anychan.evaluation import Predictions, compare_runs, comparison_table, write_predictions
+
+PATHS = tuple(f"test/{i}.png" for i in range(200))
+LABELS = np.random.default_rng(0).integers(0, 6, size=200)
+
+
+def answers(subset: str, fill: str, accuracy: float, seed: int, order: Sequence[int] = range(200)) -> Predictions:
+    """Answers of which about a share of ``accuracy`` is right."""
+    rng = np.random.default_rng(seed)
+    predicted = np.where(rng.random(200) < accuracy, LABELS, (LABELS + 1) % 6)
+    top = np.stack([predicted, (predicted + 2) % 6], axis=1)[order]
+    probability = np.full((len(order), 2), 0.5, dtype=np.float32)
+    return Predictions(subset, fill, tuple(PATHS[i] for i in order), LABELS[order], top, probability)
+
+
+def write_run(run: Path, given: Sequence[Predictions], channels: str = "RGB", fingerprint: str = "aa") -> Path:
+    (run / "evaluation").mkdir(parents=True)
+    (run / "predictions").mkdir()
+    record = {
+        "schema": 1,
+        "kind": "evaluation",
+        "channels": ChannelSet.parse(channels).to_dict(),
+        "data": {"name": fingerprint, "fingerprints": {"test": fingerprint}},
+    }
+    (run / "evaluation/test.json").write_text(json.dumps(record))
+    write_predictions(given, run / "predictions/test.parquet")
+    return run
+
+
+@pytest.fixture
+def any_channel(tmp_path: Path) -> Path:
+    return write_run(
+        tmp_path / "any", [answers("RGB", "", 0.7, 1), answers("RG", "", 0.6, 2), answers("R", "", 0.5, 3)]
+    )
+
+
+def test_subsets_in_common_are_paired(any_channel: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4), answers("R", "", 0.2, 5), answers("B", "", 0.2, 6)])
+    record = compare_runs(any_channel, other)
+    assert [(row["subset"], row["fill_a"], row["fill_b"]) for row in record["comparisons"]] == [
+        ("RGB", "", ""),
+        ("R", "", ""),
+    ]
+    one, two = answers("R", "", 0.5, 3).correct, answers("R", "", 0.2, 5).correct
+    row = record["comparisons"][1]
+    assert row["n"] == 200
+    assert row["only_a"] == int((one & ~two).sum())
+    assert row["only_b"] == int((two & ~one).sum())
+    assert row["difference"] == pytest.approx(one.mean() - two.mean())
+    assert [row["verdict"] for row in record["comparisons"]] == ["not distinguishable", "a is better"]
+    assert json.loads((any_channel / "comparisons" / "b-test.json").read_text()) == record
+
+
+def test_images_in_another_order_are_the_same_images(any_channel: Path, tmp_path: Path) -> None:
+    shuffled = np.random.default_rng(9).permutation(200).tolist()
+    other = write_run(tmp_path / "b", [answers("RGB", "", 0.7, 1, order=shuffled)])
+    row = compare_runs(any_channel, other)["comparisons"][0]
+    assert (row["only_a"], row["only_b"], row["p"]) == (0, 0, 1.0)
+    assert row["verdict"] == "not distinguishable"
+
+
+def test_an_own_answer_meets_each_naive_answer(any_channel: Path, tmp_path: Path) -> None:
+    naive = write_run(
+        tmp_path / "b", [answers("RGB", "", 0.7, 4), answers("RG", "zeros", 0.2, 5), answers("RG", "mean", 0.3, 6)]
+    )
+    pairs = [(row["subset"], row["fill_a"], row["fill_b"]) for row in compare_runs(any_channel, naive)["comparisons"]]
+    assert pairs == [("RGB", "", ""), ("RG", "", "zeros"), ("RG", "", "mean")]
+    turned = [(row["subset"], row["fill_a"], row["fill_b"]) for row in compare_runs(naive, any_channel)["comparisons"]]
+    assert turned == [("RGB", "", ""), ("RG", "zeros", ""), ("RG", "mean", "")]
+
+
+def test_subsets_are_found_by_name(any_channel: Path, tmp_path: Path) -> None:
+    turned = write_run(tmp_path / "b", [answers("GR", "", 0.6, 2)], channels="BGR")
+    assert [row["subset"] for row in compare_runs(any_channel, turned)["comparisons"]] == ["RG"]
+    assert [row["subset"] for row in compare_runs(any_channel, turned, channels="GR")["comparisons"]] == ["RG"]
+
+
+def test_chosen_subsets_only(any_channel: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4), answers("R", "", 0.2, 5)])
+    assert [row["subset"] for row in compare_runs(any_channel, other, channels=["R"])["comparisons"]] == ["R"]
+    with pytest.raises(ValueError, match="b was not evaluated on RG: run `anychan evaluate"):
+        compare_runs(any_channel, other, channels=["RG"])
+    with pytest.raises(ValueError, match="'X'"):
+        compare_runs(any_channel, other, channels=["R,X"])
+
+
+def test_different_images_are_refused(any_channel: Path, tmp_path: Path) -> None:
+    fewer = write_run(tmp_path / "fewer", [answers("RGB", "", 0.7, 1, order=range(199))])
+    with pytest.raises(ValueError, match=r"different images \(200 and 199, test/199.png in one of them only\)"):
+        compare_runs(any_channel, fewer)
+    elsewhere = write_run(tmp_path / "elsewhere", [answers("RGB", "", 0.7, 1)], fingerprint="bb")
+    with pytest.raises(ValueError, match=r"different data \(aa and bb\)"):
+        compare_runs(any_channel, elsewhere)
+    relabelled = answers("RGB", "", 0.7, 1)
+    relabelled.labels[17] = (relabelled.labels[17] + 1) % 6
+    other = write_run(tmp_path / "relabelled", [relabelled])
+    with pytest.raises(ValueError, match=r"right class of test/17\.png"):
+        compare_runs(any_channel, other)
+
+
+def test_runs_without_anything_in_common_are_refused(any_channel: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no channel set"):
+        compare_runs(any_channel, write_run(tmp_path / "b", [answers("B", "", 0.5, 1)]))
+    with pytest.raises(FileNotFoundError, match=r"val\.json is not there"):
+        compare_runs(any_channel, any_channel, split="val")
+    (any_channel / "evaluation/test.json").write_text('{"schema": 1')
+    with pytest.raises(ValueError, match=r"test\.json is damaged"):
+        compare_runs(any_channel, any_channel)
+
+
+def test_table_reads_well(any_channel: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4), answers("R", "zeros", 0.2, 5)])
+    lines = comparison_table(compare_runs(any_channel, other)).splitlines()
+    assert "uncorrected" in lines[0]
+    assert lines[2].split()[:5] == ["channels", "fill", "a", "fill", "b"]
+    assert lines[4].endswith("not distinguishable")
+    assert lines[5].startswith("R         -       zeros")
+    assert "< 0.0001" in lines[5]
+    assert lines[5].endswith("a is better")

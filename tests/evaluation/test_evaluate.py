@@ -1,0 +1,198 @@
+"""A run evaluated end to end on the built-in data, with a small untrained model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from anychan.data import load_split, open_dataset, split_statistics
+from anychan.evaluation import FILLS, evaluate_run, metrics, read_predictions
+from anychan.models import ModelInfo, save_model
+
+SPEC = "synthetic:bands=3,train=24,val=12,test=30,size=16,classes=6,seed=0"
+MakeRun = Callable[..., Path]
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """Makes a run folder as training leaves it: model files and run.json."""
+
+    def make(strategy: str = "sliced", name: str = "run", spec: str = SPEC) -> Path:
+        dataset = open_dataset(spec)
+        statistics = split_statistics(load_split(dataset, "train", 16, tmp_path / "cache"))
+        info = ModelInfo(
+            "wide4", len(dataset.classes), strategy, statistics.described, dataset.classes, 16, statistics,
+            model_options={"width": 8},
+        )  # fmt: skip
+        run = tmp_path / name
+        save_model(run, info.create(), info)
+        (run / "run.json").write_text(json.dumps({"config": {"data": spec}}))
+        return run
+
+    return make
+
+
+@pytest.fixture
+def evaluate(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """``evaluate_run`` with this test's own cache and without measuring cost."""
+
+    def call(run: Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+        return evaluate_run(run, *arguments, **{"cache_dir": tmp_path / "cache", "cost": False, **options})
+
+    return call
+
+
+def keys(record: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(row["subset"], row["fill"]) for row in record["results"]]
+
+
+def test_an_any_channel_run_on_all_subsets(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
+    run = make_run()
+    record = evaluate(run)
+    channels = open_dataset(SPEC).channels
+    assert json.loads((run / "evaluation/test.json").read_text()) == json.loads(json.dumps(record))
+    assert keys(record) == [(str(subset), "") for subset in channels.subsets()]
+    assert {name: record[name] for name in ("schema", "kind", "split")} == {
+        "schema": 1, "kind": "evaluation", "split": "test",
+    }  # fmt: skip
+    assert record["data"] == open_dataset(SPEC).description
+    assert {"created", "commit", "versions", "hardware", "classes", "channels"} <= record.keys()
+    answers = read_predictions(run / "predictions/test.parquet")
+    assert list(answers) == keys(record)
+    test = load_split(open_dataset(SPEC), "test", 16, run.parent / "cache")
+    for row in record["results"]:
+        given = answers[row["subset"], row["fill"]]
+        assert given.paths == test.paths
+        assert given.labels.tolist() == test.labels.tolist()
+        assert metrics(given, record["classes"]).items() <= row.items()
+        assert row["n"] == 30
+        assert row["inference_ms"] > 0
+        assert row["retention"] == pytest.approx(row["accuracy"] / record["results"][0]["accuracy"])
+        assert row["cost"] is None
+    pictures = json.loads((run / "pictures/pictures.json").read_text())
+    assert len(pictures["pictures"]) == 12
+    assert list(pictures["pictures"][0]["answers"]) == [str(subset) for subset in channels.subsets()]
+    assert sorted(path.name for path in run.iterdir()) == [
+        "evaluation", "model.json", "model.safetensors", "pictures", "predictions", "run.json",
+    ]  # fmt: skip
+
+
+def test_a_plain_run_answers_subsets_through_fills(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
+    run = make_run("plain")
+    with pytest.raises(ValueError, match="name --fill"):
+        evaluate(run)
+    assert not (run / "evaluation").exists()
+    record = evaluate(run, "all", "test", tuple(FILLS))
+    subsets = [str(subset) for subset in open_dataset(SPEC).channels.subsets()]
+    assert keys(record) == [(subsets[0], "")] + [(subset, fill) for subset in subsets[1:] for fill in FILLS]
+
+
+def test_cost_is_measured_where_the_model_answers_by_itself(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]
+) -> None:
+    by_itself, filled = evaluate(make_run(), ["R,G"], fills=["zeros"], cost=True)["results"]
+    assert filled["cost"] is None
+    assert (by_itself["cost"]["channels"], by_itself["cost"]["image_size"]) == ("RG", 16)
+    assert by_itself["cost"]["macs"] > 0
+
+
+def test_evaluating_again_replaces_its_rows_and_keeps_the_others(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]
+) -> None:
+    run = make_run()
+    first = evaluate(run, ["R"])
+    assert first["results"][0]["retention"] is None
+    second = evaluate(run, ["RGB", "G"], fills=["zeros"])
+    assert keys(second) == [("RGB", ""), ("R", ""), ("G", ""), ("G", "zeros")]
+    assert second["results"][1] == {**first["results"][0], "retention": second["results"][1]["retention"]}
+    assert second["results"][1]["retention"] is not None
+    third = evaluate(run, ["G"])
+    assert keys(third) == keys(second) == list(read_predictions(run / "predictions/test.parquet"))
+    assert third["results"][3] == second["results"][3]
+    evaluate(run, ["R"], "val")
+    assert keys(json.loads((run / "evaluation/test.json").read_text())) == keys(third)
+
+
+def test_answers_are_the_same_again(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
+    run = make_run()
+    evaluate(run)
+    before = (run / "predictions/test.parquet").read_bytes()
+    evaluate(run, replace=True)
+    assert (run / "predictions/test.parquet").read_bytes() == before
+
+
+def test_rows_of_another_model_are_not_mixed_in(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
+    run = make_run()
+    evaluate(run, ["R"])
+    make_run("plain", name="other")
+    for file in ("model.safetensors", "model.json"):
+        (run.parent / "other" / file).replace(run / file)
+    with pytest.raises(ValueError, match="is about another model: say --replace"):
+        evaluate(run, ["all"], fills=["mean"])
+    assert len(evaluate(run, ["all"], fills=["mean"], replace=True)["results"]) == 7
+
+
+def test_other_data_must_have_the_same_classes(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
+    run = make_run()
+    other = SPEC.replace("test=30", "test=12").replace("seed=0", "seed=1")
+    assert evaluate(run, ["R"], data=other)["results"][0]["n"] == 12
+    with pytest.raises(ValueError, match="is about other images: say --replace"):
+        evaluate(run, ["R"])
+    with pytest.raises(ValueError, match=r"has no channel 'R', so nothing .* there are B01,B02"):
+        evaluate(run, ["R"], data=SPEC.replace("bands=3", "bands=2"))
+    with pytest.raises(ValueError, match="has 4 classes and the run 6"):
+        evaluate(run, ["R"], data=SPEC.replace("classes=6", "classes=4"))
+
+
+def test_a_broken_image_is_neither_skipped_nor_replaced(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    photographs = tmp_path / "photographs"
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            (photographs / split / name).mkdir(parents=True)
+            for i in range(3):
+                Image.new("RGB", (20, 16), (40 * i, 200, 90)).save(photographs / split / name / f"{i}.png")
+    run = make_run(spec=str(photographs))
+    assert evaluate(run, ["R"])["results"][0]["n"] == 6
+    before = (run / "evaluation/test.json").read_text()
+    broken = photographs / "test/dog/1.png"
+    broken.write_bytes(broken.read_bytes()[:40])
+    with pytest.raises(ValueError, match=r"test/dog/1\.png"):
+        evaluate(run, ["G"])
+    assert (run / "evaluation/test.json").read_text() == before
+
+
+def test_a_failure_leaves_what_was_there(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = make_run()
+    evaluate(run, ["R"])
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+
+    def fail(*arguments: object) -> None:
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("anychan.evaluation.evaluate.write_predictions", fail)
+    with pytest.raises(OSError, match="disk is full"):
+        evaluate(run, ["G"])
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_what_is_not_there_is_named(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        evaluate(tmp_path / "nowhere")
+    run = make_run()
+    (run / "run.json").write_text(json.dumps({"config": {"data": "moved/away.zip"}}))
+    with pytest.raises(FileNotFoundError, match=r"trained on moved/away\.zip: say with --data"):
+        evaluate(run)
+    (run / "run.json").unlink()
+    with pytest.raises(FileNotFoundError, match="name --data"):
+        evaluate(run)
+    assert evaluate(run, data=SPEC, pictures=False)["results"]
+    assert not (run / "pictures").exists()

@@ -1,0 +1,84 @@
+"""The pictures kept in a run folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+
+from anychan.adaptation import AnyChannelModel
+from anychan.channels import ChannelSet
+from anychan.data import ImageArray
+from anychan.evaluation import predict_subset
+from anychan.evaluation.pictures import choose, view_planes, write_pictures
+
+
+def read(path: Path) -> npt.NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_pictures_show_the_image_and_the_answers(sliced: AnyChannelModel, array: ImageArray, tmp_path: Path) -> None:
+    answers = {
+        given.key: given
+        for subset, fill in (("RGB", ""), ("R", ""), ("R", "zeros"), ("G", "mean"))
+        for given in [predict_subset(sliced, array, subset, fill=fill)]
+    }
+    folder = tmp_path / "pictures"
+    write_pictures(folder, "test", array, answers, array.classes, count=6)
+    record = json.loads((folder / "pictures.json").read_text())
+    assert record["split"] == "test"
+    assert len(record["pictures"]) == 6
+    for picture in record["pictures"]:
+        row = array.paths.index(picture["path"])
+        assert picture["label"] == array.labels[row]
+        assert picture["class"] == array.classes[picture["label"]]
+        assert list(picture["answers"]) == ["RGB", "R", "G mean"]
+        for key, shown in zip([("RGB", ""), ("R", ""), ("G", "mean")], picture["answers"].values(), strict=True):
+            given = answers[key]
+            assert [name for name, _ in shown] == [array.classes[i] for i in given.top[row]]
+            np.testing.assert_allclose([p for _, p in shown], given.probability[row], atol=1e-4)
+        pixels = read(folder / picture["file"])
+        assert np.array_equal(pixels, array.images[row].permute(1, 2, 0).numpy())
+
+
+def test_the_same_pictures_again_and_none_left_over(sliced: AnyChannelModel, array: ImageArray, tmp_path: Path) -> None:
+    answers = {("RGB", ""): predict_subset(sliced, array)}
+    for folder in ("one", "two"):
+        write_pictures(tmp_path / folder, "test", array, answers, array.classes)
+    assert (tmp_path / "one/pictures.json").read_text() == (tmp_path / "two/pictures.json").read_text()
+    write_pictures(tmp_path / "two", "test", array, answers, array.classes, count=2)
+    assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["000.png", "001.png", "pictures.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_right_and_wrong_ones_are_chosen() -> None:
+    correct = np.array([True] * 30 + [False] * 50)
+    chosen = choose(correct, 12, seed=0)
+    assert correct[chosen].tolist() == [True] * 6 + [False] * 6
+    assert len(set(chosen)) == 12
+    assert chosen == choose(correct, 12, seed=0) != choose(correct, 12, seed=1)
+    assert sum(correct[choose(correct[:32], 12, seed=0)]) == 10
+    assert len(choose(np.array([False] * 20), 12, seed=0)) == 12
+    assert len(choose(np.array([True, False]), 12, seed=0)) == 2
+
+
+def test_colours_are_found_by_name() -> None:
+    assert view_planes(ChannelSet(["B", "NIR", "G", "R"])) == [3, 2, 0]
+    assert view_planes(ChannelSet(["B02", "B03", "B04", "B08"])) == [0, 1, 2]
+    assert view_planes(ChannelSet(["B02", "B03"])) == [0, 1]
+
+
+def test_two_planes_are_gray_and_large_images_are_made_small(
+    sliced: AnyChannelModel, array: ImageArray, tmp_path: Path
+) -> None:
+    answers = {("R", ""): predict_subset(sliced, array, "R")}
+    large = torch.arange(200, dtype=torch.uint8).expand(11, 2, 100, 200)
+    two = dataclasses.replace(array, images=large, channels=ChannelSet(["NIR", "SWIR"]))
+    write_pictures(tmp_path / "pictures", "test", two, answers, array.classes, count=1)
+    assert read(tmp_path / "pictures/000.png").shape == (64, 128)
