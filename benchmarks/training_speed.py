@@ -1,0 +1,214 @@
+"""How fast is training, against a bare PyTorch loop and against decoding in every epoch?
+
+    python benchmarks/training_speed.py
+    python benchmarks/training_speed.py --data photographs.zip --images 2048 --repeats 7 --save
+
+Four loops train the same network with the same optimiser, autocast, memory layout and batch:
+
+* anychan: ``anychan.training.train`` as it is, with crop and flip, records, and the guard against what is not finite;
+* bare: the shortest loop over a resident tensor that is already normalised; no augmentation, no measurement;
+* bare, default update: the same with torch's default AdamW in place of the fused one;
+* decoding: torchvision's transforms in a DataLoader with a worker a core, JPEGs decoded in every epoch.
+
+Repetitions are interleaved, so that a machine that slows down slows all of them. Each trains one epoch to warm
+up and times the next. Ratios are those of a repetition's speeds: their median, and their range.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anychan.data import load_split, open_dataset, split_statistics
+from anychan.environment import environment
+from anychan.models import create_model
+from anychan.training import TrainConfig, train
+from anychan.training.machine import Machine, choose
+
+CLASSES = 10
+
+
+def make_photographs(folder: Path, images: int, size: int) -> Path:
+    """JPEGs of smooth noise in one folder a class, in a training and a small validation split."""
+    from PIL import Image
+
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(images, 3, 8, 8, generator=generator)
+    pixels = (F.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1) * 255).byte()
+    for number, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
+        place = folder / "train" / f"class{number % CLASSES}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number:06}.jpg", quality=90)
+    return folder
+
+
+def anychan_loop(config: TrainConfig) -> float:
+    """Images a second of the second epoch of a real run."""
+    run = train(config)
+    return json.loads((run / "records.jsonl").read_text().splitlines()[1])["images_per_second"]
+
+
+def bare_loop(
+    model: nn.Module, batches: Callable[[], Iterable[tuple[Tensor, Tensor]]], machine: Machine, fused: bool
+) -> float:
+    """Images a second of the second epoch of the shortest loop that trains."""
+    model = model.to(memory_format=torch.channels_last).train()
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.05, fused=fused)
+    speed = 0.0
+    for _ in range(2):
+        images, started = 0, time.perf_counter()
+        for x, y in batches():
+            with machine.autocast():
+                loss = F.cross_entropy(model(x), y, label_smoothing=0.1)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            images += len(y)
+        speed = images / (time.perf_counter() - started)
+    return speed
+
+
+def resident_batches(x: Tensor, y: Tensor, size: int) -> Callable[[], Iterable[tuple[Tensor, Tensor]]]:
+    """Batches of a resident tensor, in a new order each epoch."""
+
+    def batches() -> Iterable[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(y))
+        for first in range(0, len(y) - size + 1, size):
+            rows = order[first : first + size]
+            yield x[rows].contiguous(memory_format=torch.channels_last), y[rows]
+
+    return batches
+
+
+def decoding_batches(
+    folder: Path, size: int, batch: int, workers: int
+) -> Callable[[], Iterable[tuple[Tensor, Tensor]]]:
+    """A DataLoader over JPEGs, decoded and augmented by torchvision in every epoch."""
+    from torchvision import datasets, transforms
+
+    transform = transforms.Compose(
+        [
+            transforms.Resize((size, size)),
+            transforms.RandomCrop(size, padding=4),
+            transforms.RandomHorizontalFlip(),
+            transforms.ToTensor(),
+            transforms.Normalize([0.5] * 3, [0.25] * 3),
+        ]
+    )
+    loader = torch.utils.data.DataLoader(
+        datasets.ImageFolder(str(folder), transform),
+        batch_size=batch,
+        shuffle=True,
+        drop_last=True,
+        num_workers=workers,
+        persistent_workers=True,
+    )
+
+    def batches() -> Iterable[tuple[Tensor, Tensor]]:
+        for x, y in loader:
+            yield x.contiguous(memory_format=torch.channels_last), y
+
+    return batches
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+    """Images a second of each loop in each repetition."""
+    photographs = make_photographs(folder / "photographs", options.images, options.image_size)
+    settings: dict[str, Any] = {
+        "data": options.data or str(photographs),
+        "model": options.model,
+        "image_size": options.image_size,
+        "batch_size": options.batch_size,
+        "epochs": 2,
+        "cache_dir": folder / "cache",
+        "device": "cpu",
+    }
+    machine = choose(TrainConfig(out=folder, **settings), torch.device("cpu"))
+    dataset = open_dataset(settings["data"])
+    array = load_split(dataset, "train", options.image_size, settings["cache_dir"])
+    known = split_statistics(array).described
+    mean, std = (torch.tensor(values)[:, None, None] for values in zip(*((c.mean, c.std) for c in known), strict=True))
+    count = min(options.images, len(array.labels))
+    x = ((array.images[:count].float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+    resident = resident_batches(x, array.labels[:count], options.batch_size)
+
+    def model() -> nn.Module:
+        return create_model(options.model, known, len(array.classes)).body
+
+    decoding = decoding_batches(photographs / "train", options.image_size, options.batch_size, options.workers)
+    runs = iter(range(1_000_000))
+    loops: dict[str, Callable[[], float]] = {
+        "anychan": lambda: anychan_loop(TrainConfig(out=folder / f"run{next(runs)}", **settings)),
+        "bare": lambda: bare_loop(model(), resident, machine, fused=True),
+        "bare, default update": lambda: bare_loop(model(), resident, machine, fused=False),
+        "decoding": lambda: bare_loop(create_model(options.model, "RGB", CLASSES).body, decoding, machine, fused=True),
+    }
+    speeds: dict[str, list[float]] = {name: [] for name in loops}
+    for repeat in range(options.repeats):
+        for name, loop in loops.items():
+            speeds[name].append(loop())
+            print(f"{repeat + 1}/{options.repeats} {name}: {speeds[name][-1]:.1f} images/s", file=sys.stderr)
+    return speeds
+
+
+def summary(speeds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
+    """anychan's speed over each other loop's: median, smallest and largest ratio over the repetitions."""
+    ratios = {
+        name: [ours / theirs for ours, theirs in zip(speeds["anychan"], others, strict=True)]
+        for name, others in speeds.items()
+        if name != "anychan"
+    }
+    return {
+        name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
+        for name, values in ratios.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", help="train on these (all of their training split) instead of made photographs")
+    parser.add_argument("--model", default="resnet18")
+    parser.add_argument("--images", type=int, default=1024, help="how many photographs to make, and to decode")
+    parser.add_argument("--image-size", type=int, default=64)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=torch.get_num_threads(), help="of the DataLoader")
+    parser.add_argument("--save", action="store_true", help="write benchmarks/results/training_speed.json")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        speeds = measure(options, Path(folder))
+    ratios = summary(speeds)
+    for name, ratio in ratios.items():
+        print(f"anychan / {name}: {ratio['median']:.3f} ({ratio['min']:.3f} to {ratio['max']:.3f})")
+    if options.save:
+        settings = {name: value for name, value in vars(options).items() if name not in ("data", "save")}
+        record = {
+            "schema": 1,
+            "kind": "benchmark",
+            "name": "training_speed",
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "settings": {**settings, "data": None if options.data is None else Path(options.data).name},
+            "images_per_second": speeds,
+            "ratios": ratios,
+            **environment(),
+        }
+        path = Path(__file__).parent / "results" / "training_speed.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Checkpoints: written beside the last one, made durable, then renamed; the one before it is kept too.
+
+Whenever a process dies, the folder holds a whole ``last.pt`` or, in the instant between two renames, a whole
+``previous.pt``. Read with ``weights_only=True``: nothing in a checkpoint is executed.
+"""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anychan._files import replacing
+
+FORMAT = 1
+LAST, PREVIOUS = "last.pt", "previous.pt"
+LEFTOVERS = ".*.partial"  # what a killed process leaves of the file that it was writing
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
+    """Write a checkpoint, whole or not at all.
+
+    Args:
+        folder: made if it is not there.
+        state: tensors, numbers, text, None, and lists and dictionaries of them.
+    """
+    last = folder / LAST
+    with replacing(last) as temporary:
+        torch.save({"format": FORMAT, **state}, temporary)
+        if last.exists():
+            last.replace(folder / PREVIOUS)
+    return last
+
+
+def load_checkpoint(folder: Path) -> dict[str, Any] | None:
+    """The newest checkpoint, on the CPU, or None where there is none.
+
+    Raises:
+        ValueError: if it is damaged, saying what to do, or of another format.
+    """
+    last, previous = folder / LAST, folder / PREVIOUS
+    path = last if last.exists() else previous  # killed between the two renames
+    if not path.exists():
+        return None
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        advice = f"; delete it to go on from {previous}" if path == last and previous.exists() else ""
+        raise ValueError(f"checkpoint {path} is damaged ({reason}){advice}") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise ValueError(f"checkpoint {path} is not of format {FORMAT}, the one this version reads")
+    return state
+
+
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written."""
+    for leftover in folder.glob(LEFTOVERS):
+        leftover.unlink(missing_ok=True)

@@ -1,0 +1,315 @@
+"""What a training run is told: every setting with its default, checked when it is made, free of torch.
+
+The docstrings are the command line's help: ``anychan train`` builds its options from these classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from anychan.data.augment_config import AugmentationConfig
+
+ChannelSampling = Literal["all", "hierarchical", "bernoulli", "fixed"]
+OptimizerName = Literal["adamw", "sgd"]
+ScheduleName = Literal["cosine", "steps", "constant"]
+Metric = Literal["accuracy", "loss"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+# Rates and decays that suit training from scratch on small photographs.
+_LEARNING_RATE = {"adamw": 1e-3, "sgd": 0.05}
+_WEIGHT_DECAY = {"adamw": 0.05, "sgd": 5e-4}
+
+# Settings that leave the weights as they are, so that a run may be resumed with other ones. The data are
+# compared by content, the device and what follows from it by what was chosen, not by what was asked for.
+_NEUTRAL = frozenset(
+    {"data", "out", "cache_dir", "resume", "checkpoint_every_steps", "checkpoint_every_seconds"}
+    | {"device", "precision", "channels_last"}
+)
+
+
+@dataclass
+class OptimizerConfig:
+    """How weights are updated. Biases and the weights of normalisations are never decayed.
+
+    Args:
+        name: adamw (Loshchilov and Hutter, arXiv 1711.05101) or sgd.
+        learning_rate: the highest rate of the schedule; not given: 1e-3 for adamw, 0.05 for sgd.
+        weight_decay: 0 or more; not given: 0.05 for adamw, 5e-4 for sgd.
+        betas: adamw's decay of the mean of gradients and of their squares, each in [0, 1).
+        momentum: sgd's momentum, in [0, 1).
+        nesterov: whether sgd's momentum is Nesterov's.
+
+    Raises:
+        ValueError: for a value outside its range.
+    """
+
+    name: OptimizerName = "adamw"
+    learning_rate: float | None = None
+    weight_decay: float | None = None
+    betas: tuple[float, float] = (0.9, 0.999)
+    momentum: float = 0.9
+    nesterov: bool = True
+
+    def __post_init__(self) -> None:
+        _check_choice("optimizer.name", self.name, OptimizerName)
+        self.betas = (self.betas[0], self.betas[1])
+        rate, decay = self.rate, self.decay
+        _check("optimizer.learning_rate", rate, 0.0 < rate < math.inf, "above 0")
+        _check("optimizer.weight_decay", decay, 0.0 <= decay < math.inf, "0 or more")
+        _check("optimizer.betas", self.betas, all(0.0 <= beta < 1.0 for beta in self.betas), "two numbers in [0, 1)")
+        _check("optimizer.momentum", self.momentum, 0.0 <= self.momentum < 1.0, "in [0, 1)")
+        _check("optimizer.nesterov", self.nesterov, not self.nesterov or self.momentum > 0, "off without momentum")
+
+    @property
+    def rate(self) -> float:
+        """The learning rate, the optimiser's own where none was given."""
+        return _LEARNING_RATE[self.name] if self.learning_rate is None else self.learning_rate
+
+    @property
+    def decay(self) -> float:
+        """The weight decay, the optimiser's own where none was given."""
+        return _WEIGHT_DECAY[self.name] if self.weight_decay is None else self.weight_decay
+
+    def settled(self) -> OptimizerConfig:
+        """The same with its rate and decay written out, so that a record says what they were."""
+        return dataclasses.replace(self, learning_rate=self.rate, weight_decay=self.decay)
+
+
+@dataclass
+class ScheduleConfig:
+    """How the learning rate moves, step by step.
+
+    Args:
+        name: cosine (Loshchilov and Hutter, arXiv 1608.03983, one period), steps (dropped at the milestones) or
+            constant.
+        warmup_epochs: epochs, or a fraction of one, over which the rate rises linearly from nought.
+        milestones: at which fractions of the whole run "steps" multiplies the rate by the factor.
+        factor: what "steps" multiplies by, in (0, 1].
+        final: what "cosine" ends at, as a fraction of the highest rate, in [0, 1].
+
+    Raises:
+        ValueError: for a value outside its range.
+    """
+
+    name: ScheduleName = "cosine"
+    warmup_epochs: float = 1.0
+    milestones: tuple[float, ...] = (0.5, 0.75, 0.85)
+    factor: float = 0.1
+    final: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_choice("schedule.name", self.name, ScheduleName)
+        self.milestones = tuple(self.milestones)
+        rising = list(self.milestones) == sorted(set(self.milestones))
+        inside = all(0.0 < milestone < 1.0 for milestone in self.milestones)
+        _check("schedule.warmup_epochs", self.warmup_epochs, 0.0 <= self.warmup_epochs < math.inf, "0 or more")
+        _check("schedule.milestones", self.milestones, rising and inside, "rising fractions between 0 and 1")
+        _check("schedule.factor", self.factor, 0.0 < self.factor <= 1.0, "in (0, 1]")
+        _check("schedule.final", self.final, 0.0 <= self.final <= 1.0, "in [0, 1]")
+
+
+@dataclass
+class EarlyStoppingConfig:
+    """When to stop before the last epoch. Where it is on, the model kept is the best one on validation.
+
+    Args:
+        patience: stop after so many epochs without a better validation; not given: never.
+        metric: what "better" is measured by on the validation split: accuracy or loss.
+
+    Raises:
+        ValueError: for a value outside its range.
+    """
+
+    patience: int | None = None
+    metric: Metric = "accuracy"
+
+    def __post_init__(self) -> None:
+        _check("early_stopping.patience", self.patience, self.patience is None or self.patience >= 1, "1 or more")
+        _check_choice("early_stopping.metric", self.metric, Metric)
+
+
+def _photographs() -> AugmentationConfig:
+    return AugmentationConfig(crop_padding=4, flip=0.5)
+
+
+@dataclass
+class TrainConfig:
+    """One training run.
+
+    Args:
+        data: a folder, a zip, or "synthetic" with its settings ("synthetic:bands=5,classes=6").
+        out: the run folder to make.
+        model: a network of anychan's or timm's, by name.
+        channels: the channels the model is made for ("RG", "B04,B08"); not given: all that the data have.
+        strategy: how the stem makes kernels for any channels; "plain" is the ordinary network.
+        image_size: side of the square images, in pixels.
+        epochs: passes over the training images.
+        batch_size: images a step, over all processes together.
+        seed: of everything random.
+        channel_sampling: which channels a batch sees: all; hierarchical (a size, then channels, each uniform);
+            bernoulli (each channel with a probability, at least one); fixed (always the same subset).
+        channel_probability: with which bernoulli keeps a channel, in (0, 1].
+        fixed_subset: the channels that fixed trains on, and validation looks at.
+        device: auto takes an accelerator where there is one.
+        precision: auto is bfloat16 where the machine multiplies it natively, else float32.
+        channels_last: memory layout of images and kernels; auto: where convolutions are faster with it.
+        skip_broken: leave unreadable training images out and say how many, instead of stopping.
+        deterministic: only algorithms that give the same bits again, on a GPU too.
+        resume: go on from the run folder's last checkpoint (where there is none yet, from the beginning).
+        cache_dir: where decoded images are kept; not given: the user's cache folder.
+        checkpoint_every_steps: also write a checkpoint every so many steps, not only after each epoch.
+        checkpoint_every_seconds: also write one whenever so many seconds have passed.
+        label_smoothing: in [0, 1) (Szegedy et al., arXiv 1512.00567).
+        ema_decay: decay a step of the moving average of weights, in [0, 1); 0: none. Where there is one, it is
+            validated and saved in place of the raw weights.
+        strategy_options: further arguments of the strategy, by name.
+        model_options: further arguments of the network, by name.
+        optimizer: how weights are updated.
+        schedule: how the learning rate moves.
+        early_stopping: when to stop before the last epoch.
+        augmentation: what is done to training images.
+
+    Raises:
+        ValueError: for a value outside its range, or settings that contradict each other.
+
+    Example:
+        >>> config = TrainConfig(data="photographs.zip", out=Path("runs/first"), epochs=3)
+        >>> config.optimizer.learning_rate
+        0.001
+        >>> TrainConfig.from_dict(config.to_dict()) == config
+        True
+    """
+
+    data: str
+    out: Path
+    model: str = "resnet18"
+    channels: str | None = None
+    strategy: str = "plain"
+    image_size: int = 64
+    epochs: int = 10
+    batch_size: int = 64
+    seed: int = 0
+    channel_sampling: ChannelSampling = "all"
+    channel_probability: float = 0.5
+    fixed_subset: str | None = None
+    device: Device = "auto"
+    precision: Precision = "auto"
+    channels_last: Literal["auto"] | bool = "auto"
+    skip_broken: bool = False
+    deterministic: bool = False
+    resume: bool = False
+    cache_dir: Path | None = None
+    checkpoint_every_steps: int | None = None
+    checkpoint_every_seconds: float | None = 300.0
+    label_smoothing: float = 0.1
+    ema_decay: float = 0.0
+    strategy_options: dict[str, Any] = field(default_factory=dict)
+    model_options: dict[str, Any] = field(default_factory=dict)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
+    augmentation: AugmentationConfig = field(default_factory=_photographs)
+
+    def __post_init__(self) -> None:
+        self.out = Path(self.out)
+        self.cache_dir = None if self.cache_dir is None else Path(self.cache_dir)
+        # Here and not in the group itself: the command line asks the group for its defaults before it knows its name.
+        self.optimizer = self.optimizer.settled()
+        for name in ("image_size", "epochs", "batch_size"):
+            _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        _check("seed", self.seed, self.seed >= 0, "0 or more")
+        _check_choice("channel_sampling", self.channel_sampling, ChannelSampling)
+        _check_choice("device", self.device, Device)
+        _check_choice("precision", self.precision, Precision)
+        _check("channel_probability", self.channel_probability, 0.0 < self.channel_probability <= 1.0, "in (0, 1]")
+        _check("label_smoothing", self.label_smoothing, 0.0 <= self.label_smoothing < 1.0, "in [0, 1)")
+        _check("ema_decay", self.ema_decay, 0.0 <= self.ema_decay < 1.0, "in [0, 1)")
+        _check("channels_last", self.channels_last, self.channels_last in ("auto", True, False), "auto, true or false")
+        for name in ("checkpoint_every_steps", "checkpoint_every_seconds"):
+            value = getattr(self, name)
+            _check(name, value, value is None or value > 0, "above 0, or not given")
+        self._check_sampling()
+
+    def _check_sampling(self) -> None:
+        if (self.channel_sampling == "fixed") != (self.fixed_subset is not None):
+            raise ValueError(
+                f"fixed_subset {self.fixed_subset!r} with channel_sampling {self.channel_sampling!r}: "
+                "a fixed subset goes with channel_sampling 'fixed', and only with it"
+            )
+        if self.strategy == "plain" and self.channel_sampling != "all":
+            raise ValueError(
+                f"channel_sampling {self.channel_sampling!r} with strategy 'plain': an ordinary network takes all its "
+                "channels; choose a strategy such as 'completed', or give channels for a network of fewer channels"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """A record that JSON and YAML can hold."""
+        return _plain(dataclasses.asdict(self))
+
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> TrainConfig:
+        """Read back what ``to_dict`` wrote."""
+        augmentation = dict(record["augmentation"])
+        scale = augmentation["random_resized_crop"]
+        augmentation["random_resized_crop"] = None if scale is None else tuple(scale)
+        groups = {
+            "optimizer": OptimizerConfig(**record["optimizer"]),
+            "schedule": ScheduleConfig(**record["schedule"]),
+            "early_stopping": EarlyStoppingConfig(**record["early_stopping"]),
+            "augmentation": AugmentationConfig(**augmentation),
+        }
+        return cls(**{**record, **groups})
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What of two ``TrainConfig.to_dict`` records would give other weights, as lines "name: before -> now".
+
+    Left out are where things lie (data, out, cache_dir), when checkpoints are written, and the device with what
+    follows from it: a run may go on with others.
+
+    Example:
+        >>> config = TrainConfig(data="a.zip", out=Path("runs/a")).to_dict()
+        >>> differences(config, {**config, "out": "runs/b", "epochs": 12})
+        ['epochs: 10 -> 12']
+    """
+    flat_before, flat_now = _flat(before), _flat(now)
+    names = [name for name in {**flat_before, **flat_now} if name not in _NEUTRAL]
+    return [
+        f"{name}: {flat_before.get(name)} -> {flat_now.get(name)}"
+        for name in names
+        if flat_before.get(name) != flat_now.get(name)
+    ]
+
+
+def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, Mapping) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _check(name: str, value: object, holds: bool, allowed: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} {value!r} must be {allowed}")
+
+
+def _check_choice(name: str, value: str, choices: Any) -> None:
+    if value not in get_args(choices):
+        raise ValueError(f"{name} {value!r} is not one of {', '.join(get_args(choices))}")

@@ -1,0 +1,122 @@
+"""What the machine decides: device, number format, memory layout, and where the images lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from anychan.data import ImageArray
+from anychan.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+# How much of a GPU's free memory the images may take; the rest is the model's.
+_RESIDENT_SHARE = 0.5
+
+# Five strides of two bring 32 pixels to one.
+_SMALLEST_FOR_BFLOAT16 = 32
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What was chosen for this machine.
+
+    Args:
+        device: "cpu", "cuda" or "mps".
+        precision: "bfloat16" (autocast; weights stay float32) or "float32".
+        channels_last: whether images and kernels are laid out with channels last.
+        processes: how many processes train together.
+    """
+
+    device: str
+    precision: str
+    channels_last: bool
+    processes: int
+
+    def autocast(self) -> AbstractContextManager:
+        """The context that forward passes run in."""
+        return nullcontext() if self.precision == "float32" else torch.autocast(self.device, torch.bfloat16)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def start_accelerator(config: TrainConfig) -> Accelerator:
+    """The processes that train together, and the device of this one.
+
+    Ranks agree on the channels of a batch, so a rank's graph may lack what another subset would use.
+
+    Raises:
+        ValueError: if the device that was asked for is not there.
+    """
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+
+    parallel = DistributedDataParallelKwargs(find_unused_parameters=config.channel_sampling != "all")
+    accelerator = Accelerator(cpu=config.device == "cpu", kwargs_handlers=[parallel])
+    if config.device not in ("auto", accelerator.device.type):
+        raise ValueError(f"device {config.device!r} is not there; this machine has {accelerator.device.type}")
+    return accelerator
+
+
+def choose(config: TrainConfig, device: torch.device, processes: int = 1) -> Machine:
+    """Settle what the configuration leaves to the machine."""
+    automatic = "bfloat16" if _has_bfloat16(device, config.image_size) else "float32"
+    return Machine(
+        device=device.type,
+        precision=automatic if config.precision == "auto" else config.precision,
+        channels_last=device.type != "mps" if config.channels_last == "auto" else bool(config.channels_last),
+        processes=processes,
+    )
+
+
+def place(array: ImageArray, device: torch.device) -> ImageArray:
+    """The images on the device where they fit; else, and on a CPU, where they are: in the page cache."""
+    if device.type != "cuda":
+        return array
+    free, _total = torch.cuda.mem_get_info(device)
+    return array.to(device) if array.images.nbytes <= _RESIDENT_SHARE * free else array
+
+
+@contextmanager
+def algorithms(deterministic: bool) -> Iterator[None]:
+    """Only deterministic algorithms, or the fastest ones; afterwards as before.
+
+    Example:
+        >>> with algorithms(deterministic=True):
+        ...     torch.are_deterministic_algorithms_enabled()
+        True
+        >>> torch.are_deterministic_algorithms_enabled()
+        False
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    torch.use_deterministic_algorithms(deterministic or before)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=not deterministic, deterministic=deterministic):
+            yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+
+
+def _has_bfloat16(device: torch.device, image_size: int) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device.type == "cpu":
+        # Emulated, it is slower than float32. And smaller images come down to one pixel before a network's last
+        # stride, where oneDNN's gradient of a depthwise kernel is made of memory that was never written (torch 2.15).
+        if image_size < _SMALLEST_FOR_BFLOAT16:
+            return False
+        capabilities = torch.cpu.get_capabilities()
+        return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+    return False

@@ -1,0 +1,265 @@
+"""``train``: from a configuration to a finished run folder."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anychan.adaptation import AnyChannelModel
+from anychan.channels import ChannelSet
+from anychan.data import Dataset, ImageArray, load_split, open_dataset, split_statistics
+from anychan.environment import environment
+from anychan.models import ModelInfo, save_model
+from anychan.training import checkpoint
+from anychan.training.batches import Inputs, TrainingBatches
+from anychan.training.config import TrainConfig, differences
+from anychan.training.driver import Driver
+from anychan.training.loop import Trainer
+from anychan.training.machine import algorithms, choose, place, start_accelerator
+from anychan.training.progress import Progress
+from anychan.training.randomness import seed_everything
+from anychan.training.records import RunFolder, check_folder, command_line
+from anychan.training.stopping import TrainingStoppedError, listening
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+def train(config: TrainConfig) -> Path:
+    """Train a model and leave a run folder: configuration, records, checkpoints, and the model.
+
+    Started by ``torchrun``, the processes share every batch and agree on its channels.
+
+    Args:
+        config: the run's settings.
+
+    Returns:
+        The run folder.
+
+    Raises:
+        ValueError: for data, channels or options that do not fit, a damaged checkpoint, or one of another run.
+        FileExistsError: if the run folder is not empty and the run is not to be resumed.
+        FileNotFoundError: if the data are not there.
+        TrainingStoppedError: if the run ended early: not finite, or interrupted.
+
+    Example:
+        >>> import tempfile
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> config = TrainConfig(
+        ...     data="synthetic:train=8,val=4,test=4,size=16", out=Path(folder.name) / "run", image_size=16,
+        ...     model="wide6", model_options={"width": 2}, epochs=1, batch_size=4, cache_dir=Path(folder.name),
+        ... )  # fmt: skip
+        >>> sorted(path.name for path in train(config).iterdir() if path.suffix)
+        ['config.yaml', 'model.json', 'model.safetensors', 'records.jsonl', 'run.json']
+        >>> folder.cleanup()
+    """
+    accelerator = start_accelerator(config)
+    check_folder(config)
+    accelerator.wait_for_everyone()  # all have looked before one makes the folder
+    with algorithms(config.deterministic):
+        data = _load(config, accelerator)
+        model, info = _make_model(config, data)
+        trainer = _make_trainer(config, data, model, info.channels, accelerator)
+        return _Run(config, data, info, trainer).complete()
+
+
+@dataclass(frozen=True)
+class _Data:
+    dataset: Dataset
+    train: ImageArray
+    validation: ImageArray | None
+
+    @property
+    def skipped(self) -> list[tuple[str, str]]:
+        validation = () if self.validation is None else self.validation.skipped
+        return [*self.train.skipped, *validation]
+
+    @property
+    def fingerprints(self) -> dict[str, str | None]:
+        return {
+            "train": self.train.fingerprint,
+            "val": None if self.validation is None else self.validation.fingerprint,
+        }
+
+
+def _load(config: TrainConfig, accelerator: Accelerator) -> _Data:
+    dataset = open_dataset(config.data)
+    there = [split for split, samples in dataset.splits.items() if samples]
+    if "train" not in there:
+        raise ValueError(f"{config.data} has no training split; it has {', '.join(there)}")
+    if config.early_stopping.patience is not None and "val" not in there:
+        raise ValueError(f"early stopping needs a validation split; {config.data} has {', '.join(there)}")
+    shown = accelerator.is_main_process
+
+    def load(split: str) -> ImageArray:
+        return load_split(
+            dataset, split, config.image_size, config.cache_dir, skip_broken=config.skip_broken, progress=shown
+        )
+
+    with accelerator.main_process_first():  # the first fills the cache, the others find it full
+        return _Data(dataset, load("train"), load("val") if "val" in there else None)
+
+
+def _make_model(config: TrainConfig, data: _Data) -> tuple[AnyChannelModel, ModelInfo]:
+    statistics = split_statistics(data.train).subset(config.channels)
+    info = ModelInfo(
+        architecture=config.model,
+        num_classes=len(data.train.classes),
+        strategy=config.strategy,
+        channels=statistics.described,
+        classes=data.train.classes,
+        image_size=config.image_size,
+        statistics=statistics,
+        strategy_options=config.strategy_options,
+        model_options=config.model_options,
+    )
+    seed_everything(config.seed)  # the same weights in all processes
+    return info.create(), info
+
+
+def _make_trainer(
+    config: TrainConfig, data: _Data, model: AnyChannelModel, channels: ChannelSet, accelerator: Accelerator
+) -> Trainer:
+    device, rank, processes = accelerator.device, accelerator.process_index, accelerator.num_processes
+    machine = choose(config, device, processes)
+    images = Inputs(place(data.train, device), channels, device, machine, config.augmentation)
+    batches = TrainingBatches(images, config, device, rank, processes)
+    validation = None
+    if data.validation is not None:
+        validation = Inputs(place(data.validation, device), channels, device, machine)
+    seed_everything(config.seed, rank + 1)  # dropout differs between processes
+    return Trainer(config, machine, accelerator, model, batches, validation, channels.subset(config.fixed_subset))
+
+
+class _Run:
+    """A run's folder, its records and its model files around the training itself."""
+
+    def __init__(self, config: TrainConfig, data: _Data, info: ModelInfo, trainer: Trainer) -> None:
+        self._config, self._data, self._info, self._trainer = config, data, info, trainer
+        self._folder = RunFolder(config.out)
+        self._writes = trainer.accelerator.is_main_process
+        self._environment = environment()
+        self._started = datetime.now(UTC).isoformat(timespec="seconds")
+        self._clock, self._earlier = time.monotonic(), 0.0
+
+    def complete(self) -> Path:
+        """Train to the end and write the model; whatever ends the run early is noted in run.json."""
+        resumed = self._resume()
+        trainer, config = self._trainer, self._config
+        if self._writes:
+            self._folder.start(config, self._description("running"), trainer.records)
+        steps = trainer.batches.steps
+        progress = Progress(steps * config.epochs, trainer.steps_done, config.epochs, self._writes)
+        for line in (resumed, self._skipped()):
+            if line:
+                progress.say(line)
+        try:
+            with listening() as request:
+                Driver(
+                    trainer,
+                    folder=self._folder,
+                    progress=progress,
+                    request=request,
+                    origin=self._origin,
+                    after_epoch=lambda: self._note("running"),
+                ).run()
+            self._write_model()
+        except TrainingStoppedError as stopped:
+            self._note(f"stopped: {stopped}")
+            raise
+        except Exception as error:
+            self._note(f"stopped: {type(error).__name__}: {error}")
+            raise
+        finally:
+            progress.close()
+            self._folder.close()
+        return config.out
+
+    def _resume(self) -> str:
+        """Take up the last checkpoint, if the run is to be resumed; what to say of it."""
+        trainer, config = self._trainer, self._config
+        if self._writes:
+            for folder in (config.out, self._folder.checkpoints):
+                checkpoint.sweep(folder)
+        if not config.resume:
+            return ""
+        state = checkpoint.load_checkpoint(self._folder.checkpoints)
+        if state is None:
+            return f"{config.out} has no checkpoint yet: starting from the beginning"
+        self._check_origin(state)
+        self._started, self._earlier = state["started"], state["seconds"]
+        trainer.load_state_dict(state["trainer"])
+        if trainer.finished:
+            return f"{config.out} is finished already, after {trainer.epoch} epochs"
+        return f"going on in epoch {trainer.epoch + 1} after step {trainer.step}"
+
+    def _origin(self) -> dict[str, Any]:
+        """What a checkpoint says of the run it belongs to."""
+        return {
+            "config": self._config.to_dict(),
+            "machine": self._trainer.machine.to_dict(),
+            "data": self._data.fingerprints,
+            "started": self._started,
+            "seconds": self._seconds,
+        }
+
+    def _check_origin(self, state: dict[str, Any]) -> None:
+        """Refuse a checkpoint that this run's steps would not follow from."""
+        changed = differences(state["config"], self._config.to_dict())
+        for group, now in (("machine", self._trainer.machine.to_dict()), ("data", self._data.fingerprints)):
+            changed += [
+                f"{group}.{name}: {state[group][name]} -> {now[name]}"
+                for name in now
+                if state[group][name] != now[name]
+            ]
+        if changed:
+            raise ValueError(
+                f"{self._config.out} cannot be resumed with other settings ({'; '.join(changed)}); "
+                "take the old ones, or start another run"
+            )
+
+    @property
+    def _seconds(self) -> float:
+        return self._earlier + time.monotonic() - self._clock
+
+    def _note(self, status: str) -> None:
+        if self._writes:
+            self._folder.describe(self._description(status))
+
+    def _description(self, status: str) -> dict[str, Any]:
+        stopping = self._trainer.early_stopping
+        assert self._info.statistics is not None  # of the training split, always
+        return {
+            "name": self._config.out.name,
+            "status": status,
+            "config": self._config.to_dict(),
+            "command": command_line(self._config),
+            **self._environment,
+            "seed": self._config.seed,
+            "machine": self._trainer.machine.to_dict(),
+            "data": self._data.dataset.description,
+            "started": self._started,
+            "seconds": self._seconds,
+            "epochs": self._trainer.epoch,
+            "best_epoch": stopping.best_epoch,
+            "selected": "last" if stopping.best_epoch is None else "best",
+            "statistics": self._info.statistics.to_dict(),
+            "skipped": [list(entry) for entry in self._data.skipped],
+        }
+
+    def _skipped(self) -> str:
+        count = len(self._data.skipped)
+        return f"{count} broken image(s) left out; run.json lists them" if count else ""
+
+    def _write_model(self) -> None:
+        trainer = self._trainer
+        model = trainer.selected
+        if trainer.early_stopping.best_epoch is not None:
+            model.load_state_dict(trainer.early_stopping.weights)
+        assert isinstance(model, AnyChannelModel)  # a moving average is a copy of one
+        if self._writes:
+            save_model(self._config.out, model, self._info)
+            self._note("finished")

@@ -1,0 +1,67 @@
+"""Why a run ends before its last epoch, other than by early stopping."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+
+class TrainingStoppedError(RuntimeError):
+    """A run that ended early; its message says why, and where it can be taken up again."""
+
+
+class NotFiniteError(TrainingStoppedError):
+    """The loss or a gradient became infinite or not a number; the weights were not updated with it."""
+
+
+class InterruptedRunError(TrainingStoppedError):
+    """Ctrl-C or a request to terminate; a checkpoint was written."""
+
+
+class StopRequest:
+    """Whether somebody asked the run to stop."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal is not None
+
+
+@contextmanager
+def listening() -> Iterator[StopRequest]:
+    """Turn the first SIGINT or SIGTERM into a request that the loop sees after its step; a second one acts at once.
+
+    Outside the main thread, where Python delivers no signals, the request is never made.
+
+    Example:
+        >>> import os
+        >>> with listening() as request:
+        ...     os.kill(os.getpid(), signal.SIGTERM)
+        ...     print(request.signal.name)
+        SIGTERM
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    before: dict[signal.Signals, Any] = {}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        request.signal = signal.Signals(number)
+        restore()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        before[number] = signal.signal(number, ask)
+    try:
+        yield request
+    finally:
+        restore()

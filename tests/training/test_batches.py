@@ -1,0 +1,104 @@
+"""Batches: the right pixels under the right names, and every image once an epoch, in one or more processes."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import pytest
+import torch
+
+from anychan.channels import ChannelSet
+from anychan.data import ImageArray
+from anychan.data.augment_config import AugmentationConfig
+from anychan.training.batches import Inputs, TrainingBatches
+from anychan.training.config import TrainConfig
+from anychan.training.machine import Machine
+
+CPU = torch.device("cpu")
+N, SIZE = 22, 6
+KNOWN = ChannelSet(["B04", "B02"]).with_statistics([0.25, 0.5], [0.1, 0.2])  # not the order of the array
+
+
+def array() -> ImageArray:
+    pixels = torch.randint(0, 256, (N, SIZE, SIZE, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return ImageArray(
+        images=pixels.permute(0, 3, 1, 2),
+        labels=torch.arange(N),  # a label of its own for each image
+        paths=tuple(f"{i}.tif" for i in range(N)),
+        channels=ChannelSet(["B02", "B03", "B04"]),
+        classes=tuple(f"class{i}" for i in range(N)),
+        skipped=(),
+        fingerprint="a",
+    )
+
+
+def machine(channels_last: bool = True) -> Machine:
+    return Machine("cpu", "float32", channels_last, processes=1)
+
+
+def batches(rank: int = 0, processes: int = 1, **settings: Any) -> TrainingBatches:
+    config = TrainConfig(**{"data": "", "out": ".", "strategy": "sliced", "batch_size": 8, **settings})
+    return TrainingBatches(Inputs(array(), KNOWN, CPU, machine(), config.augmentation), config, CPU, rank, processes)
+
+
+@pytest.mark.parametrize("channels", ["B04,B02", "B02,B04", "B02", "B04"])
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_planes_are_found_and_normalised_by_name(channels: str, channels_last: bool) -> None:
+    data = array()
+    rows = torch.tensor([3, 0, 21])
+    chosen = KNOWN.subset(channels)
+    batch = Inputs(data, KNOWN, CPU, machine(channels_last)).batch(rows, chosen)
+    planes = [
+        (data.images[rows, data.channels.names.index(channel.name)] / 255 - channel.mean) / channel.std
+        for channel in chosen
+    ]
+    torch.testing.assert_close(batch.images, torch.stack(planes, dim=1), rtol=1e-5, atol=1e-5)
+    assert batch.labels.tolist() == [3, 0, 21]
+    assert batch.channels == chosen
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    assert batch.images.is_contiguous(memory_format=layout)
+
+
+def test_an_epoch_sees_each_image_once_and_each_epoch_in_another_order() -> None:
+    drawn = batches()
+    assert drawn.steps == 2
+    epochs = [[drawn.batch(epoch, step).labels.tolist() for step in range(2)] for epoch in range(3)]
+    for epoch in epochs:
+        labels = list(chain(*epoch))
+        assert len(set(labels)) == len(labels) == 16
+    assert epochs[0] != epochs[1]
+    assert batches().batch(2, 1).labels.tolist() == epochs[2][1]  # without the batches before it
+    assert batches(seed=1).batch(0, 0).labels.tolist() != epochs[0][0]
+
+
+def test_processes_share_a_step_and_agree_on_its_channels() -> None:
+    alone = batches(channel_sampling="hierarchical")
+    shares = [batches(rank, 2, channel_sampling="hierarchical") for rank in range(2)]
+    for step in range(2):
+        labels = list(chain(*(share.batch(1, step).labels.tolist() for share in shares)))
+        assert labels == alone.batch(1, step).labels.tolist()
+        assert shares[0].channels(1, step) == shares[1].channels(1, step) == alone.channels(1, step)
+    seen = {str(alone.channels(epoch, step)) for epoch in range(10) for step in range(2)}
+    assert seen == {"B04,B02", "B04", "B02"}
+
+
+def test_augmentation_differs_between_steps_and_processes_and_is_repeatable() -> None:
+    def first_pixels(epoch: int, rank: int = 0) -> torch.Tensor:
+        drawn = batches(rank, 2, augmentation=AugmentationConfig(erasing=1.0))
+        return (drawn.batch(epoch, 0).images == drawn.batch(epoch, 0).images.amin()).float()
+
+    assert torch.equal(first_pixels(0), first_pixels(0))
+    assert not torch.equal(first_pixels(0), first_pixels(1))
+    assert not torch.equal(first_pixels(0), first_pixels(0, rank=1))
+
+
+def test_a_small_data_set_is_one_batch() -> None:
+    drawn = batches(batch_size=100)
+    assert drawn.steps == 1
+    assert len(drawn.batch(0, 0).labels) == N
+
+
+def test_unequal_shares_are_refused() -> None:
+    with pytest.raises(ValueError, match="a batch of 8 images cannot be shared equally by 3 processes"):
+        batches(0, 3)

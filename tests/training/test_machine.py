@@ -1,0 +1,57 @@
+"""What is chosen for a machine, and that an explicit wish is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from anychan.training.config import TrainConfig
+from anychan.training.machine import algorithms, choose, start_accelerator
+
+CPU = torch.device("cpu")
+
+
+def config(**settings: Any) -> TrainConfig:
+    return TrainConfig(data="", out=".", **settings)
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "image_size", "expected"),
+    [
+        ({"avx512_bf16": True}, 64, "bfloat16"),
+        ({"amx_bf16": True}, 32, "bfloat16"),
+        ({"avx512_bf16": True}, 31, "float32"),  # see machine.py
+        ({"avx512_f": True, "avx512_bf16": False}, 64, "float32"),
+    ],
+)
+def test_bfloat16_where_it_is_native(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], image_size: int, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    chosen = choose(config(image_size=image_size), CPU)
+    assert (chosen.device, chosen.precision, chosen.channels_last) == ("cpu", expected, True)
+
+
+def test_explicit_choices_are_kept() -> None:
+    chosen = choose(config(precision="bfloat16", channels_last=False, image_size=16), CPU, processes=2)
+    assert chosen.to_dict() == {"device": "cpu", "precision": "bfloat16", "channels_last": False, "processes": 2}
+    assert chosen.memory_format == torch.contiguous_format
+    with chosen.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+def test_the_accelerator_takes_the_cpu_when_told() -> None:
+    assert start_accelerator(config(device="cpu")).device == CPU
+
+
+def test_algorithms_are_restored_after_an_error() -> None:
+    def fail() -> None:
+        with algorithms(deterministic=True):
+            assert torch.backends.cudnn.deterministic
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        fail()
+    assert not torch.are_deterministic_algorithms_enabled()

@@ -1,0 +1,58 @@
+"""What decays, and the fused update against the plain one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from anychan.training.config import OptimizerConfig
+from anychan.training.optimisers import make_optimizer, parameter_groups
+
+
+class Positions(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.positions = nn.Parameter(torch.zeros(1, 4, 8))
+
+    def no_weight_decay(self) -> set[str]:
+        return {"positions"}
+
+
+def test_norms_biases_and_exempt_parameters_do_not_decay() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.LayerNorm(8), Positions(), nn.Linear(8, 2))
+    model[4].weight.requires_grad_(False)
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    decayed, kept = (
+        ({names[id(parameter)] for parameter in group["params"]}, group["weight_decay"])
+        for group in parameter_groups(model, 0.05)
+    )
+    assert decayed == ({"0.weight"}, 0.05)
+    assert kept == ({"0.bias", "1.weight", "1.bias", "2.weight", "2.bias", "3.positions", "4.bias"}, 0.0)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_the_fused_update_is_the_plain_one(name: Any) -> None:
+    def after_steps(fused: bool) -> list[torch.Tensor]:
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.Conv2d(8, 4, 1)).to(
+            memory_format=torch.channels_last
+        )
+        optimizer = make_optimizer(model, OptimizerConfig(name=name, learning_rate=0.01))
+        for group in optimizer.param_groups:
+            group["fused"], group["foreach"] = fused, False
+        for _ in range(5):
+            x = torch.randn(4, 3, 8, 8).contiguous(memory_format=torch.channels_last)
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+        return list(model.parameters())
+
+    torch.testing.assert_close(after_steps(fused=True), after_steps(fused=False), rtol=1e-5, atol=1e-6)
+
+
+def test_a_frozen_model_is_refused() -> None:
+    with pytest.raises(ValueError, match="no parameter to train"):
+        make_optimizer(nn.Linear(2, 2).requires_grad_(False), OptimizerConfig())

@@ -1,0 +1,282 @@
+"""Whole runs on the built-in data: what they leave, refuse, and do when they are stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from torch import nn
+
+from anychan.models import load_model
+from anychan.training import InterruptedRunError, NotFiniteError, TrainConfig, train
+from anychan.training import run as run_module
+from anychan.training.config import EarlyStoppingConfig, OptimizerConfig, ScheduleConfig
+from anychan.training.loop import Trainer
+
+SETTINGS: dict[str, Any] = {
+    "data": "synthetic:bands=3,train=48,val=12,test=8,size=16,classes=4",
+    "image_size": 16,
+    "model": "wide6",
+    "model_options": {"width": 4},
+    "epochs": 2,
+    "batch_size": 16,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def make(tmp_path: Path, cache: Path) -> Any:
+    def make(**settings: Any) -> TrainConfig:
+        return TrainConfig(**{**SETTINGS, "out": tmp_path / "run", "cache_dir": cache, **settings})
+
+    return make
+
+
+def described(run: Path) -> dict[str, Any]:
+    return json.loads((run / "run.json").read_text())
+
+
+def recorded(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "records.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_model(run)[0].state_dict()
+
+
+def test_a_run_leaves_all_that_is_needed_to_use_and_repeat_it(make: Any) -> None:
+    config = make(strategy="completed", channel_sampling="hierarchical")
+    run = train(config)
+    assert TrainConfig.from_dict(yaml.safe_load((run / "config.yaml").read_text())) == config
+    description = described(run)
+    assert description["status"] == "finished"
+    assert description["command"].startswith("anychan train --data synthetic:bands=3")
+    assert {"versions", "commit", "seed", "hardware", "data", "started", "statistics"} <= set(description)
+    assert (description["epochs"], description["selected"], description["best_epoch"]) == (2, "last", None)
+    records = recorded(run)
+    assert [record["step"] for record in records] == [3, 6]
+    assert records[0]["learning_rate"] == pytest.approx(1e-3)  # after one epoch of warm-up
+    model, info = load_model(run)
+    assert info.channels[0].mean == pytest.approx(info.statistics.mean[0].item())
+    assert len(info.classes) == 4
+    for channels in ("RGB", "B"):
+        assert model(torch.rand(2, len(channels), 16, 16), channels=channels).shape == (2, 4)
+
+
+def test_it_learns(make: Any) -> None:
+    data = "synthetic:bands=3,train=192,val=48,test=8,size=16,classes=2"
+    run = train(make(data=data, epochs=8, optimizer=OptimizerConfig(learning_rate=0.01), model_options={"width": 8}))
+    records = recorded(run)
+    assert records[-1]["train_loss"] < records[0]["train_loss"]
+    assert records[-1]["val_accuracy"] > 0.75
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(make: Any, tmp_path: Path) -> None:
+    first, same, other = (
+        weights(train(make(out=tmp_path / name, seed=seed, channel_sampling="bernoulli", strategy="sliced")))
+        for name, seed in (("first", 0), ("same", 0), ("other", 1))
+    )
+    assert all(torch.equal(first[name], same[name]) for name in first)
+    assert not torch.equal(first["body.head.weight"], other["body.head.weight"])
+
+
+def test_fewer_channels_make_a_specialist(make: Any) -> None:
+    model, info = load_model(train(make(channels="BR", epochs=1)))
+    assert info.channels.names == ("B", "R")
+    assert info.statistics is not None
+    assert info.statistics.mean.shape == (2,)
+    assert model(torch.rand(1, 2, 16, 16)).shape == (1, 4)
+
+
+def test_the_moving_average_is_what_is_saved(make: Any) -> None:
+    run = train(make(ema_decay=0.5, epochs=1, schedule=ScheduleConfig(name="constant", warmup_epochs=0)))
+    state = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["trainer"]
+    saved = weights(run)
+    name = "body.head.weight"
+    assert torch.equal(saved[name], state["averages"][f"module.{name}"])
+    assert not torch.equal(saved[name], state["model"][name])
+
+
+class Recording(Trainer):
+    """Keeps the weights after each step."""
+
+    history: list[torch.Tensor]  # set anew by each test
+
+    def train_step(self) -> None:
+        super().train_step()
+        self.history.append(self.raw.body.head.weight.detach().clone())
+
+
+def test_the_moving_average_is_that_of_the_weights(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Recording.history = []
+    monkeypatch.setattr(run_module, "Trainer", Recording)
+    run = train(make(ema_decay=0.8))
+    expected = Recording.history[0]
+    for later in Recording.history[1:]:
+        expected = 0.8 * expected + 0.2 * later
+    torch.testing.assert_close(weights(run)["body.head.weight"], expected)
+
+
+def test_early_stopping_ends_the_run_and_keeps_the_best(make: Any) -> None:
+    rate = OptimizerConfig(learning_rate=1e-12)  # nothing improves after the first epoch
+    config = make(epochs=9, optimizer=rate, early_stopping=EarlyStoppingConfig(patience=2, metric="accuracy"))
+    run = train(config)
+    description = described(run)
+    accuracies = [record["val_accuracy"] for record in recorded(run)]
+    best = accuracies.index(max(accuracies)) + 1
+    assert (description["selected"], description["best_epoch"]) == ("best", best)
+    assert description["epochs"] == len(accuracies) == best + 2
+    state = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["trainer"]
+    saved = weights(run)
+    assert all(torch.equal(saved[name], state["early_stopping"]["weights"][name]) for name in saved)
+
+
+def test_a_full_run_folder_is_refused_and_resuming_a_finished_run_changes_nothing(make: Any) -> None:
+    run = train(make())
+    before, records = weights(run), recorded(run)
+    with pytest.raises(FileExistsError, match=r"run is not empty; .*--resume"):
+        train(make())
+    assert train(make(resume=True)) == run
+    assert recorded(run) == records
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(run).items())
+
+
+def test_only_a_run_of_the_same_settings_and_data_is_resumed(make: Any, tmp_path: Path) -> None:
+    train(make())
+    with pytest.raises(ValueError, match=r"epochs: 2 -> 3; optimizer.learning_rate: 0.001 -> 0.1"):
+        train(make(resume=True, epochs=3, optimizer=OptimizerConfig(learning_rate=0.1)))
+    with pytest.raises(ValueError, match=r"data.train: "):
+        train(make(resume=True, data=SETTINGS["data"] + ",seed=1"))
+    with pytest.raises(ValueError, match=r"machine.precision: .*float32 -> bfloat16"):
+        train(make(resume=True, precision="bfloat16"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").touch()
+    with pytest.raises(FileExistsError, match="holds no run"):
+        train(make(resume=True, out=tmp_path / "other"))
+
+
+def test_resuming_drops_lines_that_no_checkpoint_knows(make: Any) -> None:
+    run = train(make())
+    records = recorded(run)
+    with (run / "records.jsonl").open("a") as file:
+        file.write('{"schema": 1, "kind": "epoch", "epo')
+    train(make(resume=True))
+    assert recorded(run) == records
+
+
+class Exploding(Trainer):
+    """Its head becomes infinite before the fifth step."""
+
+    def train_step(self) -> None:
+        if self.steps_done == 4:
+            with torch.no_grad():
+                self.raw.body.head.weight[0, 0] = float("inf")
+            Exploding.before = self.raw.body.head.weight.detach().clone()
+            Exploding.trainer = self
+        super().train_step()
+
+    before: torch.Tensor
+    trainer: Trainer
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "Trainer", Exploding)
+    config = make(checkpoint_every_steps=2)
+    with pytest.raises(NotFiniteError, match=r"the loss is (nan|inf) .* in epoch 2, step 2"):
+        train(config)
+    assert torch.equal(Exploding.trainer.raw.body.head.weight, Exploding.before)
+    assert described(config.out)["status"].startswith("stopped: the loss is")
+    state = torch.load(config.out / "checkpoints" / "last.pt", weights_only=True)["trainer"]
+    assert (state["epoch"], state["step"]) == (1, 1)
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
+    monkeypatch.undo()
+    assert len(recorded(train(make(checkpoint_every_steps=2, resume=True)))) == 2
+
+
+def test_a_validation_that_is_not_finite_stops_the_run(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "_validate", lambda _: (float("nan"), 0.0))
+    with pytest.raises(NotFiniteError, match="the validation loss is nan after epoch 1"):
+        train(make())
+
+
+class Interrupting(Trainer):
+    """Is sent a signal in its fifth step."""
+
+    def train_step(self) -> None:
+        if self.steps_done == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        super().train_step()
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = weights(train(make(out=tmp_path / "undisturbed")))
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "Trainer", Interrupting)
+        with pytest.raises(InterruptedRunError, match=r"epoch 2 after step 2; go on with: .*config.yaml --resume"):
+            train(make())
+    assert described(tmp_path / "run")["status"].startswith("stopped: interrupted in epoch 2")
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)["trainer"]
+    assert (state["epoch"], state["step"]) == (1, 2)
+    resumed = weights(train(make(resume=True)))
+    assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
+
+
+class Annealing(nn.Module):
+    """Remembers the progress it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[float] = []
+
+    def anneal(self, progress: float) -> None:
+        self.told.append(progress)
+
+
+def test_modules_that_anneal_are_told_the_progress(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = Annealing()
+
+    class WithAnnealing(Trainer):
+        def __post_init__(self) -> None:
+            self.raw.body.add_module("annealing", module)
+            super().__post_init__()
+
+    monkeypatch.setattr(run_module, "Trainer", WithAnnealing)
+    train(make())
+    assert module.told == pytest.approx([step / 6 for step in range(6)])
+
+
+def test_without_validation_it_trains_but_does_not_stop_early(make: Any, tmp_path: Path) -> None:
+    for number in range(8):
+        path = tmp_path / "data" / "train" / f"class{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (30 * number, 0, 200)).save(path)
+    data = {"data": str(tmp_path / "data"), "batch_size": 4}
+    with pytest.raises(ValueError, match="early stopping needs a validation split"):
+        train(make(**data, early_stopping=EarlyStoppingConfig(patience=1)))
+    assert recorded(train(make(**data)))[-1]["val_loss"] is None
+    (tmp_path / "data" / "train" / "class0" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(ValueError, match=r"broken.png"):
+        train(make(**data, out=tmp_path / "second"))
+    skipping = train(make(**data, out=tmp_path / "second", skip_broken=True))
+    assert [path for path, _ in described(skipping)["skipped"]] == ["train/class0/broken.png"]
+
+
+def test_what_is_not_there_is_said(make: Any) -> None:
+    with pytest.raises(ValueError, match="unknown channel 'NIR'"):
+        train(make(channels="NIR,R"))
+    with pytest.raises(ValueError, match="device 'cuda' is not there"):
+        train(make(device="cuda")) if not torch.cuda.is_available() else pytest.skip("this machine has a GPU")

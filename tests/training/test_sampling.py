@@ -1,0 +1,74 @@
+"""Channel sampling: the distributions, by chi-square tests with fixed seeds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+import torch
+
+from anychan.channels import ChannelSet
+from anychan.training import sample_channels
+
+RGB = ChannelSet.parse("RGB")
+BANDS = ChannelSet(["B02", "B03", "B04", "B08"])
+DRAWS = 6000
+
+
+def draw(channels: ChannelSet, how: Any, **options: Any) -> Counter[str]:
+    generator = torch.Generator().manual_seed(7)
+    return Counter(str(sample_channels(channels, how, generator, **options)) for _ in range(DRAWS))
+
+
+def p_value(counts: Counter[str], expected: dict[str, float]) -> float:
+    from scipy.stats import chisquare
+
+    assert set(counts) <= set(expected)
+    return float(chisquare([counts[name] for name in expected], [DRAWS * share for share in expected.values()]).pvalue)
+
+
+@pytest.mark.parametrize("channels", [RGB, BANDS])
+def test_hierarchical_draws_a_size_then_channels(channels: ChannelSet) -> None:
+    sizes = Counter(len(subset) for subset in channels.subsets())
+    expected = {str(subset): 1 / len(channels) / sizes[len(subset)] for subset in channels.subsets()}
+    assert p_value(draw(channels, "hierarchical"), expected) > 0.01
+
+
+@pytest.mark.parametrize("probability", [0.3, 0.5])
+def test_bernoulli_keeps_each_channel_and_never_none(probability: float) -> None:
+    subsets = {
+        str(subset): probability ** len(subset) * (1 - probability) ** (3 - len(subset)) for subset in RGB.subsets()
+    }
+    some = sum(subsets.values())
+    expected = {name: share / some for name, share in subsets.items()}
+    assert p_value(draw(RGB, "bernoulli", probability=probability), expected) > 0.01
+    assert draw(RGB, "bernoulli", probability=1.0) == {"RGB": DRAWS}
+
+
+def test_all_and_fixed_draw_nothing() -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    assert sample_channels(RGB, "all", generator) is RGB
+    assert str(sample_channels(RGB, "fixed", generator, fixed="BR")) == "BR"
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_a_draw_keeps_what_is_known_of_the_channels() -> None:
+    described = RGB.with_statistics([0.1, 0.2, 0.3], [1.0, 2.0, 3.0])
+    subset = sample_channels(described, "hierarchical", torch.Generator().manual_seed(3))
+    assert all(channel in list(described) for channel in list(subset))
+
+
+@pytest.mark.parametrize(
+    ("how", "options", "words"),
+    [
+        ("some", {}, "unknown channel sampling 'some'"),
+        ("bernoulli", {"probability": 0.0}, "not 0.0"),
+        ("fixed", {}, "needs a fixed subset"),
+        ("fixed", {"fixed": "RX"}, "unknown channel"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(how: Any, options: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        sample_channels(RGB, how, torch.Generator(), **options)

@@ -1,0 +1,43 @@
+"""Signals: the first asks, the second acts, and afterwards all is as before."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+
+from anychan.training.stopping import listening
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_the_first_signal_is_a_request(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with listening() as request:
+        assert not request
+        os.kill(os.getpid(), number)
+        assert request.signal == number
+    assert signal.getsignal(number) == before
+
+
+def test_the_second_ctrl_c_acts_at_once() -> None:
+    with listening() as request:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert request
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_in_another_thread_nothing_is_touched() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    seen = []
+
+    def work() -> None:
+        with listening() as request:
+            seen.append((bool(request), signal.getsignal(signal.SIGINT)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [(False, before)]

@@ -1,0 +1,58 @@
+"""A run in one of two processes, for test_processes.py: trains, and leaves what this process ended with.
+
+torchrun --standalone --nproc_per_node 2 two_processes.py FOLDER
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anychan.training import TrainConfig, run, train
+from anychan.training.loop import Trainer
+
+
+class Observed(Trainer):
+    """Notes the channels and the images of each step."""
+
+    last: Any = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.seen: list[tuple[str, float]] = []
+        Observed.last = self
+
+    def _loss(self, batch: Any) -> Any:
+        self.seen.append((str(batch.channels), float(batch.images.sum())))
+        return super()._loss(batch)
+
+
+def main(folder: Path) -> None:
+    torch.set_num_threads(1)
+    run.Trainer = Observed  # type: ignore[misc, attr-defined] # to look inside
+    config = TrainConfig(
+        data="synthetic:bands=3,train=64,val=10,test=8,size=16,classes=4",
+        out=folder / "run",
+        cache_dir=folder / "cache",
+        image_size=16,
+        model="wide6",
+        model_options={"width": 4},
+        strategy="sliced",
+        channel_sampling="hierarchical",
+        epochs=2,
+        batch_size=16,
+        device="cpu",
+        ema_decay=0.5,
+    )
+    train(config)
+    trainer = Observed.last
+    result = {"seen": trainer.seen, "weights": trainer.raw.state_dict(), "averages": trainer.averages.state_dict()}
+    torch.save(result, folder / f"rank{os.environ['RANK']}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
