@@ -1,0 +1,156 @@
+"""The charts of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from anychan.report._records import Epoch, Evaluation, Result, Run
+from anychan.report._svg import FAINT, INK, MARKERS, PAPER, SERIES, draw
+from anychan.report._tables import series, subset_order
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MOST_ROWS = 40  # more subsets than that are drawn together by their size
+# Also drawn as keys by parts.html.j2, like the markers of runs.
+_FILL_MARKERS = {"zeros": "x", "zeros-rescaled": "+", "mean": "1", "mean-of-present": "2"}
+
+
+def colour(index: int) -> str:
+    """The colour of a run; from the seventh on they come round again."""
+    return SERIES[index % len(SERIES)]
+
+
+def retention_chart(runs: Sequence[Run], split: str) -> Markup | None:
+    """Retention of every subset, a dot a run, its naive answers as small signs on the same line.
+
+    The bar of a dot is the Wilson interval of the subset's accuracy over the accuracy on all channels, the
+    latter taken as known. None where no retention was recorded.
+    """
+    evaluated = [(i, evaluation) for i, run in enumerate(runs) if (evaluation := run.on(split))]
+    rows = _rows([evaluation for _, evaluation in evaluated])
+    known = [r for _, e in evaluated for r in e.results if r.retention is not None]
+    if not known:
+        return None
+
+    def paint(axes: Axes) -> None:
+        for place, (index, evaluation) in enumerate(evaluated):
+            shift = 0.62 * ((place + 0.5) / len(evaluated) - 0.5)
+            for fill, results in series(evaluation).items():
+                found = {r.subset: r for r in results if r.retention is not None}
+                points = [(y + shift, found[s]) for y, (_, subsets) in enumerate(rows) for s in subsets if s in found]
+                if fill:
+                    _naive_points(axes, points, index, fill)
+                else:
+                    _points(axes, points, index)
+        axes.axvline(100, color=INK, linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [label for label, _ in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("accuracy kept, percent of that on all channels")
+        axes.grid(visible=False, axis="y")
+
+    label = "Retention by channel subset. " + "; ".join(
+        f"{r.subset}{f' ({r.fill})' if r.fill else ''} {100 * (r.retention or 0):.0f} %" for r in known[:60]
+    )
+    height = 54 + len(rows) * ((16 if len(rows) <= 16 else 8) + 10 * len(evaluated))
+    return draw("retention", label, (340, height), paint)
+
+
+def curve_chart(run: Run, index: int, quantity: str, limits: tuple[float, float]) -> Markup | None:
+    """Training and validation ``quantity`` ("loss" or "accuracy") over epochs; None where there is none."""
+    from matplotlib.ticker import MaxNLocator
+
+    percent = 100.0 if quantity == "accuracy" else 1.0
+    lines = {part: curve(run.epochs, f"{part}_{quantity}", percent) for part in ("train", "val")}
+    if not any(lines.values()):
+        return None
+
+    def paint(axes: Axes) -> None:
+        for part, style in (("train", "--"), ("val", "-")):
+            if lines[part]:
+                epochs, values = zip(*lines[part], strict=True)
+                marker = "o" if len(values) < 3 else None
+                axes.plot(epochs, values, linestyle=style, color=colour(index), marker=marker)
+        best = run.record.get("best_epoch")
+        if run.record.get("selected") == "best" and best is not None:
+            axes.axvline(best, color=FAINT, linewidth=1, linestyle=":")
+        axes.set_ylim(limits)
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        axes.set_xlabel("epoch")
+        axes.set_title("loss" if quantity == "loss" else "accuracy, percent")
+
+    ends = [f"{part} {points[-1][1]:.3g} after epoch {points[-1][0]}" for part, points in lines.items() if points]
+    return draw(f"{quantity}-{index}", f"{run.name}, {quantity} by epoch: {', '.join(ends)}", (300, 200), paint)
+
+
+def curve(epochs: Sequence[Epoch], field: str, factor: float = 1.0) -> list[tuple[int, float]]:
+    """Epoch and value wherever the value was recorded."""
+    return [(e.epoch, factor * getattr(e, field)) for e in epochs if getattr(e, field) is not None]
+
+
+def curve_limits(runs: Sequence[Run], quantity: str) -> tuple[float, float]:
+    """One vertical scale for all runs, so that their curves can be held against each other."""
+    factor = 100.0 if quantity == "accuracy" else 1.0
+    values = [
+        value
+        for run in runs
+        for part in ("train", "val")
+        for _, value in curve(run.epochs, f"{part}_{quantity}", factor)
+    ]
+    return (0.0, 1.08 * max(values, default=1.0) or 1.0)
+
+
+def calibration_chart(run: Run, index: int, result: Result) -> Markup | None:
+    """Accuracy against confidence, the area of a point telling how many answers it stands for."""
+    bins = result.calibration
+    if not bins:
+        return None
+    most = max(b.count for b in bins)
+
+    def paint(axes: Axes) -> None:
+        axes.plot((0, 100), (0, 100), color=FAINT, linewidth=1)
+        x, y = [100 * b.confidence for b in bins], [100 * b.accuracy for b in bins]
+        areas = [6 + 90 * b.count / most for b in bins]
+        axes.plot(x, y, color=colour(index), linewidth=1)
+        axes.scatter(x, y, areas, color=colour(index), edgecolors=PAPER, zorder=3, clip_on=False)
+        axes.set_xlim(0, 100)
+        axes.set_ylim(0, 100)
+        axes.set_aspect("equal")
+        axes.set_xlabel("confidence, percent")
+        axes.set_title("accuracy, percent")
+
+    points = "; ".join(f"{100 * b.confidence:.0f} %: {100 * b.accuracy:.0f} % of {b.count}" for b in bins)
+    label = f"{run.name} on {result.subset}, accuracy by confidence: {points}"
+    return draw(f"calibration-{index}", label, (290, 300), paint)
+
+
+def _rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
+    """The rows of the retention chart: a subset each, or all subsets of one size where there are too many."""
+    subsets = subset_order(evaluations)
+    if len(subsets) <= _MOST_ROWS:
+        return [(subset, [subset]) for subset in subsets]
+    sizes = {r.subset: e.size(r) for e in evaluations for r in e.results}
+    return [
+        (f"{size} channel{'s' if size > 1 else ''}", [s for s in subsets if sizes[s] == size])
+        for size in sorted(set(sizes.values()), reverse=True)
+    ]
+
+
+def _points(axes: Axes, points: list[tuple[float, Result]], index: int) -> None:
+    for y, result in points:
+        retention = result.retention or 0.0
+        scale = 100 * retention / result.accuracy if result.accuracy else 0.0
+        low, high = result.interval
+        axes.plot((scale * low, scale * high), (y, y), color=colour(index), linewidth=1.2, solid_capstyle="butt")
+        marker = MARKERS[index % len(MARKERS)]
+        axes.plot(100 * retention, y, marker, color=colour(index), markersize=6.5, markeredgecolor=PAPER)
+
+
+def _naive_points(axes: Axes, points: list[tuple[float, Result]], index: int, fill: str) -> None:
+    marker = _FILL_MARKERS.get(fill, ".")
+    for y, result in points:
+        axes.plot(100 * (result.retention or 0.0), y, marker, color=colour(index), markersize=6, alpha=0.75)

@@ -1,0 +1,211 @@
+"""A run folder, read: no model is run, no data set is needed.
+
+What is there and cannot be read is a ``ValueError`` that names the file and the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from anychan.channels import ChannelSet
+from anychan.report._json import Fields, read_json, read_lines
+from anychan.report._records import Bin, ClassScore, Comparison, Cost, Epoch, Evaluation, Picture, Result, Run, Spread
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Args:
+        folder: what ``anychan train`` wrote and ``anychan evaluate`` added to.
+
+    Raises:
+        FileNotFoundError: if there is no such folder, or no run.json in it.
+        ValueError: for a file in it that is broken, of another kind, or of another schema than 1.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: there is no such run folder")
+    if not (folder / "run.json").is_file():
+        raise FileNotFoundError(f"{folder}: not a run folder, it has no run.json")
+    record = _run_record(folder / "run.json")
+    config = folder / "config.yaml"
+    pictures_split, pictures = _pictures(folder / "pictures")
+    return Run(
+        folder=folder,
+        name=record.text("name"),
+        status=record.text("status"),
+        record=record.values,
+        model=_read_model(folder / "model.json"),
+        config=config.read_text("utf-8", errors="replace") if config.is_file() else "",
+        epochs=tuple(_epoch(line) for line in read_lines(folder / "records.jsonl", kind="epoch")),
+        evaluations={path.stem: _evaluation(path) for path in sorted((folder / "evaluation").glob("*.json"))},
+        pictures=pictures,
+        pictures_split=pictures_split,
+        seconds=record.maybe("seconds"),
+        comparisons=tuple(
+            comparison
+            for path in sorted((folder / "comparisons").glob("*.json"))
+            for comparison in _comparisons(read_json(path, kind="comparison"))
+        ),
+    )
+
+
+def _run_record(path: Path) -> Fields:
+    """run.json, its optional fields checked: what is there is of the kind that the page expects."""
+    record = read_json(path, kind="run")
+    for key in ("config", "data", "versions", "hardware", "statistics"):
+        record.maybe_child(key)
+    for key in ("seed", "best_epoch"):
+        record.maybe_integer(key)
+    skipped = record.values.get("skipped") or []
+    if not isinstance(skipped, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in skipped):
+        raise ValueError(f"{path}: 'skipped' should be a list of paths with their reasons, not {skipped!r:.60}")
+    return record
+
+
+def _read_model(path: Path) -> Mapping[str, Any]:
+    return read_json(path, kind="model").values if path.is_file() else {}
+
+
+def _epoch(line: Fields) -> Epoch:
+    return Epoch(
+        epoch=line.integer("epoch"),
+        train_loss=line.maybe("train_loss"),
+        train_accuracy=line.maybe("train_accuracy"),
+        val_loss=line.maybe("val_loss"),
+        val_accuracy=line.maybe("val_accuracy"),
+        images_per_second=line.maybe("images_per_second"),
+        seconds=line.maybe("seconds"),
+    )
+
+
+def _evaluation(path: Path) -> Evaluation:
+    record = read_json(path, kind="evaluation")
+    try:
+        evaluation = Evaluation(
+            split=record.text("split"),
+            channels=ChannelSet.from_dict(record.child("channels").values),
+            classes=tuple(str(name) for name in record.array("classes")),
+            images=str(record.values.get("images") or ""),
+            data=record.maybe_child("data").values,
+            device=str(record.values.get("device") or "cpu"),
+            hardware=record.maybe_child("hardware").values,
+            results=tuple(_result(result) for result in record.children("results")),
+        )
+        for result in evaluation.results:
+            _check_result(evaluation, result)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise _naming(path, error) from error
+    return evaluation
+
+
+def _check_result(evaluation: Evaluation, result: Result) -> None:
+    """Refuse a subset of other channels, and a confusion matrix of other classes."""
+    evaluation.size(result)
+    rows, count = result.confusion, len(evaluation.classes)
+    if rows and not (len(rows) == count and all(len(row) == count for row in rows)):
+        raise ValueError(f"the confusion matrix of {result.subset} is not {count} by {count}")
+    if any(times < 0 for row in rows for times in row):
+        raise ValueError(f"the confusion matrix of {result.subset} holds a negative count")
+
+
+def _naming(path: Path, error: Exception) -> ValueError:
+    return ValueError(str(error) if str(path) in str(error) else f"{path}: {error}")
+
+
+def _result(result: Fields) -> Result:
+    cost = result.values.get("cost")
+    return Result(
+        subset=result.text("subset"),
+        fill=result.text("fill"),
+        n=result.integer("n"),
+        accuracy=result.number("accuracy"),
+        interval=result.interval("accuracy_interval"),
+        top5=result.maybe("top5"),
+        precision=result.maybe("precision_macro"),
+        recall=result.maybe("recall_macro"),
+        f1=result.maybe("f1_macro"),
+        calibration_error=result.maybe("expected_calibration_error"),
+        inference_ms=result.maybe("inference_ms"),
+        retention=result.maybe("retention"),
+        calibration=tuple(
+            Bin(b.number("confidence"), b.number("accuracy"), b.integer("count"))
+            for b in result.children("calibration")
+            if b.maybe("count")
+        ),
+        per_class=tuple(
+            ClassScore(c.text("class"), c.integer("support"), c.maybe("precision"), c.maybe("recall"), c.maybe("f1"))
+            for c in result.children("per_class")
+        ),
+        confusion=tuple(tuple(int(count) for count in row) for row in result.array("confusion")),
+        cost=_cost(result.child("cost")) if cost else None,
+    )
+
+
+def _cost(cost: Fields) -> Cost:
+    memory, latency = cost.maybe_child("memory"), cost.maybe_child("latency_ms")
+    return Cost(
+        image_size=cost.maybe_integer("image_size"),
+        parameters=cost.maybe_integer("parameters"),
+        macs=cost.maybe_integer("macs"),
+        kernel_macs=cost.maybe_integer("kernel_macs"),
+        depth=cost.maybe_integer("depth"),
+        latency={
+            int(batch): Spread(spread.number("median"), spread.number("q25"), spread.number("q75"))
+            for batch in latency.values
+            for spread in [latency.child(batch)]
+        },
+        inference_bytes=memory.maybe_integer("inference_bytes"),
+        training_bytes=memory.maybe_integer("training_bytes"),
+        device=str(cost.values.get("device") or "cpu"),
+        threads=cost.maybe_integer("threads"),
+        hardware=cost.maybe_child("hardware").values,
+    )
+
+
+def _pictures(folder: Path) -> tuple[str, tuple[Picture, ...]]:
+    if not (folder / "pictures.json").is_file():
+        return "", ()
+    record = read_json(folder / "pictures.json", kind=None)
+    try:
+        return record.text("split"), tuple(_picture(folder, picture) for picture in record.children("pictures"))
+    except (TypeError, ValueError) as error:
+        raise _naming(folder / "pictures.json", error) from error
+
+
+def _picture(folder: Path, picture: Fields) -> Picture:
+    file = picture.text("file")
+    if Path(file).name != file:
+        raise ValueError(f"{folder / 'pictures.json'}: picture {file!r} does not lie in this folder")
+    answers = picture.child("answers")
+    return Picture(
+        png=(folder / file).read_bytes() if (folder / file).is_file() else None,
+        path=picture.text("path"),
+        truth=picture.text("class"),
+        answers={
+            subset: tuple((str(name), float(share)) for name, share in answers.array(subset))
+            for subset in answers.values
+        },
+    )
+
+
+def _comparisons(record: Fields) -> list[Comparison]:
+    return [
+        Comparison(
+            split=record.text("split"),
+            a=Path(record.text("a")).name,
+            b=Path(record.text("b")).name,
+            subset=pair.text("subset"),
+            fill_a=pair.text("fill_a"),
+            fill_b=pair.text("fill_b"),
+            n=pair.integer("n"),
+            accuracy_a=pair.number("accuracy_a"),
+            accuracy_b=pair.number("accuracy_b"),
+            difference=pair.number("difference"),
+            interval=pair.interval("difference_interval"),
+            p=pair.number("p"),
+            verdict=pair.text("verdict"),
+        )
+        for pair in record.children("comparisons")
+    ]

@@ -1,0 +1,185 @@
+"""What a run folder tells: what was trained, epoch by epoch, how it was evaluated, its pictures.
+
+What is not there yet is None or empty, and the page says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anychan.channels import ChannelSet
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of ``records.jsonl``; accuracies are shares of 1, a number that was not finite is None."""
+
+    epoch: int
+    train_loss: float | None
+    train_accuracy: float | None
+    val_loss: float | None
+    val_accuracy: float | None
+    images_per_second: float | None
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Bin:
+    """One bin of the calibration chart: ``count`` answers of this mean confidence and share of right ones."""
+
+    confidence: float
+    accuracy: float
+    count: int
+
+
+@dataclass(frozen=True)
+class ClassScore:
+    """Precision, recall and F1 of one class with ``support`` images."""
+
+    name: str
+    support: int
+    precision: float | None
+    recall: float | None
+    f1: float | None
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Median and quartiles of a latency, in milliseconds."""
+
+    median: float
+    q25: float
+    q75: float
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one image of these channels costs; latency is keyed by batch size, memory is in bytes."""
+
+    image_size: int | None
+    parameters: int | None
+    macs: int | None
+    kernel_macs: int | None
+    depth: int | None
+    latency: Mapping[int, Spread]
+    inference_bytes: int | None
+    training_bytes: int | None
+    device: str
+    threads: int | None
+    hardware: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The metrics of one subset of channels, ``fill`` naming the naive answer to missing channels ("": none)."""
+
+    subset: str
+    fill: str
+    n: int
+    accuracy: float
+    interval: tuple[float, float]
+    top5: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    calibration_error: float | None
+    inference_ms: float | None
+    retention: float | None
+    calibration: tuple[Bin, ...]
+    per_class: tuple[ClassScore, ...]
+    confusion: tuple[tuple[int, ...], ...]
+    cost: Cost | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One split's evaluation record; ``images`` is the fingerprint of the very images, "" if unknown."""
+
+    split: str
+    channels: ChannelSet
+    classes: tuple[str, ...]
+    images: str
+    data: Mapping[str, Any]
+    device: str
+    hardware: Mapping[str, Any]
+    results: tuple[Result, ...]
+
+    def size(self, result: Result) -> int:
+        """The number of channels of a result's subset."""
+        return len(ChannelSet.parse(result.subset, within=self.channels))
+
+    @property
+    def full(self) -> Result | None:
+        """The result on all channels, or None if that was not asked for."""
+        whole = [r for r in self.results if not r.fill and self.size(r) == len(self.channels)]
+        return whole[0] if whole else None
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A thumbnail with the answers to each subset, the likeliest first.
+
+    Answers are keyed by the subset, or by the subset, a blank and the fill; ``png`` is None if the file is gone.
+    """
+
+    png: bytes | None
+    path: str
+    truth: str
+    answers: Mapping[str, tuple[tuple[str, float], ...]]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs on the same images of a split, with one subset of channels each: a paired test, and its verdict."""
+
+    split: str
+    a: str
+    b: str
+    subset: str
+    fill_a: str
+    fill_b: str
+    n: int
+    accuracy_a: float
+    accuracy_b: float
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    verdict: str
+
+    @property
+    def named_verdict(self) -> str:
+        """The verdict with the run's name in place of a or b."""
+        names = {"a is better": f"{self.a} is better", "b is better": f"{self.b} is better"}
+        return names.get(self.verdict, self.verdict)
+
+
+@dataclass(frozen=True)
+class Run:
+    """All that a run folder tells; ``record`` is run.json as it stands, ``model`` model.json or empty.
+
+    Pictures show the answers to images of ``pictures_split``; ``seconds`` is the wall time of training.
+    """
+
+    folder: Path
+    name: str
+    status: str
+    record: Mapping[str, Any]
+    model: Mapping[str, Any]
+    config: str
+    epochs: tuple[Epoch, ...]
+    evaluations: Mapping[str, Evaluation]
+    pictures: tuple[Picture, ...]
+    pictures_split: str
+    seconds: float | None
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def seed(self) -> int | None:
+        return self.record.get("seed")
+
+    def on(self, split: str | None) -> Evaluation | None:
+        """The evaluation on a split, or None."""
+        return None if split is None else self.evaluations.get(split)

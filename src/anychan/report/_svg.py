@@ -1,0 +1,114 @@
+"""Matplotlib figures as inline SVG that takes its colours and its typeface from the page.
+
+Colours are drawn as placeholders and replaced by CSS variables, so that one figure serves light, dark and
+paper. Nothing in the text of a figure depends on the time or on chance.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup, escape
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# What figures draw with, and what the page puts in its place. The hues follow Okabe and Ito (2008), whose palette
+# is told apart with every common kind of colour blindness; palette.css gives a light and a dark shade of each.
+INK, FAINT, PAPER = "#010203", "#040506", "#070809"
+SERIES = tuple(f"#0a0b{index:02x}" for index in range(6))
+MARKERS = ("o", "s", "^", "D", "v", "P")
+_VARIABLES = {INK: "--ink", FAINT: "--faint", PAPER: "--paper"} | {
+    colour: f"--series-{index}" for index, colour in enumerate(SERIES)
+}
+
+_STYLE = {
+    "svg.fonttype": "none",  # text stays text: it is searched, read aloud, and set in the page's typeface
+    "text.parse_math": False,  # a dollar in a class's name is a dollar
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # ships with matplotlib; wider than most, so that the others fit its room
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.facecolor": "none",
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.unicode_minus": True,
+    "grid.color": FAINT,
+    "grid.alpha": 0.35,
+    "grid.linewidth": 0.6,
+    "xtick.color": FAINT,
+    "ytick.color": FAINT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 5,
+}
+
+
+def draw(name: str, label: str, size: tuple[float, float], paint: Callable[[Axes], None]) -> Markup:
+    """One figure with one pair of axes.
+
+    Args:
+        name: unique on the page; it goes before the figure's internal references.
+        label: what a reader who cannot see the figure is told.
+        size: width and height in CSS pixels at which the text has its natural size.
+        paint: draws on the axes.
+
+    Returns:
+        An ``<svg>`` element.
+    """
+    import io
+
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+        figure = Figure(figsize=(size[0] / 72, size[1] / 72), layout="constrained")
+        paint(figure.add_subplot())
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True)
+    return Markup(_inline(file.getvalue(), name, label))
+
+
+def standalone(svg: Markup) -> str:
+    """An inline figure as the text of a file of its own, with the page's colours for light and dark."""
+    from importlib.resources import files
+
+    palette = files("anychan.report").joinpath("templates", "palette.css").read_text(encoding="utf-8")
+    style = f"<style>{palette}text {{ font-family: var(--sans); }}</style>"
+    head, body = svg.split(">", 1)
+    namespaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    return f"{head} {namespaces}>\n{style}{body}\n"
+
+
+def _inline(svg: str, name: str, label: str) -> str:
+    body = svg[svg.index("<svg") :]
+    box = re.search(r'viewBox="([^"]+)"', body)
+    assert box is not None, "matplotlib writes a viewBox"
+    body = body[body.index(">") + 1 :]
+    # The metadata hold the time at which the figure was drawn.
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = _own_references(body, name)
+    body = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font-size: \1px", body)
+    for colour, variable in _VARIABLES.items():
+        body = body.replace(colour, f"var({variable})")
+    body = re.sub(r"\n\s*", "\n", body)
+    return f'<svg class="plot" viewBox="{box[1]}" role="img" aria-label="{escape(label)}">{body.rstrip()}'
+
+
+def _own_references(body: str, name: str) -> str:
+    """Keep the ids that something refers to, under the figure's name; several figures share one page."""
+    wanted = set(re.findall(r'(?:url\(#|href="#)([^)"]+)', body))
+    body = re.sub(r' id="([^"]+)"', lambda match: match[0] if match[1] in wanted else "", body)
+    return re.sub(r'(id="|url\(#|href="#)(?=[^)"]+)', rf"\g<1>{name}-", body)

@@ -1,0 +1,239 @@
+"""The tables of a report, made from records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from anychan.report import _format as fmt
+from anychan.report._records import Comparison, Cost, Evaluation, Result, Run, Spread
+from anychan.report._table import Cell, Column, Group, Table
+
+# What the naive answers put in the place of a missing channel; a name not listed stands for itself.
+FILLS = {
+    "zeros": "black",
+    "zeros-rescaled": "black, others rescaled",
+    "mean": "its mean",
+    "mean-of-present": "mean of those present",
+}
+
+
+def fill_name(fill: str) -> str:
+    """What a naive answer puts in the place of a missing channel, in words."""
+    return FILLS.get(fill, fill)
+
+
+def series(evaluation: Evaluation) -> dict[str, list[Result]]:
+    """The results by fill in recorded order, the model's own (fill "") first."""
+    found: dict[str, list[Result]] = {"": []}
+    for result in evaluation.results:
+        found.setdefault(result.fill, []).append(result)
+    return {fill: results for fill, results in found.items() if results}
+
+
+def subset_order(evaluations: Iterable[Evaluation]) -> list[str]:
+    """Every subset that was evaluated, larger ones first, else in recorded order."""
+    sizes = {r.subset: e.size(r) for e in evaluations for r in e.results}
+    return sorted(sizes, key=lambda subset: -sizes[subset])
+
+
+def overview_table(runs: Sequence[Run], split: str) -> Table:
+    """Accuracy of every run, and of its naive answers, on every subset: a row each, a column a subset."""
+    evaluated = [(run, evaluation) for run in runs if (evaluation := run.on(split))]
+    subsets = subset_order(e for _, e in evaluated)
+    groups = []
+    for run, evaluation in evaluated:
+        rows = {fill: {r.subset: r for r in results} for fill, results in series(evaluation).items()}
+        for kind, fills in ("", [f for f in rows if not f]), ("naive", [f for f in rows if f]):
+            if fills:
+                cells = (
+                    (Cell(fill_name(f) if f else run.name), *(_accuracy(rows[f].get(s)) for s in subsets))
+                    for f in fills
+                )
+                groups.append(Group("" if not kind else f"{run.name}, missing channels filled", tuple(cells), kind))
+    images = _images(e for _, e in evaluated)
+    caption = f"Accuracy in percent with its 95 % Wilson interval: {images} of the {split} split, {seeds(runs)}."
+    return Table(caption, (Column("run", numeric=False), *(Column(s) for s in subsets)), tuple(groups))
+
+
+def subset_table(run: Run, evaluation: Evaluation) -> Table:
+    """Every metric of one run, a row a subset; the naive answers are grouped beneath."""
+    columns = (
+        Column("channels", numeric=False),
+        Column("accuracy", "percent of images named right"),
+        Column("95 % interval", "Wilson score interval of the accuracy over images"),
+        Column("top 5", "percent of images whose class is among the five likeliest"),
+        Column("precision", "macro average over classes, percent"),
+        Column("recall", "macro average over classes, percent"),
+        Column("F1", "macro average over classes, percent"),
+        Column("ECE", "expected calibration error: mean distance of confidence and accuracy, points of percent"),
+        Column("retention", "accuracy on the subset over accuracy on all channels, percent"),
+        Column("ms", "milliseconds an image at inference"),
+    )
+    groups = [
+        Group(
+            f"missing channels filled: {fill_name(fill)}" if fill else "",
+            tuple(_metrics(r) for r in results),
+            "naive" if fill else "",
+        )
+        for fill, results in series(evaluation).items()
+    ]
+    where = _place(evaluation.device, evaluation.hardware, evaluation.hardware.get("threads"))
+    caption = f"{run.name}: {_images([evaluation])} of the {evaluation.split} split, {seeds([run])}; timed on {where}."
+    return Table(caption, columns, tuple(groups))
+
+
+def cost_table(runs: Sequence[Run], split: str) -> Table | None:
+    """What one image costs in every run and subset, or None where nothing was profiled."""
+    profiled = [(run, _costs(run, split)) for run in runs]
+    costs = [cost for _, found in profiled for _, cost in found]
+    if not costs:
+        return None
+    batches = sorted({batch for cost in costs for batch in cost.latency})
+    columns = (
+        Column("channels", numeric=False),
+        Column("parameters"),
+        Column("MACs", "multiply-accumulates of one image, of the channels given"),
+        Column("kernel MACs", "multiply-accumulates of making the kernel, once a channel set"),
+        Column("depth", "weighted layers on the longest path from input to logits"),
+        *(Column(f"ms, batch of {batch}", "median and quartiles of the latency of a whole batch") for batch in batches),
+        Column("MiB at inference", "peak memory of inference"),
+        Column("MiB in training", "peak memory of a training step"),
+    )
+    groups = tuple(
+        Group(run.name if len(runs) > 1 else "", tuple(_cost_row(subset, cost, batches) for subset, cost in found))
+        for run, found in profiled
+        if found
+    )
+    return Table(f"Cost of one image{_conditions(costs)}.", columns, groups)
+
+
+def comparison_table(comparisons: Sequence[Comparison]) -> Table:
+    """Paired comparisons of runs on the same images, with their verdicts as they were recorded."""
+    columns = (
+        Column("channels", numeric=False),
+        Column("a", numeric=False),
+        Column("b", numeric=False),
+        Column("accuracy a"),
+        Column("accuracy b"),
+        Column("a − b", "difference in points of percent, with its paired 95 % interval"),
+        Column("p", "exact McNemar test, two-sided"),
+        Column("verdict", numeric=False),
+    )
+    rows = tuple(
+        (
+            Cell(c.subset),
+            Cell(c.a, f"filled: {fill_name(c.fill_a)}" if c.fill_a else ""),
+            Cell(c.b, f"filled: {fill_name(c.fill_b)}" if c.fill_b else ""),
+            _share(c.accuracy_a),
+            _share(c.accuracy_b),
+            Cell(fmt.difference(c.difference), " to ".join(map(fmt.difference, c.interval)), c.difference),
+            Cell("< 0.001" if c.p < 0.001 else f"{c.p:.3f}", sort=c.p),
+            Cell(c.named_verdict),
+        )
+        for c in comparisons
+    )
+    counts = fmt.listing([fmt.count(n) for n in sorted({c.n for c in comparisons})])
+    splits = fmt.listing(sorted({c.split for c in comparisons}))
+    caption = f"Paired comparisons, in percent: the same {counts} images of the {splits} split for both runs."
+    return Table(caption, columns, (Group("", rows),))
+
+
+def class_table(result: Result) -> Table:
+    """Precision, recall and F1 of every class, the ones that are told worst first."""
+    columns = (Column("class", numeric=False), *(Column(name) for name in ("images", "precision", "recall", "F1")))
+    scores = sorted(result.per_class, key=lambda score: score.f1 or 0.0)
+    rows = tuple(
+        (Cell(s.name), Cell(fmt.count(s.support), sort=s.support), _share(s.precision), _share(s.recall), _share(s.f1))
+        for s in scores
+    )
+    return Table(f"Classes on {result.subset}, in percent, the lowest F1 first.", columns, (Group("", rows),))
+
+
+def confusion_table(pairs: Sequence[tuple[str, str, int, int]]) -> Table:
+    """The pairs of classes that are mistaken most: true class, answer, how often, of how many images."""
+    columns = (Column("is", numeric=False), Column("was called", numeric=False), Column("times"), Column("of"))
+    rows = tuple((Cell(true), Cell(said), Cell(str(times)), Cell(str(of))) for true, said, times, of in pairs)
+    return Table("Most frequent confusions.", columns, (Group("", rows),))
+
+
+def seeds(runs: Sequence[Run]) -> str:
+    """How many runs and which seeds stand behind the numbers."""
+    known = sorted({run.seed for run in runs if run.seed is not None})
+    names = fmt.listing([str(seed) for seed in known])
+    which = f"seed {names}" if len(known) == 1 else f"seeds {names}" if known else "seed not recorded"
+    return f"one run, {which}" if len(runs) == 1 else f"one run a row, {which}"
+
+
+def _accuracy(result: Result | None) -> Cell:
+    if result is None:
+        return Cell("")
+    return Cell(fmt.percent(result.accuracy), fmt.interval(result.interval), result.accuracy)
+
+
+def _metrics(result: Result) -> tuple[Cell, ...]:
+    return (
+        Cell(result.subset),
+        _share(result.accuracy),
+        Cell(fmt.interval(result.interval), sort=result.interval[0]),
+        *(
+            _share(share)
+            for share in (
+                result.top5,
+                result.precision,
+                result.recall,
+                result.f1,
+                result.calibration_error,
+                result.retention,
+            )
+        ),
+        Cell(fmt.milliseconds(result.inference_ms), sort=result.inference_ms),
+    )
+
+
+def _share(share: float | None) -> Cell:
+    return Cell(fmt.percent(share), sort=share)
+
+
+def _images(evaluations: Iterable[Evaluation]) -> str:
+    counts = sorted({result.n for evaluation in evaluations for result in evaluation.results})
+    return "no images" if not counts else f"n = {' or '.join(fmt.count(n) for n in counts)} images"
+
+
+def _costs(run: Run, split: str) -> list[tuple[str, Cost]]:
+    evaluation = run.on(split)
+    results = evaluation.results if evaluation else ()
+    return [(result.subset, result.cost) for result in results if result.cost is not None]
+
+
+def _cost_row(subset: str, cost: Cost, batches: Sequence[int]) -> tuple[Cell, ...]:
+    return (
+        Cell(subset),
+        Cell(fmt.scaled(cost.parameters), sort=cost.parameters),
+        Cell(fmt.scaled(cost.macs), sort=cost.macs),
+        Cell(fmt.scaled(cost.kernel_macs), sort=cost.kernel_macs),
+        Cell(fmt.count(cost.depth), sort=cost.depth),
+        *(_latency(cost.latency.get(batch)) for batch in batches),
+        Cell(fmt.mebibytes(cost.inference_bytes), sort=cost.inference_bytes),
+        Cell(fmt.mebibytes(cost.training_bytes), sort=cost.training_bytes),
+    )
+
+
+def _latency(spread: Spread | None) -> Cell:
+    if spread is None:
+        return Cell("")
+    quartiles = f"{fmt.milliseconds(spread.q25)}–{fmt.milliseconds(spread.q75)}"
+    return Cell(fmt.milliseconds(spread.median), quartiles, spread.median)
+
+
+def _conditions(costs: Sequence[Cost]) -> str:
+    """Where and at what size the costs were measured, every different answer once."""
+    sizes = sorted({cost.image_size for cost in costs if cost.image_size is not None})
+    places = sorted({_place(cost.device, cost.hardware, cost.threads) for cost in costs})
+    pixels = f" of {' or '.join(f'{s}×{s}' for s in sizes)} pixels" if sizes else ""
+    return f"{pixels}, measured on {' and on '.join(places)}"
+
+
+def _place(device: str, hardware: Mapping[str, Any], threads: Any) -> str:
+    name = hardware.get("cpu" if device == "cpu" else "gpu") or f"a {device} that is not recorded"
+    return f"{name}, {threads} thread{'' if threads == 1 else 's'}" if threads and device == "cpu" else str(name)

@@ -1,0 +1,185 @@
+"""What a report says in sentences: what was run, what came of it, what is missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from anychan.report import _format as fmt
+from anychan.report._records import Comparison, Evaluation, Result, Run
+from anychan.report._tables import series
+
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def title(runs: Sequence[Run]) -> str:
+    """What the page is about, in a line."""
+    data = sorted({name for run in runs if (name := data_name(run.record.get("data")))})
+    where = f" on {fmt.listing(data)}" if data else ""
+    return f"{model_name(runs[0])}{where}" if len(runs) == 1 else f"{_number(len(runs)).capitalize()} runs{where}"
+
+
+def model_name(run: Run) -> str:
+    """The network and its stem: "resnet18, completed stem"."""
+    config = run.record.get("config") or {}
+    architecture = run.model.get("architecture") or config.get("model") or run.name
+    strategy = run.model.get("strategy") or config.get("strategy")
+    if not strategy:
+        return str(architecture)
+    return f"{architecture}, {'ordinary' if strategy == 'plain' else strategy} stem"
+
+
+def data_name(data: Any) -> str:
+    """The data set's name; that of the built-in one without its settings, which stand under Data."""
+    name = str(data.get("name") or "") if isinstance(data, Mapping) else ""
+    return "the synthetic set" if name.partition(":")[0] == "synthetic" else name
+
+
+def headline(run: Run, split: str | None) -> list[str]:
+    """What was run and what came of it: a few sentences with the main numbers and their intervals."""
+    sentences = [_trained(run)]
+    evaluation = run.on(split)
+    if evaluation is None:
+        return sentences
+    full = evaluation.full
+    if full is not None:
+        low, high = full.interval
+        sentences.append(
+            f"On all channels ({full.subset}) it names {fmt.percent(full.accuracy)} % of {fmt.count(full.n)} "
+            f"{evaluation.split} images right (95 % interval {fmt.percent(low)} to {fmt.percent(high)})."
+        )
+    own = [r for r in evaluation.results if not r.fill and r is not full]
+    if kept := _kept(evaluation, own):
+        sentences.append(f"Of that accuracy it keeps {kept}.")
+    fills = [name for name in series(evaluation) if name]
+    if kept := _kept(evaluation, _best_fills(evaluation.results)):
+        best = (
+            f", the best of {_number(len(fills))} ways chosen for each subset with hindsight" if len(fills) > 1 else ""
+        )
+        sentences.append(f"With missing channels filled in naively{best}, it keeps {kept}.")
+    return sentences
+
+
+def missing(run: Run, split: str | None, pictures: bool) -> list[str]:
+    """What this run's folder does not hold, and what a reader should beware of; a sentence each."""
+    sentences = []
+    if run.status != "finished":
+        done = f"{len(run.epochs)} epoch{'' if len(run.epochs) == 1 else 's'} recorded"
+        sentences.append(f"Training has not finished (status “{run.status}”, {done}).")
+    if not run.epochs:
+        sentences.append("No epoch has been recorded, so there are no curves.")
+    if not run.evaluations:
+        sentences.append("It has not been evaluated yet; run anychan evaluate on its folder.")
+    elif (evaluation := run.on(split)) is None:
+        sentences.append(f"It was not evaluated on the {split} split, only on {fmt.listing(sorted(run.evaluations))}.")
+    elif evaluation.full is None:
+        sentences.append("It was not evaluated on all channels, so there is neither retention nor a confusion matrix.")
+    if pictures and run.evaluations and not run.pictures:
+        sentences.append("Its folder holds no pictures.")
+    gone = sum(picture.png is None for picture in run.pictures)
+    if pictures and gone:
+        sentences.append(f"{gone} of its {len(run.pictures)} thumbnails are gone from the folder.")
+    if run.record.get("dirty"):
+        sentences.append("It was trained from a working tree with changes that no commit holds.")
+    if skipped := run.record.get("skipped"):
+        sentences.append(f"{len(skipped)} broken files were skipped in training; they are listed under Data.")
+    return sentences
+
+
+def cautions(runs: Sequence[Run], split: str | None) -> list[str]:
+    """What to beware of when the runs are held against each other."""
+    evaluations = [evaluation for run in runs if (evaluation := run.on(split))]
+    sentences = []
+    if len({_images_of(evaluation) for evaluation in evaluations}) > 1:
+        sentences.append(
+            "These runs were evaluated on different data; their rows do not stand for the same images and cannot "
+            "be compared one by one."
+        )
+    if split is not None and split != "test":
+        sentences.append(f"The numbers are of the {split} split: there is no evaluation on a test split.")
+    return sentences
+
+
+def verdicts(comparisons: Sequence[Comparison]) -> list[str]:
+    """How often each verdict was recorded of two runs; a sentence a pair of runs."""
+    pairs: dict[tuple[str, str], Counter[str]] = {}
+    for comparison in comparisons:
+        pairs.setdefault((comparison.a, comparison.b), Counter())[comparison.named_verdict] += 1
+    return [
+        f"{a} against {b}, {counts.total()} paired comparison{'' if counts.total() == 1 else 's'}: "
+        f"{', '.join(f'{verdict} in {count}' for verdict, count in counts.most_common())}."
+        for (a, b), counts in pairs.items()
+    ]
+
+
+def training(run: Run) -> str:
+    """How long training took: wall time, epochs, images a second."""
+    seconds = [epoch.seconds for epoch in run.epochs if epoch.seconds is not None]
+    rates = [epoch.images_per_second for epoch in run.epochs if epoch.images_per_second is not None]
+    parts = [f"{len(run.epochs)} epoch{'' if len(run.epochs) == 1 else 's'}"]
+    if run.seconds is not None:
+        parts.append(f"{fmt.duration(run.seconds)} in all")
+    if seconds:
+        parts.append(f"{fmt.duration(_median(seconds))} an epoch (median)")
+    if rates:
+        parts.append(f"{fmt.count(round(_median(rates)))} images/s (median)")
+    if run.record.get("selected") == "best" and run.record.get("best_epoch") is not None:
+        parts.append(f"the model of epoch {run.record['best_epoch']} was kept, the best on validation")
+    return "; ".join(parts) + "."
+
+
+def _trained(run: Run) -> str:
+    data = run.record.get("data")
+    counts = data.get("splits") if isinstance(data, Mapping) else None
+    images = counts.get("train") if isinstance(counts, Mapping) else None
+    sampling = (run.record.get("config") or {}).get("channel_sampling", "all")
+    words = f"{model_name(run)}: trained for {len(run.epochs)} epoch{'' if len(run.epochs) == 1 else 's'}"
+    if sampling != "all":
+        words += f" with {sampling} channel sampling"
+    if isinstance(images, int):
+        words += f" on {fmt.count(images)} images"
+    if name := data_name(data):
+        words += f" of {name}" if isinstance(images, int) else f" on {name}"
+    if isinstance(data, Mapping) and isinstance(classes := data.get("classes"), int):
+        words += f" ({classes} classes)"
+    return f"{words}, {'seed not recorded' if run.seed is None else f'one seed ({run.seed})'}."
+
+
+def _kept(evaluation: Evaluation, results: Iterable[Result]) -> str:
+    """Retention by number of channels: "83 to 88 % with two channels and 61 to 70 % with one"."""
+    by_size: dict[int, list[float]] = {}
+    for result in results:
+        if result.retention is not None and (size := evaluation.size(result)) < len(evaluation.channels):
+            by_size.setdefault(size, []).append(100 * result.retention)
+    sizes = sorted(by_size, reverse=True)
+    nouns = ["" if i else " channel" if size == 1 else " channels" for i, size in enumerate(sizes)]
+    return fmt.listing(
+        [f"{_range(by_size[size])} % with {_number(size)}{noun}" for size, noun in zip(sizes, nouns, strict=True)]
+    )
+
+
+def _best_fills(results: Iterable[Result]) -> list[Result]:
+    best: dict[str, Result] = {}
+    for result in results:
+        if result.fill and result.accuracy > (best[result.subset].accuracy if result.subset in best else -1.0):
+            best[result.subset] = result
+    return list(best.values())
+
+
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.0f}", f"{max(values):.0f}"
+    return low if low == high else f"{low} to {high}"
+
+
+def _number(count: int) -> str:
+    return _NUMBERS[count] if count < len(_NUMBERS) else fmt.count(count)
+
+
+def _median(values: Sequence[float]) -> float:
+    ordered, half = sorted(values), len(values) // 2
+    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
+
+
+def _images_of(evaluation: Evaluation) -> str:
+    return evaluation.images or str(evaluation.data)

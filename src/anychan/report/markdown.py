@@ -1,0 +1,93 @@
+"""The tables of a report as Markdown, for documentation that is made from records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from anychan.report._figures import retention_chart
+from anychan.report._svg import standalone
+from anychan.report._table import Cell, Table
+from anychan.report._tables import comparison_table, cost_table, overview_table, subset_table
+from anychan.report.page import main_split, read_runs
+
+
+def markdown_tables(runs: Sequence[Path | str]) -> str:
+    """The subset tables, the comparisons and the cost table of runs in Markdown.
+
+    Args:
+        runs: run folders, in the order in which they are shown.
+
+    Returns:
+        Tables with their captions, separated by blank lines; a sentence where nothing was evaluated yet.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``write_report``.
+    """
+    records = read_runs(runs)
+    split = main_split(records)
+    if split is None:
+        return "None of these runs has been evaluated yet.\n"
+    tables = [overview_table(records, split)] if len(records) > 1 else []
+    tables += [subset_table(run, evaluation) for run in records if (evaluation := run.on(split))]
+    comparisons = [comparison for run in records for comparison in run.comparisons]
+    tables += [comparison_table(comparisons)] if comparisons else []
+    cost = cost_table(records, split)
+    return "\n".join(markdown(table) for table in [*tables, *([cost] if cost else [])])
+
+
+def retention_figure(runs: Sequence[Path | str]) -> str:
+    """The retention chart of runs as the text of an SVG file, which follows the reader's light or dark scheme.
+
+    Args:
+        runs: run folders, in the order in which they are shown.
+
+    Raises:
+        FileNotFoundError: see ``write_report``.
+        ValueError: see ``write_report``; and if no run was evaluated on all channels and on some.
+    """
+    records = read_runs(runs)
+    split = main_split(records)
+    chart = retention_chart(records, split) if split else None
+    if chart is None:
+        raise ValueError(f"none of {', '.join(map(str, runs))} has been evaluated on its channel subsets")
+    return standalone(chart)
+
+
+def markdown(table: Table) -> str:
+    """One table in Markdown, its caption above it.
+
+    Example:
+        >>> from anychan.report._table import Column, Group
+        >>> columns = (Column("channels", numeric=False), Column("accuracy"))
+        >>> print(markdown(Table("On test.", columns, (Group("", ((Cell("RG"), Cell("44.1", "42.2–46.1")),)),))))
+        On test.
+        <BLANKLINE>
+        | channels | accuracy |
+        |:---|---:|
+        | RG | 44.1 (42.2–46.1) |
+        <BLANKLINE>
+    """
+    lines = [_escape(table.caption), ""]
+    lines.append(_row([_escape(column.label) for column in table.columns]))
+    lines.append("|" + "|".join("---:" if column.numeric else ":---" for column in table.columns) + "|")
+    for group in table.groups:
+        if group.title:
+            lines.append(_row([f"*{_escape(group.title)}*", *("" for _ in table.columns[1:])]))
+        lines += [_row([_cell(cell) for cell in row]) for row in group.rows]
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(cell: Cell) -> str:
+    return _escape(f"{cell.text} ({cell.small})" if cell.small else cell.text)
+
+
+def _escape(text: str) -> str:
+    """Text that cannot leave its cell or become markup."""
+    for sign in "\\`*_|<>[]":
+        text = text.replace(sign, f"\\{sign}")
+    return " ".join(text.split())

@@ -1,0 +1,223 @@
+"""Small synthetic run folders, written by hand in the formats that training and evaluation write."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from anychan.channels import ChannelSet
+
+FILLS = ("zeros", "zeros-rescaled", "mean", "mean-of-present")
+_HARDWARE = {
+    "cpu": "Test CPU",
+    "cores": 2,
+    "threads": 2,
+    "memory_bytes": 2**34,
+    "gpu": None,
+    "platform": "Linux x86_64",
+}
+_VERSIONS = {"anychan": "0.1.0", "python": "3.11.9", "torch": "2.15.0", "timm": "1.0.31"}
+
+
+def write_run(  # noqa: PLR0917
+    folder: Path,
+    channels: str = "RGB",
+    classes: Sequence[str] = ("goldfish", "tabby cat", "red fox", "king penguin"),
+    fills: Sequence[str] = (),
+    strategy: str = "completed",
+    accuracy: float = 0.6,
+    epochs: int = 5,
+    pictures: int = 4,
+    **record: Any,
+) -> Path:
+    """Write a finished, evaluated run; keywords replace fields of run.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _write(folder / "run.json", run_record(folder.name, channels, strategy, epochs) | record)
+    _write(folder / "model.json", {"schema": 1, "kind": "model", "architecture": "resnet18", "strategy": strategy})
+    (folder / "config.yaml").write_text("model: resnet18\nepochs: 5\n", "utf-8")
+    lines = [json.dumps(epoch_record(epoch)) for epoch in range(1, epochs + 1)]
+    (folder / "records.jsonl").write_text("".join(f"{line}\n" for line in lines), "utf-8")
+    _write(folder / "evaluation" / "test.json", evaluation_record(channels, classes, fills, strategy, accuracy))
+    if pictures:
+        write_pictures(folder / "pictures", channels, classes, pictures)
+    return folder
+
+
+def run_record(name: str, channels: str, strategy: str, epochs: int) -> dict[str, Any]:
+    known = ChannelSet.parse(channels)
+    size = len(known)
+    return {
+        "schema": 1,
+        "kind": "run",
+        "name": name,
+        "status": "finished",
+        "config": {"model": "resnet18", "strategy": strategy, "epochs": epochs},
+        "command": f"anychan train --data animals.zip --strategy {strategy} --out runs/{name}",
+        "versions": _VERSIONS,
+        "commit": "0123456789abcdef",
+        "dirty": False,
+        "seed": 0,
+        "hardware": _HARDWARE,
+        "data": {
+            "name": "animals",
+            "layout": "lists",
+            "channels": list(known.names),
+            "classes": 4,
+            "splits": {"train": 24000},
+        },
+        "started": "2026-11-21T04:00:00+00:00",
+        "seconds": 812.5,
+        "epochs": epochs,
+        "best_epoch": None,
+        "selected": "last",
+        "statistics": {
+            **known.to_dict(),
+            "mean": [0.5] * size,
+            "covariance": [[0.04 if i == j else 0.03 for j in range(size)] for i in range(size)],
+            "count": 98304,
+        },
+        "skipped": [],
+    }
+
+
+def epoch_record(epoch: int) -> dict[str, Any]:
+    return {
+        "schema": 1,
+        "kind": "epoch",
+        "epoch": epoch,
+        "step": 375 * epoch,
+        "train_loss": 3.9 * math.exp(-epoch / 6),
+        "train_accuracy": 0.6 - 0.5 * math.exp(-epoch / 4),
+        "val_loss": 0.6 + 3.3 * math.exp(-epoch / 4),
+        "val_accuracy": 0.55 - 0.45 * math.exp(-epoch / 3),
+        "learning_rate": 0.001,
+        "images_per_second": 300.0 + epoch,
+        "seconds": 80.0 + epoch,
+    }
+
+
+def evaluation_record(
+    channels: str = "RGB",
+    classes: Sequence[str] = ("goldfish", "tabby cat", "red fox", "king penguin"),
+    fills: Sequence[str] = (),
+    strategy: str = "completed",
+    accuracy: float = 0.6,
+) -> dict[str, Any]:
+    known = ChannelSet.parse(channels)
+    results = []
+    for subset in known.subsets():
+        share = len(subset) / len(known)
+        whole = len(subset) == len(known)
+        if whole or strategy != "plain":
+            results.append(result_record(str(subset), "", accuracy * (0.55 + 0.45 * share), accuracy, classes))
+        for i, fill in enumerate(() if whole else fills):
+            results.append(result_record(str(subset), fill, accuracy * share * (0.5 + 0.1 * i), accuracy, classes))
+    return {
+        "schema": 1,
+        "kind": "evaluation",
+        "split": "test",
+        "created": "2026-11-21T05:00:00+00:00",
+        "commit": "0123456789abcdef",
+        "versions": _VERSIONS,
+        "hardware": _HARDWARE,
+        "data": {"name": "animals", "splits": {"train": 24000}},
+        "images": "the same ones",
+        "classes": list(classes),
+        "channels": known.to_dict(),
+        "results": results,
+    }
+
+
+def result_record(subset: str, fill: str, accuracy: float, whole: float, classes: Sequence[str]) -> dict[str, Any]:
+    each, count = 100, len(classes)
+    n = each * count
+    confusion = [[_times(i, j, count, each, accuracy) for j in range(count)] for i in range(count)]
+    return {
+        "subset": subset,
+        "fill": fill,
+        "n": n,
+        "accuracy": accuracy,
+        "accuracy_interval": [accuracy - 0.02, accuracy + 0.019],
+        "top5": min(1.0, accuracy + 0.3),
+        "precision_macro": accuracy + 0.01,
+        "recall_macro": accuracy,
+        "f1_macro": accuracy - 0.01,
+        "precision_weighted": accuracy + 0.01,
+        "recall_weighted": accuracy,
+        "f1_weighted": accuracy - 0.01,
+        "expected_calibration_error": 0.043,
+        "calibration": [
+            {"confidence": c / 15 + 0.03, "accuracy": min(1.0, c / 14), "count": 5 + 4 * c} for c in range(15)
+        ],
+        "inference_ms": 1.234,
+        "retention": accuracy / whole,
+        "per_class": [
+            {"class": name, "support": each, "precision": 0.5, "recall": 0.4, "f1": 0.9 - 0.1 * (i % 8)}
+            for i, name in enumerate(classes)
+        ],
+        "confusion": confusion,
+        "cost": None if fill else cost_record(subset),
+    }
+
+
+def cost_record(subset: str) -> dict[str, Any]:
+    return {
+        "channels": subset,
+        "image_size": 64,
+        "parameters": 11_202_162,
+        "macs": 148_340_000,
+        "kernel_macs": 28_224,
+        "depth": 18,
+        "latency_ms": {
+            "1": {"median": 9.81, "q25": 9.7, "q75": 10.2},
+            "32": {"median": 101.0, "q25": 99.0, "q75": 104.0},
+        },
+        "memory": {"inference_bytes": 45_000_000, "training_bytes": 512_000_000},
+        "device": "cpu",
+        "hardware": _HARDWARE,
+        "threads": 2,
+    }
+
+
+def write_pictures(folder: Path, channels: str, classes: Sequence[str], count: int) -> None:
+    from PIL import Image
+
+    entries = []
+    for number in range(count):
+        file = io.BytesIO()
+        Image.new("RGB", (16, 16), (40 * (number % 6), 90, 200 - 30 * (number % 6))).save(file, "PNG")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:03d}.png").write_bytes(file.getvalue())
+        truth = classes[number % len(classes)]
+        answers = {
+            str(subset): [[name, 0.8 / (k + 1)] for k, name in enumerate(_ordered(classes, number + i * (number % 2)))]
+            for i, subset in enumerate(ChannelSet.parse(channels).subsets())
+        }
+        label = classes.index(truth)
+        entries.append(
+            {"file": f"{number:03d}.png", "path": f"a/{number}.jpg", "label": label, "class": truth, "answers": answers}
+        )
+    _write(folder / "pictures.json", {"split": "test", "pictures": entries})
+
+
+def _ordered(classes: Sequence[str], start: int) -> list[str]:
+    return [classes[(start + k) % len(classes)] for k in range(min(5, len(classes)))]
+
+
+def _times(row: int, column: int, count: int, each: int, accuracy: float) -> int:
+    """A hundred answers a row: the right ones, most of the others on the next class, some on the seventh after."""
+    right, wrong = round(each * accuracy), each - round(each * accuracy)
+    next_one = wrong * 2 // 3
+    times = {row: right, (row + 1) % count: next_one}
+    seventh = (row + 7) % count
+    times[seventh] = times.get(seventh, 0) + wrong - next_one
+    return times.get(column, 0)
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record), "utf-8")

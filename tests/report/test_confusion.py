@@ -1,0 +1,66 @@
+"""The confusion matrix: its pairs, its shades, its room."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+
+from anychan.report._confusion import confused, matrix
+from anychan.report._reading import read_run
+from anychan.report._records import Result
+
+from ._runs import write_run
+
+
+def _result(folder: Path, confusion: list[list[int]]) -> Result:
+    full = read_run(write_run(folder)).evaluations["test"].full
+    assert full is not None
+    return dataclasses.replace(full, confusion=tuple(tuple(row) for row in confusion))
+
+
+def test_pairs_are_true_class_then_answer_most_frequent_first(tmp_path: Path) -> None:
+    result = _result(tmp_path / "a", [[5, 0, 1], [3, 2, 0], [0, 0, 4]])
+    assert confused(result, "abc") == [("b", "a", 3, 5), ("a", "c", 1, 6)]
+    assert confused(result, "abc", most=1) == [("b", "a", 3, 5)]
+
+
+def test_shades_tell_right_from_wrong_and_rows_run_downwards(tmp_path: Path) -> None:
+    drawing = matrix(_result(tmp_path / "a", [[5, 0, 1], [3, 2, 0], [0, 0, 0]]), "abc")
+    assert drawing is not None
+    cells = {
+        (round(float(y) / drawing.cell), round(float(x) / drawing.cell)): (kind, opacity)
+        for kind, opacity, path in drawing.shades
+        for x, y in re.findall(r"M([\d.]+) ([\d.]+)h", path)
+    }
+    assert cells == {(0, 0): ("right", 1.0), (0, 2): ("wrong", 0.5), (1, 0): ("wrong", 0.8), (1, 1): ("right", 0.7)}
+    assert [(count, x < drawing.cell, y < drawing.cell) for x, y, count in drawing.counts] == [
+        (5, True, True),
+        (1, False, True),
+        (3, True, False),
+        (2, False, False),
+    ]
+
+
+def test_fifty_classes_are_named_and_have_room(tmp_path: Path) -> None:
+    names = [f"class {i}, with a second name" for i in range(50)]
+    drawing = matrix(_result(tmp_path / "a", [[int(i == j) for j in range(50)] for i in range(50)]), names)
+    assert drawing is not None
+    assert [mark.text for mark in drawing.marks][:2] == ["class 0", "class 1"]
+    assert drawing.cell >= 12
+    assert drawing.counts == ()
+
+
+def test_a_thousand_classes_are_numbered_and_small(tmp_path: Path) -> None:
+    n = 1000
+    rows = [[0] * n for _ in range(n)]
+    for i in range(n):
+        rows[i][i] = rows[i][(i + 1) % n] = 25
+    drawing = matrix(_result(tmp_path / "a", rows), [str(i) for i in range(n)])
+    assert drawing is not None
+    assert 3 <= len(drawing.marks) <= 30
+    assert sum(len(path) for _, _, path in drawing.shades) < 60_000
+
+
+def test_no_matrix_no_drawing(tmp_path: Path) -> None:
+    assert matrix(_result(tmp_path / "a", []), "abc") is None

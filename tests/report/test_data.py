@@ -1,0 +1,56 @@
+"""What the data of a run were, and what it was made with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from anychan.report._data import datasets, statistics_table, versions_table
+from anychan.report._reading import read_run
+
+from ._runs import write_run
+
+
+def test_channels_have_means_deviations_and_correlations(tmp_path: Path) -> None:
+    statistics = {
+        "channels": [{"name": "R", "wavelength": 0.6, "mean": None, "std": None}, {"name": "NIR"}],
+        **{"mean": [0.5, 0.25], "covariance": [[0.04, 0.03], [0.03, 0.09]], "count": 1000},
+    }
+    table = statistics_table(read_run(write_run(tmp_path / "first", statistics=statistics)))
+    assert table is not None
+    assert table.caption == "Channels of the training images over 1,000 pixels."
+    assert [[cell.text for cell in row] for row in table.groups[0].rows] == [
+        ["R", "0.5000", "0.2000", "1.000", "0.500"],
+        ["NIR", "0.2500", "0.3000", "0.500", "1.000"],
+    ]
+
+
+def test_a_constant_channel_has_no_correlation(tmp_path: Path) -> None:
+    statistics = {"channels": [{"name": "R"}], "mean": [0.5], "covariance": [[0.0]], "count": 4}
+    table = statistics_table(read_run(write_run(tmp_path / "first", statistics=statistics)))
+    assert table is not None
+    assert [cell.text for cell in table.groups[0].rows[0]] == ["R", "0.5000", "0.0000", ""]
+
+
+def test_statistics_of_other_channels_are_refused_by_name(tmp_path: Path) -> None:
+    statistics = {"channels": [{"name": "R"}, {"name": "G"}], "mean": [0.5], "covariance": [[1.0]], "count": 4}
+    with pytest.raises(ValueError, match=r"first/run\.json: statistics are not readable"):
+        statistics_table(read_run(write_run(tmp_path / "first", statistics=statistics)))
+
+
+def test_data_that_two_runs_share_are_told_once(tmp_path: Path) -> None:
+    runs = [read_run(write_run(tmp_path / name)) for name in ("a", "b")]
+    runs.append(read_run(write_run(tmp_path / "c", skipped=[["x.jpg", "truncated"]])))
+    told = datasets(runs)
+    assert [data["runs"] for data in told] == [["a", "b"], ["c"]]
+    assert ("splits: train", "24,000") in told[0]["facts"]
+    assert told[1]["skipped"] == [("x.jpg", "truncated")]
+
+
+def test_what_a_run_was_made_with(tmp_path: Path) -> None:
+    facts = dict(versions_table(read_run(write_run(tmp_path / "first", dirty=True))))
+    assert facts["commit"] == "0123456789abcdef, with changes that no commit holds"
+    assert (facts["seed"], facts["torch"], facts["cpu"]) == ("0", "2.15.0", "Test CPU")
+    assert facts["memory"] == "16.0 GiB"
+    assert "gpu" not in facts

@@ -1,0 +1,115 @@
+"""The charts draw the records' numbers where they belong."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from anychan.report import _figures as figures
+from anychan.report._reading import read_run
+from anychan.report._svg import SERIES
+
+from ._runs import write_run
+
+_Paint = Callable[[Axes], None]
+
+
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Axes]:
+    """The axes of the charts that a test draws, and no text of theirs."""
+    axes: list[Axes] = []
+
+    def draw(name: str, label: str, size: tuple[float, float], paint: _Paint) -> str:
+        axes.append(Figure().add_subplot())
+        paint(axes[-1])
+        return label
+
+    monkeypatch.setattr(figures, "draw", draw)
+    return axes
+
+
+def _lines(axes: Axes, colour: str) -> list[tuple[list[float], Any]]:
+    found = [line for line in axes.lines if line.get_color() == colour]
+    return [([round(float(x), 3) for x in line.get_xdata()], line.get_marker()) for line in found]
+
+
+def test_retention_with_its_intervals_and_naive_answers(tmp_path: Path, drawn: list[Axes]) -> None:
+    first = read_run(write_run(tmp_path / "first", fills=("zeros",)))
+    other = read_run(write_run(tmp_path / "other", accuracy=0.5))
+    assert "RG 85 %; RG (zeros) 33 %" in figures.retention_chart([first, other], "test")
+    blue, orange = _lines(drawn[0], SERIES[0]), _lines(drawn[0], SERIES[1])
+    # Accuracy .51 of .6 on all channels, its interval .49 to .529.
+    assert blue[2:4] == [([81.667, 88.167], "None"), ([85.0], "o")]
+    assert ([33.333], "x") in blue
+    assert orange[:2] == [([96.0, 103.8], "None"), ([100.0], "s")]
+    assert [label.get_text() for label in drawn[0].get_yticklabels()] == ["RGB", "RG", "RB", "GB", "R", "G", "B"]
+    assert drawn[0].yaxis_inverted()
+
+
+def test_subsets_without_retention_are_not_drawn(tmp_path: Path, drawn: list[Axes]) -> None:
+    run = write_run(tmp_path / "first")
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    for result in record["results"]:
+        result["retention"] = result["retention"] if result["subset"] == "RG" else None
+    path.write_text(json.dumps(record))
+    assert figures.retention_chart([read_run(run)], "test") is not None
+    assert _lines(drawn[0], SERIES[0]) == [([81.667, 88.167], "None"), ([85.0], "o")]
+    assert figures.retention_chart([read_run(run)], "val") is None
+
+
+def test_curves_tell_training_from_validation(tmp_path: Path, drawn: list[Axes]) -> None:
+    run = read_run(write_run(tmp_path / "first", epochs=3, selected="best", best_epoch=2))
+    label = figures.curve_chart(run, 1, "accuracy", (0.0, 60.0))
+    assert label == "first, accuracy by epoch: train 36.4 after epoch 3, val 38.4 after epoch 3"
+    train, validation, best = drawn[0].lines
+    assert (train.get_linestyle(), validation.get_linestyle()) == ("--", "-")
+    assert [round(float(y), 1) for y in train.get_ydata()] == [21.1, 29.7, 36.4]
+    assert [round(float(y), 1) for y in validation.get_ydata()] == [22.8, 31.9, 38.4]
+    assert list(best.get_xdata()) == [2, 2]
+    assert drawn[0].get_ylim() == (0.0, 60.0)
+
+
+def test_a_run_without_validation_has_one_curve_and_one_without_epochs_none(tmp_path: Path, drawn: list[Axes]) -> None:
+    run = read_run(write_run(tmp_path / "first", epochs=2))
+    bare = dataclasses.replace(run, epochs=tuple(dataclasses.replace(e, val_loss=None) for e in run.epochs))
+    assert figures.curve_chart(bare, 0, "loss", (0.0, 4.0)) is not None
+    assert [line.get_linestyle() for line in drawn[0].lines] == ["--"]
+    assert figures.curve_chart(dataclasses.replace(run, epochs=()), 0, "loss", (0.0, 4.0)) is None
+
+
+def test_all_runs_share_one_scale(tmp_path: Path) -> None:
+    low = read_run(write_run(tmp_path / "low"))
+    epoch = dataclasses.replace(low.epochs[0], val_loss=9.0)
+    high = dataclasses.replace(low, epochs=(epoch,))
+    assert figures.curve_limits([low, high], "loss") == (0.0, pytest.approx(9.72))
+    assert figures.curve_limits([dataclasses.replace(low, epochs=())], "loss") == (0.0, 1.08)
+
+
+def test_calibration_points_are_confidence_and_accuracy(tmp_path: Path, drawn: list[Axes]) -> None:
+    run = write_run(tmp_path / "first")
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    record["results"][0]["calibration"] = [
+        {"confidence": 0.2, "accuracy": 0.3, "count": 10},
+        {"confidence": 0.5, "accuracy": None, "count": 0},
+        {"confidence": 0.9, "accuracy": 0.7, "count": 40},
+    ]
+    path.write_text(json.dumps(record))
+    read = read_run(run)
+    full = read.evaluations["test"].full
+    assert full is not None
+    assert figures.calibration_chart(read, 0, full) == (
+        "first on RGB, accuracy by confidence: 20 %: 30 % of 10; 90 %: 70 % of 40"
+    )
+    points = drawn[0].collections[0]
+    assert points.get_offsets().tolist() == [[20.0, 30.0], [90.0, 70.0]]
+    assert points.get_sizes()[0] < points.get_sizes()[1]
+    assert figures.calibration_chart(read, 0, dataclasses.replace(full, calibration=())) is None

@@ -1,0 +1,226 @@
+"""The page: whole, self-contained, the same each time, and safe with whatever names users give."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from anychan.report import write_report
+
+from ._runs import FILLS, write_run
+
+_VOID = {"meta", "img", "br", "link", "input", "hr"}
+
+
+class _Page(HTMLParser):
+    """Checks that tags are closed in order, and gathers attributes and what is shown."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.shown = ""
+        self.feed(text)
+        assert not self.open, f"not closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> where another tag is open"
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.shown += data
+
+
+def _page(runs: list[Path], out: Path, pictures: bool = True) -> tuple[str, _Page]:
+    assert write_report(runs, out, pictures) == out
+    text = out.read_text("utf-8")
+    return text, _Page(text)
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, _Page]:
+    folder = tmp_path_factory.mktemp("two")
+    runs = [
+        write_run(folder / "first", fills=FILLS, accuracy=0.44),
+        write_run(folder / "plain", fills=FILLS, strategy="plain"),
+    ]
+    return _page(runs, folder / "out" / "report.html")
+
+
+def test_every_section_is_there(two: tuple[str, _Page]) -> None:
+    _, page = two
+    sections = [attrs["id"] for tag, attrs in page.tags if tag == "section"]
+    assert sections == ["subsets", "training", "errors", "pictures", "cost", "data", "reproduce"]
+    for words in (
+        "Two runs on animals",
+        "On all channels (RGB) it names 44.0\u00a0% of 400 test images right (95\u00a0% interval 42.0 to 45.9).",
+        "13 min 32 s in all",
+        "Confusion matrix",
+        "Most frequent confusions",
+        "Expected calibration error\n4.3 points",
+        "measured on Test CPU, 2 threads",
+        "anychan train --data animals.zip --strategy completed --out runs/first",
+        "0123456789abcdef",
+    ):
+        assert words in page.shown
+
+
+def test_nothing_is_fetched(two: tuple[str, _Page]) -> None:
+    text, page = two
+    for tag, attrs in page.tags:
+        for name in ("src", "href", "srcset", "xlink:href", "data", "action"):
+            assert (attrs.get(name) or "#").startswith(("#", "data:image/png;base64,")), (tag, attrs)
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert "default-src 'none'" in text
+
+
+def test_every_figure_has_words_and_its_own_references(two: tuple[str, _Page]) -> None:
+    text, page = two
+    drawings = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("aria-hidden") != "true"]
+    assert len(drawings) == 1 + 2 * (2 + 1 + 1)  # retention; of each run: two curves, confusion, calibration
+    assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawings)
+    assert all(attrs["alt"] for tag, attrs in page.tags if tag == "img")
+    ids = [attrs["id"] for _, attrs in page.tags if attrs.get("id")]
+    assert len(ids) == len(set(ids))
+    assert set(re.findall(r'(?:url\(|href=")#([^)"]+)', text)) <= set(ids)
+
+
+def test_figures_take_their_colours_from_the_page(two: tuple[str, _Page]) -> None:
+    text, _ = two
+    drawn = "".join(re.findall(r"<svg.*?</svg>", text, flags=re.DOTALL))
+    assert not re.search(r"#[0-9a-f]{6}", drawn)
+    used = set(re.findall(r"var\((--[\w-]+)\)", text))
+    assert {"--ink", "--faint", "--series-0", "--series-1"} <= used
+    assert used <= set(re.findall(r"(--[\w-]+):", text))
+
+
+def test_the_same_runs_give_the_same_page(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "first", fills=("zeros",))
+    assert _page([run], tmp_path / "a.html")[0] == _page([run], tmp_path / "b.html")[0]
+
+
+def test_pictures_can_be_left_out(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "first")
+    with_them, _ = _page([run], tmp_path / "a.html")
+    without, page = _page([run], tmp_path / "b.html", pictures=False)
+    assert with_them.count("data:image/png;base64,") == 4
+    assert "data:image/png" not in without
+    assert "pictures" not in [attrs.get("id") for _, attrs in page.tags]
+
+
+def test_a_picture_shows_one_answer_a_subset(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "plain", pictures=1)
+    path = run / "pictures" / "pictures.json"
+    record = json.loads(path.read_text())
+    right, wrong = [["goldfish", 0.9], ["red fox", 0.1]], [["red fox", 0.6], ["goldfish", 0.4]]
+    record["pictures"][0]["answers"] = {"RGB": right, "RG zeros": right, "RG mean": wrong}
+    path.write_text(json.dumps(record))
+    _, page = _page([run], tmp_path / "a.html")
+    assert [attrs["class"] for tag, attrs in page.tags if tag == "tr" and "class" in attrs] == ["right", "wrong"]
+    assert "RG*✗ red fox60" in "".join(page.shown.split("\n"))
+    assert "At an asterisk, missing channels are\nfilled: its mean." in page.shown
+    assert "RG zerosgoldfish\xa090, red fox\xa010" in page.shown
+
+
+def test_what_users_name_is_never_markup(tmp_path: Path) -> None:
+    evil = '<script>alert("1")</script>&$x^2$'
+    channels = '<i>,"&$y_1$'
+    run = write_run(tmp_path / "first", channels, [evil, "b'\"", "<b>", "d"], command=evil, name=evil, status=evil)
+    (run / "config.yaml").write_text(evil)
+    text, page = _page([run, write_run(tmp_path / "other", channels)], tmp_path / "a.html")
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert "i" not in [tag for tag, _ in page.tags]
+    assert "<script>alert" not in text
+    assert page.shown.count(evil) > 5
+    chart = re.search(r'<svg class="plot".*?</svg>', text, flags=re.DOTALL)
+    assert chart is not None
+    assert "$y_1$" in re.sub(r"<[^>]*>", "", chart[0])
+
+
+def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"schema": 1, "kind": "run", "name": "new", "status": "running"}')
+    _, page = _page([tmp_path], tmp_path / "a.html")
+    for sentence in (
+        "Training has not finished (status “running”, 0 epochs recorded).",
+        "It has not been evaluated yet; run anychan evaluate on its folder.",
+        "No pictures were kept.",
+        "Nothing was profiled.",
+        "The command is not recorded.",
+    ):
+        assert sentence in page.shown
+
+
+def test_an_evaluation_of_one_subset_only(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "first", pictures=0)
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    record["results"] = [r | {"retention": None, "cost": None} for r in record["results"] if r["subset"] == "RB"]
+    path.write_text(json.dumps(record))
+    _, page = _page([run], tmp_path / "a.html")
+    assert "It was not evaluated on all channels, so there is neither retention nor a confusion matrix." in page.shown
+    assert "Retention is not known" in page.shown
+
+
+def test_verdicts_come_from_comparison_records_only(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "first"), write_run(tmp_path / "second")]
+    _, page = _page(runs, tmp_path / "a.html")
+    assert "not distinguishable" not in page.shown
+    assert "No paired comparison of these runs is recorded" in page.shown
+    pair = {
+        **{"subset": "RG", "fill_a": "", "fill_b": "zeros", "n": 400, "accuracy_a": 0.51, "accuracy_b": 0.5},
+        **{"difference": 0.01, "difference_interval": [-0.02, 0.04], "p": 0.62, "verdict": "not distinguishable"},
+    }
+    record = {"schema": 1, "kind": "comparison", "split": "test", "a": "runs/first", "b": "runs/second"}
+    (runs[0] / "comparisons").mkdir()
+    (runs[0] / "comparisons" / "second.json").write_text(
+        json.dumps(record | {"comparisons": [pair, pair | {"subset": "R", "verdict": "b is better"}]})
+    )
+    _, page = _page(runs, tmp_path / "a.html")
+    assert page.shown.count("not distinguishable") == 2  # in the sentence and in the table
+    assert "first against second, 2 paired comparisons: not distinguishable in 1, second is better in 1." in page.shown
+    assert "−2.0 to +4.0" in page.shown
+    assert "+1.0" in page.shown
+    assert page.shown.count("second is better") == 2
+
+
+def test_many_channels_are_drawn_by_size(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "six", "a,b,c,d,e,f", pictures=1)
+    text, page = _page([run], tmp_path / "a.html")
+    assert "3 channels" in page.shown
+    assert "1 channel" in page.shown
+    answers = text[text.index('<table class="answers">') :]
+    shown = re.findall(r'<th scope="row">([^<]*)</th>', answers[: answers.index("</table>")])
+    assert (len(shown), shown[0], shown[-6:]) == (15, "a,b,c,d,e,f", list("abcdef"))
+
+
+def test_test_is_reported_before_any_other_split(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "first")
+    path = run / "evaluation" / "test.json"
+    path.with_name("train.json").write_text(json.dumps(json.loads(path.read_text()) | {"split": "train"}))
+    path.with_name("val.json").write_text(json.dumps(json.loads(path.read_text()) | {"split": "val"}))
+    assert "of 400 test images" in _page([run], tmp_path / "a.html")[1].shown
+    path.unlink()
+    _, page = _page([run], tmp_path / "a.html")
+    assert "of 400 val images" in page.shown
+    assert "there is no evaluation on a test split" in page.shown
+
+
+def test_refuses_no_run_and_one_twice(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "first")
+    with pytest.raises(ValueError, match="no run given"):
+        write_report([], tmp_path / "a.html")
+    with pytest.raises(ValueError, match="first: this run is given twice"):
+        write_report([run, tmp_path / "x" / ".." / "first"], tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()

@@ -1,0 +1,75 @@
+"""Tables hold the records' numbers, and an empty cell where nothing was run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from anychan.report._reading import read_run
+from anychan.report._table import Table
+from anychan.report._tables import cost_table, overview_table, seeds, subset_table
+
+from ._runs import evaluation_record, write_run
+
+
+def _texts(table: Table) -> list[list[str]]:
+    return [[cell.text for cell in row] for group in table.groups for row in group.rows]
+
+
+def test_subset_table_has_every_metric_of_the_record(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "first", fills=("zeros", "mean")))
+    table = subset_table(run, run.evaluations["test"])
+    assert _texts(table)[0] == ["RGB", "60.0", "58.0–61.9", "90.0", "61.0", "60.0", "59.0", "4.3", "100.0", "1.23"]
+    assert len(table.columns) == len(_texts(table)[0])
+    assert [group.title for group in table.groups] == [
+        "",
+        "missing channels filled: black",
+        "missing channels filled: its mean",
+    ]
+    assert [len(group.rows) for group in table.groups] == [7, 6, 6]
+    assert [group.kind for group in table.groups] == ["", "naive", "naive"]
+    assert table.caption == "first: n = 400 images of the test split, one run, seed 0; timed on Test CPU, 2 threads."
+
+
+def test_overview_leaves_empty_what_was_not_run(tmp_path: Path) -> None:
+    runs = [
+        read_run(write_run(tmp_path / "first", accuracy=0.44)),
+        read_run(write_run(tmp_path / "plain", strategy="plain", fills=("zeros",), seed=1)),
+    ]
+    table = overview_table(runs, "test")
+    assert [column.label for column in table.columns] == ["run", "RGB", "RG", "RB", "GB", "R", "G", "B"]
+    assert _texts(table)[1] == ["plain", "60.0", "", "", "", "", "", ""]
+    assert _texts(table)[2] == ["black", "", "20.0", "20.0", "20.0", "10.0", "10.0", "10.0"]
+    assert table.groups[2].title == "plain, missing channels filled"
+    assert table.groups[0].rows[0][1].small == "42.0–45.9"
+    assert table.caption.endswith("one run a row, seeds 0 and 1.")
+
+
+def test_subsets_are_sorted_by_size_and_rows_without_retention_stay_empty(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "first")
+    record = evaluation_record()
+    record["results"] = [r | {"retention": None} for r in record["results"] if r["subset"] in ("G", "RB")][::-1]
+    (run / "evaluation" / "test.json").write_text(json.dumps(record))
+    table = overview_table([read_run(run)], "test")
+    assert [column.label for column in table.columns] == ["run", "RB", "G"]
+    assert _texts(subset_table(read_run(run), read_run(run).evaluations["test"]))[0][8] == ""
+
+
+def test_cost_table_names_units_size_and_machine(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "first", fills=("zeros",)))
+    table = cost_table([run], "test")
+    assert table is not None
+    assert table.caption == "Cost of one image of 64×64 pixels, measured on Test CPU, 2 threads."
+    assert _texts(table)[0] == ["RGB", "11.2 M", "148 M", "28.2 k", "18", "9.81", "101", "42.9", "488"]
+    assert table.groups[0].rows[0][5].small == "9.70–10.2"
+    assert len(table.groups[0].rows) == 7
+
+
+def test_no_cost_no_table(tmp_path: Path) -> None:
+    run = read_run(write_run(tmp_path / "first"))
+    assert cost_table([run], "val") is None
+
+
+def test_seed_nought_is_a_seed(tmp_path: Path) -> None:
+    assert seeds([read_run(write_run(tmp_path / "a", seed=0))]) == "one run, seed 0"
+    assert seeds([read_run(write_run(tmp_path / "b", seed=None))]) == "one run, seed not recorded"
