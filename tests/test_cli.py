@@ -1,0 +1,184 @@
+"""The command line, driven as a user drives it: the main job, bad input, help."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from anychan.cli import COMMANDS, main
+
+DATA = "synthetic:bands=3,classes=4,train=64,val=16,test=32,size=16"
+SMALL = ["--data", DATA, "--model", "wide4", "--model-options.width", "3", "--image-size", "16", "--epochs", "1"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory) -> tuple[Path, Path]:
+    """An any-channel run and a plain one, trained and evaluated by the command line."""
+    folder = tmp_path_factory.mktemp("runs")
+    any_channel, plain = folder / "any", folder / "plain"
+    chosen = ["--strategy", "completed", "--channel-sampling", "hierarchical"]
+    assert main(["train", *SMALL, *chosen, "--out", str(any_channel)]) == 0
+    assert main(["train", *SMALL, "--out", str(plain)]) == 0
+    assert main(["evaluate", str(any_channel), "--no-cost"]) == 0
+    assert main(["evaluate", str(plain), "--fill", "all", "--no-cost"]) == 0
+    return any_channel, plain
+
+
+def _json(capsys) -> dict:
+    return json.loads(capsys.readouterr().out)
+
+
+def test_evaluate_prints_and_returns_every_subset(runs, capsys):
+    assert main(["evaluate", str(runs[0]), "--no-cost", "--json"]) == 0
+    assert [r["subset"] for r in _json(capsys)["results"]] == ["RGB", "RG", "RB", "GB", "R", "G", "B"]
+    assert main(["evaluate", str(runs[0]), "--channels", "RB", "BG", "--no-cost"]) == 0
+    assert "RB" in capsys.readouterr().out
+
+
+def test_compare_pairs_the_runs(runs, capsys):
+    assert main(["compare", *map(str, runs), "--json"]) == 0
+    subsets = {c["subset"] for c in _json(capsys)["comparisons"]}
+    assert subsets == {"RGB", "RG", "RB", "GB", "R", "G", "B"}
+    assert main(["compare", *map(str, runs), "--channels", "R"]) == 0
+    assert "verdict" in capsys.readouterr().out
+
+
+def test_report_is_one_page(runs, tmp_path, capsys):
+    assert main(["report", *map(str, runs), "--out", str(tmp_path / "page.html")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "page.html")
+    assert "<html" in (tmp_path / "page.html").read_text(encoding="utf-8")
+
+
+def test_profile_takes_names_runs_and_files(runs, capsys):
+    for model, channels, size in (
+        ("wide4", "RG", 32),
+        (str(runs[0]), "G", 16),
+        (str(runs[0] / "model.safetensors"), "G", 16),
+    ):
+        assert (
+            main(["profile", model, "--channels", channels, "--image-size", str(size), "--batch-size", "2", "--json"])
+            == 0
+        )
+        found = _json(capsys)
+        assert (found["depth"], found["channels"], found["image_size"]) == (4, channels, size)
+    assert main(["profile", str(runs[0]), "--batch-size", "2"]) == 0
+    assert "depth" in capsys.readouterr().out
+
+
+def test_data_check_and_its_exit_codes(tmp_path, capsys):
+    for split in ("train", "val"):
+        for name in ("cat", "dog"):
+            folder = tmp_path / split / name
+            folder.mkdir(parents=True)
+            Image.new("RGB", (8, 8), (len(split), len(name), ord(name[0]))).save(folder / "a.png")
+    main(["data", "check", str(tmp_path)])
+    assert main(["data", "check", str(tmp_path), "--json"]) == 0
+    capsys.readouterr()
+    (tmp_path / "train" / "cat" / "b.png").write_bytes(b"")
+    assert main(["data", "check", str(tmp_path)]) == 1
+    assert "train/cat/b.png" in capsys.readouterr().out
+
+
+def test_list(capsys):
+    assert main(["list", "strategies"]) == 0
+    assert capsys.readouterr().out.split() == ["plain", "completed", "sliced"]
+    assert main(["list", "models", "--timm", "--json"]) == 0
+    assert {"wide6", "resnet18"} <= set(_json(capsys))
+    assert main(["list", "fills"]) == 0
+    assert "zeros-rescaled" in capsys.readouterr().out
+
+
+def test_a_recipe_its_overrides_and_resuming(runs, tmp_path, capsys):
+    recipe = runs[0] / "config.yaml"
+    again = ["--config", str(recipe), "--out", str(tmp_path / "again"), "--optimizer.learning-rate", "5e-4"]
+    assert main(["train", *again]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "again")
+    config = yaml.safe_load((tmp_path / "again" / "config.yaml").read_text())
+    assert config["optimizer"]["learning_rate"] == 5e-4
+    assert config["strategy"] == "completed"
+    assert main(["train", *again]) == 2
+    assert str(tmp_path / "again") in capsys.readouterr().err
+    assert main(["train", *again, "--resume"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["trian"], "unknown command 'trian'; there are train, evaluate"),
+        ([], "usage: anychan"),
+        (["train"], "required"),
+        (["train", *SMALL, "--out", "{new}", "--epochs", "many"], "epochs"),
+        (["train", *SMALL, "--out", "{new}", "--epochs", "0"], "epochs 0"),
+        (["train", *SMALL, "--out", "{new}", "--channel-sampling", "some"], "channel-sampling"),
+        (["train", *SMALL, "--out", "{new}", "--learning-rate", "1"], "--learning-rate"),
+        (["train", *SMALL, "--out", "{new}", "--model", "resnet19"], "unknown model 'resnet19'"),
+        (["train", *SMALL, "--out", "{new}", "--channels", "RX"], "unknown channel 'X'"),
+        (["train", "--data", "{new}/none.zip", "--out", "{new}"], "none.zip"),
+        (["train", "--data", "synthetic:bnads=3", "--out", "{new}"], "bnads"),
+        (["train", "--config", "{new}/none.yaml", "--out", "{new}"], "none.yaml"),
+        (["evaluate", "{new}/none"], "none"),
+        (["evaluate", "{any}", "--channels", "RX"], "unknown channel 'X'"),
+        (["evaluate", "{any}", "--split", "tset"], "tset"),
+        (["evaluate", "{any}", "--fill", "black"], "black"),
+        (["evaluate", "{plain}", "--channels", "R", "--replace"], "fill"),
+        (["compare", "{any}", "{new}/none"], "none"),
+        (["compare", "{any}", "{plain}", "--split", "val"], "val"),
+        (["report", "{new}/none"], "none"),
+        (["profile", "resnet19"], "unknown model 'resnet19'"),
+        (["profile", "{any}", "--channels", "X"], "unknown channel 'X'"),
+        (["data", "check", "{new}/none"], "none"),
+        (["data", "mend", "{new}"], "mend"),
+        (["list", "colours"], "colours"),
+    ],
+)
+def test_a_users_error_is_named_and_exits_with_2(words, said, runs, tmp_path, capsys):
+    places = {"new": tmp_path / "new", "any": runs[0], "plain": runs[1]}
+    assert main([word.format(**places) for word in words]) == 2
+    output = capsys.readouterr()
+    assert said in output.err
+    assert "Traceback" not in output.err
+    assert not output.out
+    assert not (tmp_path / "new").exists(), "a refused run left something behind"
+
+
+def test_an_error_is_one_line(tmp_path, capsys):
+    assert main(["evaluate", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_examples_with_options_that_exist(name, capsys):
+    assert main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "examples:" in text
+    body, examples = text.split("examples:")
+    known = set(body.replace(",", " ").replace("[", " ").replace("]", " ").split())
+    used = {
+        word for word in examples.split() if word.startswith("--") and word not in ("--standalone", "--nproc-per-node")
+    }
+    assert used <= known
+    assert "_" not in "".join(used)
+
+
+def test_help_waits_for_nothing_heavy():
+    script = """
+import sys
+from anychan.cli import main
+assert main(["--help"]) == 0 and main(["train", "--help"]) == 0 and main(["evaluate", "--help"]) == 0
+heavy = {"torch", "timm", "torchvision", "numpy", "matplotlib", "pyarrow", "scipy"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else 0)
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+def test_version_and_module(capsys):
+    assert main(["--version"]) == 0
+    version = capsys.readouterr().out
+    found = subprocess.run([sys.executable, "-m", "anychan", "--version"], capture_output=True, text=True, check=True)
+    assert found.stdout == version
