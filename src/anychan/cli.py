@@ -98,7 +98,7 @@ def _train_parser() -> Parser:
     class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
         """jsonargparse's help, with the examples' line breaks kept."""
 
-    class Hyphenated(ArgumentParser):  # type: ignore[misc] # jsonargparse is not followed
+    class Hyphenated(ArgumentParser):
         """Options are shown with hyphens, where jsonargparse spells them as Python spells fields."""
 
         def format_help(self) -> str:
@@ -216,7 +216,8 @@ def _compare_options(parser: Parser) -> None:
 def _compare(options: Any) -> int:
     from anychan.evaluation import compare_runs, comparison_table
 
-    return _print(compare_runs(*options.runs, options.split, options.channels), comparison_table, options.json)
+    a, b = options.runs
+    return _print(compare_runs(a, b, options.split, options.channels), comparison_table, options.json)
 
 
 def _report_options(parser: Parser) -> None:

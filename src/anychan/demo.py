@@ -44,7 +44,8 @@ def demo(out: Path) -> Path:
         _say(f"evaluate {name} on all 15 subsets of its four bands")
         record = evaluate_run(runs[-1], "all", "test", list(FILLS) if name == "plain" else None)
         print(table(record), end="\n\n")
-    print(comparison_table(compare_runs(*runs, "test")), end="\n\n")
+    plain, any_channel = runs
+    print(comparison_table(compare_runs(plain, any_channel, "test")), end="\n\n")
     _say("write the report")
     return write_report(runs, out / "report.html")
 
