@@ -10,15 +10,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-DATA = "synthetic:bands=4,classes=8,train=3000,val=400,test=1000,size=32"
-_COMMON = {
-    "data": DATA,
+COMMON = {
+    "data": "synthetic:bands=4,classes=8,train=3000,val=400,test=1000,size=32",
     "model": "wide4",
     "model_options": {"width": 48},
     "image_size": 32,
     "epochs": 8,
 }
-_RUNS = {
+RUNS = {
     "plain": {},
     "any-channel": {"strategy": "completed", "channel_sampling": "hierarchical"},
 }
@@ -38,9 +37,9 @@ def demo(out: Path) -> Path:
     from anychan.training import TrainConfig, train
 
     runs = []
-    for name, settings in _RUNS.items():
-        _say(f"train {name}: {DATA}")
-        runs.append(train(TrainConfig(out=out / name, resume=True, **{**_COMMON, **settings})))  # type: ignore[arg-type] # by name
+    for name, settings in RUNS.items():
+        _say(f"train {name} on {COMMON['data']}")
+        runs.append(train(TrainConfig(out=out / name, resume=True, **{**COMMON, **settings})))  # type: ignore[arg-type] # by name
         _say(f"evaluate {name} on all 15 subsets of its four bands")
         record = evaluate_run(runs[-1], "all", "test", list(FILLS) if name == "plain" else None)
         print(table(record), end="\n\n")

@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from anychan.report import markdown_tables, retention_figure
+from anychan.report import markdown_overview, markdown_tables, retention_figure
 
 from ._runs import write_run
 
@@ -58,3 +58,15 @@ def test_the_retention_figure_is_an_svg_file_of_its_own(tmp_path: Path) -> None:
     (run / "evaluation" / "test.json").unlink()
     with pytest.raises(ValueError, match="has been evaluated"):
         retention_figure([run])
+
+
+def test_the_overview_is_one_of_the_tables(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "first"), write_run(tmp_path / "plain", strategy="plain", fills=("zeros",))]
+    overview = markdown_overview(runs)
+    assert overview.count("|:---|---:|") == 1
+    assert "| first | 60.0 (58.0–61.9) |" in overview
+    assert overview in markdown_tables(runs)
+    for run in runs:
+        (run / "evaluation" / "test.json").unlink()
+    with pytest.raises(ValueError, match="has been evaluated"):
+        markdown_overview(runs)

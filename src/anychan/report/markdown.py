@@ -36,6 +36,23 @@ def markdown_tables(runs: Sequence[Path | str]) -> str:
     return "\n".join(markdown(table) for table in [*tables, *([cost] if cost else [])])
 
 
+def markdown_overview(runs: Sequence[Path | str]) -> str:
+    """One table in Markdown: the accuracy of each run on each channel subset, with its interval.
+
+    Args:
+        runs: run folders, in the order in which they are shown.
+
+    Raises:
+        FileNotFoundError: see ``write_report``.
+        ValueError: see ``write_report``; and if none has been evaluated.
+    """
+    records = read_runs(runs)
+    split = main_split(records)
+    if split is None:
+        raise ValueError(f"none of {', '.join(map(str, runs))} has been evaluated")
+    return markdown(overview_table(records, split))
+
+
 def retention_figure(runs: Sequence[Path | str]) -> str:
     """The retention chart of runs as the text of an SVG file, which follows the reader's light or dark scheme.
 
