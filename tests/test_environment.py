@@ -16,7 +16,7 @@ from anychan.environment import environment
 
 def test_it_is_a_record_with_what_counts() -> None:
     record = json.loads(json.dumps(environment()))
-    assert record["versions"]["torch"] == torch.__version__.partition("+")[0]
+    assert record["versions"]["torch"].startswith(torch.__version__.partition("+")[0])
     assert {"python", "timm", "numpy"} <= set(record["versions"])
     assert record["hardware"]["threads"] == torch.get_num_threads()
     assert record["hardware"]["memory_bytes"] > 2**20
