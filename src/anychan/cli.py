@@ -269,7 +269,7 @@ def _data_options(parser: Parser) -> None:
 def _data(options: Any) -> int:
     from anychan.data import check_dataset
 
-    found = check_dataset(options.data)
+    found = check_dataset(options.data, progress=sys.stderr.isatty())
     _print(found.to_dict(), lambda _: found.table(), options.json)
     return 1 if found.unfit else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,7 +93,7 @@ def _load(config: TrainConfig, accelerator: Accelerator) -> _Data:
         raise ValueError(f"{config.data} has no training split; it has {', '.join(there)}")
     if config.early_stopping.patience is not None and "val" not in there:
         raise ValueError(f"early stopping needs a validation split; {config.data} has {', '.join(there)}")
-    shown = accelerator.is_main_process
+    shown = accelerator.is_main_process and sys.stderr.isatty()
 
     def load(split: str) -> ImageArray:
         return load_split(
