@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan import ChannelSet, adapt
+from anychan.adaptation import adapt
 from anychan.cost import MACs, count_macs
 
 _CORRELATION = torch.tensor([[1.0, 0.8, 0.6], [0.8, 1.0, 0.7], [0.6, 0.7, 1.0]])
@@ -72,6 +73,11 @@ def test_generated_kernels_are_counted() -> None:
             return F.conv2d(x, self.make(self.code).reshape(4, 3, 3, 3))
 
     assert count_macs(Generated(), "RGB", 12).forward == 100 * 9 * 3 * 4 + 5 * 4 * 3 * 9
+
+
+def test_a_completed_kernel_is_counted_also_where_one_channel_is_missing() -> None:
+    model = adapt(nn.Sequential(nn.Conv2d(3, 4, 3)), strategy="completed", statistics=torch.eye(3))
+    assert [count_macs(model, s, 8).kernel for s in ("RGB", "RG", "R")] == [0, 4 * 9 * 1 * 2, 4 * 9 * 2 * 1]
 
 
 def test_model_is_left_as_it_is() -> None:
