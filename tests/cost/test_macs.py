@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan import ChannelSet, adapt
-from anychan.adaptation import adapt
 from anychan.cost import MACs, count_macs
 
 _CORRELATION = torch.tensor([[1.0, 0.8, 0.6], [0.8, 1.0, 0.7], [0.6, 0.7, 1.0]])

@@ -224,3 +224,11 @@ def test_refuses_no_run_and_one_twice(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="first: this run is given twice"):
         write_report([run, tmp_path / "x" / ".." / "first"], tmp_path / "a.html")
     assert not (tmp_path / "a.html").exists()
+
+
+def test_of_a_classs_synonyms_the_first_is_shown(tmp_path: Path) -> None:
+    classes = ("goldfish, Carassius auratus", "tabby, tabby cat", "crane", "crane, derrick")
+    page = write_report([write_run(tmp_path / "run", classes=classes)], tmp_path / "page.html").read_text("utf-8")
+    truths = set(re.findall(r'<p class="truth">(.*?)</p>', page))
+    assert truths <= {"goldfish", "tabby", "crane", "crane, derrick"}
+    assert len(truths) > 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 
@@ -108,3 +109,14 @@ def listing(words: Sequence[str]) -> str:
 def _three_figures(number: float) -> str:
     digits = 0 if number >= 99.95 else 1 if number >= 9.995 else 2 if number >= 0.9995 else 3
     return f"{number:.{digits}f}"
+
+
+def short_names(classes: Sequence[str]) -> dict[str, str]:
+    """Each class's name with only the first of its synonyms, where no other class begins alike.
+
+    Example:
+        >>> short_names(["tabby, tabby cat", "crane", "crane, derrick"])
+        {'tabby, tabby cat': 'tabby', 'crane': 'crane', 'crane, derrick': 'crane, derrick'}
+    """
+    firsts = Counter(name.partition(",")[0] for name in classes)
+    return {name: first if firsts[first := name.partition(",")[0]] == 1 else name for name in classes}

@@ -13,6 +13,7 @@ from anychan.report import _tables as tables
 from anychan.report import _words as words
 from anychan.report._confusion import confused, matrix
 from anychan.report._data import datasets, versions_table
+from anychan.report._format import short_names
 from anychan.report._reading import read_run
 from anychan.report._records import Evaluation, Picture, Run
 from anychan.report._svg import SERIES
@@ -113,7 +114,7 @@ def _run(run: Run, index: int, runs: Sequence[Run], split: str | None, pictures:
             if (chart := figures.curve_chart(run, index, quantity, figures.curve_limits(runs, quantity)))
         ],
         "errors": _errors(run, index, evaluation) if evaluation else None,
-        "pictures": [_picture(p) for p in run.pictures],
+        "pictures": [_picture(p, short_names(evaluation.classes if evaluation else ())) for p in run.pictures],
         "pictures_fill": _pictures_fill(run),
         "pictures_split": run.pictures_split,
         "command": str(run.record.get("command") or ""),
@@ -127,11 +128,12 @@ def _errors(run: Run, index: int, evaluation: Evaluation) -> dict[str, Any] | No
     full = evaluation.full
     if full is None:
         return None
+    short = short_names(evaluation.classes)
     return {
         "subset": full.subset,
         "n": full.n,
         "matrix": matrix(full, evaluation.classes),
-        "pairs": tables.confusion_table(confused(full, evaluation.classes)),
+        "pairs": tables.confusion_table(confused(full, [short[name] for name in evaluation.classes])),
         "classes": tables.class_table(full),
         "calibration": figures.calibration_chart(run, index, full),
         "calibration_error": full.calibration_error,
@@ -150,7 +152,7 @@ def _pictures_fill(run: Run) -> str:
     return tables.fill_name(fills[-1]) if fills else ""
 
 
-def _picture(picture: Picture) -> dict[str, Any]:
+def _picture(picture: Picture, short: Mapping[str, str]) -> dict[str, Any]:
     """What the templates need of one picture: a row a subset, and below it every answer with its five likeliest.
 
     A subset that the network answers with the missing channels filled has one answer a fill; its row shows the
@@ -160,12 +162,18 @@ def _picture(picture: Picture) -> dict[str, Any]:
     for key, best in picture.answers.items():
         subset, _, fill = key.partition(" ")
         right = bool(best) and best[0][0] == picture.truth
-        rows[subset] = {"subset": f"{subset}*" if fill else subset, "right": right, "best": best}
+        answer, confidence = (short.get(best[0][0], best[0][0]), best[0][1]) if best else ("", None)
+        rows[subset] = {
+            "subset": f"{subset}*" if fill else subset,
+            "right": right,
+            "answer": answer,
+            "confidence": confidence,
+        }
     shown = list(rows.values())
     return {
         "source": f"data:image/png;base64,{base64.b64encode(picture.png).decode()}" if picture.png else None,
         "path": picture.path,
-        "truth": picture.truth,
+        "truth": short.get(picture.truth, picture.truth),
         "rows": shown if len(shown) <= _MOST_ANSWERS else [shown[0], *shown[1 - _MOST_ANSWERS :]],
         "answers": picture.answers,
     }
