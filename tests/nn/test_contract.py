@@ -93,8 +93,6 @@ def test_on_all_channels_it_is_the_ordinary_convolution(variant, geometry):
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_fold_equals_forward_up_to_the_border(variant, geometry):
     conv = make(*variant, **geometry)
-    if not conv.promises.foldable:
-        pytest.skip("with zero padding its constant cannot be folded")
     for subset in CHANNELS.subsets():
         folded = conv.fold(subset)
         assert type(folded) is nn.Conv2d
@@ -193,14 +191,12 @@ def test_bfloat16(variant):
     assert conv(image(2, dtype=torch.bfloat16), "R,NIR").dtype == torch.bfloat16
 
 
-@promising["any_order"]
+@promising["foldable"]
 def test_under_autocast_kernels_are_made_in_full_precision(variant):
     conv, x = make(*variant), image(2)
     weight, bias = conv.kernel("R,NIR")
     ordinary = nn.Conv2d(2, 6, 3, padding=1)
     ordinary.weight.data, ordinary.bias.data = weight.detach(), bias.detach()
-    if not conv.promises.foldable:
-        pytest.skip("its kernel is not all there is to it")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(conv(x, "R,NIR"), ordinary(x))
 
