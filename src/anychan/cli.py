@@ -130,7 +130,8 @@ def _train(options: Any) -> int:
     except TrainingStoppedError as stop:
         print(f"anychan: {_one_line(stop)}", file=sys.stderr)
         return 1
-    print(run)
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print(run)
     return 0
 
 

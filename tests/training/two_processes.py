@@ -45,7 +45,6 @@ def main(folder: Path) -> None:
         channel_sampling="hierarchical",
         epochs=2,
         batch_size=16,
-        device="cpu",
         ema_decay=0.5,
     )
     train(config)

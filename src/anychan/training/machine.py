@@ -57,12 +57,18 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     Ranks agree on the channels of a batch, so a rank's graph may lack what another subset would use.
 
     Raises:
-        ValueError: if the device that was asked for is not there.
+        ValueError: if the device that was asked for is not there, or processes that were started together do not
+            find each other.
     """
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
     parallel = DistributedDataParallelKwargs(find_unused_parameters=config.channel_sampling != "all")
-    accelerator = Accelerator(cpu=config.device == "cpu", kwargs_handlers=[parallel])
+    # Left to itself, accelerate starts several processes on a GPU only; on a CPU each would train alone.
+    on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
+    accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[parallel])
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != started:
+        raise ValueError(f"{started} processes were started, but {accelerator.num_processes} found each other")
     if config.device not in ("auto", accelerator.device.type):
         raise ValueError(f"device {config.device!r} is not there; this machine has {accelerator.device.type}")
     return accelerator
