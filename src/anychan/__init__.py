@@ -10,8 +10,9 @@ torch.Size([1, 1000])
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from anychan._lazy import lazily
 
 if TYPE_CHECKING:
     from anychan.adaptation import AnyChannelModel, adapt, specialize
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name is found. It is imported when it is first asked for, so that `anychan --help` need
-# not wait for torch.
 _PUBLIC = {
     "AnyChannelModel": "anychan.adaptation",
     "Channel": "anychan.channels",
@@ -54,12 +53,4 @@ __all__ = [
     "specialize",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'anychan' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+__getattr__, __dir__ = lazily(__name__, _PUBLIC)

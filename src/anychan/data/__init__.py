@@ -11,8 +11,9 @@ torch.Size([12, 4, 16, 16])
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from anychan._lazy import lazily
 
 if TYPE_CHECKING:
     from anychan.data.arrays import ImageArray, split_statistics
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from anychan.data.layouts import open_dataset
     from anychan.data.loading import load_split
 
-# Where each public name is found. It is imported when it is first asked for: the settings of augmentation are
-# read by the command line, which need not wait for torch.
 _PUBLIC = {
     "CheckReport": "anychan.data.check_report",
     "Dataset": "anychan.data.dataset",
@@ -45,12 +44,4 @@ __all__ = [
     "split_statistics",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'anychan.data' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+__getattr__, __dir__ = lazily(__name__, _PUBLIC)

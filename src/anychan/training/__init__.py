@@ -7,8 +7,9 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from anychan._lazy import lazily
 
 if TYPE_CHECKING:
     from anychan.training.config import TrainConfig
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from anychan.training.sampling import sample_channels
     from anychan.training.stopping import InterruptedRunError, NotFiniteError, TrainingStoppedError
 
-# Where each public name is found. It is imported when it is first asked for: the command line reads the
-# configuration, which need not wait for torch.
 _PUBLIC = {
     "InterruptedRunError": "anychan.training.stopping",
     "NotFiniteError": "anychan.training.stopping",
@@ -28,12 +27,4 @@ _PUBLIC = {
 }
 __all__ = ["InterruptedRunError", "NotFiniteError", "TrainConfig", "TrainingStoppedError", "sample_channels", "train"]
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'anychan.training' has no attribute {name!r}")
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *_PUBLIC})
+__getattr__, __dir__ = lazily(__name__, _PUBLIC)
