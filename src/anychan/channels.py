@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-# Centre wavelengths in micrometres of the red, green and blue of a common camera sensor.
+# Round centre wavelengths in micrometres for a camera's red, green and blue; sensors differ by some hundredths.
 _RGB_WAVELENGTHS = {"R": 0.600, "G": 0.540, "B": 0.460}
 
 

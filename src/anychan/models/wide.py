@@ -1,9 +1,9 @@
 """Plain wide networks of six and of four weighted layers: few steps, each with many channels.
 
 What a deep network buys with depth (a wide view, many features) is bought here with strides, pooling and width:
-at 64x64 the last convolution of ``wide6`` sees 60 pixels of 64. No path is longer than the depth in the name,
-so a gradient passes six layers at most and no shortcuts are needed. A global maximum keeps the strongest
-answer of each feature, wherever it was.
+the last convolution of ``wide6`` sees 78 x 78 pixels, more than an image of 64x64 has. No path is longer than the
+depth in the name, so a gradient passes six layers at most and no shortcuts are needed. A global maximum keeps the
+strongest answer of each feature, wherever it was.
 
 Source: our own; VanillaNet (Chen et al. 2023, arXiv 2305.12972) argues for the same at larger sizes.
 Cost: `wide6` at 64x64 0.27 GMACs and 3.9 M parameters with 50 classes.

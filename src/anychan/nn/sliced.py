@@ -9,8 +9,8 @@ With ``selection="random"`` it is Algorithm 1 of source document [000]: |S| slic
 every call, without the factor. What a plane is called then plays no part, so two calls with the same image
 differ, and the full set is not the ordinary convolution.
 
-Source: [000]; SliceParam of CHAMMI (Chen et al., "CHAMMI: A benchmark for channel-adaptive models in microscopy
-imaging", NeurIPS 2023) takes slices by name without the factor.
+Source: [000]; slices by name are also SliceParam in CHAMMI (Chen et al., "CHAMMI: A benchmark for channel-adaptive
+models in microscopy imaging", NeurIPS 2023). The factor is ours to answer for.
 
 Cost: as an ordinary convolution of |S| planes; no parameters besides the bank.
 Fails where a missing channel mattered: nothing stands in for it.
