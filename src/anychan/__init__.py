@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from anychan._lazy import lazily
 
 if TYPE_CHECKING:
-    from anychan.adaptation import AnyChannelModel, adapt, specialize
+    from anychan.adaptation import AnyChannelModel, adapt, keep_statistics, recalibrate, specialize
     from anychan.channels import Channel, ChannelSet
     from anychan.cost import depth, profile
     from anychan.models import create_model, load_model, save_model
@@ -32,8 +32,10 @@ _PUBLIC = {
     "adapt": "anychan.adaptation",
     "create_model": "anychan.models",
     "depth": "anychan.cost",
+    "keep_statistics": "anychan.adaptation",
     "load_model": "anychan.models",
     "profile": "anychan.cost",
+    "recalibrate": "anychan.adaptation",
     "sample_channels": "anychan.training",
     "save_model": "anychan.models",
     "specialize": "anychan.adaptation",
@@ -46,8 +48,10 @@ __all__ = [
     "adapt",
     "create_model",
     "depth",
+    "keep_statistics",
     "load_model",
     "profile",
+    "recalibrate",
     "sample_channels",
     "save_model",
     "specialize",

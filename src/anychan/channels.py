@@ -145,6 +145,45 @@ class ChannelSet(Sequence[Channel]):
         """The channels of a subset, in its order, with what this set knows of them (None: all of them)."""
         return self if subset is None else ChannelSet(self._channels[i] for i in self.indices(subset))
 
+    def resolve(
+        self,
+        channels: ChannelsLike | None,
+        planes: int | None = None,
+        *,
+        unseen: bool = False,
+        unnamed: bool = False,
+    ) -> ChannelSet:
+        """The channels of a call: those of this set with what it knows of them, and others where they are allowed.
+
+        Args:
+            channels: names or channels; None: all of this set.
+            planes: with ``unnamed`` and no names, how many there are; where they are not as many as this set has,
+                they are called "0", "1", ...
+            unseen: channels that are not in this set are taken if they have a wavelength.
+            unnamed: channels that are not in this set are taken, whatever they are called.
+
+        Raises:
+            ValueError: for a channel that is not allowed, stands twice, or if there is none.
+
+        Example:
+            >>> rgb = ChannelSet.parse("RGB")
+            >>> rgb.resolve([Channel("B8A", 0.865), Channel("R")], unseen=True).wavelengths
+            (0.865, 0.665)
+        """
+        if channels is None:
+            other = unnamed and planes not in (None, 0, len(self))
+            return ChannelSet(str(i) for i in range(planes or 0)) if other else self
+        if not (unseen or unnamed):
+            return self.subset(channels)
+        asked = channels if isinstance(channels, ChannelSet) else self._parse(channels)
+        for channel in asked:
+            if channel not in self and not unnamed and channel.wavelength is None:
+                raise ValueError(
+                    f"unknown channel {channel.name!r} without a wavelength, by which it would be taken; "
+                    f"known are {','.join(self.names)}"
+                )
+        return ChannelSet(self._channels[self._index[c.name]] if c in self else c for c in asked)
+
     def subsets(self) -> list[ChannelSet]:
         """All 2^n - 1 subsets that are not empty, the largest first, each in this set's order."""
         sizes = range(len(self._channels), 0, -1)
@@ -156,6 +195,11 @@ class ChannelSet(Sequence[Channel]):
             replace(channel, mean=float(m), std=float(s))
             for channel, m, s in zip(self._channels, mean, std, strict=True)
         )
+
+    def _parse(self, channels: ChannelsLike) -> ChannelSet:
+        if not isinstance(channels, str):
+            return ChannelSet.parse(channels)
+        return ChannelSet(_split_names(channels, known=self._index))
 
     def _names_of(self, subset: ChannelsLike) -> tuple[str, ...]:
         if isinstance(subset, ChannelSet):

@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelsLike
 from anychan.cost._call import call_of, on_meta, shapes_only
+from anychan.nn import KernelConv2d
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,8 @@ def count_macs(model: nn.Module, channels: ChannelsLike | None = None, image_siz
         with FlopCounterMode(display=False) as kernels:
             if isinstance(model, AnyChannelModel):
                 for stem in model.stems.values():
+                    if not isinstance(stem, KernelConv2d):
+                        continue  # what it does depends on the image
                     stem.kernel(call.channels)
                     if stem.ones_kernel is not None:
                         stem.ones_kernel(call.channels)

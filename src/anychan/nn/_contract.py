@@ -1,10 +1,13 @@
-"""The contract of every any-channel convolution: a function from a channel set to a kernel.
+"""The contract of every any-channel convolution: ``forward(x, channels=None, present=None)``.
+
+Most strategies are a function from a channel set to a kernel (`KernelConv2d`):
 
     kernel : S  ->  (weight of shape (C_out, |S|, kh, kw),  bias of shape (C_out,))
     forward(x, channels) = conv2d(x, *kernel(channels))
 
-A strategy is one subclass that says how kernels are made (`kernel`) and how an ordinary convolution's
-weights are taken over (`load_kernel`). All else is here, once, and is not overridden.
+They say how kernels are made (`kernel`) and how an ordinary convolution's weights are taken over
+(`load_kernel`). Those that look at the image as well, attending over channels or mixing kernels by what is in it,
+say how they convolve (`convolve`) instead. All else is here, once, and is not overridden.
 
 Shape suffixes: N images, C all known channels, S the channels of a call, O output channels.
 """
@@ -12,10 +15,10 @@ Shape suffixes: N images, C all known channels, S the channels of a call, O outp
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +40,10 @@ class Promises:
         exact: with the kernel of an ordinary convolution loaded, equals it on the full channel set.
         foldable: for a fixed channel set it is an ordinary convolution.
         unseen: takes channels it was not made with, by their wavelengths.
-        unnamed: takes any number of planes without names.
+        unnamed: takes any number of planes, whatever they are called.
+        tells_zeros: a plane of zeros is not an absent plane.
+        merges: the channels' planes become one map (N, O, H', W'); otherwise each keeps a map of its own, and
+            they lie below one another, (N, O, S H', W'), for a body that takes any number of tokens.
     """
 
     subsets: bool = True
@@ -46,10 +52,12 @@ class Promises:
     foldable: bool = True
     unseen: bool = False
     unnamed: bool = False
+    tells_zeros: bool = True
+    merges: bool = True
 
 
 class AnyChannelConv2d(nn.Module):
-    """A 2-d convolution that takes any of its channels (abstract; each strategy is one final subclass).
+    """A 2-d convolution that takes any of its channels (abstract; each strategy is one final class below it).
 
     The arguments are those of ``torch.nn.Conv2d``, and ``channels``.
 
@@ -97,9 +105,6 @@ class AnyChannelConv2d(nn.Module):
         self.padding, self.padding_mode = geometry.padding, padding_mode
         self._reversed_padding = geometry._reversed_padding_repeated_twice
         self._new: dict[str, Any] = {"bias": bias, "device": device, "dtype": dtype}
-        # The kernel (O, 1, kh, kw) of an implied plane of ones, for a strategy whose constant must not reach
-        # the zero padding, where the bias would carry it; None for all others.
-        self.ones_kernel: Callable[[ChannelsLike | None], Tensor] | None = None
 
     uses_statistics: ClassVar[bool] = False  # whether it is made with `covariance` and `mean` of its input
 
@@ -109,8 +114,8 @@ class AnyChannelConv2d(nn.Module):
         """What this convolution promises."""
 
     @abstractmethod
-    def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
-        """The kernel for a channel set: weight (O, |S|, kh, kw) and bias (O,), or None without a bias."""
+    def convolve(self, x: Tensor, channels: ChannelSet) -> Tensor:
+        """Convolve planes (N, S, H, W) of these channels, all of them there; (N, O, H', W')."""
 
     @abstractmethod
     def load_kernel(self, weight: Tensor, bias: Tensor | None) -> None:
@@ -120,6 +125,14 @@ class AnyChannelConv2d(nn.Module):
         """A weight (O, C, kh, kw) and bias (O,) of this shape, drawn as ``torch.nn.Conv2d`` draws its own."""
         ordinary = nn.Conv2d(self.in_channels, self.out_channels, **conv_geometry(self), **self._new)
         return ordinary.weight, ordinary.bias  # type: ignore[return-value] # parameters, though annotated as tensors
+
+    @abstractmethod
+    def fold(self, channels: ChannelsLike | None = None) -> nn.Conv2d:
+        """An ordinary convolution for one channel set, equal to ``forward`` on it, sharing no memory with this.
+
+        Raises:
+            ValueError: if the strategy does not promise it.
+        """
 
     def forward(self, x: Tensor, channels: ChannelsLike | None = None, present: Tensor | None = None) -> Tensor:
         """Convolve with the kernel of the channels that are there.
@@ -137,64 +150,44 @@ class AnyChannelConv2d(nn.Module):
             ValueError: for planes that are not as many as ``channels``, a ``present`` of another shape or
                 type, or an image without any channel.
         """
-        indices = self.channels.indices(channels)
-        if x.ndim != 4 or x.shape[1] != len(indices):
-            names = ",".join(self.channels.names[i] for i in indices)
-            raise ValueError(f"x must have the shape (N, {len(indices)}, H, W) for {names}, not {tuple(x.shape)}")
-        if present is not None:
-            return self._forward_present(x, self.channels.subset(channels), present)
-        return self._convolve(x, channels)
+        chosen = self.resolve(channels, planes=x.shape[1] if x.ndim == 4 else None)
+        if x.ndim != 4 or x.shape[1] != len(chosen):
+            raise ValueError(
+                f"x must have the shape (N, {len(chosen)}, H, W) for {','.join(chosen.names)}, not {tuple(x.shape)}"
+            )
+        return self.convolve(x, chosen) if present is None else self._convolve_present(x, chosen, present)
 
-    def _convolve(self, x_NSHW: Tensor, channels: ChannelsLike | None) -> Tensor:
-        with _full_precision(x_NSHW.device.type):
-            weight, bias = self.kernel(channels)
-            ones_kernel = None if self.ones_kernel is None else self.ones_kernel(channels)
-        if ones_kernel is not None:
-            x_NSHW = torch.cat([x_NSHW, torch.ones_like(x_NSHW[:, :1])], dim=1)
-            weight = torch.cat([weight, ones_kernel], dim=1)
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            x_NSHW, padding = F.pad(x_NSHW, self._reversed_padding, mode=self.padding_mode), (0, 0)
-        return F.conv2d(x_NSHW, weight, bias, self.stride, padding, self.dilation)
+    def resolve(self, channels: ChannelsLike | None = None, planes: int | None = None) -> ChannelSet:
+        """The channels of a call, with what is known of them.
 
-    def fold(self, channels: ChannelsLike | None = None) -> nn.Conv2d:
-        """An ordinary convolution for one channel set, equal to ``forward`` on it, sharing no memory with this.
+        Args:
+            channels: as given to ``forward``.
+            planes: how many planes there are, which count where no names are needed.
 
         Raises:
-            ValueError: if the strategy does not promise it.
+            ValueError: for a channel it does not take, one that stands twice, or none.
         """
-        if not self.promises.foldable:
-            raise ValueError(f"{self} does not fold: its kernel is not a constant of the channel set")
-        with torch.no_grad():
-            weight, bias = self.kernel(channels)
-            folded = nn.Conv2d(
-                weight.shape[1],
-                self.out_channels,
-                bias=bias is not None,
-                device=weight.device,
-                dtype=weight.dtype,
-                **conv_geometry(self),
-            )
-            copy_kernel(folded.weight, folded.bias, weight, bias)
-        return folded.train(self.training)
+        promises = self.promises
+        return self.channels.resolve(channels, planes, unseen=promises.unseen, unnamed=promises.unnamed)
 
-    def _forward_present(self, x_NSHW: Tensor, channels: ChannelSet, present_NS: Tensor) -> Tensor:
-        if present_NS.dtype != torch.bool or present_NS.shape != x_NSHW.shape[:2]:
-            raise ValueError(
-                f"present must be bool of shape {tuple(x_NSHW.shape[:2])}, "
-                f"not {present_NS.dtype} of shape {tuple(present_NS.shape)}"
-            )
-        if not present_NS.any(dim=1).all():
-            empty = int((~present_NS.any(dim=1)).nonzero()[0])
-            raise ValueError(f"image {empty} of the batch has no channel; choose from {','.join(channels.names)}")
+    def conv2d(self, x: Tensor, weight: Tensor, bias: Tensor | None, groups: int = 1) -> Tensor:
+        """``torch.nn.functional.conv2d`` with this convolution's stride, padding and dilation."""
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x, padding = F.pad(x, self._reversed_padding, mode=self.padding_mode), (0, 0)
+        return F.conv2d(x, weight, bias, self.stride, padding, self.dilation, groups)
+
+    def _convolve_present(self, x_NSHW: Tensor, channels: ChannelSet, present_NS: Tensor) -> Tensor:
         # Images with the same channels go through together; each group reads only the planes it has.
-        patterns, group_N = torch.unique(present_NS, dim=0, return_inverse=True)
         outputs, rows = [], []
-        for group, pattern in enumerate(patterns.tolist()):
-            row = (group_N == group).nonzero().squeeze(1)
-            planes = torch.tensor([i for i, there in enumerate(pattern) if there], device=x_NSHW.device)
-            outputs.append(self._convolve(x_NSHW[row][:, planes], [channels[i] for i in planes.tolist()]))
-            rows.append(row)
+        for row_N, planes, there in channel_groups(channels, x_NSHW, present_NS):
+            outputs.append(self.convolve(x_NSHW[row_N][:, planes], there))
+            rows.append(row_N)
+        if len({output.shape[1:] for output in outputs}) > 1:
+            raise ValueError(
+                f"the images of this batch have different numbers of channels, and so of tokens: {type(self).__name__} "
+                "takes them one channel set at a time"
+            )
         return torch.cat(outputs)[torch.argsort(torch.cat(rows))]
 
     def extra_repr(self) -> str:
@@ -204,7 +197,74 @@ class AnyChannelConv2d(nn.Module):
         )
 
 
-def _full_precision(device: str) -> AbstractContextManager[Any]:
+class KernelConv2d(AnyChannelConv2d):
+    """An any-channel convolution whose kernel depends on the channel set alone (abstract), so that it folds."""
+
+    # The kernel (O, 1, kh, kw) of an implied plane of ones, for a strategy whose constant must not reach
+    # the zero padding, where the bias would carry it; None for all others.
+    ones_kernel: Callable[[ChannelsLike | None], Tensor] | None = None
+
+    @abstractmethod
+    def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
+        """The kernel for a channel set: weight (O, |S|, kh, kw) and bias (O,), or None without a bias."""
+
+    def convolve(self, x: Tensor, channels: ChannelSet) -> Tensor:
+        with full_precision(x.device.type):
+            weight, bias = self.kernel(channels)
+            ones_kernel = None if self.ones_kernel is None else self.ones_kernel(channels)
+        if ones_kernel is not None:
+            x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+            weight = torch.cat([weight, ones_kernel], dim=1)
+        return self.conv2d(x, weight, bias)
+
+    def fold(self, channels: ChannelsLike | None = None) -> nn.Conv2d:
+        return folded(self, *self.kernel(channels)) if self.promises.foldable else refuse_to_fold(self)
+
+
+def folded(stem: AnyChannelConv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:
+    """An ordinary convolution of a stem's geometry with a copy of this kernel, in the stem's mode."""
+    with torch.no_grad():
+        conv = nn.Conv2d(
+            weight.shape[1],
+            stem.out_channels,
+            bias=bias is not None,
+            device=weight.device,
+            dtype=weight.dtype,
+            **conv_geometry(stem),
+        )
+        copy_kernel(conv.weight, conv.bias, weight, bias)
+    return conv.train(stem.training)
+
+
+def refuse_to_fold(stem: AnyChannelConv2d) -> NoReturn:
+    """Say that a stem is not an ordinary convolution for any channel set; always a ValueError."""
+    raise ValueError(f"{stem} does not fold: its output is not that of one kernel for a channel set")
+
+
+def channel_groups(
+    channels: ChannelSet, x_NSHW: Tensor, present_NS: Tensor
+) -> Iterator[tuple[Tensor, Tensor, ChannelSet]]:
+    """The images of a batch by the channels they have: rows (n,), planes (s,) and the channel set of these.
+
+    Raises:
+        ValueError: for a ``present`` of another shape or type, or an image without any channel.
+    """
+    if present_NS.dtype != torch.bool or present_NS.shape != x_NSHW.shape[:2]:
+        raise ValueError(
+            f"present must be bool of shape {tuple(x_NSHW.shape[:2])}, "
+            f"not {present_NS.dtype} of shape {tuple(present_NS.shape)}"
+        )
+    if not present_NS.any(dim=1).all():
+        empty = int((~present_NS.any(dim=1)).nonzero()[0])
+        raise ValueError(f"image {empty} of the batch has no channel; choose from {','.join(channels.names)}")
+    patterns, group_N = torch.unique(present_NS, dim=0, return_inverse=True)
+    for group, pattern in enumerate(patterns.tolist()):
+        there = [i for i, is_there in enumerate(pattern) if is_there]
+        planes = torch.tensor(there, device=x_NSHW.device)
+        yield (group_N == group).nonzero().squeeze(1), planes, ChannelSet(channels[i] for i in there)
+
+
+def full_precision(device: str) -> AbstractContextManager[Any]:
     """Kernels are made in full precision also under autocast, which some devices ("meta") do not have."""
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
 

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 
 from anychan.channels import ChannelsLike
-from anychan.nn._contract import AnyChannelConv2d, Promises, copy_kernel
+from anychan.nn._contract import KernelConv2d, Promises, copy_kernel
 from anychan.nn._registry import register_strategy
 
 
@@ -62,7 +62,7 @@ def completion(covariance: Tensor, present: list[int], missing: list[int], ridge
 
 
 @register_strategy("completed")
-class CompletedConv2d(AnyChannelConv2d):
+class CompletedConv2d(KernelConv2d):
     """A convolution whose kernel for a subset stands in for the missing channels by covariance.
 
     Args:

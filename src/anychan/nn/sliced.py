@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from anychan.channels import ChannelsLike
-from anychan.nn._contract import AnyChannelConv2d, Promises, copy_kernel
+from anychan.nn._contract import KernelConv2d, Promises, copy_kernel
 from anychan.nn._registry import register_strategy
 
 
 @register_strategy("sliced")
-class SlicedConv2d(AnyChannelConv2d):
+class SlicedConv2d(KernelConv2d):
     """A convolution that takes the slices of its bank that belong to the channels of a call.
 
     Args:

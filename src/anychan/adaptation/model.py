@@ -1,0 +1,160 @@
+"""A model that is called with the channels its input has.
+
+How a call's channels reach the stem: a body's own ``forward(x)`` knows nothing of channels. So a call binds
+them first: the modules on the paths from the body to its stems are copied (the modules only, a few dictionaries;
+parameters, buffers and all other modules are shared) and in the copy each stem carries its channel set. Where
+batch normalisations keep statistics for each subset, they are bound in the same way. Nothing global is set, so
+threads with different channels do not meet, and a channel set has its own module for ``torch.compile`` to
+specialise on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from anychan.adaptation.normalisation import SubsetStatistics
+from anychan.channels import ChannelSet, ChannelsLike
+from anychan.nn import AnyChannelConv2d
+from anychan.nn._contract import channel_groups
+
+PLAIN = "plain"
+
+
+class BoundStem(nn.Module):
+    """A stem with the channels of one call."""
+
+    def __init__(self, stem: nn.Module, channels: ChannelSet, present: Tensor | None) -> None:
+        super().__init__()
+        self.stem, self.channels, self.present = stem, channels, present
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.stem(x, self.channels, self.present)
+
+
+class AnyChannelModel(nn.Module):
+    """A model that is called with the channels its input has: ``model(x, channels="RG")``.
+
+    Args:
+        body: the ordinary network, with its stems already in place.
+        stems: paths of the stems in ``body``; none for a plain network, which takes its full channel set only.
+        channels: the channels it knows.
+        strategy: the name of the stems' strategy; "plain" without stems.
+
+    Attributes:
+        subset_statistics: of its batch normalisations, kept apart for each subset; empty: all subsets share the
+            body's own. `keep_statistics` and `recalibrate` fill it.
+    """
+
+    def __init__(self, body: nn.Module, stems: Sequence[str], channels: ChannelSet, strategy: str) -> None:
+        super().__init__()
+        self.body = body
+        self.channels = channels
+        self.strategy = strategy
+        self.subset_statistics = SubsetStatistics(channels)
+        self._stem_paths = tuple(stems)
+        self._clones: dict[ChannelSet, dict[str, nn.Module]] = {}  # of each channel set, by path in the body
+
+    @property
+    def stems(self) -> dict[str, AnyChannelConv2d]:
+        """The any-channel convolutions by their paths in ``body``."""
+        return {path: self.body.get_submodule(path) for path in self._stem_paths}  # type: ignore[misc] # by construction
+
+    def forward(self, x: Tensor, channels: ChannelsLike | None = None, present: Tensor | None = None) -> Tensor:
+        """Run the network on some of its channels.
+
+        Args:
+            x: (N, S, H, W), the planes of ``channels`` in their order.
+            channels: names of the planes; None: all the model knows.
+            present: bool (N, S), where the images of a batch have different channels.
+
+        Returns:
+            What the body returns, logits (N, K) for a classifier.
+
+        Raises:
+            ValueError: for channels the model does not take, a subset without normalisation statistics of its
+                own where others have them, or a plain model given less than all.
+        """
+        if not self._stem_paths:
+            return self.body(self._all_planes(x, channels, present))
+        chosen = self.resolve(channels, planes=x.shape[1] if x.ndim == 4 else None)
+        if present is not None and self._one_set_at_a_time:
+            return self._each_set_alone(x, chosen, present)
+        return self.bind(chosen, present)(x)
+
+    def resolve(self, channels: ChannelsLike | None = None, planes: int | None = None) -> ChannelSet:
+        """The channels of a call, with what is known of them; see `AnyChannelConv2d.resolve`."""
+        for stem in self.stems.values():
+            return stem.resolve(channels, planes)
+        return self.channels.subset(channels)
+
+    def bind(self, channels: ChannelsLike | None = None, present: Tensor | None = None) -> nn.Module:
+        """The body as a module for one channel set, called ``(x)``: parameters and buffers are the model's own.
+
+        Args:
+            channels: names of the planes it will be given; None: all.
+            present: bool (N, S) for the one batch it will be given, or None.
+        """
+        chosen = self.resolve(channels)
+        if not self._stem_paths:
+            if chosen.names != self.channels.names or present is not None:
+                raise ValueError(self._plain_refusal(chosen))
+            return self.body
+        bound: dict[str, nn.Module] = {path: BoundStem(s, chosen, present) for path, s in self.stems.items()}
+        bound |= self.subset_statistics.bound(self.body, chosen)
+        ancestors = {path[:end] for path in bound for end, letter in enumerate(path) if letter == "."}
+        clones = self._clones.setdefault(chosen, {}) if present is None else {}
+        return _clone_path(self.body, "", bound, ancestors, clones)
+
+    @property
+    def _one_set_at_a_time(self) -> bool:
+        """Whether images with different channels cannot go through the body together."""
+        return bool(self.subset_statistics) or not all(stem.promises.merges for stem in self.stems.values())
+
+    def _each_set_alone(self, x: Tensor, chosen: ChannelSet, present: Tensor) -> Tensor:
+        outputs, rows = [], []
+        for row_N, planes, there in channel_groups(chosen, x, present):
+            outputs.append(self.bind(there)(x[row_N][:, planes]))
+            rows.append(row_N)
+        return torch.cat(outputs)[torch.argsort(torch.cat(rows))]
+
+    def _all_planes(self, x: Tensor, channels: ChannelsLike | None, present: Tensor | None) -> Tensor:
+        chosen = self.channels.subset(channels)
+        if len(chosen) < len(self.channels) or (present is not None and not bool(present.all())):
+            raise ValueError(self._plain_refusal(chosen))
+        if x.ndim != 4 or x.shape[1] != len(chosen):
+            raise ValueError(f"x must have the shape (N, {len(chosen)}, H, W) for {chosen}, not {tuple(x.shape)}")
+        in_order = chosen.names == self.channels.names
+        return x if in_order else x[:, list(chosen.indices(self.channels.names))]
+
+    def _plain_refusal(self, chosen: ChannelSet) -> str:
+        return f"a plain model takes all of {self.channels}, not {chosen}: adapt it, or fill the missing planes"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_clones": {}}  # a copy binds its own body
+
+
+def _clone_path(
+    module: nn.Module, path: str, bound: Mapping[str, nn.Module], ancestors: Set[str], clones: dict[str, nn.Module]
+) -> nn.Module:
+    """A copy of ``module`` that differs in its bound modules and shares all else, brought up to date if there is one.
+
+    Each attribute is replaced in one assignment by an equivalent, so a thread that runs an older copy's forward
+    meets nothing half-made.
+    """
+    children = dict(module._modules)
+    prefix = f"{path}." if path else ""
+    for name, child in module._modules.items():
+        child_path = prefix + name
+        if child_path in bound:
+            children[name] = bound[child_path]
+        elif child is not None and child_path in ancestors:
+            children[name] = _clone_path(child, child_path, bound, ancestors, clones)
+    clone = clones.get(path)
+    if clone is None or type(clone) is not type(module):
+        clone = clones[path] = object.__new__(type(module))
+    clone.__dict__.update({**module.__dict__, "_modules": children})
+    return clone
