@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from anychan.cost import depth, profile
     from anychan.models import create_model, load_model, save_model
     from anychan.statistics import ChannelStatistics
-    from anychan.training import sample_channels
+    from anychan.training import sample_channels, sample_smaller, sandwich
 
 __version__ = "0.1.0"
 
@@ -37,6 +37,8 @@ _PUBLIC = {
     "profile": "anychan.cost",
     "recalibrate": "anychan.adaptation",
     "sample_channels": "anychan.training",
+    "sample_smaller": "anychan.training",
+    "sandwich": "anychan.training",
     "save_model": "anychan.models",
     "specialize": "anychan.adaptation",
 }
@@ -53,6 +55,8 @@ __all__ = [
     "profile",
     "recalibrate",
     "sample_channels",
+    "sample_smaller",
+    "sandwich",
     "save_model",
     "specialize",
 ]

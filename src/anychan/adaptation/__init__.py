@@ -1,7 +1,7 @@
 """Make any model take any channels, train it for every subset, and turn it back into an ordinary one."""
 
 from anychan.adaptation.model import PLAIN, AnyChannelModel
-from anychan.adaptation.normalisation import keep_statistics, recalibrate
+from anychan.adaptation.normalisation import batch_norms, keep_statistics, recalibrate
 from anychan.adaptation.stems import adapt, specialize
 
-__all__ = ["PLAIN", "AnyChannelModel", "adapt", "keep_statistics", "recalibrate", "specialize"]
+__all__ = ["PLAIN", "AnyChannelModel", "adapt", "batch_norms", "keep_statistics", "recalibrate", "specialize"]

@@ -44,6 +44,7 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
     statistics: ChannelStatistics | None = None,
     strategy_options: Mapping[str, Any] | None = None,
     model_options: Mapping[str, Any] | None = None,
+    normalisation: str = "batch",
 ) -> AnyChannelModel:
     """A network with random weights that is called ``model(x, channels=...)``.
 
@@ -56,6 +57,8 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
             Only strategies that use them need them.
         strategy_options: the strategy's own options.
         model_options: the network's own options, such as timm's ``drop_path_rate``.
+        normalisation: "batch" leaves the network's; "group" or "renorm" puts another in place of each batch
+            normalisation (`replace_batch_norm`).
 
     Raises:
         ValueError: for an unknown name or strategy, options they do not take, or missing statistics.
@@ -68,6 +71,10 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
     """
     known = ChannelSet.parse(channels)
     body = _construct(name, in_chans=len(known), num_classes=num_classes, **(model_options or {}))
+    if normalisation != "batch":
+        from anychan.adaptation import replace_batch_norm
+
+        replace_batch_norm(body, normalisation)
     if strategy == PLAIN:
         if strategy_options:
             raise ValueError(f"strategy 'plain' has no options, but was given {', '.join(strategy_options)}")

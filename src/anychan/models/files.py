@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anychan._files import replacing
-from anychan.adaptation import AnyChannelModel
+from anychan.adaptation import AnyChannelModel, keep_statistics
 from anychan.channels import ChannelSet
 from anychan.models._registry import create_model
 from anychan.statistics import ChannelStatistics
@@ -34,6 +34,9 @@ class ModelInfo:
         statistics: of the training pixels before normalisation, or None.
         strategy_options: the strategy's own options.
         model_options: the network's own options.
+        normalisation: "batch" as the network has it, or "group" or "renorm" in its place.
+        kept_subsets: those that the batch normalisations keep statistics for; none: all share one set.
+        kept_affine: whether they keep a scale and shift too.
 
     Raises:
         ValueError: if there are not as many class names as logits, or a channel has no mean or deviation.
@@ -48,6 +51,9 @@ class ModelInfo:
     statistics: ChannelStatistics | None = None
     strategy_options: dict[str, Any] = field(default_factory=dict)
     model_options: dict[str, Any] = field(default_factory=dict)
+    normalisation: str = "batch"
+    kept_subsets: tuple[str, ...] = ()
+    kept_affine: bool = False
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.num_classes:
@@ -58,7 +64,7 @@ class ModelInfo:
 
     def create(self) -> AnyChannelModel:
         """The network with random weights."""
-        return create_model(
+        model = create_model(
             self.architecture,
             self.channels,
             self.num_classes,
@@ -66,7 +72,11 @@ class ModelInfo:
             self.statistics,
             self.strategy_options,
             self.model_options,
+            self.normalisation,
         )
+        if self.kept_subsets:
+            keep_statistics(model, self.kept_subsets, self.kept_affine)
+        return model
 
     def to_dict(self) -> dict[str, Any]:
         """A record that JSON can hold."""
@@ -101,6 +111,9 @@ class ModelInfo:
             statistics=None if statistics is None else ChannelStatistics.from_dict(statistics),
             strategy_options=record["strategy_options"],
             model_options=record["model_options"],
+            normalisation=record.get("normalisation", "batch"),  # what is not in older files was not there
+            kept_subsets=tuple(record.get("kept_subsets", ())),
+            kept_affine=record.get("kept_affine", False),
         )
 
 

@@ -13,8 +13,9 @@ from anychan._lazy import lazily
 
 if TYPE_CHECKING:
     from anychan.training.config import TrainConfig
+    from anychan.training.objectives import sandwich
     from anychan.training.run import train
-    from anychan.training.sampling import sample_channels
+    from anychan.training.sampling import sample_channels, sample_smaller
     from anychan.training.stopping import InterruptedRunError, NotFiniteError, TrainingStoppedError
 
 _PUBLIC = {
@@ -23,8 +24,19 @@ _PUBLIC = {
     "TrainConfig": "anychan.training.config",
     "TrainingStoppedError": "anychan.training.stopping",
     "sample_channels": "anychan.training.sampling",
+    "sample_smaller": "anychan.training.sampling",
+    "sandwich": "anychan.training.objectives",
     "train": "anychan.training.run",
 }
-__all__ = ["InterruptedRunError", "NotFiniteError", "TrainConfig", "TrainingStoppedError", "sample_channels", "train"]
+__all__ = [
+    "InterruptedRunError",
+    "NotFiniteError",
+    "TrainConfig",
+    "TrainingStoppedError",
+    "sample_channels",
+    "sample_smaller",
+    "sandwich",
+    "train",
+]
 
 __getattr__, __dir__ = lazily(__name__, _PUBLIC)

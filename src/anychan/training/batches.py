@@ -5,7 +5,8 @@ Shape suffixes: N images of a batch, S its channels, C all channels of the array
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,16 +18,22 @@ from anychan.data.augment_config import AugmentationConfig
 from anychan.training.config import TrainConfig
 from anychan.training.machine import Machine
 from anychan.training.randomness import counter_seed
-from anychan.training.sampling import sample_channels
+from anychan.training.sampling import sample_channels, sample_smaller
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Normalised images (N, S, H, W) float32, their labels (N,), and the names of their planes."""
+    """Normalised images (N, S, H, W) float32, their labels (N,), and the names of their planes.
+
+    ``present`` (N, S) says which planes each image has, where they differ; ``subsets`` are those that the same
+    images are to be seen through beside their full set.
+    """
 
     images: Tensor
     labels: Tensor
     channels: ChannelSet
+    present: Tensor | None = None
+    subsets: tuple[ChannelSet, ...] = ()
 
 
 class Inputs:
@@ -100,13 +107,21 @@ class TrainingBatches:
         device: where augmentation draws its random numbers.
         rank: of this process among ``processes``.
         processes: how many there are.
+        correlation: of the channels, (C, C), for diverse sampling.
 
     Raises:
         ValueError: if the processes cannot have equal shares of a batch.
     """
 
     def __init__(
-        self, inputs: Inputs, config: TrainConfig, device: torch.device, rank: int = 0, processes: int = 1
+        self,
+        inputs: Inputs,
+        config: TrainConfig,
+        device: torch.device,
+        rank: int = 0,
+        processes: int = 1,
+        *,
+        correlation: Tensor | None = None,
     ) -> None:
         size = min(config.batch_size, len(inputs))
         if size % processes:
@@ -116,7 +131,7 @@ class TrainingBatches:
             )
         self.steps = len(inputs) // size
         self._size, self._share, self._rank = size, size // processes, rank
-        self._inputs, self._config = inputs, config
+        self._inputs, self._config, self._correlation = inputs, config, correlation
         self._augmentation_generator = torch.Generator(device)
         self._channel_generator = torch.Generator()
         self._order: tuple[int, Tensor] | None = None
@@ -128,18 +143,53 @@ class TrainingBatches:
         self._augmentation_generator.manual_seed(
             counter_seed("augmentation", self._config.seed, epoch, step, self._rank)
         )
-        return self._inputs.batch(rows, self.channels(epoch, step), self._augmentation_generator)
+        batch = self._inputs.batch(rows, self.channels(epoch, step), self._augmentation_generator)
+        present = self.present(epoch, step, len(rows))
+        if present is not None:
+            present = present.to(batch.images.device, non_blocking=True)
+        return replace(batch, present=present, subsets=self.subsets(epoch, step))
+
+    def unaugmented(self, images: int) -> Iterator[Tensor]:
+        """Some of the training images as they are, all channels, batch by batch: the same ones in every process."""
+        generator = torch.Generator().manual_seed(counter_seed("recalibration", self._config.seed))
+        rows = torch.randperm(len(self._inputs), generator=generator)[:images]
+        for some in rows.to(self._inputs.array.images.device).split(self._size):
+            if len(some) > 1 or len(rows) == 1:
+                yield self._inputs.batch(some, self._inputs.channels).images
 
     def channels(self, epoch: int, step: int) -> ChannelSet:
-        """The channels of a step: the same in every process."""
+        """The channels of a step's images: the same in every process."""
+        whole = self._config.objective.name != "labels" or self._config.sampling_unit == "image"
+        return self._inputs.channels if whole else self._sample(self._seeded(epoch, step))
+
+    def subsets(self, epoch: int, step: int) -> tuple[ChannelSet, ...]:
+        """The subsets that a step's images are seen through beside the full set: the same in every process."""
+        objective, generator = self._config.objective, self._seeded(epoch, step)
+        if objective.name == "sandwich" and self._config.channel_sampling == "hierarchical":
+            return tuple(sample_smaller(self._inputs.channels, objective.subsets, generator))
+        count = {"labels": 0, "teacher": 1, "sandwich": objective.subsets}[objective.name]
+        return tuple(self._sample(generator) for _ in range(count))
+
+    def present(self, epoch: int, step: int, images: int) -> Tensor | None:
+        """Which channels each of this process's images has, bool (N, C), where each has its own."""
+        if self._config.sampling_unit == "batch":
+            return None
+        generator = self._seeded(epoch, step, self._rank)
+        drawn = [self._sample(generator) for _ in range(images)]
+        return torch.tensor([[channel in channels for channel in self._inputs.channels] for channels in drawn])
+
+    def _seeded(self, *counters: int) -> torch.Generator:
+        return self._channel_generator.manual_seed(counter_seed("channels", self._config.seed, *counters))
+
+    def _sample(self, generator: torch.Generator) -> ChannelSet:
         config = self._config
-        self._channel_generator.manual_seed(counter_seed("channels", config.seed, epoch, step))
         return sample_channels(
             self._inputs.channels,
-            config.channel_sampling,
-            self._channel_generator,
+            config.channel_sampling,  # type: ignore[arg-type] # settled, no longer "auto"
+            generator,
             probability=config.channel_probability,
             fixed=config.fixed_subset,
+            correlation=self._correlation,
         )
 
     def _epoch_order(self, epoch: int) -> Tensor:

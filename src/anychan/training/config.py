@@ -14,12 +14,16 @@ from typing import Any, Literal, get_args
 
 from anychan.data.augment_config import AugmentationConfig
 
-ChannelSampling = Literal["all", "hierarchical", "bernoulli", "fixed"]
+ChannelSampling = Literal["all", "hierarchical", "bernoulli", "diverse", "fixed"]
+ObjectiveName = Literal["labels", "sandwich", "teacher"]
+Statistics = Literal["shared", "kept", "recalibrated"]
 OptimizerName = Literal["adamw", "sgd"]
 ScheduleName = Literal["cosine", "steps", "constant"]
 Metric = Literal["accuracy", "loss"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
+
+PLAIN = "plain"  # the strategy of an ordinary network; as in anychan.adaptation, which would bring torch
 
 # Rates and decays that suit training from scratch on small photographs.
 _LEARNING_RATE = {"adamw": 1e-3, "sgd": 0.05}
@@ -134,6 +138,73 @@ class EarlyStoppingConfig:
         _check_choice("early_stopping.metric", self.metric, Metric)
 
 
+@dataclass
+class ObjectiveConfig:
+    """What a step minimises.
+
+    Args:
+        name: labels: the labels, on the channels of the batch; sandwich: the full set learns the labels and random
+            subsets what the full set answers (arXiv 1903.05134); teacher: a random subset learns what a trained
+            model answers to all channels. auto: sandwich, but labels for a plain network and where channel_sampling
+            is all or fixed.
+        subsets: random subsets a step of the sandwich, 1 or more; each costs as much as the full set.
+        teacher: run folder of the teacher.
+        temperature: that answers are softened by, above 0.
+        label_share: how much of a subset's loss is that of the labels, in [0, 1].
+        penalty: weight of the stem's own penalty (tokens: likeness of channel embeddings), 0 or more.
+
+    Raises:
+        ValueError: for a value outside its range.
+    """
+
+    name: Literal["auto"] | ObjectiveName = "auto"
+    subsets: int = 2
+    teacher: Path | None = None
+    temperature: float = 1.0
+    label_share: float = 0.0
+    penalty: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.teacher = None if self.teacher is None else Path(self.teacher)
+        if self.name != "auto":
+            _check_choice("objective.name", self.name, ObjectiveName)
+        _check("objective.subsets", self.subsets, self.subsets >= 1, "1 or more")
+        _check("objective.temperature", self.temperature, 0.0 < self.temperature < math.inf, "above 0")
+        _check("objective.label_share", self.label_share, 0.0 <= self.label_share <= 1.0, "in [0, 1]")
+        _check("objective.penalty", self.penalty, 0.0 <= self.penalty < math.inf, "0 or more")
+
+
+@dataclass
+class NormalisationConfig:
+    """What becomes of the body's batch normalisations.
+
+    Args:
+        kind: batch: as the network has them; group: group normalisation in their place (arXiv 1803.08494); renorm:
+            batch renormalisation (arXiv 1702.03275).
+        statistics: shared: one set for all subsets; kept: a set for each subset, kept apart while training;
+            recalibrated: a set for each subset, recomputed after training. auto: kept (recalibrated where subsets
+            are named) if there is something to keep and channels are sampled, else shared.
+        affine: with kept, a scale and shift for each subset too (arXiv 1812.08928).
+        subsets: those to recalibrate for ("RG" "R"); not given: all, of up to 6 channels.
+        images: training images that recalibration looks at, 2 or more.
+
+    Raises:
+        ValueError: for a value outside its range.
+    """
+
+    kind: Literal["batch", "group", "renorm"] = "batch"
+    statistics: Literal["auto"] | Statistics = "auto"
+    affine: bool = False
+    subsets: list[str] | None = None
+    images: int = 2560
+
+    def __post_init__(self) -> None:
+        _check("normalisation.kind", self.kind, self.kind in ("batch", "group", "renorm"), "batch, group or renorm")
+        if self.statistics != "auto":
+            _check_choice("normalisation.statistics", self.statistics, Statistics)
+        _check("normalisation.images", self.images, self.images >= 2, "2 or more")
+
+
 def _photographs() -> AugmentationConfig:
     return AugmentationConfig(crop_padding=4, flip=0.5)
 
@@ -153,7 +224,10 @@ class TrainConfig:
         batch_size: images a step, over all processes together.
         seed: of everything random.
         channel_sampling: which channels a batch sees: all; hierarchical (a size, then channels, each uniform);
-            bernoulli (each channel with a probability, at least one); fixed (always the same subset).
+            bernoulli (each channel with a probability, at least one); diverse (a size, then channels that differ);
+            fixed (always the same subset). auto: all for a plain network, fixed with a fixed_subset, else
+            hierarchical.
+        sampling_unit: what a subset is drawn for: a batch, or each image of it.
         channel_probability: with which bernoulli keeps a channel, in (0, 1].
         fixed_subset: the channels that fixed trains on, and validation looks at.
         device: auto takes an accelerator where there is one.
@@ -174,6 +248,8 @@ class TrainConfig:
         schedule: how the learning rate moves.
         early_stopping: when to stop before the last epoch.
         augmentation: what is done to training images.
+        objective: what a step minimises.
+        normalisation: what becomes of the batch normalisations.
 
     Raises:
         ValueError: for a value outside its range, or settings that contradict each other.
@@ -190,12 +266,13 @@ class TrainConfig:
     out: Path
     model: str = "resnet18"
     channels: str | None = None
-    strategy: str = "plain"
+    strategy: str = PLAIN
     image_size: int = 64
     epochs: int = 10
     batch_size: int = 64
     seed: int = 0
-    channel_sampling: ChannelSampling = "all"
+    channel_sampling: Literal["auto"] | ChannelSampling = "auto"
+    sampling_unit: Literal["batch", "image"] = "batch"
     channel_probability: float = 0.5
     fixed_subset: str | None = None
     device: Device = "auto"
@@ -215,6 +292,8 @@ class TrainConfig:
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     early_stopping: EarlyStoppingConfig = field(default_factory=EarlyStoppingConfig)
     augmentation: AugmentationConfig = field(default_factory=_photographs)
+    objective: ObjectiveConfig = field(default_factory=ObjectiveConfig)
+    normalisation: NormalisationConfig = field(default_factory=NormalisationConfig)
 
     def __post_init__(self) -> None:
         self.out = Path(self.out)
@@ -224,7 +303,9 @@ class TrainConfig:
         for name in ("image_size", "epochs", "batch_size"):
             _check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
         _check("seed", self.seed, self.seed >= 0, "0 or more")
+        self._settle_sampling()
         _check_choice("channel_sampling", self.channel_sampling, ChannelSampling)
+        _check("sampling_unit", self.sampling_unit, self.sampling_unit in ("batch", "image"), "batch or image")
         _check_choice("device", self.device, Device)
         _check_choice("precision", self.precision, Precision)
         _check("channel_probability", self.channel_probability, 0.0 < self.channel_probability <= 1.0, "in (0, 1]")
@@ -236,17 +317,72 @@ class TrainConfig:
             _check(name, value, value is None or value > 0, "above 0, or not given")
         self._check_sampling()
 
+    def _settle_sampling(self) -> None:
+        """Replace what is left to this by what it comes to, so that a record says what it was."""
+        if self.channel_sampling == "auto":
+            fixed = "all" if self.fixed_subset is None else "fixed"
+            self.channel_sampling = "hierarchical" if self.strategy != PLAIN and fixed == "all" else fixed  # type: ignore[assignment] # one of them
+        sampled = self.channel_sampling not in ("all", "fixed")
+        if self.objective.name == "auto":
+            whole = sampled and self.sampling_unit == "batch"
+            self.objective = dataclasses.replace(self.objective, name="sandwich" if whole else "labels")
+        if self.normalisation.statistics == "auto":
+            named = self.normalisation.subsets is not None
+            own = sampled and self.normalisation.kind == "batch" and self.sampling_unit == "batch"
+            chosen: Statistics = ("recalibrated" if named else "kept") if own else "shared"
+            self.normalisation = dataclasses.replace(self.normalisation, statistics=chosen)
+
     def _check_sampling(self) -> None:
         if (self.channel_sampling == "fixed") != (self.fixed_subset is not None):
             raise ValueError(
                 f"fixed_subset {self.fixed_subset!r} with channel_sampling {self.channel_sampling!r}: "
                 "a fixed subset goes with channel_sampling 'fixed', and only with it"
             )
-        if self.strategy == "plain" and self.channel_sampling != "all":
+        sampled = self.channel_sampling not in ("all", "fixed")
+        objective, normalisation = self.objective, self.normalisation
+        if self.strategy == PLAIN and (sampled or self.channel_sampling == "fixed"):
             raise ValueError(
                 f"channel_sampling {self.channel_sampling!r} with strategy 'plain': an ordinary network takes all its "
                 "channels; choose a strategy such as 'completed', or give channels for a network of fewer channels"
             )
+        together = {
+            "objective.name": (objective.name, objective.name == "labels" or sampled, "sampled channels"),
+            "objective.teacher": (
+                objective.teacher,
+                (objective.teacher is not None) == (objective.name == "teacher"),
+                "objective.name 'teacher', which needs it",
+            ),
+            "sampling_unit": (
+                self.sampling_unit,
+                self.sampling_unit == "batch" or (sampled and objective.name == "labels"),
+                "sampled channels and objective.name 'labels'",
+            ),
+            "normalisation.statistics": (
+                normalisation.statistics,
+                normalisation.statistics == "shared" or self.strategy != PLAIN,
+                "a strategy other than 'plain'",
+            ),
+            "normalisation.affine": (
+                normalisation.affine,
+                not normalisation.affine or normalisation.statistics == "kept",
+                "normalisation.statistics 'kept'",
+            ),
+            "normalisation.subsets": (
+                normalisation.subsets,
+                normalisation.subsets is None or normalisation.statistics == "recalibrated",
+                "normalisation.statistics 'recalibrated'",
+            ),
+            "normalisation.kind": (
+                normalisation.kind,
+                normalisation.kind != "group" or normalisation.statistics == "shared",
+                "normalisation.statistics 'shared', since a group normalisation keeps none",
+            ),
+        }
+        for name, (value, holds, needed) in together.items():
+            if not holds:
+                raise ValueError(f"{name} {str(value)!r} goes with {needed} only")
+        if self.sampling_unit == "image" and normalisation.statistics == "kept":
+            raise ValueError("sampling_unit 'image' mixes subsets in a batch, so no statistics can be kept apart")
 
     def to_dict(self) -> dict[str, Any]:
         """A record that JSON and YAML can hold."""
@@ -263,6 +399,9 @@ class TrainConfig:
             "schedule": ScheduleConfig(**record["schedule"]),
             "early_stopping": EarlyStoppingConfig(**record["early_stopping"]),
             "augmentation": AugmentationConfig(**augmentation),
+            # Records from before these settings were there trained on labels with shared statistics.
+            "objective": ObjectiveConfig(**record.get("objective", {"name": "labels"})),
+            "normalisation": NormalisationConfig(**record.get("normalisation", {"statistics": "shared"})),
         }
         return cls(**{**record, **groups})
 

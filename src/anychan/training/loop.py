@@ -7,12 +7,13 @@ Ctrl-C, is a checkpoint due) is asked for together, every step on a CPU and ever
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from anychan.channels import ChannelSet
@@ -22,6 +23,7 @@ from anychan.training.config import TrainConfig
 from anychan.training.early_stopping import EarlyStopping
 from anychan.training.finite import FiniteGuard
 from anychan.training.machine import Machine
+from anychan.training.objectives import Part, cross_entropy, sandwich, taught
 from anychan.training.optimisers import make_optimizer
 from anychan.training.randomness import random_states, restore_random_states
 from anychan.training.schedule import learning_rate_factor
@@ -71,6 +73,7 @@ class Trainer:
         batches: training batches of this process.
         validation: images to validate on after each epoch, or None.
         validated_channels: what the model gets to see of them.
+        teacher: for the objective "teacher": gives logits of all planes.
         epoch, step, records: where it stands.
     """
 
@@ -81,6 +84,7 @@ class Trainer:
     batches: TrainingBatches
     validation: Inputs | None
     validated_channels: ChannelSet
+    teacher: nn.Module | None = None
     epoch: int = 0  # complete ones
     step: int = 0  # done in the epoch under way
     records: list[dict[str, Any]] = field(default_factory=list)
@@ -97,6 +101,9 @@ class Trainer:
             average = get_ema_multi_avg_fn(self.config.ema_decay)
             self.averages = AveragedModel(self.raw, multi_avg_fn=average, use_buffers=True)
         self._annealed = annealed_modules(self.raw)
+        self._penalties: list[Callable[[], Tensor]] = [m.penalty for m in self.raw.modules() if hasattr(m, "penalty")]  # type: ignore[misc] # a method
+        if self.teacher is not None:
+            self.teacher.to(device).to(memory_format=self.machine.memory_format).eval()
         self.totals = self._no_totals()
 
     @property
@@ -123,8 +130,7 @@ class Trainer:
         for module in self._annealed:
             module.anneal(self.progress)
         self.optimizer.zero_grad(set_to_none=True)
-        loss, right = self._loss(batch)
-        self.accelerator.backward(loss)
+        loss, right = self._backward(batch)
         self.guard.watch(loss, self.steps_done)
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate(self.steps_done)
@@ -141,12 +147,50 @@ class Trainer:
         config = self.config
         return config.optimizer.rate * learning_rate_factor(config.schedule, step, self.batches.steps, config.epochs)
 
-    def _loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def _backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The gradients of all parts of the objective; the sum of their losses, and the right answers of the first."""
         self.model.train()
-        with self.machine.autocast():
-            logits = self.model(batch.images, channels=batch.channels).float()
-        loss = F.cross_entropy(logits, batch.labels, label_smoothing=self.config.label_smoothing)
-        return loss, (logits.detach().argmax(dim=1) == batch.labels).sum()
+        parts = self._parts(batch)
+        count = 1 + (len(batch.subsets) if self.config.objective.name == "sandwich" else 0)
+        loss, right = torch.zeros((), device=batch.labels.device), torch.zeros((), device=batch.labels.device)
+        for part in range(count):
+            # Processes exchange gradients once, with the last part.
+            apart = self.accelerator.no_sync(self.model) if part < count - 1 else nullcontext()
+            with apart:
+                with self.machine.autocast():
+                    part_loss, logits = next(parts)
+                    if part == 0:
+                        part_loss = part_loss + self._penalty()
+                        right = (logits.detach().argmax(dim=1) == batch.labels).sum()
+                self.accelerator.backward(part_loss)
+            loss = loss + part_loss.detach()
+        return loss, right
+
+    def _parts(self, batch: Batch) -> Iterator[Part]:
+        config, objective = self.config, self.config.objective
+        if objective.name == "labels":
+            return cross_entropy(
+                self.model,
+                batch.images,
+                batch.labels,
+                batch.channels,
+                present=batch.present,
+                label_smoothing=config.label_smoothing,
+            )
+        options: dict[str, Any] = {
+            "channels": batch.channels,
+            "label_smoothing": config.label_smoothing,
+            "temperature": objective.temperature,
+            "label_share": objective.label_share,
+        }
+        if objective.name == "sandwich":
+            return sandwich(self.model, batch.images, batch.labels, batch.subsets, **options)
+        assert self.teacher is not None  # the run has loaded it
+        return taught(self.model, batch.images, batch.labels, batch.subsets[0], self.teacher, **options)
+
+    def _penalty(self) -> Tensor | float:
+        weight = self.config.objective.penalty
+        return sum((weight * penalty() for penalty in self._penalties), start=0.0) if weight else 0.0
 
     def finish_epoch(self) -> dict[str, Any]:
         """Validate, note how the epoch went, and go on to the next; the epoch's record."""

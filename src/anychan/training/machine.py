@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from anychan.data import ImageArray
-from anychan.training.config import TrainConfig
+from anychan.training.config import PLAIN, TrainConfig
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -62,7 +62,7 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     """
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    parallel = DistributedDataParallelKwargs(find_unused_parameters=config.channel_sampling != "all")
+    parallel = DistributedDataParallelKwargs(find_unused_parameters=config.strategy != PLAIN)
     # Left to itself, accelerate starts several processes on a GPU only; on a CPU each would train alone.
     on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
     accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[parallel])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anychan.adaptation import AnyChannelModel
-from anychan.channels import ChannelSet
+from torch import nn
+
+from anychan.adaptation import AnyChannelModel, batch_norms, keep_statistics, recalibrate
 from anychan.data import Dataset, ImageArray, load_split, open_dataset, split_statistics
 from anychan.environment import environment
-from anychan.models import ModelInfo, save_model
+from anychan.models import ModelInfo, load_model, save_model
 from anychan.training import checkpoint
 from anychan.training.batches import Inputs, TrainingBatches
 from anychan.training.config import TrainConfig, differences
@@ -27,6 +29,9 @@ from anychan.training.stopping import TrainingStoppedError, listening
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
+
+# With more channels there are too many subsets to keep something for each unless they are named.
+_MOST_CHANNELS = 6
 
 
 def train(config: TrainConfig) -> Path:
@@ -63,7 +68,7 @@ def train(config: TrainConfig) -> Path:
     with algorithms(config.deterministic):
         data = _load(config, accelerator)
         model, info = _make_model(config, data)
-        trainer = _make_trainer(config, data, model, info.channels, accelerator)
+        trainer = _make_trainer(config, data, model, info, accelerator)
         return _Run(config, data, info, trainer).complete()
 
 
@@ -116,23 +121,56 @@ def _make_model(config: TrainConfig, data: _Data) -> tuple[AnyChannelModel, Mode
         statistics=statistics,
         strategy_options=config.strategy_options,
         model_options=config.model_options,
+        normalisation=config.normalisation.kind,
     )
     seed_everything(config.seed)  # the same weights in all processes
-    return info.create(), info
+    model = info.create()
+    if config.normalisation.statistics == "kept" and any(True for _ in batch_norms(model.body)):
+        info = _keeping(info, config.normalisation.subsets, config.normalisation.affine)
+        keep_statistics(model, info.kept_subsets, info.kept_affine)
+    return model, info
+
+
+def _keeping(info: ModelInfo, subsets: list[str] | None, affine: bool = False) -> ModelInfo:
+    """The description of the same model with statistics for each subset."""
+    if subsets is None and len(info.channels) > _MOST_CHANNELS:
+        raise ValueError(
+            f"{len(info.channels)} channels have {2 ** len(info.channels) - 1} subsets, too many to keep normalisation "
+            "statistics for: name those wanted with --normalisation.subsets, or take --normalisation.statistics shared"
+        )
+    chosen = info.channels.subsets() if subsets is None else [info.channels.subset(subset) for subset in subsets]
+    return dataclasses.replace(info, kept_subsets=tuple(str(subset) for subset in chosen), kept_affine=affine)
+
+
+def _load_teacher(config: TrainConfig, info: ModelInfo) -> nn.Module | None:
+    if config.objective.teacher is None:
+        return None
+    teacher, its = load_model(config.objective.teacher)
+    if its.classes != info.classes or its.channels.names != info.channels.names:
+        raise ValueError(
+            f"the teacher {config.objective.teacher} knows {len(its.classes)} classes of {its.channels}, not the "
+            f"{len(info.classes)} classes of {info.channels} that are to be learnt"
+        )
+    return teacher.requires_grad_(False)
 
 
 def _make_trainer(
-    config: TrainConfig, data: _Data, model: AnyChannelModel, channels: ChannelSet, accelerator: Accelerator
+    config: TrainConfig, data: _Data, model: AnyChannelModel, info: ModelInfo, accelerator: Accelerator
 ) -> Trainer:
     device, rank, processes = accelerator.device, accelerator.process_index, accelerator.num_processes
     machine = choose(config, device, processes)
+    channels, statistics = info.channels, info.statistics
+    assert statistics is not None  # of the training split, always
     images = Inputs(place(data.train, device), channels, device, machine, config.augmentation)
-    batches = TrainingBatches(images, config, device, rank, processes)
+    correlation = statistics.normalised().covariance
+    batches = TrainingBatches(images, config, device, rank, processes, correlation=correlation)
     validation = None
     if data.validation is not None:
         validation = Inputs(place(data.validation, device), channels, device, machine)
     seed_everything(config.seed, rank + 1)  # dropout differs between processes
-    return Trainer(config, machine, accelerator, model, batches, validation, channels.subset(config.fixed_subset))
+    teacher = _load_teacher(config, info)
+    seen = channels.subset(config.fixed_subset)
+    return Trainer(config, machine, accelerator, model, batches, validation, seen, teacher)
 
 
 class _Run:
@@ -261,6 +299,14 @@ class _Run:
         if trainer.early_stopping.best_epoch is not None:
             model.load_state_dict(trainer.early_stopping.weights)
         assert isinstance(model, AnyChannelModel)  # a moving average is a copy of one
+        if self._config.normalisation.statistics == "recalibrated":
+            self._recalibrate(model)
         if self._writes:
             save_model(self._config.out, model, self._info)
             self._note("finished")
+
+    def _recalibrate(self, model: AnyChannelModel) -> None:
+        config, trainer = self._config, self._trainer
+        self._info = _keeping(self._info, config.normalisation.subsets)
+        pixels = trainer.batches.unaugmented(config.normalisation.images)
+        recalibrate(model, pixels, self._info.kept_subsets)

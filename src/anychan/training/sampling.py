@@ -1,12 +1,16 @@
 """Channel sampling: which channels a training batch sees.
 
 Hierarchical sampling is that of ChannelViT (arXiv 2309.16108, section 3.3): every size is as likely as every
-other, so that single channels and the full set are both seen often, however many channels there are.
+other, so that single channels and the full set are both seen often, however many channels there are. Diverse
+sampling is after DiChaViT (Pham and Plummer, arXiv 2405.16419, section 3.3): channels that tell the same are seldom
+drawn together; likeness is there that of learned embeddings, here the data's correlation, so that a batch depends on
+its seed alone.
 """
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.training.config import ChannelSampling
@@ -19,19 +23,26 @@ def sample_channels(
     *,
     probability: float = 0.5,
     fixed: ChannelsLike | None = None,
+    correlation: Tensor | None = None,
+    temperature: float = 0.1,
 ) -> ChannelSet:
     """Draw the channels of one batch, in the order of ``channels``.
 
     Args:
         channels: C channels to choose from.
         how: "all"; "hierarchical": a size uniform on 1..C, then channels uniform among the subsets of that size;
-            "bernoulli": each channel with ``probability``, drawn again where none is left; "fixed": ``fixed``.
+            "bernoulli": each channel with ``probability``, drawn again where none is left; "diverse": a size as in
+            "hierarchical", a first channel at random, and others the sooner the less they correlate with it;
+            "fixed": ``fixed``.
         generator: on the CPU; the same state gives the same channels.
         probability: in (0, 1], for "bernoulli".
         fixed: the subset that "fixed" gives, in its own order.
+        correlation: (C, C), for "diverse".
+        temperature: above 0, for "diverse": chances are softmax(-|correlation| / temperature).
 
     Raises:
-        ValueError: for an unknown ``how``, a probability outside its range, or "fixed" without its subset.
+        ValueError: for an unknown ``how``, a probability or temperature outside its range, "fixed" without its
+            subset, or "diverse" without a correlation of the right shape.
 
     Example:
         >>> generator = torch.Generator().manual_seed(0)
@@ -45,13 +56,62 @@ def sample_channels(
         if fixed is None:
             raise ValueError("channel sampling 'fixed' needs a fixed subset")
         return channels.subset(fixed)
-    if how == "hierarchical":
-        size = int(torch.randint(1, len(channels) + 1, (), generator=generator))
-        chosen = torch.randperm(len(channels), generator=generator)[:size].tolist()
-        return ChannelSet(channels[i] for i in sorted(chosen))
     if how == "bernoulli":
         return _bernoulli(channels, probability, generator)
-    raise ValueError(f"unknown channel sampling {how!r}; there are all, hierarchical, bernoulli, fixed")
+    if how not in ("hierarchical", "diverse"):
+        raise ValueError(f"unknown channel sampling {how!r}; there are all, hierarchical, bernoulli, diverse, fixed")
+    size = int(torch.randint(1, len(channels) + 1, (), generator=generator))
+    if how == "hierarchical":
+        return _of_size(channels, size, generator)
+    return _diverse(channels, size, correlation, temperature, generator)
+
+
+def sample_smaller(channels: ChannelSet, count: int, generator: torch.Generator) -> list[ChannelSet]:
+    """Draw the subsets of a sandwich step: one channel alone, and others of different sizes below the full one.
+
+    Args:
+        channels: C channels, at least 2.
+        count: how many subsets, at least 1; with one, its size is uniform on 1..C-1. Sizes repeat only where there
+            are fewer of them than ``count``.
+        generator: on the CPU; the same state gives the same subsets.
+
+    Raises:
+        ValueError: for fewer than two channels, or a count below 1.
+
+    Source: the sandwich rule, arXiv 1903.05134, section 3.2 (the smallest, the largest, and random ones between).
+
+    Example:
+        >>> rgb = ChannelSet.parse("RGB")
+        >>> [str(subset) for subset in sample_smaller(rgb, 2, torch.Generator().manual_seed(0))]
+        ['B', 'RB']
+    """
+    if len(channels) < 2 or count < 1:
+        raise ValueError(f"{count} smaller subsets of {channels}: there must be 2 channels and 1 subset at least")
+    sizes: list[int] = [1] if count > 1 else []
+    while len(sizes) < count:
+        unused = [size for size in range(1, len(channels)) if size not in sizes] or list(range(1, len(channels)))
+        sizes.append(unused[int(torch.randint(len(unused), (), generator=generator))])
+    return [_of_size(channels, size, generator) for size in sizes]
+
+
+def _of_size(channels: ChannelSet, size: int, generator: torch.Generator) -> ChannelSet:
+    chosen = torch.randperm(len(channels), generator=generator)[:size].tolist()
+    return ChannelSet(channels[i] for i in sorted(chosen))
+
+
+def _diverse(
+    channels: ChannelSet, size: int, correlation: Tensor | None, temperature: float, generator: torch.Generator
+) -> ChannelSet:
+    if correlation is None or correlation.shape != (len(channels), len(channels)):
+        shape = None if correlation is None else tuple(correlation.shape)
+        raise ValueError(f"diverse sampling needs a correlation of {len(channels)} channels, not {shape}")
+    if not temperature > 0:
+        raise ValueError(f"the temperature of diverse sampling must be above 0, not {temperature!r}")
+    first = int(torch.randint(len(channels), (), generator=generator))
+    others = [i for i in range(len(channels)) if i != first]
+    chances = (-correlation[first, others].abs().double() / temperature).softmax(dim=0)
+    drawn = torch.multinomial(chances, size - 1, generator=generator).tolist() if size > 1 else []
+    return ChannelSet(channels[i] for i in sorted([first, *(others[i] for i in drawn)]))
 
 
 def _bernoulli(channels: ChannelSet, probability: float, generator: torch.Generator) -> ChannelSet:

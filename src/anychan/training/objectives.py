@@ -1,0 +1,151 @@
+"""Objectives: what a step of training for every subset minimises.
+
+An objective gives its losses one at a time, each with the logits it was made from, and each is followed by its own
+backward pass, so that only one pass through the network is in memory:
+
+    for loss, logits in sandwich(model, x, labels, subsets):
+        loss.backward()
+
+Shape suffixes: N images, C all channels of the model, S the channels of a subset, K classes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anychan.channels import ChannelSet
+
+Part = tuple[Tensor, Tensor]  # a loss (scalar) and the logits (N, K) behind it
+
+
+def cross_entropy(
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    channels: ChannelSet,
+    *,
+    present: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Iterator[Part]:
+    """The labels alone, on the channels a batch has: one loss.
+
+    Args:
+        model: called ``model(x, channels=..., present=...)``.
+        x: (N, S, H, W), the planes of ``channels``.
+        labels: (N,).
+        channels: those of the batch.
+        present: bool (N, S), where each image has channels of its own.
+        label_smoothing: in [0, 1).
+    """
+    logits = _logits(model, x, channels, present)
+    yield F.cross_entropy(logits, labels, label_smoothing=label_smoothing), logits
+
+
+def sandwich(
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    subsets: Sequence[ChannelSet],
+    *,
+    channels: ChannelSet,
+    label_smoothing: float = 0.0,
+    temperature: float = 1.0,
+    label_share: float = 0.0,
+) -> Iterator[Part]:
+    """The full set learns the labels, then each subset what the full set answered to the same images.
+
+    Args:
+        model: called ``model(x, channels=...)``.
+        x: (N, C, H, W), all planes.
+        labels: (N,).
+        subsets: of ``channels``, usually the smallest size and others drawn at random.
+        channels: the names of the planes of ``x``.
+        label_smoothing: of the full set's loss, in [0, 1), and of the subsets' share of labels.
+        temperature: above 0; answers are softened by it, and the loss is scaled by its square.
+        label_share: in [0, 1]: how much of a subset's loss is that of the labels.
+
+    Yields:
+        1 + len(subsets) parts, the full set's first; the losses are divided by their number.
+
+    Source: sandwich rule and in-place distillation, Yu and Huang, "Universally Slimmable Networks and Improved
+    Training Techniques", arXiv 1903.05134, sections 3.2 and 3.3; there for widths, here for channels. Softened
+    answers: Hinton, Vinyals and Dean, arXiv 1503.02531.
+
+    Example:
+        >>> from anychan import adapt
+        >>> from anychan.training import sample_smaller
+        >>> import timm
+        >>> model = adapt(timm.create_model("resnet18", num_classes=10), strategy="sliced")
+        >>> subsets = sample_smaller(model.channels, 2, torch.Generator().manual_seed(0))
+        >>> x, labels = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 2, 3])
+        >>> for loss, logits in sandwich(model, x, labels, subsets, channels=model.channels):
+        ...     loss.backward()
+    """
+    parts = 1 + len(subsets)
+    logits = _logits(model, x, channels)
+    yield F.cross_entropy(logits, labels, label_smoothing=label_smoothing) / parts, logits
+    taught_by = logits.detach()
+    for subset in subsets:
+        logits = _logits(model, x[:, list(channels.indices(subset))], subset)
+        loss = distillation(logits, taught_by, labels, temperature, label_share, label_smoothing=label_smoothing)
+        yield loss / parts, logits
+
+
+def taught(
+    model: nn.Module,
+    x: Tensor,
+    labels: Tensor,
+    subset: ChannelSet,
+    teacher: Callable[[Tensor], Tensor],
+    *,
+    channels: ChannelSet,
+    label_smoothing: float = 0.0,
+    temperature: float = 1.0,
+    label_share: float = 0.5,
+) -> Iterator[Part]:
+    """A trained teacher sees all planes, the model a subset of them, and learns the teacher's answers: one loss.
+
+    Args:
+        model: called ``model(x, channels=...)``.
+        x: (N, C, H, W), all planes.
+        labels: (N,).
+        subset: what the model sees.
+        teacher: gives logits (N, K) of all planes.
+        channels: the names of the planes of ``x``.
+        label_smoothing, temperature, label_share: as in `sandwich`.
+
+    Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
+    """
+    with torch.no_grad():
+        taught_by = teacher(x).float()
+    logits = _logits(model, x[:, list(channels.indices(subset))], subset)
+    yield distillation(logits, taught_by, labels, temperature, label_share, label_smoothing=label_smoothing), logits
+
+
+def distillation(
+    logits_NK: Tensor,
+    teacher_NK: Tensor,
+    labels_N: Tensor,
+    temperature: float = 1.0,
+    label_share: float = 0.0,
+    *,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy with a teacher's softened answers, mixed with that of the labels; a scalar."""
+    answers_NK = (teacher_NK / temperature).softmax(dim=1)
+    loss = F.cross_entropy(logits_NK / temperature, answers_NK) * temperature**2
+    if label_share == 0:
+        return loss
+    return (1 - label_share) * loss + label_share * F.cross_entropy(
+        logits_NK, labels_N, label_smoothing=label_smoothing
+    )
+
+
+def _logits(model: nn.Module, x: Tensor, channels: ChannelSet, present: Tensor | None = None) -> Tensor:
+    given = {} if present is None else {"present": present}
+    logits: Tensor = model(x, channels=channels, **given)
+    return logits.float()
