@@ -36,7 +36,8 @@ class Promises:
 
     Args:
         subsets: takes every subset of the channels it was made with, by name.
-        any_order: planes in another order, named in that order, give the same output.
+        any_order: planes in another order, named in that order, give the same output; where each channel keeps
+            its own map, the same maps in that order.
         exact: with the kernel of an ordinary convolution loaded, equals it on the full channel set.
         foldable: for a fixed channel set it is an ordinary convolution.
         unseen: takes channels it was not made with, by their wavelengths.
@@ -134,6 +135,15 @@ class AnyChannelConv2d(nn.Module):
             ValueError: if the strategy does not promise it.
         """
 
+    def prepare_body(self, body: nn.Module, path: str) -> None:
+        """Make a body fit this convolution, in place; ``adapt`` calls it once this is the body's stem at ``path``.
+
+        Most strategies ask nothing of the body.
+
+        Raises:
+            ValueError: if the body cannot work with this strategy.
+        """
+
     def forward(self, x: Tensor, channels: ChannelsLike | None = None, present: Tensor | None = None) -> Tensor:
         """Convolve with the kernel of the channels that are there.
 
@@ -150,12 +160,15 @@ class AnyChannelConv2d(nn.Module):
             ValueError: for planes that are not as many as ``channels``, a ``present`` of another shape or
                 type, or an image without any channel.
         """
-        chosen = self.resolve(channels, planes=x.shape[1] if x.ndim == 4 else None)
-        if x.ndim != 4 or x.shape[1] != len(chosen):
+        return self.forward_resolved(x, self.resolve(channels, planes=x.shape[1] if x.ndim == 4 else None), present)
+
+    def forward_resolved(self, x: Tensor, channels: ChannelSet, present: Tensor | None = None) -> Tensor:
+        """``forward`` for a channel set that ``resolve`` gave, which is not looked up again."""
+        if x.ndim != 4 or x.shape[1] != len(channels):
             raise ValueError(
-                f"x must have the shape (N, {len(chosen)}, H, W) for {','.join(chosen.names)}, not {tuple(x.shape)}"
+                f"x must have the shape (N, {len(channels)}, H, W) for {','.join(channels.names)}, not {tuple(x.shape)}"
             )
-        return self.convolve(x, chosen) if present is None else self._convolve_present(x, chosen, present)
+        return self.convolve(x, channels) if present is None else self._convolve_present(x, channels, present)
 
     def resolve(self, channels: ChannelsLike | None = None, planes: int | None = None) -> ChannelSet:
         """The channels of a call, with what is known of them.

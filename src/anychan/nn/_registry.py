@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import sys
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import torch
 
 from anychan.nn._contract import AnyChannelConv2d
 
@@ -33,3 +38,34 @@ def get_strategy(name: str) -> type[AnyChannelConv2d]:
     if name not in _STRATEGIES:
         raise ValueError(f"unknown strategy {name!r}; there are {', '.join(list_strategies())}")
     return _STRATEGIES[name]
+
+
+def describe_strategies() -> list[dict[str, Any]]:
+    """What each strategy is and what it promises with its default options, sorted by name.
+
+    Returns:
+        Records that JSON can hold: ``name``, the ``summary`` with which its file begins, and each of `Promises`.
+
+    Example:
+        >>> {record["name"]: record["foldable"] for record in describe_strategies()}["sliced"]
+        True
+    """
+    return [
+        {"name": name, "summary": _summary(name, strategy), **dataclasses.asdict(_small(strategy).promises)}
+        for name, strategy in sorted(_STRATEGIES.items())
+    ]
+
+
+def _small(strategy: type[AnyChannelConv2d]) -> AnyChannelConv2d:
+    """A convolution of red, green and blue with default options; torch's random state stays."""
+    needed: dict[str, Any] = {"covariance": torch.eye(3)} if strategy.uses_statistics else {}
+    with torch.random.fork_rng(devices=()):
+        return strategy(3, 32, 4, channels="RGB", **needed)
+
+
+def _summary(name: str, strategy: type[AnyChannelConv2d]) -> str:
+    """The first sentence of the strategy's file, without the name that it begins with."""
+    text = sys.modules[strategy.__module__].__doc__ or ""
+    sentence = " ".join(re.split(r"\.\s", text.strip() + "\n")[0].split())
+    title, colon, rest = sentence.partition(": ")
+    return rest if colon and title.lower().replace(" ", "_") == name else sentence

@@ -1,0 +1,38 @@
+"""The strategies as they describe themselves."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import torch
+
+from anychan.nn import SlicedConv2d, describe_strategies, list_strategies, register_strategy
+from anychan.nn import _registry as registry
+
+
+def test_every_strategy_is_described_and_nothing_random_is_drawn():
+    state = torch.random.get_rng_state()
+    records = describe_strategies()
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert [record["name"] for record in records] == list_strategies()
+    assert json.loads(json.dumps(records)) == records
+    described = {record["name"]: record for record in records}
+    assert described["sliced"]["summary"].startswith("a bank with one kernel for each channel, of which a call")
+    assert described["sliced"]["foldable"]
+    assert not described["sliced"]["unseen"]
+
+
+def test_a_strategy_of_a_users_own_is_described_too(monkeypatch):
+    monkeypatch.setattr(registry, "_STRATEGIES", {})
+    module = sys.modules[__name__]
+    own = register_strategy("by_hand")(type("ByHand", (SlicedConv2d,), {"__module__": __name__}))
+    for text, summary in (
+        ("By hand: written\nby hand. And more.", "written by hand"),
+        ("Otherwise: written by hand.", "Otherwise: written by hand"),
+        ("No point, and v1.5 inside", "No point, and v1.5 inside"),
+        (None, ""),
+    ):
+        monkeypatch.setattr(module, "__doc__", text)
+        assert describe_strategies()[0]["summary"] == summary
+    assert own.__name__ == "ByHand"
