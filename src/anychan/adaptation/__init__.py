@@ -2,6 +2,16 @@
 
 from anychan.adaptation.model import PLAIN, AnyChannelModel
 from anychan.adaptation.normalisation import batch_norms, keep_statistics, recalibrate
+from anychan.adaptation.replacement import replace_batch_norm
 from anychan.adaptation.stems import adapt, specialize
 
-__all__ = ["PLAIN", "AnyChannelModel", "adapt", "batch_norms", "keep_statistics", "recalibrate", "specialize"]
+__all__ = [
+    "PLAIN",
+    "AnyChannelModel",
+    "adapt",
+    "batch_norms",
+    "keep_statistics",
+    "recalibrate",
+    "replace_batch_norm",
+    "specialize",
+]

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 from anychan.adaptation.normalisation import SubsetStatistics
 from anychan.channels import ChannelSet, ChannelsLike
@@ -27,12 +28,12 @@ PLAIN = "plain"
 class BoundStem(nn.Module):
     """A stem with the channels of one call."""
 
-    def __init__(self, stem: nn.Module, channels: ChannelSet, present: Tensor | None) -> None:
+    def __init__(self, stem: AnyChannelConv2d, channels: ChannelSet, present: Tensor | None) -> None:
         super().__init__()
         self.stem, self.channels, self.present = stem, channels, present
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.stem(x, self.channels, self.present)
+        return self.stem.forward_resolved(x, self.channels, self.present)
 
 
 class AnyChannelModel(nn.Module):
@@ -56,7 +57,7 @@ class AnyChannelModel(nn.Module):
         self.strategy = strategy
         self.subset_statistics = SubsetStatistics(channels)
         self._stem_paths = tuple(stems)
-        self._clones: dict[ChannelSet, dict[str, nn.Module]] = {}  # of each channel set, by path in the body
+        self._clones: dict[Any, dict[str, nn.Module]] = {}  # of each channel set, by path in the body
 
     @property
     def stems(self) -> dict[str, AnyChannelConv2d]:
@@ -106,7 +107,7 @@ class AnyChannelModel(nn.Module):
         bound: dict[str, nn.Module] = {path: BoundStem(s, chosen, present) for path, s in self.stems.items()}
         bound |= self.subset_statistics.bound(self.body, chosen)
         ancestors = {path[:end] for path in bound for end, letter in enumerate(path) if letter == "."}
-        clones = self._clones.setdefault(chosen, {}) if present is None else {}
+        clones = self._clones.setdefault((chosen.names, chosen.wavelengths), {}) if present is None else {}
         return _clone_path(self.body, "", bound, ancestors, clones)
 
     @property
@@ -119,7 +120,8 @@ class AnyChannelModel(nn.Module):
         for row_N, planes, there in channel_groups(chosen, x, present):
             outputs.append(self.bind(there)(x[row_N][:, planes]))
             rows.append(row_N)
-        return torch.cat(outputs)[torch.argsort(torch.cat(rows))]
+        order = torch.argsort(torch.cat(rows))
+        return tree_map(lambda *parts: torch.cat(parts)[order], *outputs)  # logits, or a backbone's list of maps
 
     def _all_planes(self, x: Tensor, channels: ChannelsLike | None, present: Tensor | None) -> Tensor:
         chosen = self.channels.subset(channels)

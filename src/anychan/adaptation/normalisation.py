@@ -1,18 +1,17 @@
-"""Batch normalisation for subsets of channels: running statistics of their own, and ways to do without them.
+"""Batch normalisation for subsets of channels: running statistics for each of them.
 
 Batch normalisation (Ioffe and Szegedy, arXiv 1502.03167) normalises by the batch in training and by a running
 average of batches at test time. Where each batch sees another subset of channels, that average mixes subsets that
-never share a batch, and fits none of them. The cures:
-
-- statistics for each subset, with the weights shared: recomputed after training (`recalibrate`), or kept apart
-  while training (`keep_statistics`; switchable batch normalisation, Slimmable Networks, arXiv 1812.08928, where
-  scale and shift are kept apart as well: ``affine=True``);
-- a normalisation that needs no batch (`replace_batch_norm`: "group") or trains with the running averages ("renorm").
+never share a batch, and fits none of them (docs/theory/normalisation.md). The cure that is here: statistics for each
+subset, with the weights shared, recomputed after training (`recalibrate`) or kept apart while training
+(`keep_statistics`). Normalisations that need no such care are in ``replacement.py``.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -24,23 +23,35 @@ from anychan.channels import ChannelSet, ChannelsLike
 if TYPE_CHECKING:
     from anychan.adaptation.model import AnyChannelModel
 
+_STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+_MOST_CHANNELS = 6  # of which all subsets, 63, are meant where none is named
+
 
 class _Kept(nn.Module):
     """What one batch normalisation keeps for one subset."""
 
     def __init__(self, norm: _BatchNorm, affine: bool) -> None:
         super().__init__()
-        for name, buffer in norm.named_buffers(recurse=False):
-            self.register_buffer(name, buffer.clone())
+        for name in _STATISTICS:  # not all its buffers: a normalisation that anneals does so for all subsets at once
+            self.register_buffer(name, norm.get_buffer(name).clone())
         for name, parameter in norm.named_parameters(recurse=False) if affine else ():
-            self.register_parameter(name, nn.Parameter(parameter.detach().clone()))
+            own = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
+            self.register_parameter(name, own)
+
+    def reset(self) -> None:
+        """Forget the statistics."""
+        for name in _STATISTICS:
+            self.get_buffer(name).fill_(1 if name == "running_var" else 0)
 
 
 class SubsetStatistics(nn.Module):
     """What a body's batch normalisations keep for each subset of the channels, as part of the model's state.
 
     Args:
-        channels: all the model knows; a subset's order plays no part.
+        channels: all the model knows; the order in which a subset is named plays no part.
+
+    Attributes:
+        affine: whether scale and shift are kept apart too.
     """
 
     def __init__(self, channels: ChannelSet) -> None:
@@ -58,15 +69,18 @@ class SubsetStatistics(nn.Module):
         return len(self._subsets)
 
     def keep(self, body: nn.Module, subset: ChannelSet, affine: bool) -> None:
-        """Keep statistics for a subset, which begin as the body's own; those that are there stay."""
+        """Keep statistics for a subset, which begin as the body's own; those that are there stay.
+
+        Raises:
+            ValueError: if others are kept with another ``affine``.
+        """
         if self._subsets and affine != self.affine:
             raise ValueError(f"affine is {affine}, but the statistics kept so far were made with {self.affine}")
         self.affine = affine
-        if self._key(subset) in self._modules:
-            return
-        kept = nn.ModuleDict({path.replace(".", "/"): _Kept(norm, affine) for path, norm in batch_norms(body)})
-        self.add_module(self._key(subset), kept)
-        self._subsets.append(self._ordered(subset))
+        if self._key(subset) not in self._modules:
+            kept = nn.ModuleDict({_slashed(path): _Kept(norm, affine) for path, norm in batch_norms(body)})
+            self.add_module(self._key(subset), kept)
+            self._subsets.append(self._ordered(subset))
 
     def bound(self, body: nn.Module, subset: ChannelSet) -> dict[str, nn.Module]:
         """The body's batch normalisations with a subset's statistics in them, by path; none where none are kept.
@@ -77,7 +91,14 @@ class SubsetStatistics(nn.Module):
         if not self._subsets:
             return {}
         kept = self.of(subset)
-        return {path: _with(norm, kept[path.replace(".", "/")]) for path, norm in batch_norms(body)}
+        clones: dict[nn.Module, nn.Module] = {}
+        bound = {}
+        # A normalisation that is used in two places of the body has two paths and one set of statistics.
+        for path, norm in batch_norms(body, every_path=True):
+            if norm not in clones:
+                clones[norm] = _with(norm, kept[_slashed(path)])
+            bound[path] = clones[norm]
+        return bound
 
     def of(self, subset: ChannelSet) -> nn.ModuleDict:
         """What is kept for a subset, by path with slashes; ValueError if there is nothing."""
@@ -94,24 +115,16 @@ class SubsetStatistics(nn.Module):
         return ChannelSet([*known, *sorted((c for c in subset if c not in self._known), key=lambda c: c.name)])
 
     def _key(self, subset: ChannelSet) -> str:
-        # A module's name has no dot in it; a channel's name has no comma.
-        return ",".join(name.replace(".", "%2E") for name in self._ordered(subset).names)
+        # A module's name has no dot in it, and is not that of an attribute, which in brackets it cannot be.
+        names = (name.replace("%", "%25").replace(".", "%2E") for name in self._ordered(subset).names)
+        return f"[{','.join(names)}]"
 
 
-def batch_norms(body: nn.Module) -> Iterator[tuple[str, _BatchNorm]]:
-    """The batch normalisations with running statistics, by path."""
-    for path, module in body.named_modules():
+def batch_norms(body: nn.Module, every_path: bool = False) -> Iterator[tuple[str, _BatchNorm]]:
+    """The batch normalisations with running statistics by path: by their first, or by every one they are used at."""
+    for path, module in body.named_modules(remove_duplicate=not every_path):
         if isinstance(module, _BatchNorm) and module.running_mean is not None:
             yield path, module
-
-
-def _with(norm: _BatchNorm, kept: nn.Module) -> nn.Module:
-    """A copy of a normalisation (the module only) with other statistics in it."""
-    clone: nn.Module = object.__new__(type(norm))
-    clone.__dict__.update(norm.__dict__)
-    clone._buffers = {**norm._buffers, **kept._buffers}
-    clone._parameters = {**norm._parameters, **kept._parameters}
-    return clone
 
 
 def keep_statistics(
@@ -123,14 +136,16 @@ def keep_statistics(
 
     Args:
         model: adapted, with batch normalisations.
-        subsets: those to keep them for; None: all 2^C - 1.
-        affine: also a scale and shift of its own for each subset, which training has to fill.
+        subsets: those to keep them for, in any order; None: all 2^C - 1.
+        affine: also a scale and shift of its own for each subset, which training has to fill; those of the body
+            are then not used any more.
 
     Raises:
-        ValueError: for a plain model, one without batch normalisation, unknown channels, or more than 6 channels with the
-            subsets unsaid.
+        ValueError: for a plain model, one without batch normalisation, unknown channels, more than 6 channels with
+            the subsets unsaid, or another ``affine`` than that of the statistics kept so far.
 
-    Source: switchable batch normalisation, Yu et al., "Slimmable Neural Networks", arXiv 1812.08928, section 3.2.
+    Source: switchable batch normalisation, Yu et al., "Slimmable Neural Networks", arXiv 1812.08928, section 3.2,
+    where scale and shift are kept apart too.
 
     Example:
         >>> import timm
@@ -140,8 +155,7 @@ def keep_statistics(
         >>> [str(subset) for subset in model.subset_statistics.subsets]
         ['RGB', 'RG']
     """
-    chosen = _checked_subsets(model, subsets)
-    for subset in chosen:
+    for subset in _checked_subsets(model, subsets):
         model.subset_statistics.keep(model.body, subset, affine)
 
 
@@ -150,19 +164,19 @@ def recalibrate(
 ) -> None:
     """Recompute the running statistics of the batch normalisations for each subset, from images; in place.
 
-    No weight changes and no label is needed. Each batch of at least two images counts alike; some 2,500 images are
-    enough. Other subsets' statistics stay; where none were kept before, calls with a subset that is not named here
-    become an error.
+    No weight changes and no label is needed; some 2,500 images are enough. The statistics are plain means over
+    the batches: each counts alike, and none longer than the next. Other subsets' statistics stay; where none were
+    kept before, calls with a subset that is not named here become an error. If it fails, all is as before.
 
     Args:
         model: adapted, with batch normalisations.
         batches: images (N, C, H, W) with all the model's channels in its order, normalised as the model's input
-            is, and augmented or not as in training; read once.
-        subsets: those to recompute; None: those that are kept, or all 2^C - 1 where none are.
+            is, where the model is; augmented or not as in training; N at least 2; read once.
+        subsets: those to recompute, in any order; None: those that are kept, or all 2^C - 1 where none are.
 
     Raises:
-        ValueError: for a plain model, one without batch normalisation, unknown channels, more than 6 channels with the subsets
-            unsaid, batches of other planes, or no batch at all.
+        ValueError: for a plain model, one without batch normalisation, unknown channels, more than 6 channels with
+            the subsets unsaid, a batch that is no such tensor, or no batch at all.
 
     Example:
         >>> import timm, torch
@@ -172,52 +186,86 @@ def recalibrate(
         >>> model(torch.randn(1, 1, 64, 64), channels="R").shape
         torch.Size([1, 10])
     """
-    if subsets is None and model.subset_statistics:
-        chosen = model.subset_statistics.subsets
-    else:
-        chosen = _checked_subsets(model, subsets)
-    affine = model.subset_statistics.affine
-    planes = {}
-    for subset in chosen:
-        planes[subset] = list(model.channels.indices(subset.names))
-        model.subset_statistics.keep(model.body, subset, affine)
-        for kept in model.subset_statistics.of(subset).values():
-            _reset(kept)
-    was_training = model.training
-    model.eval()
+    statistics = model.subset_statistics
+    chosen = statistics.subsets if subsets is None and statistics else _checked_subsets(model, subsets)
+    planes = [list(model.channels.indices(subset)) for subset in chosen]
+    trial = _with_fresh_statistics(model, chosen)
     count = 0
-    with torch.no_grad():
-        for count, x_NCHW in enumerate(batches, start=1):  # noqa: B007 # how many there were is asked below
-            if x_NCHW.ndim != 4 or x_NCHW.shape[1] != len(model.channels) or len(x_NCHW) < 2:
-                raise ValueError(
-                    f"a batch must have the shape (2 or more, {len(model.channels)}, H, W), not {tuple(x_NCHW.shape)}"
-                )
-            for subset in chosen:
-                body = model.bind(subset)
+    with _evaluating(model), torch.no_grad():
+        for x_NCHW in batches:
+            _check_batch(x_NCHW, len(model.channels))
+            for subset, planes_S in zip(chosen, planes, strict=True):
+                body = trial.bind(subset)
                 for _, norm in batch_norms(body):
-                    norm.training, norm.momentum = True, None  # a plain mean over batches
-                body(x_NCHW[:, planes[subset]])
-    model.train(was_training)
+                    norm.training, norm.momentum = True, None  # by the batch, and a plain mean over batches
+                body(x_NCHW[:, planes_S])
+            count += 1
     if not count:
         raise ValueError("there is no batch of images to recalibrate with")
+    for subset in chosen:
+        statistics.keep(model.body, subset, statistics.affine)
+        statistics.of(subset).load_state_dict(trial.subset_statistics.of(subset).state_dict())
 
 
-def _reset(kept: nn.Module) -> None:
-    for name, buffer in kept.named_buffers():
-        buffer.fill_(1) if name == "running_var" else buffer.zero_()
+def _with_fresh_statistics(model: AnyChannelModel, subsets: Sequence[ChannelSet]) -> AnyChannelModel:
+    """A model that shares all with another but its statistics, which are blank for these subsets."""
+    fresh = copy.deepcopy(model.subset_statistics)
+    for subset in subsets:
+        fresh.keep(model.body, subset, fresh.affine)
+        for kept in fresh.of(subset).children():
+            kept.reset()  # type: ignore[operator] # _Kept's
+    trial = copy.copy(model)  # the module only, with no bound copies yet
+    trial._modules = {**model._modules, "subset_statistics": fresh}
+    return trial
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """In evaluation mode, and afterwards each module in the mode it was in."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        model.eval()
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _with(norm: _BatchNorm, kept: nn.Module) -> nn.Module:
+    """A copy of a normalisation (the module only) with other statistics in it."""
+    clone: nn.Module = object.__new__(type(norm))
+    clone.__dict__.update(norm.__dict__)
+    clone._buffers = {**norm._buffers, **kept._buffers}
+    clone._parameters = {**norm._parameters, **kept._parameters}
+    return clone
+
+
+def _slashed(path: str) -> str:
+    return path.replace(".", "/")  # a module's name has no dot in it
+
+
+def _check_batch(x_NCHW: object, channels: int) -> None:
+    if not isinstance(x_NCHW, Tensor):
+        raise ValueError(f"a batch must be a tensor of images, without labels, not {type(x_NCHW).__name__}")
+    if x_NCHW.ndim != 4 or x_NCHW.shape[1] != channels or len(x_NCHW) < 2:
+        raise ValueError(f"a batch must have the shape (2 or more, {channels}, H, W), not {tuple(x_NCHW.shape)}")
 
 
 def _checked_subsets(model: AnyChannelModel, subsets: Sequence[ChannelsLike] | None) -> list[ChannelSet]:
+    """The subsets that are asked for, each once."""
     if not model.stems:
         raise ValueError("a plain model takes one channel set and has one set of statistics: adapt it first")
     if next(batch_norms(model.body), None) is None:
         raise ValueError(f"{type(model.body).__name__} has no batch normalisation with running statistics")
     if subsets is None:
-        if len(model.channels) > 6:
+        if len(model.channels) > _MOST_CHANNELS:
             raise ValueError(
                 f"{len(model.channels)} channels have {2 ** len(model.channels) - 1} subsets: name those wanted"
             )
         return model.channels.subsets()
+    if isinstance(subsets, str):
+        raise ValueError(f"subsets must be a list of channel sets, not the text {subsets!r}")
     if not subsets:
         raise ValueError("no subset is named")
-    return [model.channels.subset(subset) for subset in subsets]
+    named = [model.channels.subset(subset) for subset in subsets]
+    return list({frozenset(subset.names): subset for subset in named}.values())

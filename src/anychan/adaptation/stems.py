@@ -6,11 +6,16 @@ import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from anychan.adaptation._new_channels import NewKernels, load_with_new_channels
+from anychan.adaptation._stem_kinds import ReadStem, may_be_stem, read_stem
+from anychan.adaptation._stem_wrappers import StemWrapper
 from anychan.adaptation.model import AnyChannelModel
+from anychan.adaptation.replacement import fold_batch_renorm
 from anychan.channels import ChannelSet, ChannelsLike
-from anychan.nn import conv_geometry, get_strategy
+from anychan.nn import AnyChannelConv2d, conv_geometry, get_strategy
 from anychan.statistics import ChannelStatistics
 
 
@@ -20,29 +25,52 @@ def adapt(
     strategy: str = "completed",
     statistics: ChannelStatistics | Tensor | None = None,
     stem: str | Sequence[str] | None = None,
+    *,
+    trained_on: ChannelsLike | None = None,
+    new_kernels: NewKernels | None = None,
     **options: Any,
 ) -> AnyChannelModel:
     """Put an any-channel convolution into a model's stem; its weights stay, and on all channels so does its output.
 
+    Where channels are wanted that the model was not trained on, say which it was (``trained_on``) and what their
+    kernels are made from (``new_kernels``). With a strategy that promises to be exact, what stays then is the output on
+    the channels it was trained on. For the rest, on all channels *completed* adds new channels by what the others do
+    not tell of them, so that the best linear guess of the stem's output from the channels trained on is its output
+    before; and other strategies weigh each kernel by |trained on| / C. Where some channels that it was trained on
+    are not wanted, those that are stand for them: their kernels are weighed by |trained on| / |both|.
+
     Args:
-        model: any module with an ordinary first convolution; it is copied, not changed.
+        model: any module with an ordinary first convolution, or one of timm's kinds that can be written as one
+            (``_stem_kinds.py``); also timm's ``features_only=True`` backbones. It is copied, not changed. Weights that
+            it standardises at each call are taken over as they are, and are ordinary weights from then on.
         channels: the C channels it takes, in the order of its planes.
         strategy: a name from ``anychan.nn.list_strategies()``.
         statistics: for *completed*: statistics of the planes as the stem sees them, after normalisation
             (``ChannelStatistics.normalised()``), or just their covariance (C, C).
         stem: path or paths of the first convolution; None: what timm says of the model, else the first
             ``nn.Conv2d`` in it.
+        trained_on: the channels of the model's own weights, in the order of its planes; None: ``channels``.
+        new_kernels: what the kernels of other channels are made from: "wavelength", the two neighbours in
+            wavelength among ``trained_on``, on a straight line between them, and beyond the ends the last;
+            "mean", all of them alike.
         **options: the strategy's own.
 
     Raises:
-        ValueError: if no ordinary convolution of C input planes is found there, saying what is; if the
-            strategy is unknown, or needs statistics that are not given, or cannot use those that are.
+        ValueError: if no convolution of as many planes is found there, saying what is; if the strategy is unknown,
+            or needs statistics that are not given, or cannot use those that are; if ``new_kernels`` is needed and
+            not said, or wavelengths are missing; if planes are rescaled by position before the stem.
 
     Example:
         >>> import timm, torch
         >>> correlation = torch.tensor([[1.0, 0.87, 0.71], [0.87, 1.0, 0.86], [0.71, 0.86, 1.0]])
         >>> model = adapt(timm.create_model("resnet18", num_classes=10), statistics=correlation).eval()
         >>> model(torch.rand(2, 2, 64, 64), channels="RG").shape
+        torch.Size([2, 10])
+        >>> from anychan import Channel
+        >>> bands = [Channel("R", 0.665), Channel("G", 0.56), Channel("B", 0.49), Channel("NIR", 0.842)]
+        >>> rgb = timm.create_model("resnet18", num_classes=10)
+        >>> model = adapt(rgb, bands, "sliced", trained_on="RGB", new_kernels="wavelength").eval()
+        >>> model(torch.rand(2, 4, 64, 64)).shape
         torch.Size([2, 10])
     """
     known = ChannelSet.parse(channels)
@@ -53,12 +81,19 @@ def adapt(
         options |= _moments(statistics, known)
     elif statistics is not None:
         raise ValueError(f"strategy {strategy!r} makes no use of statistics; leave them out")
+    trained = _trained_channels(trained_on, known)
+    if trained.names != known.names:
+        _check_mean_is_zero(options, "channels that the model was not trained on")
+    _check_body(model)
     body = copy.deepcopy(model)
-    paths = _stem_paths(body, stem)
-    for path in paths:
-        conv = _ordinary_conv(body, path, known)
+    paths = []
+    for path in _stem_paths(body, stem):
+        read = read_stem(body, path, len(trained))
+        if read.pads_itself:
+            _check_mean_is_zero(options, f"the stem {path!r}, which pads by the image's size")
+        conv = read.conv
         replacement = make(
-            conv.in_channels,
+            len(known),
             conv.out_channels,
             bias=conv.bias is not None,
             device=conv.weight.device,
@@ -67,8 +102,9 @@ def adapt(
             **conv_geometry(conv),
             **options,
         )
-        replacement.load_kernel(conv.weight, conv.bias)
-        body.set_submodule(path, replacement.train(conv.training))
+        load_with_new_channels(replacement, conv.weight, conv.bias, trained, new_kernels)
+        paths.append(_put(body, path, read, replacement.train(conv.training)))
+        replacement.prepare_body(body, paths[-1])
     return AnyChannelModel(body, paths, known, strategy).train(model.training)
 
 
@@ -88,12 +124,15 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
         >>> specialize(model, "RG").conv1
         Conv2d(2, 64, kernel_size=(7, 7), stride=(2, 2), padding=(3, 3), bias=False)
     """
-    chosen = model.channels.subset(channels)
+    chosen = model.resolve(channels)
     folded = {path: stem.fold(chosen) for path, stem in model.stems.items()}
     body = copy.deepcopy(model.bind(chosen) if not folded else model.body)
     for path, module in {**folded, **model.subset_statistics.bound(body, chosen)}.items():
         body.set_submodule(path, copy.deepcopy(module))
-    return body
+    for path, module in list(body.named_modules()):
+        if isinstance(module, StemWrapper):
+            body.set_submodule(path, module.ordinary())
+    return fold_batch_renorm(body)
 
 
 def _moments(statistics: ChannelStatistics | Tensor, known: ChannelSet) -> dict[str, Tensor]:
@@ -103,27 +142,61 @@ def _moments(statistics: ChannelStatistics | Tensor, known: ChannelSet) -> dict[
     return {"covariance": chosen.covariance, "mean": chosen.mean}
 
 
-def _stem_paths(model: nn.Module, stem: str | Sequence[str] | None) -> tuple[str, ...]:
-    if stem is None:
-        config = getattr(model, "pretrained_cfg", None)  # timm's own knowledge of the model
-        stem = config.get("first_conv") if isinstance(config, Mapping) else None
-    if stem is None:
-        stem = next((path for path, module in model.named_modules() if isinstance(module, nn.Conv2d)), None)
-    if stem is None:
-        raise ValueError(f"{type(model).__name__} has no nn.Conv2d to adapt; name its stem with stem=")
-    return (stem,) if isinstance(stem, str) else tuple(stem)
+def _trained_channels(trained_on: ChannelsLike | None, known: ChannelSet) -> ChannelSet:
+    """The channels of the model's own weights, each with the wavelength it has among those wanted, if it is there."""
+    if trained_on is None:
+        return known
+    return ChannelSet(known[known.indices([c.name])[0]] if c in known else c for c in ChannelSet.parse(trained_on))
 
 
-def _ordinary_conv(model: nn.Module, path: str, known: ChannelSet) -> nn.Conv2d:
-    try:
-        conv = model.get_submodule(path)
-    except AttributeError as error:
-        raise ValueError(f"{type(model).__name__} has no module at {path!r}") from error
-    if not isinstance(conv, nn.Conv2d) or type(conv).forward is not nn.Conv2d.forward:
-        raise ValueError(f"the stem {path!r} is a {type(conv).__name__}, not an ordinary nn.Conv2d")
-    if conv.in_channels != len(known) or conv.groups != 1:
+def _check_mean_is_zero(options: Mapping[str, Any], what: str) -> None:
+    mean = options.get("mean")
+    if mean is not None and bool(torch.as_tensor(mean).any()):
+        raise ValueError(f"{what}: needs planes normalised to mean 0, and statistics that say so (.normalised())")
+
+
+def _check_body(model: nn.Module) -> None:
+    if getattr(model, "transform_input", False):
         raise ValueError(
-            f"the stem {path!r} takes {conv.in_channels} planes in {conv.groups} group(s), "
-            f"which does not fit the {len(known)} channels {known}"
+            f"{type(model).__name__} rescales its planes by position before the stem: set transform_input = False, and "
+            "normalise images as it was trained, each plane x to (x - 0.5) / 0.5"
         )
-    return conv
+
+
+def _stem_paths(model: nn.Module, stem: str | Sequence[str] | None) -> tuple[str, ...]:
+    if stem is not None:
+        return (stem,) if isinstance(stem, str) else tuple(stem)
+    config = getattr(model, "pretrained_cfg", None)  # timm's own knowledge of the model
+    said = config.get("first_conv") if isinstance(config, Mapping) else None
+    if said:
+        return tuple(_inside(model, path) for path in ((said,) if isinstance(said, str) else said))
+    found = next((path for path, module in model.named_modules() if may_be_stem(module)), None)
+    if found is None:
+        raise ValueError(f"{type(model).__name__} has no nn.Conv2d to adapt; name its stem with stem=")
+    return (found,)
+
+
+def _inside(model: nn.Module, path: str) -> str:
+    """Where a module of a timm model is when ``features_only=True`` put the model into another one.
+
+    That keeps the model whole as ``model`` or ``body``, or takes its first containers apart: ``stem.0`` is
+    ``stem_0`` then.
+    """
+    for place in (path, f"model.{path}", f"body.{path}", path.replace(".", "_", 1)):
+        try:
+            model.get_submodule(place)
+        except AttributeError:
+            continue
+        return place
+    return path  # which is said where it is missed
+
+
+def _put(body: nn.Module, path: str, read: ReadStem, stem: AnyChannelConv2d) -> str:
+    """Put a stem in its place; where it is then."""
+    if read.bypassed is not None:
+        body.set_submodule(read.bypassed, nn.Identity())
+    if read.wrap is None:
+        body.set_submodule(path, stem)
+        return path
+    body.set_submodule(path, read.wrap(stem).train(stem.training))
+    return f"{path}.conv"

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
-from anychan.adaptation import PLAIN, AnyChannelModel, adapt
+from anychan.adaptation import PLAIN, AnyChannelModel, adapt, replace_batch_norm
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import get_strategy
 from anychan.statistics import ChannelStatistics
@@ -72,8 +72,6 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
     known = ChannelSet.parse(channels)
     body = _construct(name, in_chans=len(known), num_classes=num_classes, **(model_options or {}))
     if normalisation != "batch":
-        from anychan.adaptation import replace_batch_norm
-
         replace_batch_norm(body, normalisation)
     if strategy == PLAIN:
         if strategy_options:

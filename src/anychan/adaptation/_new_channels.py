@@ -1,0 +1,120 @@
+"""Kernels for channels that a model was not trained on, made from those it was.
+
+Shape suffixes: O output channels, P the channels trained on, C the channels wanted, K those in both.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from anychan.channels import Channel, ChannelSet
+from anychan.nn import AnyChannelConv2d, KernelConv2d
+
+NewKernels = Literal["wavelength", "mean"]
+
+
+def mixing(wanted: ChannelSet, trained: ChannelSet, new_kernels: NewKernels | None) -> Tensor:
+    """How the kernels of the channels wanted are made from those trained on: float64 (C, P), rows add up to 1.
+
+    A channel trained on keeps its own. Another gets, with "mean", the mean of all; with "wavelength", what lies on a
+    straight line between its two neighbours in wavelength, and beyond the longest or shortest theirs.
+
+    Raises:
+        ValueError: if there are other channels and ``new_kernels`` is not said, or wavelengths are missing.
+
+    Example:
+        >>> wanted = ChannelSet([Channel("R"), Channel("edge", 0.8)])
+        >>> mixing(wanted, ChannelSet([Channel("R", 0.7), Channel("NIR", 0.9)]), "wavelength")
+        tensor([[1.0000, 0.0000],
+                [0.5000, 0.5000]], dtype=torch.float64)
+    """
+    rows_CP = torch.zeros(len(wanted), len(trained), dtype=torch.float64)
+    for row_P, channel in zip(rows_CP, wanted, strict=True):
+        if channel in trained:
+            row_P[trained.indices([channel.name])[0]] = 1
+        elif new_kernels == "mean":
+            row_P[:] = 1 / len(trained)
+        elif new_kernels == "wavelength":
+            _between_neighbours(row_P, channel, trained)
+        else:
+            raise ValueError(
+                f"channel {channel.name!r} is not among those trained on, {trained}, and new_kernels is "
+                f"{new_kernels!r}; choose from {', '.join(map(repr, get_args(NewKernels)))}"
+            )
+    return rows_CP
+
+
+def _between_neighbours(row_P: Tensor, channel: Channel, trained: ChannelSet) -> None:
+    for there in (channel, *trained):
+        if there.wavelength is None:
+            raise ValueError(
+                f"channel {there.name!r} has no wavelength: give it one, as in Channel({there.name!r}, 0.84), "
+                "or choose new_kernels='mean'"
+            )
+    target = channel.wavelength
+    by_wavelength = sorted(range(len(trained)), key=lambda i: trained[i].wavelength)
+    shorter = [i for i in by_wavelength if trained[i].wavelength <= target]
+    longer = [i for i in by_wavelength if trained[i].wavelength > target]
+    if not shorter or not longer:
+        row_P[shorter[-1] if shorter else longer[0]] = 1
+        return
+    low, high = shorter[-1], longer[0]
+    part = (target - trained[low].wavelength) / (trained[high].wavelength - trained[low].wavelength)
+    row_P[low], row_P[high] = 1 - part, part
+
+
+def load_with_new_channels(
+    stem: AnyChannelConv2d, weight: Tensor, bias: Tensor | None, trained: ChannelSet, new_kernels: NewKernels | None
+) -> None:
+    """Load a kernel (O, P, kh, kw) into a stem of other channels; see `anychan.adapt` for what holds then.
+
+    Raises:
+        ValueError: as `mixing`.
+    """
+    wanted = stem.channels
+    rows_CP = mixing(wanted, trained, new_kernels)
+    weight_OC = torch.einsum("ophw,cp->ochw", weight.detach().double(), rows_CP.to(weight.device))
+    kept = [i for i, channel in enumerate(wanted) if channel in trained]
+    if len(kept) == len(wanted) == len(trained):  # the same channels, maybe in another order
+        stem.load_kernel(weight_OC.to(weight), bias)
+        return
+    if kept and isinstance(stem, KernelConv2d) and stem.promises.exact:
+        response_CK = _response(stem, wanted, kept, bias)
+        bank_OC = _bank(weight_OC, response_CK, kept, len(trained))
+        stem.load_kernel(bank_OC.to(weight), bias)
+        target_OK = weight_OC[:, kept] * (len(trained) / len(kept))
+        made_OK = stem.kernel(ChannelSet(wanted[i] for i in kept))[0]
+        if torch.allclose(made_OK.double(), target_OK, rtol=1e-3, atol=1e-4 * float(target_OK.abs().max())):
+            return
+    # A sum over C planes where there were P.
+    stem.load_kernel((weight_OC * (len(trained) / len(wanted))).to(weight), bias)
+
+
+def _response(stem: KernelConv2d, wanted: ChannelSet, kept: list[int], bias: Tensor | None) -> Tensor:
+    """How the kernel for the channels in both comes from the loaded one of all: (C, K).
+
+    Loaded with ones for one channel and zeros for all others, a stem answers with a row of it.
+    """
+    subset, rows = ChannelSet(wanted[i] for i in kept), []
+    with torch.no_grad():
+        like = stem.kernel()[0]
+        for i in range(len(wanted)):
+            unit_OC = torch.zeros_like(like)
+            unit_OC[:, i] = 1
+            stem.load_kernel(unit_OC, bias)
+            rows.append(stem.kernel(subset)[0][0, :, 0, 0].double())
+    return torch.stack(rows)
+
+
+def _bank(weight_OC: Tensor, response_CK: Tensor, kept: list[int], trained: int) -> Tensor:
+    """What to load, so that the kernel for the channels in both is theirs, and new ones are scaled as they are."""
+    new = [i for i in range(weight_OC.shape[1]) if i not in kept]
+    more = trained / len(kept)  # the planes that are no more are made up for, as *sliced* does
+    inverse_KK = torch.linalg.inv(response_CK[kept])
+    bank_OC = weight_OC * more * inverse_KK.diagonal().mean()
+    from_new_OK = torch.einsum("onhw,nk->okhw", bank_OC[:, new], response_CK[new])
+    bank_OC[:, kept] = torch.einsum("okhw,kj->ojhw", weight_OC[:, kept] * more - from_new_OK, inverse_KK)
+    return bank_OC

@@ -1,0 +1,148 @@
+"""Pretrained weights in a model of more channels, or others: what new kernels are, and what stays as it was."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anychan.adaptation import adapt, specialize
+from anychan.adaptation._new_channels import mixing
+from anychan.channels import Channel, ChannelSet
+from anychan.nn import get_strategy, list_strategies
+
+BANDS = ChannelSet(
+    [Channel("NIR", 0.842), Channel("B", 0.49), Channel("E", 0.6), Channel("G", 0.56), Channel("R", 0.665)]
+)
+RGB = ChannelSet.parse("RGB")
+X = torch.randn(2, 5, 16, 16, generator=torch.Generator().manual_seed(0))
+
+
+def covariance() -> Tensor:
+    mixing = torch.randn(5, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    return mixing @ mixing.T + 0.5 * torch.eye(5, dtype=torch.float64)
+
+
+def convolution() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1))
+
+
+def planes(names: str, of: ChannelSet = BANDS) -> Tensor:
+    return X[:, list(of.indices(names))]
+
+
+NEEDED = {"sliced": {}, "completed": {"statistics": covariance()}}
+
+
+def exact_strategies() -> list[str]:
+    """Those whose full set is the ordinary convolution, and which go into any network."""
+    made = {}
+    for name in list_strategies():
+        needed = {"covariance": covariance()} if get_strategy(name).uses_statistics else {}
+        made[name] = get_strategy(name)(5, 4, 3, padding=1, channels=BANDS, **needed).promises
+    return [name for name, promises in made.items() if promises.exact and promises.merges]
+
+
+@pytest.mark.parametrize("new_kernels", ["wavelength", "mean"])
+@pytest.mark.parametrize("strategy", exact_strategies())
+@torch.no_grad()
+def test_on_the_channels_trained_on_the_pretrained_output_stays(strategy: str, new_kernels: str) -> None:
+    needed = {"statistics": covariance()} if get_strategy(strategy).uses_statistics else {}
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 5, stride=2, padding=1), nn.ReLU(), nn.Conv2d(8, 2, 3)).eval()
+    adapted = adapt(model, BANDS, strategy, trained_on="RGB", new_kernels=new_kernels, **needed)
+    assert not adapted.training
+    x = planes("R,G,B")
+    torch.testing.assert_close(adapted(x, "R,G,B"), model(x), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(adapted(x[:, [2, 0, 1]], "B,R,G"), model(x), rtol=1e-4, atol=1e-5)
+    assert torch.isfinite(adapted(X)).all()
+
+
+@pytest.mark.parametrize("strategy", NEEDED)
+@torch.no_grad()
+def test_on_their_subsets_it_is_as_adapted_without_new_channels(strategy: str) -> None:
+    model = convolution()
+    more = adapt(model, BANDS, strategy, trained_on="RGB", new_kernels="wavelength", **NEEDED[strategy])
+    index = list(BANDS.indices("R,G,B"))
+    statistics = {"statistics": covariance()[index][:, index]} if NEEDED[strategy] else {}
+    same = adapt(model, "RGB", strategy, **statistics)
+    for subset in RGB.subsets():
+        names = ",".join(subset.names)
+        torch.testing.assert_close(more(planes(names), names), same(planes(names), names), rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_sliced_on_all_channels_is_a_mean_of_as_many() -> None:
+    model = convolution()
+    weight = specialize(adapt(model, BANDS, "sliced", trained_on="RGB", new_kernels="mean"))[0].weight
+    for name, there in (("R", 0), ("G", 1), ("B", 2)):
+        torch.testing.assert_close(weight[:, BANDS.indices(name)[0]], model[0].weight[:, there] * 3 / 5)
+    for name in ("NIR", "E"):
+        torch.testing.assert_close(weight[:, BANDS.indices([name])[0]], model[0].weight.mean(dim=1) * 3 / 5)
+
+
+@torch.no_grad()
+def test_completed_adds_of_new_channels_what_the_others_do_not_tell() -> None:
+    model, sigma = convolution(), covariance()
+    adapted = adapt(model, BANDS, "completed", sigma, trained_on="RGB", new_kernels="wavelength")
+    known, new = list(BANDS.indices("R,G,B")), list(BANDS.indices("NIR,E"))
+    guess = torch.linalg.solve(sigma[known][:, known], sigma[known][:, new]).T.float()
+    told = torch.einsum("nk,bkhw->bnhw", guess, planes("R,G,B"))
+    red, green = model[0].weight[:, 0], model[0].weight[:, 1]
+    between = 1 - (0.6 - 0.56) / (0.665 - 0.56)
+    kernels = torch.stack([red, between * green + (1 - between) * red], dim=1)
+    expected = model(planes("R,G,B")) + F.conv2d(planes("NIR,E") - told, kernels, padding=1)
+    torch.testing.assert_close(adapted(X), expected, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(adapted(torch.cat([planes("R,G,B"), told], 1), "R,G,B,NIR,E"), model(planes("R,G,B")))
+
+
+@torch.no_grad()
+def test_channels_that_are_not_wanted_any_more() -> None:
+    model = convolution()
+    red, green, blue = model[0].weight.unbind(1)
+    some = ChannelSet(["G", "depth", "R"])
+    for strategy, needed in (("sliced", {}), ("completed", {"statistics": covariance()[:3, :3]})):
+        adapted = adapt(model, some, strategy, trained_on="RGB", new_kernels="mean", **needed)
+        weight = specialize(adapted, "G,R")[0].weight
+        torch.testing.assert_close(weight, torch.stack([green, red], 1) * 3 / 2, rtol=1e-4, atol=1e-4)
+    radar = adapt(model, ["VV", "VH"], "sliced", trained_on="RGB", new_kernels="mean")
+    weight = specialize(radar)[0].weight
+    torch.testing.assert_close(weight, torch.stack([(red + green + blue) / 3] * 2, 1) * 3 / 2)
+
+
+@torch.no_grad()
+def test_another_order_of_the_same_channels_is_the_same_function() -> None:
+    model = convolution()
+    adapted = adapt(model, "BGR", "sliced", trained_on="RGB")
+    torch.testing.assert_close(adapted(X[:, :3].flip(1)), model(X[:, :3]))
+
+
+def test_what_new_kernels_are_made_from() -> None:
+    trained = ChannelSet([Channel("R", 0.7), Channel("B", 0.4), Channel("G", 0.5)])
+    wanted = ChannelSet([Channel("UV", 0.3), Channel("IR", 2.2), Channel("Y", 0.65), Channel("G"), Channel("T", 0.5)])
+    rows = mixing(wanted, trained, "wavelength")
+    expected = [[0, 1, 0], [1, 0, 0], [0.75, 0, 0.25], [0, 0, 1], [0, 0, 1]]
+    torch.testing.assert_close(rows, torch.tensor(expected, dtype=torch.float64))
+    assert mixing(ChannelSet(["X"]), trained, "mean").tolist() == [[1 / 3] * 3]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"trained_on": "RGB"}, "'NIR' is not among those trained on, RGB, and new_kernels is None; choose from 'wave"),
+        ({"trained_on": "RGB", "new_kernels": "near"}, "new_kernels is 'near'; choose from 'wavelength', 'mean'"),
+        ({"trained_on": "X,Y,Z", "new_kernels": "wavelength"}, "'X' has no wavelength: give it one"),
+        ({"trained_on": "RG", "new_kernels": "mean"}, "takes 3 planes in 1 group"),
+        ({}, "takes 3 planes in 1 group"),
+        (
+            {"trained_on": "RGB", "new_kernels": "mean", "strategy": "completed", "statistics": covariance()}
+            | {"mean": torch.ones(5)},
+            "not trained on: needs planes normalised to mean 0",
+        ),
+    ],
+)
+def test_what_is_missing_is_said(options: dict, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        adapt(convolution(), BANDS, **{"strategy": "sliced", **options})

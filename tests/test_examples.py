@@ -1,0 +1,44 @@
+"""The examples run."""
+
+from __future__ import annotations
+
+import runpy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def main_of(name: str) -> Callable[[list[str]], Any]:
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]
+
+
+def test_every_example_is_run_here() -> None:
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"fine_tune_new_bands"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fine_tuning_on_new_bands(capsys: pytest.CaptureFixture[str]) -> None:
+    results = main_of("fine_tune_new_bands")(["--data", "synthetic:bands=4,train=600,test=300"])
+    before, after = zip(*results.values(), strict=True)
+    assert list(results) == ["R,G,B,NIR", "R,G,B", "R", "G", "B", "NIR"]
+    assert results["R,G,B"][0] > 0.2, "the weights to start from are worth nothing"
+    assert results["R,G,B,NIR"][1] > results["R,G,B"][0], "the new band is of no use"
+    assert sum(after) > sum(before)
+    assert "R,G,B,NIR" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_fine_tuning_from_a_file_of_weights(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    weights = tmp_path / "weights.safetensors"
+    save_file(timm.create_model("test_resnet").state_dict(), weights)
+    data = "synthetic:bands=4,train=64,test=9"
+    results = main_of("fine_tune_new_bands")(["--data", data, "--epochs", "1", "--weights", str(weights)])
+    assert len(results) == 6
