@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import yaml
 from PIL import Image
 
 from anychan.cli import COMMANDS, main
+from anychan.cli._around import PROMISES
+from anychan.nn import Promises, list_strategies
 
 DATA = "synthetic:bands=3,classes=4,train=64,val=16,test=32,size=16"
 SMALL = ["--data", DATA, "--model", "wide4", "--model-options.width", "3", "--image-size", "16", "--epochs", "1"]
@@ -86,12 +89,35 @@ def test_data_check_and_its_exit_codes(tmp_path, capsys):
 
 
 def test_list(capsys):
+    assert main(["list", "strategies", "--json"]) == 0
+    records = _json(capsys)
+    assert [record["name"] for record in records] == ["plain", *list_strategies()]
+    assert {tuple(record) for record in records} == {("name", "summary", *PROMISES)}
+    assert tuple(PROMISES) == tuple(field.name for field in dataclasses.fields(Promises))
+    assert all(record["summary"] and "\n" not in record["summary"] for record in records)
+    promised = {record["name"]: [promise for promise in PROMISES if record[promise]] for record in records}
+    assert promised["plain"] == ["any_order", "exact", "foldable", "tells_zeros", "merges"]
+    assert promised["sliced"] == ["subsets", *promised["plain"]]
     assert main(["list", "strategies"]) == 0
-    assert capsys.readouterr().out.split() == ["plain", "completed", "sliced"]
+    head, *rows = capsys.readouterr().out.splitlines()
+    for record, row in zip(records, rows, strict=False):
+        marks = [row[head.index(promise.replace("_", " ")) :].startswith("yes") for promise in PROMISES]
+        assert (row.split()[0], marks) == (record["name"], [record[promise] for promise in PROMISES])
     assert main(["list", "models", "--timm", "--json"]) == 0
     assert {"wide6", "resnet18"} <= set(_json(capsys))
     assert main(["list", "fills"]) == 0
     assert "zeros-rescaled" in capsys.readouterr().out
+
+
+def test_a_plain_run_is_adapted_and_compared_with_a_specialist(runs, tmp_path, capsys):
+    out = tmp_path / "completed"
+    assert main(["adapt", str(runs[1]), "--out", str(out), "--images", "8"]) == 0
+    assert capsys.readouterr().out.strip() == str(out)
+    for run in (out, runs[1]):
+        assert main(["evaluate", str(run), "--channels", "RGB", "--no-cost", "--no-pictures"]) == 0
+    capsys.readouterr()
+    assert main(["compare", str(out), str(runs[1]), "--specialists", "--json"]) == 0
+    assert [row["subset"] for row in _json(capsys)["rows"]] == ["RGB"]
 
 
 def test_a_recipe_its_overrides_and_resuming(runs, tmp_path, capsys):
@@ -110,7 +136,7 @@ def test_a_recipe_its_overrides_and_resuming(runs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["trian"], "unknown command 'trian'; there are train, evaluate"),
+        (["trian"], "unknown command 'trian'; there are train, adapt, evaluate"),
         ([], "usage: anychan"),
         (["train"], "required"),
         (["train", *SMALL, "--out", "{new}", "--epochs", "many"], "epochs"),
@@ -129,6 +155,11 @@ def test_a_recipe_its_overrides_and_resuming(runs, tmp_path, capsys):
         (["evaluate", "{plain}", "--channels", "R", "--replace"], "fill"),
         (["compare", "{any}", "{new}/none"], "none"),
         (["compare", "{any}", "{plain}", "--split", "val"], "val"),
+        (["compare", "{any}"], "1 runs are given; two are compared"),
+        (["compare", "{any}", "{plain}", "--specialists", "--channels", "R"], "--channels does not go with"),
+        (["adapt", "{any}", "--out", "{new}", "--strategy", "sliced"], "only a plain one can be given 'sliced'"),
+        (["adapt", "{plain}", "--out", "{any}"], "is there already"),
+        (["adapt", "{plain}"], "--out"),
         (["report", "{new}/none"], "none"),
         (["profile", "resnet19"], "unknown model 'resnet19'"),
         (["profile", "{any}", "--channels", "X"], "unknown channel 'X'"),

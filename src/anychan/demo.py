@@ -18,7 +18,7 @@ COMMON = {
     "epochs": 16,
 }
 RUNS = {
-    "any-channel": {"strategy": "completed", "channel_sampling": "hierarchical"},
+    "any-channel": {"strategy": "completed"},
     "plain": {},
 }
 

@@ -12,7 +12,7 @@ from anychan.channels import ChannelSet
 from anychan.data import ImageArray
 from anychan.data.augment_config import AugmentationConfig
 from anychan.training.batches import Inputs, TrainingBatches
-from anychan.training.config import TrainConfig
+from anychan.training.config import ObjectiveConfig, TrainConfig
 from anychan.training.machine import Machine
 
 CPU = torch.device("cpu")
@@ -73,14 +73,47 @@ def test_an_epoch_sees_each_image_once_and_each_epoch_in_another_order() -> None
 
 
 def test_processes_share_a_step_and_agree_on_its_channels() -> None:
-    alone = batches(channel_sampling="hierarchical")
-    shares = [batches(rank, 2, channel_sampling="hierarchical") for rank in range(2)]
+    labels_alone: dict[str, Any] = {"channel_sampling": "hierarchical", "objective": ObjectiveConfig("labels")}
+    alone = batches(**labels_alone)
+    shares = [batches(rank, 2, **labels_alone) for rank in range(2)]
     for step in range(2):
         labels = list(chain(*(share.batch(1, step).labels.tolist() for share in shares)))
         assert labels == alone.batch(1, step).labels.tolist()
         assert shares[0].channels(1, step) == shares[1].channels(1, step) == alone.channels(1, step)
     seen = {str(alone.channels(epoch, step)) for epoch in range(10) for step in range(2)}
     assert seen == {"B04,B02", "B04", "B02"}
+
+
+def test_a_sandwich_sees_all_channels_and_the_same_subsets_in_every_process() -> None:
+    shares = [batches(rank, 2, objective=ObjectiveConfig(subsets=3)) for rank in range(2)]
+    drawn = [shares[0].batch(epoch, step) for epoch in range(6) for step in range(2)]
+    assert all(batch.channels == KNOWN and batch.images.shape[1] == 2 for batch in drawn)
+    assert all(len(batch.subsets) == 3 for batch in drawn)
+    assert len({tuple(map(str, batch.subsets)) for batch in drawn}) > 2
+    assert shares[1].batch(1, 0).subsets == shares[0].batch(1, 0).subsets
+
+
+def test_each_image_may_have_channels_of_its_own() -> None:
+    def drawn(rank: int, step: int) -> torch.Tensor:
+        present = batches(rank, 2, sampling_unit="image", batch_size=20).batch(0, step).present
+        assert present is not None
+        return present
+
+    assert drawn(0, 0).shape == (10, 2)
+    assert drawn(0, 0).any(dim=1).all()
+    assert len(drawn(0, 0).unique(dim=0)) > 1
+    assert torch.equal(drawn(0, 0), drawn(0, 0))
+    assert not torch.equal(drawn(0, 0), drawn(1, 0))
+
+
+def test_recalibration_images_are_training_images_as_they_are() -> None:
+    drawn = batches(augmentation=AugmentationConfig(erasing=1.0))
+    found = torch.cat(list(drawn.as_they_are(17)))
+    assert found.shape == (16, 2, SIZE, SIZE)  # two batches of 8; one image alone has no statistics
+    everything = Inputs(array(), KNOWN, CPU, machine()).batch(torch.arange(N), KNOWN).images
+    same = (found[:, None] == everything[None]).flatten(2).all(dim=2)
+    assert same.any(dim=1).all()
+    assert same.any(dim=0).sum() == 16
 
 
 def test_augmentation_differs_between_steps_and_processes_and_is_repeatable() -> None:

@@ -13,6 +13,8 @@ import yaml
 from anychan.data.augment_config import AugmentationConfig
 from anychan.training.config import (
     EarlyStoppingConfig,
+    NormalisationConfig,
+    ObjectiveConfig,
     OptimizerConfig,
     ScheduleConfig,
     TrainConfig,
@@ -59,7 +61,7 @@ def test_on_the_command_line_too() -> None:
         ({"batch_size": -4}, "batch_size -4"),
         ({"image_size": 0}, "image_size 0"),
         ({"seed": -1}, "seed -1"),
-        ({"channel_sampling": "some"}, "'some' is not one of all, hierarchical, bernoulli, fixed"),
+        ({"channel_sampling": "some"}, "'some' is not one of all, hierarchical, bernoulli, diverse, fixed"),
         ({"device": "tpu"}, "device 'tpu' is not one of auto, cpu, cuda, mps"),
         ({"precision": "float16"}, "precision 'float16'"),
         ({"channels_last": "yes"}, "channels_last 'yes'"),
@@ -69,8 +71,31 @@ def test_on_the_command_line_too() -> None:
         ({"ema_decay": float("nan")}, "ema_decay nan"),
         ({"checkpoint_every_steps": 0}, "checkpoint_every_steps 0"),
         ({"channel_sampling": "fixed", "strategy": "sliced"}, "fixed_subset None"),
-        ({"fixed_subset": "RG"}, "fixed_subset 'RG' with channel_sampling 'all'"),
+        ({"fixed_subset": "RG", "channel_sampling": "all"}, "fixed_subset 'RG' with channel_sampling 'all'"),
+        ({"fixed_subset": "RG"}, "an ordinary network takes all its channels"),
         ({"channel_sampling": "hierarchical"}, "an ordinary network takes all its channels"),
+        ({"sampling_unit": "pixel"}, "sampling_unit 'pixel'"),
+        ({"sampling_unit": "image"}, "sampling_unit 'image' goes with sampled channels"),
+        (
+            {"sampling_unit": "image", "strategy": "sliced", "normalisation": NormalisationConfig(statistics="kept")},
+            "no statistics can be kept apart",
+        ),
+        ({"objective": ObjectiveConfig("sandwich")}, "objective.name 'sandwich' goes with sampled channels only"),
+        (
+            {"strategy": "sliced", "objective": ObjectiveConfig("teacher")},
+            "objective.teacher 'None' goes with objective.name 'teacher'",
+        ),
+        ({"objective": ObjectiveConfig("labels", teacher=Path("a"))}, "objective.teacher 'a'"),
+        ({"normalisation": NormalisationConfig(statistics="kept")}, "'kept' goes with a strategy other than 'plain'"),
+        ({"normalisation": NormalisationConfig(affine=True)}, "normalisation.affine 'True' goes with"),
+        (
+            {"strategy": "sliced", "normalisation": NormalisationConfig(statistics="kept", subsets=["R"])},
+            "normalisation.subsets",
+        ),
+        (
+            {"strategy": "sliced", "normalisation": NormalisationConfig("group", statistics="kept")},
+            "normalisation.kind 'group' goes with",
+        ),
     ],
 )
 def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], words: str) -> None:
@@ -94,11 +119,52 @@ def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], wor
         (lambda: ScheduleConfig(warmup_epochs=-1), "warmup_epochs -1"),
         (lambda: EarlyStoppingConfig(patience=0), "patience 0"),
         (lambda: EarlyStoppingConfig(metric="f1"), "'f1' is not one of accuracy, loss"),  # type: ignore[arg-type] # on purpose
+        (lambda: ObjectiveConfig("kd"), "'kd' is not one of labels, sandwich, teacher"),  # type: ignore[arg-type] # on purpose
+        (lambda: ObjectiveConfig(subsets=0), "objective.subsets 0 must be 1 or more"),
+        (lambda: ObjectiveConfig(temperature=0.0), "objective.temperature 0.0"),
+        (lambda: ObjectiveConfig(label_share=1.1), "objective.label_share 1.1"),
+        (lambda: ObjectiveConfig(penalty=-1.0), "objective.penalty -1.0"),
+        (lambda: NormalisationConfig("layer"), "'layer' must be batch, group or renorm"),  # type: ignore[arg-type] # on purpose
+        (lambda: NormalisationConfig(statistics="own"), "'own' is not one of shared, kept, recalibrated"),  # type: ignore[arg-type] # on purpose
+        (lambda: NormalisationConfig(images=1), "normalisation.images 1"),
     ],
 )
 def test_a_group_refuses_what_is_out_of_range(make_group: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         make_group()
+
+
+@pytest.mark.parametrize(
+    ("settings", "settled"),
+    [
+        ({}, ("all", "labels", "shared")),
+        ({"strategy": "sliced"}, ("hierarchical", "sandwich", "kept")),
+        ({"strategy": "sliced", "channel_sampling": "all"}, ("all", "labels", "shared")),
+        ({"strategy": "sliced", "fixed_subset": "RG"}, ("fixed", "labels", "shared")),
+        ({"strategy": "sliced", "sampling_unit": "image"}, ("hierarchical", "labels", "shared")),
+        ({"strategy": "sliced", "objective": ObjectiveConfig("labels")}, ("hierarchical", "labels", "kept")),
+        (
+            {"strategy": "sliced", "normalisation": NormalisationConfig(subsets=["RGB", "R"])},
+            ("hierarchical", "sandwich", "recalibrated"),
+        ),
+        ({"strategy": "sliced", "normalisation": NormalisationConfig("group")}, ("hierarchical", "sandwich", "shared")),
+    ],
+)
+def test_what_is_left_to_auto_is_settled_and_recorded(settings: dict[str, Any], settled: tuple[str, ...]) -> None:
+    config = make(**settings)
+    assert (config.channel_sampling, config.objective.name, config.normalisation.statistics) == settled
+    assert TrainConfig.from_dict(config.to_dict()) == config
+
+
+def test_a_record_from_before_objectives_means_what_it_meant() -> None:
+    record = make(strategy="sliced", channel_sampling="hierarchical").to_dict()
+    del record["objective"], record["normalisation"], record["sampling_unit"]
+    config = TrainConfig.from_dict(record)
+    assert (config.objective.name, config.normalisation.statistics, config.sampling_unit) == (
+        "labels",
+        "shared",
+        "batch",
+    )
 
 
 def unusual() -> TrainConfig:

@@ -30,6 +30,7 @@ def test_two_processes_agree(tmp_path: Path) -> None:
     assert len(channels) == 8  # 64 images, 16 a step in both together, 2 epochs
     assert channels == others
     assert len(set(channels)) > 1
+    assert all(seen.startswith("RGB ") and len(seen.split()) == 3 for seen in channels)  # the full set and two others
     assert all(mine != theirs for mine, theirs in zip(images, other_images, strict=True))
     records = [json.loads(line) for line in (tmp_path / "run" / "records.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records] == [1, 2]

@@ -14,12 +14,20 @@ import yaml
 from PIL import Image
 from torch import nn
 
+from anychan.channels import ChannelSet
 from anychan.models import load_model
 from anychan.training import InterruptedRunError, NotFiniteError, TrainConfig, train
 from anychan.training import run as run_module
-from anychan.training.config import EarlyStoppingConfig, OptimizerConfig, ScheduleConfig
+from anychan.training.config import (
+    EarlyStoppingConfig,
+    NormalisationConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    ScheduleConfig,
+)
 from anychan.training.loop import Trainer
 
+RGB = ChannelSet.parse("RGB")
 SETTINGS: dict[str, Any] = {
     "data": "synthetic:bands=3,train=48,val=12,test=8,size=16,classes=4",
     "image_size": 16,
@@ -73,6 +81,66 @@ def test_a_run_leaves_all_that_is_needed_to_use_and_repeat_it(make: Any) -> None
     assert len(info.classes) == 4
     for channels in ("RGB", "B"):
         assert model(torch.rand(2, len(channels), 16, 16), channels=channels).shape == (2, 4)
+
+
+def test_statistics_kept_while_training_are_each_subsets_own(make: Any) -> None:
+    model, info = load_model(train(make(strategy="sliced")))
+    assert info.kept_subsets == ("RGB", "RG", "RB", "GB", "R", "G", "B")
+    counts = {str(s): kept_count(model, str(s)) for s in RGB.subsets()}
+    assert counts["RGB"] == 6  # each of the 6 steps, and two other subsets in each
+    assert sum(counts.values()) == 18
+    assert counts["R"] + counts["G"] + counts["B"] == 6
+
+
+def kept_count(model: Any, names: str) -> int:
+    kept = model.subset_statistics.of(RGB.subset(names))
+    (count,) = {int(norm.num_batches_tracked) for norm in kept.values()}
+    return count
+
+
+def test_statistics_are_recalibrated_for_the_subsets_asked_for(make: Any) -> None:
+    normalisation = NormalisationConfig(subsets=["RGB", "B"], images=32)
+    model, info = load_model(train(make(strategy="sliced", normalisation=normalisation)))
+    assert info.kept_subsets == ("RGB", "B")
+    assert kept_count(model, "B") == 2  # batches of 16
+    x = torch.rand(2, 1, 16, 16)
+    assert model(x, channels="B").shape == (2, 4)
+    with pytest.raises(ValueError, match="no normalisation statistics for R, only for RGB, B"):
+        model(x, channels="R")
+
+
+def test_many_channels_need_their_subsets_named(make: Any) -> None:
+    data = "synthetic:bands=8,train=32,val=8,test=8,size=16,classes=4"
+    with pytest.raises(ValueError, match="8 channels have 255 subsets, too many"):
+        train(make(data=data, strategy="sliced"))
+
+
+def test_a_teacher_teaches_the_classes_and_channels_it_knows(make: Any, tmp_path: Path) -> None:
+    plain = train(make(out=tmp_path / "plain"))
+    settings: dict[str, Any] = {"strategy": "sliced", "objective": ObjectiveConfig("teacher", teacher=plain)}
+    taught = weights(train(make(out=tmp_path / "taught", **settings)))
+    alone = weights(train(make(out=tmp_path / "alone", strategy="sliced", objective=ObjectiveConfig("labels"))))
+    assert any(not torch.equal(taught[name], alone[name]) for name in taught)
+    with pytest.raises(ValueError, match="knows 4 classes of RGB, not the 3 classes"):
+        train(make(out=tmp_path / "other", data=SETTINGS["data"].replace("classes=4", "classes=3"), **settings))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"sampling_unit": "image"},
+        {"channel_sampling": "diverse"},
+        {"normalisation": NormalisationConfig("group")},
+        {"normalisation": NormalisationConfig("renorm")},
+        {"normalisation": NormalisationConfig(affine=True)},
+        {"objective": ObjectiveConfig("labels"), "normalisation": NormalisationConfig(statistics="recalibrated")},
+    ],
+    ids=str,
+)
+def test_each_way_to_train_ends_with_a_model_for_every_subset(make: Any, settings: dict[str, Any]) -> None:
+    model, _ = load_model(train(make(strategy="completed", **settings)))
+    for subset in RGB.subsets():
+        assert model(torch.rand(2, len(subset), 16, 16), channels=subset).isfinite().all()
 
 
 def test_it_learns(make: Any) -> None:

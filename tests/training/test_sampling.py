@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from anychan.channels import ChannelSet
-from anychan.training import sample_channels
+from anychan.training import sample_channels, sample_smaller
 
 RGB = ChannelSet.parse("RGB")
 BANDS = ChannelSet(["B02", "B03", "B04", "B08"])
@@ -46,6 +46,45 @@ def test_bernoulli_keeps_each_channel_and_never_none(probability: float) -> None
     assert draw(RGB, "bernoulli", probability=1.0) == {"RGB": DRAWS}
 
 
+def test_diverse_draws_channels_that_differ_together() -> None:
+    correlation = torch.tensor([[1.0, 0.9, 0.1], [0.9, 1.0, -0.5], [0.1, -0.5, 1.0]])
+    chance = (
+        torch.tensor([[0.9, 0.1], [0.9, 0.5], [0.1, 0.5]]).double().neg().div(0.2).softmax(dim=1).tolist()
+    )  # of the others
+    pair = {
+        "RG": chance[0][0] + chance[1][0],
+        "RB": chance[0][1] + chance[2][0],
+        "GB": chance[1][1] + chance[2][1],
+    }
+    expected = {"RGB": 1 / 3, "R": 1 / 9, "G": 1 / 9, "B": 1 / 9, **{name: p / 9 for name, p in pair.items()}}
+    assert p_value(draw(RGB, "diverse", correlation=correlation, temperature=0.2), expected) > 0.01
+
+
+@pytest.mark.parametrize(("channels", "count"), [(RGB, 1), (RGB, 2), (BANDS, 2), (BANDS, 3), (BANDS, 5)])
+def test_a_sandwich_has_one_channel_alone_and_other_sizes(channels: ChannelSet, count: int) -> None:
+    generator = torch.Generator().manual_seed(1)
+    drawn = [sample_smaller(channels, count, generator) for _ in range(DRAWS)]
+    assert all(len(subsets) == count for subsets in drawn)
+    assert all(0 < len(subset) < len(channels) for subsets in drawn for subset in subsets)
+    sizes = [sorted(len(subset) for subset in subsets) for subsets in drawn]
+    if count > 1:
+        assert all(len(subsets[0]) == 1 for subsets in drawn)
+        assert all(len(set(found)) == min(count, len(channels) - 1) for found in sizes)
+    seen = Counter(str(subset) for subsets in drawn for subset in subsets)
+    assert set(seen) == {str(subset) for subset in channels.subsets()[1:]}
+    singles = [seen[name] for name in channels.names]
+    from scipy.stats import chisquare
+
+    assert chisquare(singles).pvalue > 0.01
+
+
+def test_a_sandwich_needs_two_channels_and_a_subset() -> None:
+    with pytest.raises(ValueError, match="there must be 2 channels"):
+        sample_smaller(RGB.subset("R"), 2, torch.Generator())
+    with pytest.raises(ValueError, match="0 smaller subsets"):
+        sample_smaller(RGB, 0, torch.Generator())
+
+
 def test_all_and_fixed_draw_nothing() -> None:
     generator = torch.Generator().manual_seed(0)
     before = generator.get_state()
@@ -66,6 +105,9 @@ def test_a_draw_keeps_what_is_known_of_the_channels() -> None:
         ("some", {}, "unknown channel sampling 'some'"),
         ("bernoulli", {"probability": 0.0}, "not 0.0"),
         ("fixed", {}, "needs a fixed subset"),
+        ("diverse", {}, "needs a correlation of 3 channels, not None"),
+        ("diverse", {"correlation": torch.eye(2)}, r"not \(2, 2\)"),
+        ("diverse", {"correlation": torch.eye(3), "temperature": 0.0}, "must be above 0, not 0.0"),
         ("fixed", {"fixed": "RX"}, "unknown channel"),
     ],
 )

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from anychan.training import TrainConfig, run, train
+from anychan.training.config import NormalisationConfig
 from anychan.training.loop import Trainer
 
 
@@ -26,9 +27,10 @@ class Observed(Trainer):
         self.seen: list[tuple[str, float]] = []
         Observed.last = self
 
-    def _loss(self, batch: Any) -> Any:
-        self.seen.append((str(batch.channels), float(batch.images.sum())))
-        return super()._loss(batch)
+    def _backward(self, batch: Any) -> Any:
+        names = " ".join(str(subset) for subset in (batch.channels, *batch.subsets))
+        self.seen.append((names, float(batch.images.sum())))
+        return super()._backward(batch)
 
 
 def main(folder: Path) -> None:
@@ -42,7 +44,7 @@ def main(folder: Path) -> None:
         model="wide6",
         model_options={"width": 4},
         strategy="sliced",
-        channel_sampling="hierarchical",
+        normalisation=NormalisationConfig(affine=True),  # parameters that one of a step's passes uses alone
         epochs=2,
         batch_size=16,
         ema_decay=0.5,

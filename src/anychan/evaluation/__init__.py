@@ -8,7 +8,8 @@ from anychan.evaluation.metrics import metrics
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE, Paired
 from anychan.evaluation.predict import predict_subset
 from anychan.evaluation.predictions import Predictions, read_predictions, write_predictions
-from anychan.evaluation.tables import comparison_table, table
+from anychan.evaluation.specialists import compare_specialists
+from anychan.evaluation.tables import comparison_table, specialists_table, table
 
 __all__ = [
     "FILLS",
@@ -16,12 +17,14 @@ __all__ = [
     "Paired",
     "Predictions",
     "compare_runs",
+    "compare_specialists",
     "comparison_table",
     "evaluate_run",
     "fill_missing",
     "metrics",
     "predict_subset",
     "read_predictions",
+    "specialists_table",
     "table",
     "wilson_interval",
     "write_predictions",

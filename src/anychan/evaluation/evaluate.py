@@ -25,7 +25,7 @@ from anychan.evaluation._folder import predictions_path, read_record, record_pat
 from anychan.evaluation.metrics import metrics
 from anychan.evaluation.pictures import write_pictures
 from anychan.evaluation.predict import predict_subset
-from anychan.evaluation.predictions import Key, Predictions, read_predictions, write_predictions
+from anychan.evaluation.predictions import Key, Predictions, pack_right, read_predictions, write_predictions
 from anychan.evaluation.questions import Question, list_questions, rank
 from anychan.models.files import ModelInfo, load_model
 
@@ -76,6 +76,9 @@ def evaluate_run(
     run = Path(run)
     model, info = load_model(run)
     questions = list_questions(info.channels, info.strategy, channels, fills)
+    if model.subset_statistics:  # a subset without statistics is refused before the first is answered
+        for subset, fill in questions:
+            model.subset_statistics.of(info.channels if fill else subset)
     dataset = _open(run, info, data)
     _check_channels(dataset, questions)
     array = load_split(dataset, split, info.image_size, cache_dir, skip_broken=False, progress=progress)
@@ -175,6 +178,7 @@ def _row(answers: Predictions, info: ModelInfo, cost: dict[str, Any] | None) -> 
         **metrics(answers, info.classes),
         "inference_ms": answers.milliseconds,
         "retention": None,
+        "right": pack_right(answers),
         "cost": cost,
     }
 

@@ -6,6 +6,7 @@ top5_probability``. All metrics are functions of such rows, so none needs the mo
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,29 @@ class Predictions:
     def correct(self) -> npt.NDArray[np.bool_]:
         """bool (N,)."""
         return self.predicted == self.labels
+
+
+def pack_right(answers: Predictions) -> str:
+    """Which images are answered rightly, in the order of their paths: a bit an image, as base64 text for a record.
+
+    Example:
+        >>> unpack_right("oA==", 3)
+        array([ True, False,  True])
+    """
+    in_order = answers.correct[np.argsort(np.array(answers.paths), kind="stable")]
+    return base64.b64encode(np.packbits(in_order).tobytes()).decode("ascii")
+
+
+def unpack_right(packed: str, n: int) -> npt.NDArray[np.bool_]:
+    """Read back what ``pack_right`` gave of ``n`` images, bool (N,).
+
+    Raises:
+        ValueError: if it is not that of as many images.
+    """
+    bits = np.frombuffer(base64.b64decode(packed, validate=True), dtype=np.uint8)
+    if len(bits) != (n + 7) // 8:
+        raise ValueError(f"answers to {n} images take {(n + 7) // 8} bytes, not {len(bits)}")
+    return np.unpackbits(bits, count=n).astype(bool)
 
 
 def write_predictions(predictions: Iterable[Predictions], path: Path) -> None:

@@ -77,6 +77,34 @@ def comparison_table(record: Mapping[str, Any]) -> str:
     return f"{title}\n\n{_aligned(names, rows, left=3)}"
 
 
+def specialists_table(record: Mapping[str, Any]) -> str:
+    """A comparison with specialists as text: a row a subset, and their mean.
+
+    Args:
+        record: as ``compare_specialists`` gives it.
+    """
+    names = ("channels", "specialist", "n", "run", "specialist's", "difference", "95 % interval", "p", "verdict")
+    rows = [
+        (
+            row["subset"],
+            row["specialist"],
+            str(row["n"]),
+            _percent(row["accuracy_a"]),
+            _percent(row["accuracy_b"]),
+            f"{100 * row['difference']:+.1f}",
+            _span(row["difference_interval"]),
+            "< 0.0001" if row["p"] < 0.0001 else f"{row['p']:.4f}",
+            row["verdict"].replace("a is", "run is").replace("b is", "specialist is"),
+        )
+        for row in record["rows"]
+    ]
+    mean = record["mean"]
+    difference = (f"{100 * mean['difference']:+.1f}", _span(mean["difference_interval"]))
+    rows.append(("mean", "", "", _percent(mean["accuracy"]), _percent(mean["specialists"]), *difference, "", ""))
+    title = f"{record['split']}: {record['run']} against a specialist for each subset; rates in percent"
+    return f"{title}\n\n{_aligned(names, rows, left=2)}"
+
+
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
 

@@ -11,7 +11,20 @@ from typing import Any
 
 from anychan.channels import ChannelSet
 from anychan.report._json import Fields, read_json, read_lines
-from anychan.report._records import Bin, ClassScore, Comparison, Cost, Epoch, Evaluation, Picture, Result, Run, Spread
+from anychan.report._records import (
+    Bin,
+    ClassScore,
+    Comparison,
+    Cost,
+    Epoch,
+    Evaluation,
+    Picture,
+    Result,
+    Run,
+    Specialist,
+    Specialists,
+    Spread,
+)
 
 
 def read_run(folder: Path) -> Run:
@@ -47,6 +60,10 @@ def read_run(folder: Path) -> Run:
             comparison
             for path in sorted((folder / "comparisons").glob("*.json"))
             for comparison in _comparisons(read_json(path, kind="comparison"))
+        ),
+        specialists=tuple(
+            _specialists(read_json(path, kind="specialists"))
+            for path in sorted((folder / "specialists").glob("*.json"))
         ),
     )
 
@@ -209,3 +226,32 @@ def _comparisons(record: Fields) -> list[Comparison]:
         )
         for pair in record.children("comparisons")
     ]
+
+
+def _specialists(record: Fields) -> Specialists:
+    mean, cost = record.child("mean"), record.child("cost")
+    one, others = cost.child("run"), cost.child("specialists")
+    return Specialists(
+        run=record.text("run"),
+        split=record.text("split"),
+        rows=tuple(
+            Specialist(
+                subset=row.text("subset"),
+                name=row.text("specialist"),
+                n=row.integer("n"),
+                accuracy=row.number("accuracy_a"),
+                specialist=row.number("accuracy_b"),
+                difference=row.number("difference"),
+                interval=row.interval("difference_interval"),
+                p=row.number("p"),
+                verdict=row.text("verdict"),
+            )
+            for row in record.children("rows")
+        ),
+        accuracy=mean.number("accuracy"),
+        specialist=mean.number("specialists"),
+        difference=mean.number("difference"),
+        interval=mean.interval("difference_interval"),
+        parameters=(one.maybe_integer("parameters"), others.maybe_integer("parameters")),
+        passes=(one.maybe_integer("passes"), others.maybe_integer("passes")),
+    )

@@ -157,6 +157,36 @@ class Comparison:
 
 
 @dataclass(frozen=True)
+class Specialist:
+    """A run and the plain one that was trained for this subset alone, on the same images."""
+
+    subset: str
+    name: str
+    n: int
+    accuracy: float
+    specialist: float
+    difference: float
+    interval: tuple[float, float]
+    p: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Specialists:
+    """A run beside a specialist for each subset, and their mean with its interval; a cost not measured is None."""
+
+    run: str
+    split: str
+    rows: tuple[Specialist, ...]
+    accuracy: float
+    specialist: float
+    difference: float
+    interval: tuple[float, float]
+    parameters: tuple[int | None, int | None]
+    passes: tuple[int | None, int | None]
+
+
+@dataclass(frozen=True)
 class Run:
     """All that a run folder tells; ``record`` is run.json as it stands, ``model`` model.json or empty.
 
@@ -175,6 +205,7 @@ class Run:
     pictures_split: str
     seconds: float | None
     comparisons: tuple[Comparison, ...]
+    specialists: tuple[Specialists, ...] = ()
 
     @property
     def seed(self) -> int | None:

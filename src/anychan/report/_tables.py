@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from anychan.report import _format as fmt
-from anychan.report._records import Comparison, Cost, Evaluation, Result, Run, Spread
+from anychan.report._records import Comparison, Cost, Evaluation, Result, Run, Specialists, Spread
 from anychan.report._table import Cell, Column, Group, Table
 
 # What the naive answers put in the place of a missing channel; a name not listed stands for itself.
@@ -51,6 +51,11 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
                     for f in fills
                 )
                 groups.append(Group("" if not kind else f"{run.name}, missing channels filled", tuple(cells), kind))
+        for found in run.specialists:
+            if found.split == split:
+                known = {row.subset: row.specialist for row in found.rows}
+                row = (Cell("specialists"), *(_share(known[s]) if s in known else Cell("") for s in subsets))
+                groups.append(Group("a plain network trained for each subset alone", (row,)))
     images = _images(e for _, e in evaluated)
     caption = f"Accuracy in percent with its 95 % Wilson interval: {images} of the {split} split, {seeds(runs)}."
     return Table(caption, (Column("run", numeric=False), *(Column(s) for s in subsets)), tuple(groups))
@@ -127,7 +132,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
             Cell(c.b, f"filled: {fill_name(c.fill_b)}" if c.fill_b else ""),
             _share(c.accuracy_a),
             _share(c.accuracy_b),
-            Cell(fmt.difference(c.difference), " to ".join(map(fmt.difference, c.interval)), c.difference),
+            _difference(c.difference, c.interval),
             Cell("< 0.001" if c.p < 0.001 else f"{c.p:.3f}", sort=c.p),
             Cell(c.named_verdict),
         )
@@ -137,6 +142,60 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     splits = fmt.listing(sorted({c.split for c in comparisons}))
     caption = f"Paired comparisons, in percent: the same {counts} images of the {splits} split for both runs."
     return Table(caption, columns, (Group("", rows),))
+
+
+def specialists_table(found: Specialists) -> Table:
+    """One model beside a plain one trained for each subset, with their mean."""
+    columns = (
+        Column("channels", numeric=False),
+        Column(found.run),
+        Column("specialist", "a plain network trained alike, for these channels alone"),
+        Column("difference", "in points of percent, with its paired 95 % interval"),
+        Column("p", "exact McNemar test, two-sided"),
+        Column("verdict", numeric=False),
+    )
+    better = {"a is better": f"{found.run} is better", "b is better": "the specialist is better"}
+    rows = tuple(
+        (
+            Cell(row.subset),
+            _share(row.accuracy),
+            _share(row.specialist),
+            _difference(row.difference, row.interval),
+            Cell("< 0.001" if row.p < 0.001 else f"{row.p:.3f}", sort=row.p),
+            Cell(better.get(row.verdict, row.verdict)),
+        )
+        for row in found.rows
+    )
+    blank = Cell("")
+    mean = (
+        Cell("mean"),
+        _share(found.accuracy),
+        _share(found.specialist),
+        _difference(found.difference, found.interval),
+        blank,
+        blank,
+    )
+    counts = fmt.listing([fmt.count(n) for n in sorted({row.n for row in found.rows})])
+    caption = (
+        f"{found.run} and a plain network trained for each subset alone, in percent: the same {counts} images of the "
+        f"{found.split} split. The mean's interval is a bootstrap over images.{_saving(found)}"
+    )
+    return Table(caption, columns, (Group("", (*rows, mean)),))
+
+
+def _saving(found: Specialists) -> str:
+    """What one network costs beside its specialists, in a sentence; nothing where it was not counted."""
+    (one, all_of_them), (passes, all_passes) = found.parameters, found.passes
+    said = []
+    if one and all_of_them:
+        said.append(f"{fmt.count(one)} parameters against {fmt.count(all_of_them)}")
+    if passes and all_passes:
+        said.append(f"{passes} passes through the network in training for each image against {all_passes}")
+    return f" One network has {' and '.join(said)}." if said else ""
+
+
+def _difference(difference: float, interval: tuple[float, float]) -> Cell:
+    return Cell(fmt.difference(difference), " to ".join(map(fmt.difference, interval)), difference)
 
 
 def class_table(result: Result) -> Table:

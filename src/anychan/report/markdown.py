@@ -8,7 +8,7 @@ from pathlib import Path
 from anychan.report._figures import retention_chart
 from anychan.report._svg import standalone
 from anychan.report._table import Cell, Table
-from anychan.report._tables import comparison_table, cost_table, overview_table, subset_table
+from anychan.report._tables import comparison_table, cost_table, overview_table, specialists_table, subset_table
 from anychan.report.page import main_split, read_runs
 
 
@@ -29,6 +29,7 @@ def markdown_tables(runs: Sequence[Path | str]) -> str:
     if split is None:
         return "None of these runs has been evaluated yet.\n"
     tables = [overview_table(records, split)] if len(records) > 1 else []
+    tables += [specialists_table(found) for run in records for found in run.specialists]
     tables += [subset_table(run, evaluation) for run in records if (evaluation := run.on(split))]
     comparisons = [comparison for run in records for comparison in run.comparisons]
     tables += [comparison_table(comparisons)] if comparisons else []

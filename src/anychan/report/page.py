@@ -89,6 +89,7 @@ def _page(runs: Sequence[Run], pictures: bool) -> dict[str, Any]:
         "overview": tables.overview_table(runs, split) if split else None,
         "comparisons": tables.comparison_table(comparisons) if comparisons else None,
         "verdicts": words.verdicts(comparisons),
+        "specialists": [tables.specialists_table(found) for run in runs for found in run.specialists],
         "retention": figures.retention_chart(runs, split) if split else None,
         "fills": _fills(runs, split),
         "cost": tables.cost_table(runs, split) if split else None,

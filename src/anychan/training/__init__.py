@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from anychan._lazy import lazily
 
 if TYPE_CHECKING:
+    from anychan.training.adapted import adapt_run
     from anychan.training.config import TrainConfig
     from anychan.training.objectives import sandwich
     from anychan.training.run import train
@@ -23,6 +24,7 @@ _PUBLIC = {
     "NotFiniteError": "anychan.training.stopping",
     "TrainConfig": "anychan.training.config",
     "TrainingStoppedError": "anychan.training.stopping",
+    "adapt_run": "anychan.training.adapted",
     "sample_channels": "anychan.training.sampling",
     "sample_smaller": "anychan.training.sampling",
     "sandwich": "anychan.training.objectives",
@@ -33,6 +35,7 @@ __all__ = [
     "NotFiniteError",
     "TrainConfig",
     "TrainingStoppedError",
+    "adapt_run",
     "sample_channels",
     "sample_smaller",
     "sandwich",

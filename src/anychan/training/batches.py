@@ -95,6 +95,18 @@ class Inputs:
         return self._chosen[channels.names]
 
 
+def unaugmented(inputs: Inputs, images: int, seed: int, size: int = 64) -> Iterator[Tensor]:
+    """Some images as the model's input, all its channels, drawn at random: (size, C, H, W), the last one smaller.
+
+    An image that would be a batch of its own is left out, since it has no statistics.
+    """
+    generator = torch.Generator().manual_seed(counter_seed("recalibration", seed))
+    rows = torch.randperm(len(inputs), generator=generator)[:images].to(inputs.array.images.device)
+    for some in rows.split(size):
+        if len(some) > 1:
+            yield inputs.batch(some, inputs.channels).images
+
+
 class TrainingBatches:
     """The batches of a run, for one of its processes.
 
@@ -149,13 +161,9 @@ class TrainingBatches:
             present = present.to(batch.images.device, non_blocking=True)
         return replace(batch, present=present, subsets=self.subsets(epoch, step))
 
-    def unaugmented(self, images: int) -> Iterator[Tensor]:
-        """Some of the training images as they are, all channels, batch by batch: the same ones in every process."""
-        generator = torch.Generator().manual_seed(counter_seed("recalibration", self._config.seed))
-        rows = torch.randperm(len(self._inputs), generator=generator)[:images]
-        for some in rows.to(self._inputs.array.images.device).split(self._size):
-            if len(some) > 1 or len(rows) == 1:
-                yield self._inputs.batch(some, self._inputs.channels).images
+    def as_they_are(self, images: int) -> Iterator[Tensor]:
+        """Some of the training images, not augmented, all channels, batch by batch; see `unaugmented`."""
+        return unaugmented(self._inputs, images, self._config.seed, self._size)
 
     def channels(self, epoch: int, step: int) -> ChannelSet:
         """The channels of a step's images: the same in every process."""

@@ -39,6 +39,26 @@ def check_folder(config: TrainConfig) -> None:
         raise FileExistsError(f"{config.out} is not empty and holds no run to resume; choose another folder")
 
 
+def read_run_record(folder: Path) -> dict[str, Any]:
+    """What run.json of a run folder says.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: if it is damaged, or of another kind or schema.
+    """
+    path = folder / RUN
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: {folder} is no run folder")
+    try:
+        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        known = (record["schema"], record["kind"]) == (SCHEMA, "run")
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is damaged: {error!r}") from error
+    if not known:
+        raise ValueError(f"{path} is not a run's record of schema {SCHEMA}")
+    return record
+
+
 def command_line(config: TrainConfig) -> str:
     """The ``anychan train`` command that gives this configuration, without what has its default value.
 

@@ -126,12 +126,12 @@ def _make_model(config: TrainConfig, data: _Data) -> tuple[AnyChannelModel, Mode
     seed_everything(config.seed)  # the same weights in all processes
     model = info.create()
     if config.normalisation.statistics == "kept" and any(True for _ in batch_norms(model.body)):
-        info = _keeping(info, config.normalisation.subsets, config.normalisation.affine)
+        info = keeping(info, config.normalisation.subsets, config.normalisation.affine)
         keep_statistics(model, info.kept_subsets, info.kept_affine)
     return model, info
 
 
-def _keeping(info: ModelInfo, subsets: list[str] | None, affine: bool = False) -> ModelInfo:
+def keeping(info: ModelInfo, subsets: list[str] | None, affine: bool = False) -> ModelInfo:
     """The description of the same model with statistics for each subset."""
     if subsets is None and len(info.channels) > _MOST_CHANNELS:
         raise ValueError(
@@ -307,6 +307,5 @@ class _Run:
 
     def _recalibrate(self, model: AnyChannelModel) -> None:
         config, trainer = self._config, self._trainer
-        self._info = _keeping(self._info, config.normalisation.subsets)
-        pixels = trainer.batches.unaugmented(config.normalisation.images)
-        recalibrate(model, pixels, self._info.kept_subsets)
+        self._info = keeping(self._info, config.normalisation.subsets)
+        recalibrate(model, trainer.batches.as_they_are(config.normalisation.images), self._info.kept_subsets)

@@ -1,0 +1,76 @@
+"""The command line: ``anychan train | evaluate | compare | report | profile | data | list | demo``.
+
+Nothing heavy is imported before a command runs, so that every ``--help`` answers at once. What a command prints
+for programs (``--json``) and for people goes to standard output, progress and errors to standard error. Exit
+codes: 0 done; 1 done, with something found unfit or a run that stopped; 2 a user's error; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+
+from anychan import __version__
+from anychan.cli._adapt import ADAPT
+from anychan.cli._around import DATA, DEMO, LIST
+from anychan.cli._common import Parser, one_line, parsed
+from anychan.cli._runs import COMPARE, EVALUATE, PROFILE, REPORT
+from anychan.cli._train import TRAIN, parsed_train
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code.
+
+    Args:
+        argv: the words after ``anychan``; None: those of this process.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        name, rest = _command_name(words)
+        command = COMMANDS[name]
+        return command.run(parsed_train(command, rest) if name == "train" else parsed(name, command, rest))
+    except SystemExit as stop:  # argparse has said why
+        return int(stop.code or 0) if not isinstance(stop.code, str) else 2
+    except KeyboardInterrupt:
+        print("anychan: interrupted", file=sys.stderr)
+        return 130
+    except (ValueError, OSError) as error:
+        if os.environ.get("ANYCHAN_TRACEBACK"):
+            raise
+        print(f"anychan: error: {one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def _command_name(words: list[str]) -> tuple[str, list[str]]:
+    parser = Parser(
+        prog="anychan",
+        description="Image models that take any channels: train once, classify RGB, RG, R, or any bands.",
+        epilog="commands:\n"
+        + "\n".join(f"  {name:<10} {command.summary}" for name, command in COMMANDS.items())
+        + "\n\n`anychan COMMAND --help` gives a command's options and examples.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"anychan {__version__}")
+    parser.add_argument("command", metavar="COMMAND", help="one of those below")
+    if not words:
+        parser.print_help(sys.stderr)
+        raise SystemExit(2)
+    name = parser.parse_args(words[:1]).command
+    if name not in COMMANDS:
+        parser.error(f"unknown command {name!r}; there are {', '.join(COMMANDS)}")
+    return name, words[1:]
+
+
+COMMANDS = {
+    "train": TRAIN,
+    "adapt": ADAPT,
+    "evaluate": EVALUATE,
+    "compare": COMPARE,
+    "report": REPORT,
+    "profile": PROFILE,
+    "data": DATA,
+    "list": LIST,
+    "demo": DEMO,
+}

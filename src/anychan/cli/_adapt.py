@@ -1,0 +1,52 @@
+"""``anychan adapt``: an any-channel run out of a trained one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from anychan.cli._common import Command, Parser
+
+
+def _adapt_options(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a trained run folder")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder to make")
+    parser.add_argument("--strategy", metavar="NAME", help="of the stem that a plain model gets; default: completed")
+    parser.add_argument(
+        "--subsets",
+        nargs="+",
+        metavar="SET",
+        help="recompute batch statistics for these; default: all, of up to 6 channels",
+    )
+    parser.add_argument("--data", metavar="DATA", help="where the training images are; default: where the run had them")
+    parser.add_argument("--images", type=int, default=2560, metavar="N", help="how many to look at; default: 2560")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which images; default: 0")
+    parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
+
+
+def _adapt(options: Any) -> int:
+    from anychan.training import adapt_run
+
+    run = adapt_run(
+        options.run,
+        options.out,
+        options.strategy,
+        options.subsets,
+        options.data,
+        images=options.images,
+        seed=options.seed,
+        cache_dir=options.cache_dir,
+        progress=sys.stderr.isatty(),
+    )
+    print(run)
+    return 0
+
+
+ADAPT = Command(
+    "make a trained model take any channels, without training",
+    """anychan adapt runs/plain --out runs/completed
+anychan adapt runs/any --out runs/recalibrated --subsets RGB RG --images 5000""",
+    _adapt_options,
+    _adapt,
+)

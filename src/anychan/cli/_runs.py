@@ -1,0 +1,153 @@
+"""What is asked of runs: ``anychan evaluate | compare | report | profile``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from anychan.cli._common import Command, Parser, add_json, print_record
+
+
+def _evaluate_options(parser: Parser) -> None:
+    parser.add_argument("run", metavar="RUN", type=Path, help="a run folder")
+    parser.add_argument(
+        "--channels",
+        nargs="+",
+        default=["all"],
+        metavar="SET",
+        help='"all" for every subset, or channel sets ("RGB RG R", "B04,B08"); default: all',
+    )
+    parser.add_argument("--split", default="test", help="train, val or test; default: test")
+    parser.add_argument(
+        "--fill",
+        nargs="+",
+        metavar="NAME",
+        help="also answer subsets with all planes, the missing ones filled in: "
+        'zeros, zeros-rescaled, mean, mean-of-present, or "all" four',
+    )
+    parser.add_argument("--data", metavar="DATA", help="read the split from here; default: what the run was trained on")
+    parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
+    parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once; default: 128")
+    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; default: a GPU where there is one")
+    parser.add_argument("--no-cost", action="store_true", help="do not measure latency and memory")
+    parser.add_argument("--no-pictures", action="store_true", help="keep no thumbnails in the run folder")
+    parser.add_argument("--replace", action="store_true", help="drop answers there of another model or other data")
+    add_json(parser)
+
+
+def _evaluate(options: Any) -> int:
+    from anychan.evaluation import FILLS, evaluate_run, table
+
+    fills = list(FILLS) if options.fill == ["all"] else options.fill
+    record = evaluate_run(
+        options.run,
+        "all" if options.channels == ["all"] else options.channels,
+        options.split,
+        fills,
+        options.data,
+        batch_size=options.batch_size,
+        device=options.device,
+        cache_dir=options.cache_dir,
+        cost=not options.no_cost,
+        pictures=not options.no_pictures,
+        replace=options.replace,
+        progress=sys.stderr.isatty(),
+    )
+    return print_record(record, table, options.json)
+
+
+def _compare_options(parser: Parser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="two evaluated run folders")
+    parser.add_argument(
+        "--specialists",
+        action="store_true",
+        help="the runs after the first are plain ones, each trained for one subset: pair the first with each on that",
+    )
+    parser.add_argument("--split", default="test", help="train, val or test; default: test")
+    parser.add_argument("--channels", nargs="+", metavar="SET", help="channel sets; default: all that both have")
+    add_json(parser)
+
+
+def _compare(options: Any) -> int:
+    from anychan.evaluation import compare_runs, compare_specialists, comparison_table, specialists_table
+
+    if options.specialists:
+        if options.channels:
+            raise ValueError("--channels does not go with --specialists, which say what they see")
+        run, *specialists = options.runs
+        return print_record(compare_specialists(run, specialists, options.split), specialists_table, options.json)
+    if len(options.runs) != 2:
+        raise ValueError(f"{len(options.runs)} runs are given; two are compared, or one with its --specialists")
+    a, b = options.runs
+    return print_record(compare_runs(a, b, options.split, options.channels), comparison_table, options.json)
+
+
+def _report_options(parser: Parser) -> None:
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders")
+    parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page; default: report.html")
+    parser.add_argument("--no-pictures", action="store_true", help="leave out the photographs")
+
+
+def _report(options: Any) -> int:
+    from anychan.report import write_report
+
+    print(write_report(options.runs, options.out, pictures=not options.no_pictures))
+    return 0
+
+
+def _profile_options(parser: Parser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a network's name, a run folder or a model file")
+    parser.add_argument("--channels", metavar="SET", help="the channels of the input; default: all")
+    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="default: the run's, else 224")
+    parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="the larger batch; default: 32")
+    parser.add_argument(
+        "--num-classes", type=int, default=1000, metavar="N", help="of a network by name; default: 1000"
+    )
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, ...; default: cpu")
+    add_json(parser)
+
+
+def _profile(options: Any) -> int:
+    from anychan.cost import profile
+    from anychan.models import create_model, load_model
+
+    path = Path(options.model)
+    if path.exists():
+        model, info = load_model(path if path.is_dir() else path.parent)
+        channels, size = options.channels, options.image_size or info.image_size
+    else:  # a network by name is made for the channels asked for
+        channels, size = None, options.image_size or 224
+        model = create_model(options.model, options.channels or "RGB", options.num_classes).eval()
+    found = profile(model, channels, size, options.batch_size, device=options.device)
+    return print_record(found.to_dict(), lambda _: found.table(), options.json)
+
+
+EVALUATE = Command(
+    "measure a run on every channel subset",
+    """anychan evaluate runs/any --channels all --split test
+anychan evaluate runs/plain --channels all --fill all
+anychan evaluate runs/any --channels RG B04,B08 --json""",
+    _evaluate_options,
+    _evaluate,
+)
+COMPARE = Command(
+    "pair two evaluated runs image by image",
+    """anychan compare runs/plain runs/any --split test
+anychan compare runs/any runs/plain-RGB runs/plain-RG runs/plain-R --specialists""",
+    _compare_options,
+    _compare,
+)
+REPORT = Command(
+    "write one self-contained page about runs",
+    "anychan report runs/plain runs/any --out report.html",
+    _report_options,
+    _report,
+)
+PROFILE = Command(
+    "count a model's parameters, MACs and depth; time it",
+    """anychan profile resnet18 --channels RG --image-size 64
+anychan profile runs/any --channels R --json""",
+    _profile_options,
+    _profile,
+)

@@ -1,0 +1,95 @@
+"""``anychan train``: its options are the fields of TrainConfig, read by jsonargparse from the command line and YAML."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import re
+import sys
+from typing import Any
+
+from anychan.cli._common import Command, Parser, new_parser, one_line
+
+
+def parsed_train(command: Command, words: list[str]) -> Any:
+    """The options that ``words`` give, as TrainConfig's fields."""
+    parser = _train_parser(command)
+    command.options(parser)
+    return parser.instantiate(parser.parse_args(_underscored(words)))  # type: ignore[attr-defined]
+
+
+def _train_parser(command: Command) -> Parser:
+    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+
+    class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
+        """jsonargparse's help, with the examples' line breaks kept."""
+
+    class Hyphenated(ArgumentParser):
+        """Options are shown with hyphens, where jsonargparse spells them as Python spells fields."""
+
+        def format_help(self) -> str:
+            return _hyphenated(super().format_help().replace(" \b", ""))  # jsonargparse's way to hide a space
+
+        def error(self, message: str, ex: Exception | None = None) -> Any:
+            self.exit(2, f"anychan: error: {_hyphenated(one_line(message))}\n")
+
+    parser = new_parser(Hyphenated, "train", command)
+    parser.usage = "anychan train --data DATA --out RUN [--config RECIPE.yaml] [options]"
+    parser.formatter_class = Formatter
+    return parser
+
+
+def _train_options(parser: Any) -> None:
+    from anychan.training.config import TrainConfig
+
+    parser.add_argument("--config", action="config", help="a recipe: YAML of any of the options below")
+    parser.add_class_arguments(TrainConfig)
+
+
+def _train(options: Any) -> int:
+    from anychan.training import TrainingStoppedError, train
+    from anychan.training.config import TrainConfig
+
+    settings = {key: value for key, value in vars(options).items() if key != "config"}
+    try:
+        run = train(TrainConfig(**settings))
+    except TrainingStoppedError as stop:
+        print(f"anychan: {one_line(stop)}", file=sys.stderr)
+        return 1
+    if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
+        print(run)
+    return 0
+
+
+def _underscored(words: list[str]) -> list[str]:
+    """``--early-stopping.patience=3`` as jsonargparse reads it, and ``--resume`` alone as ``--resume true``."""
+    from anychan.training.config import TrainConfig
+
+    flags = {f"--{field.name}" for field in dataclasses.fields(TrainConfig) if field.type in ("bool", bool)}
+    read: list[str] = []
+    for i, word in enumerate(words):
+        if not word.startswith("--"):
+            read.append(word)
+            continue
+        name, equals, value = word.partition("=")
+        name = "--" + name[2:].replace("-", "_")
+        alone = not equals and words[i + 1 : i + 2] not in (["true"], ["false"])
+        read.append(f"{name}=true" if name in flags and alone else name + equals + value)
+    return read
+
+
+def _hyphenated(text: str) -> str:
+    return re.sub(r"--[a-z][\w.]*|key \"[\w.]+\"", lambda option: option[0].replace("_", "-"), text)
+
+
+TRAIN = Command(
+    "train one network on labelled images",
+    """anychan train --data photographs.zip --out runs/plain --epochs 10
+anychan train --data photographs.zip --out runs/any --strategy completed
+anychan train --config runs/any/config.yaml --out runs/again --seed 1 --optimizer.learning-rate 5e-4
+anychan train --config runs/any/config.yaml --resume
+torchrun --standalone --nproc-per-node 2 -m anychan train --data photographs.zip --out runs/two""",
+    _train_options,
+    _train,
+)

@@ -1,0 +1,127 @@
+"""One model for every subset beside its specialists: plain models, each trained for one subset.
+
+Answers are read from the evaluation records, which hold a bit an image, so that runs can be paired whose tables of
+predictions were not kept.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anychan._files import replacing
+from anychan.channels import ChannelSet
+from anychan.evaluation._folder import read_record
+from anychan.evaluation.paired import Paired
+from anychan.evaluation.predictions import unpack_right
+
+DRAWS = 10_000
+
+
+def compare_specialists(
+    run: Path | str, specialists: Sequence[Path | str], split: str = "test", *, seed: int = 0
+) -> dict[str, Any]:
+    """Pair a run with plain models that were each trained for one channel subset, and with all of them on average.
+
+    Args:
+        run: an any-channel run, evaluated on the specialists' subsets.
+        specialists: run folders, each evaluated on all its channels.
+        split: train, val or test.
+        seed: of the bootstrap.
+
+    Returns:
+        What is also written to ``run/specialists/<split>.json``: ``{"schema", "kind": "specialists", "split", "run",
+        "rows", "mean", "cost"}``. A row is a subset with its ``specialist`` and what ``Paired.to_dict`` holds, a
+        being the run. ``mean`` is over the subsets; the 95 % interval of its difference is the percentile bootstrap
+        over images (10,000 draws of as many images, each with its answers to all subsets), so it speaks of other
+        images and not of other seeds. ``cost`` has parameters and passes through the network an image and epoch,
+        of the one run and of all specialists.
+
+    Raises:
+        FileNotFoundError: if a run was not evaluated on the split.
+        ValueError: if no specialist is given, two have the same channels, or the run was not evaluated on them, or
+            on other images.
+    """
+    run, paths = Path(run), [Path(path) for path in specialists]
+    if not paths:
+        raise ValueError("no specialist is given")
+    record = read_record(run, split)
+    known = ChannelSet.from_dict(record["channels"])
+    rows, differences, chosen = [], [], []
+    for path in paths:
+        own = read_record(path, split)
+        names = ChannelSet.from_dict(own["channels"]).names
+        absent = sorted(set(names) - set(known.names))
+        if absent:
+            raise ValueError(f"{path} sees channel {absent[0]!r}, which {run} does not know; there are {known}")
+        subset = ChannelSet(channel for channel in known if channel.name in names)
+        if str(subset) in chosen:
+            raise ValueError(f"{path} is a second specialist for {subset}")
+        chosen.append(str(subset))
+        if record["data"]["fingerprints"][split] != own["data"]["fingerprints"][split]:
+            raise ValueError(
+                f"{run} and {path} were evaluated on different data: evaluate both on the same with --data"
+            )
+        of_run, of_specialist = _right(run, record, known, subset), _right(path, own, known, subset)
+        paired = Paired.of(of_run, of_specialist)
+        rows.append({"subset": str(subset), "specialist": path.name, **paired.to_dict()})
+        differences.append(of_run.astype(np.float64) - of_specialist)
+    order = sorted(range(len(rows)), key=lambda i: (-len(known.subset(chosen[i])), known.indices(chosen[i])))
+    found = {
+        "schema": 1,
+        "kind": "specialists",
+        "split": split,
+        "run": run.name,
+        "rows": [rows[i] for i in order],
+        "mean": _mean(rows, np.stack(differences), seed),
+        "cost": {"run": _cost(run, split), "specialists": _sum([_cost(path, split) for path in paths])},
+    }
+    with replacing(run / "specialists" / f"{split}.json") as temporary:
+        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def _right(run: Path, record: Mapping[str, Any], known: ChannelSet, subset: ChannelSet) -> npt.NDArray[np.bool_]:
+    """Which images a run answers rightly by itself on a subset, in whichever order it names the channels."""
+    for row in record["results"]:
+        if not row["fill"] and set(known.subset(row["subset"]).names) == set(subset.names):
+            if "right" not in row:
+                break  # evaluated before this was recorded
+            return unpack_right(row["right"], row["n"])
+    raise ValueError(f"{run} was not evaluated on {subset}: run `anychan evaluate {run} --channels {subset}`")
+
+
+def _mean(rows: Sequence[dict[str, Any]], differences_SN: npt.NDArray[np.float64], seed: int) -> dict[str, Any]:
+    of_images_N = differences_SN.mean(axis=0)
+    n, generator = len(of_images_N), np.random.default_rng(seed)
+    # Few values occur, so a draw of n images is a multinomial draw of how often each value comes.
+    values, counts = np.unique(of_images_N, return_counts=True)
+    means = generator.multinomial(n, counts / n, size=DRAWS) @ values / n
+    return {
+        "accuracy": float(np.mean([row["accuracy_a"] for row in rows])),
+        "specialists": float(np.mean([row["accuracy_b"] for row in rows])),
+        "difference": float(of_images_N.mean()),
+        "difference_interval": [float(bound) for bound in np.percentile(means, [2.5, 97.5])],
+        "draws": DRAWS,
+        "seed": seed,
+    }
+
+
+def _cost(run: Path, split: str) -> dict[str, int | None]:
+    config = json.loads((run / "run.json").read_text(encoding="utf-8"))["config"]
+    objective = config.get("objective", {"name": "labels"})
+    whole = [row["cost"] for row in read_record(run, split)["results"] if not row["fill"] and row["cost"]]
+    return {
+        "parameters": whole[0]["parameters"] if whole else None,
+        "passes": config["epochs"] * (1 + (objective["subsets"] if objective["name"] == "sandwich" else 0)),
+    }
+
+
+def _sum(costs: Sequence[dict[str, int | None]]) -> dict[str, int | None]:
+    numbers = {name: [cost[name] for cost in costs] for name in costs[0]}
+    return {name: None if None in given else sum(n for n in given if n) for name, given in numbers.items()}

@@ -1,0 +1,133 @@
+"""One model beside its specialists: pairing, the mean's interval, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anychan.channels import ChannelSet
+from anychan.evaluation import Predictions, compare_specialists, specialists_table
+from anychan.evaluation.predictions import pack_right, unpack_right
+from anychan.report import markdown_tables, write_report
+
+N = 300
+
+
+def answers(subset: str, right: np.ndarray, order: np.ndarray) -> Predictions:
+    """Answers with the images in some order: class 0 where right, else class 1."""
+    top = np.stack([np.where(right, 0, 1), np.where(right, 1, 0)], axis=1)[order]
+    paths = tuple(f"test/{i}.png" for i in order)
+    return Predictions(subset, "", paths, np.zeros(N, np.int64), top, np.full((N, 2), 0.5, np.float32), 1.0)
+
+
+def write_run(
+    folder: Path, channels: str, given: list[Predictions], objective: str = "labels", data: str = "a"
+) -> Path:
+    known = ChannelSet.parse(channels)
+    folder.mkdir()
+    config = {"epochs": 10, "objective": {"name": objective, "subsets": 2}}
+    record = {"schema": 1, "kind": "run", "name": folder.name, "status": "finished", "config": config}
+    (folder / "run.json").write_text(json.dumps(record))
+    rows = [
+        {"subset": g.subset, "fill": "", "n": N, "accuracy": float(g.correct.mean()), "accuracy_interval": [0.0, 1.0]}
+        | {"cost": {"parameters": 100 + len(known)}, "calibration": [], "per_class": [], "confusion": []}
+        | {"right": pack_right(g)}
+        for g in given
+    ]
+    evaluation: dict[str, Any] = {"schema": 1, "kind": "evaluation", "split": "test", "classes": ["one", "two"]}
+    evaluation |= {"channels": known.to_dict(), "results": rows, "data": {"name": data, "fingerprints": {"test": data}}}
+    (folder / "evaluation").mkdir()
+    (folder / "evaluation" / "test.json").write_text(json.dumps(evaluation))
+    return folder
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> tuple[Path, list[Path], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    random = np.random.default_rng(0)
+    right = {s: (random.random(N) < 0.6, random.random(N) < 0.5) for s in ("R", "RG")}
+    straight, shuffled = np.arange(N), random.permutation(N)
+    run = write_run(tmp_path / "any", "RGB", [answers(s, right[s][0], straight) for s in right], "sandwich")
+    others = [
+        write_run(tmp_path / "only-R", "R", [answers("R", right["R"][1], shuffled)]),
+        write_run(tmp_path / "only-GR", "GR", [answers("GR", right["RG"][1], shuffled)]),
+    ]
+    return run, others, right
+
+
+def test_each_subset_is_paired_with_its_specialist_and_the_mean_over_images(runs: Any) -> None:
+    run, others, right = runs
+    found = compare_specialists(run, others)
+    assert json.loads((run / "specialists" / "test.json").read_text()) == found
+    assert [(row["subset"], row["specialist"]) for row in found["rows"]] == [("RG", "only-GR"), ("R", "only-R")]
+    for row in found["rows"]:
+        mine, theirs = right[row["subset"]]
+        assert (row["only_a"], row["only_b"]) == ((mine & ~theirs).sum(), (~mine & theirs).sum())
+    each = np.mean([mine.astype(float) - theirs for mine, theirs in right.values()], axis=0)
+    assert found["mean"]["difference"] == pytest.approx(each.mean())
+    # The slow way: draw images again and again.
+    random = np.random.default_rng(5)
+    drawn = [each[random.integers(0, N, N)].mean() for _ in range(4000)]
+    assert found["mean"]["difference_interval"] == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.005)
+    assert found["cost"] == {
+        "run": {"parameters": 103, "passes": 30},
+        "specialists": {"parameters": 101 + 102, "passes": 20},
+    }
+    text = specialists_table(found)
+    assert "mean" in text.splitlines()[-1]
+    assert f"{100 * each.mean():+.1f}" in text.splitlines()[-1]
+
+
+def test_the_report_shows_it(runs: Any, tmp_path: Path) -> None:
+    run, others, right = runs
+    found = compare_specialists(run, others)
+    overview = markdown_tables([run, others[0]])
+    assert f"| specialists | {100 * right['RG'][1].mean():.1f} |" in overview
+    words = f"{found['mean']['difference'] * 100:.1f}".replace("-", "−")
+    text = markdown_tables([run])
+    assert "a plain network trained for each subset alone" in text
+    assert "30 passes through the network in training for each image against 20" in text
+    assert words in next(line for line in text.splitlines() if line.startswith("| mean"))
+    assert "trained for each subset alone" in write_report([run], tmp_path / "page.html").read_text()
+
+
+def test_what_cannot_be_compared_is_refused(runs: Any, tmp_path: Path) -> None:
+    run, others, right = runs
+    with pytest.raises(ValueError, match="no specialist is given"):
+        compare_specialists(run, [])
+    with pytest.raises(ValueError, match="only-R is a second specialist for R"):
+        compare_specialists(run, [others[0], others[0]])
+    straight = np.arange(N)
+    other = write_run(tmp_path / "only-B", "B", [answers("B", right["R"][1], straight)])
+    with pytest.raises(ValueError, match="any was not evaluated on B"):
+        compare_specialists(run, [other])
+    unknown = write_run(tmp_path / "only-X", "X", [answers("X", right["R"][1], straight)])
+    with pytest.raises(ValueError, match=r"sees channel 'X', which .* does not know"):
+        compare_specialists(run, [unknown])
+    elsewhere = write_run(tmp_path / "other-R", "R", [answers("R", right["R"][1], straight)], data="b")
+    with pytest.raises(ValueError, match="evaluated on different data"):
+        compare_specialists(run, [elsewhere])
+
+
+def test_right_answers_are_packed_in_the_order_of_paths() -> None:
+    random = np.random.default_rng(1)
+    right, order = random.random(N) < 0.5, random.permutation(N)
+    given = answers("R", right, order)
+    by_path = [right[i] for i in sorted(range(N), key=lambda i: f"test/{i}.png")]
+    assert unpack_right(pack_right(given), N).tolist() == by_path
+    with pytest.raises(ValueError, match="take 1 bytes, not 38"):
+        unpack_right(pack_right(given), 7)
+
+
+def test_a_record_without_answers_is_to_be_made_again(runs: Any) -> None:
+    run, others, _ = runs
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    for row in record["results"]:
+        del row["right"]
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="anychan evaluate"):
+        compare_specialists(run, others)

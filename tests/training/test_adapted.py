@@ -1,0 +1,92 @@
+"""adapt_run: what becomes of a trained run without training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anychan.channels import ChannelSet
+from anychan.evaluation import evaluate_run
+from anychan.models import load_model
+from anychan.report import write_report
+from anychan.training import TrainConfig, adapt_run, train
+from anychan.training.config import NormalisationConfig
+
+RGB = ChannelSet.parse("RGB")
+SETTINGS: dict[str, Any] = {
+    "data": "synthetic:bands=3,train=48,val=12,test=8,size=16,classes=4",
+    "image_size": 16,
+    "model": "wide6",
+    "model_options": {"width": 4},
+    "epochs": 1,
+    "batch_size": 16,
+    "device": "cpu",
+}
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    return train(TrainConfig(out=folder / "plain", cache_dir=folder, **SETTINGS))
+
+
+def test_a_plain_run_takes_every_subset_afterwards(plain: Path, tmp_path: Path) -> None:
+    out = adapt_run(plain, tmp_path / "adapted", images=40)
+    (before, _), (after, info) = load_model(plain), load_model(out)
+    assert (info.strategy, info.kept_subsets) == ("completed", ("RGB", "RG", "RB", "GB", "R", "G", "B"))
+    for name, parameter in before.body.named_parameters():
+        assert torch.equal(parameter, after.body.get_parameter(name)), name
+    norms = after.subset_statistics.of(RGB.subset("R")).values()
+    assert {int(norm.num_batches_tracked) for norm in norms} == {1}  # 40 images in batches of 64
+    means = [next(iter(after.subset_statistics.of(RGB.subset(s)).values())).running_mean for s in ("R", "B")]
+    assert not torch.equal(*means)
+    record = json.loads((out / "run.json").read_text())
+    assert record["config"]["strategy"] == "completed"
+    assert record["adapted_from"] | {"run": None} == {"name": "plain", "run": None, "images": 40, "seed": 0}
+    assert record["command"].startswith(f"anychan adapt {plain} --out {out} --images 40")
+    evaluated = evaluate_run(out, "all", cost=False, pictures=False)
+    assert [row["subset"] for row in evaluated["results"]] == [str(subset) for subset in RGB.subsets()]
+    assert write_report([out], tmp_path / "report.html").is_file()
+
+
+def test_an_any_channel_run_is_recalibrated_for_other_subsets(tmp_path: Path) -> None:
+    normalisation = NormalisationConfig(subsets=["RGB"], images=16)
+    run = train(TrainConfig(out=tmp_path / "run", strategy="sliced", normalisation=normalisation, **SETTINGS))
+    out = adapt_run(run, tmp_path / "more", subsets=["GR", "B"])
+    model, info = load_model(out)
+    assert (info.strategy, info.kept_subsets) == ("sliced", ("RGB", "RG", "B"))  # what there was stays
+    assert model(torch.rand(2, 2, 16, 16), channels="RG").shape == (2, 4)
+    with pytest.raises(ValueError, match="no normalisation statistics for RB, only for RGB, RG, B"):
+        evaluate_run(out, "all", cost=False, pictures=False)
+    assert not (out / "evaluation").exists()
+    with pytest.raises(ValueError, match="'sliced'; only a plain one can be given 'completed'"):
+        adapt_run(run, tmp_path / "no", "completed")
+
+
+def test_a_scale_of_its_own_cannot_be_had_without_training(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "data": SETTINGS["data"].replace("bands=3", "bands=2")}
+    affine = NormalisationConfig(affine=True)
+    run = train(TrainConfig(out=tmp_path / "run", strategy="sliced", normalisation=affine, **settings))
+    model, _ = load_model(adapt_run(run, tmp_path / "again"))
+    assert len(model.subset_statistics.subsets) == 3
+
+
+def test_what_cannot_be_adapted_is_refused_and_nothing_is_left(plain: Path, tmp_path: Path) -> None:
+    for words, options in {
+        "unknown strategy 'slice'": {"strategy": "slice"},
+        "unknown channel 'X'": {"subsets": ["RX"]},
+        "1 images: statistics need 2": {"images": 1},
+    }.items():
+        with pytest.raises(ValueError, match=words):
+            adapt_run(plain, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(FileNotFoundError):
+        adapt_run(tmp_path / "nothing", tmp_path / "out")
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "letter.txt").touch()
+    with pytest.raises(FileExistsError, match="is there already"):
+        adapt_run(plain, tmp_path / "there")

@@ -1,0 +1,109 @@
+"""Objectives: what is taught by what, against formulas written out."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from anychan.channels import ChannelSet
+from anychan.training.objectives import cross_entropy, distillation, sandwich, taught
+
+RGB = ChannelSet.parse("RGB")
+X = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0))
+LABELS = torch.tensor([0, 1, 2, 1])
+
+
+class Sums(nn.Module):
+    """Logits from the sums of the planes that are there, one weight vector a channel; notes its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(3, 5, generator=torch.Generator().manual_seed(1)))
+        self.calls: list[str] = []
+
+    def forward(self, x: Tensor, channels: ChannelSet, present: Tensor | None = None) -> Tensor:
+        self.calls.append(str(channels))
+        planes = x.sum(dim=(2, 3)) if present is None else x.sum(dim=(2, 3)).where(present, 0)
+        return planes @ self.weight[list(RGB.indices(channels))]
+
+
+def answer(model: Sums, names: str) -> Tensor:
+    index = list(RGB.indices(names))
+    return X[:, index].sum(dim=(2, 3)) @ model.weight[index]
+
+
+def labels_loss(logits: Tensor, smoothing: float) -> Tensor:
+    """Label smoothing written out: a share of the probability goes to all classes alike."""
+    target = torch.full_like(logits, smoothing / 5)
+    target[torch.arange(4), LABELS] += 1 - smoothing
+    return -(target * logits.log_softmax(dim=1)).sum(dim=1).mean()
+
+
+def softened(logits: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    answers = (teacher / temperature).exp() / (teacher / temperature).exp().sum(dim=1, keepdim=True)
+    return -(answers * (logits / temperature).log_softmax(dim=1)).sum(dim=1).mean() * temperature**2
+
+
+def test_the_labels_alone() -> None:
+    model = Sums()
+    ((loss, logits),) = cross_entropy(model, X[:, [0, 2]], LABELS, RGB.subset("RB"), label_smoothing=0.1)
+    torch.testing.assert_close(loss, labels_loss(answer(model, "RB"), 0.1))
+    torch.testing.assert_close(logits, answer(model, "RB"))
+    present = torch.tensor([[True, False, True]] * 4)
+    ((loss, _),) = cross_entropy(model, X, LABELS, RGB, present=present)
+    torch.testing.assert_close(loss, labels_loss(answer(model, "RB"), 0.0))
+
+
+@pytest.mark.parametrize(("temperature", "share"), [(1.0, 0.0), (2.0, 0.0), (2.0, 0.25), (1.0, 1.0)])
+def test_in_a_sandwich_the_full_set_learns_labels_and_teaches_the_others(temperature: float, share: float) -> None:
+    model = Sums()
+    options = {"label_smoothing": 0.1, "temperature": temperature, "label_share": share}
+    parts = list(sandwich(model, X, LABELS, [RGB.subset("B"), RGB.subset("GR")], channels=RGB, **options))
+    assert model.calls == ["RGB", "B", "GR"]
+    teacher = answer(model, "RGB").detach()
+    expected = [labels_loss(answer(model, "RGB"), 0.1)]
+    for names in ("B", "GR"):
+        logits = answer(model, names)
+        expected.append((1 - share) * softened(logits, teacher, temperature) + share * labels_loss(logits, 0.1))
+    for (loss, _), part in zip(parts, expected, strict=True):
+        torch.testing.assert_close(loss, part / 3)
+
+
+def test_the_teacher_is_not_moved_by_those_it_teaches() -> None:
+    model = Sums()
+    parts = sandwich(model, X, LABELS, [RGB.subset("B")], channels=RGB)
+    next(parts)
+    loss, _ = next(parts)
+    loss.backward()
+    assert model.weight.grad is not None
+    assert not model.weight.grad[:2].any()
+    assert model.weight.grad[2].any()
+
+
+def test_one_pass_at_a_time() -> None:
+    model = Sums()
+    parts = sandwich(model, X, LABELS, [RGB.subset("B")], channels=RGB)
+    next(parts)
+    assert model.calls == ["RGB"]
+
+
+def test_a_trained_teacher_sees_all_planes() -> None:
+    model, seen = Sums(), []
+
+    def teacher(x: Tensor) -> Tensor:
+        seen.append(x.shape)
+        return x.sum(dim=(2, 3)) @ torch.eye(3, 5)
+
+    ((loss, logits),) = taught(
+        model, X, LABELS, RGB.subset("G"), teacher, channels=RGB, temperature=3.0, label_share=0.5
+    )
+    assert (seen, model.calls) == ([X.shape], ["G"])
+    expected = softened(logits, X.sum(dim=(2, 3)) @ torch.eye(3, 5), 3.0) + labels_loss(logits, 0.0)
+    torch.testing.assert_close(loss, expected / 2)
+
+
+def test_equal_answers_cost_their_entropy() -> None:
+    logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(2))
+    entropy = torch.distributions.Categorical(logits=logits).entropy().mean()
+    torch.testing.assert_close(distillation(logits, logits, LABELS), entropy)
