@@ -18,21 +18,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from _ratios import finish, interleaved, new_parser
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan.data import load_split, open_dataset, split_statistics
-from anychan.environment import environment
 from anychan.models import create_model
 from anychan.training import TrainConfig, train
 from anychan.training.machine import Machine, choose
@@ -155,59 +152,19 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]
         "bare, default update": lambda: bare_loop(model(), resident, machine, fused=False),
         "decoding": lambda: bare_loop(create_model(options.model, "RGB", CLASSES).body, decoding, machine, fused=True),
     }
-    speeds: dict[str, list[float]] = {name: [] for name in loops}
-    for repeat in range(options.repeats):
-        for name, loop in loops.items():
-            speeds[name].append(loop())
-            print(f"{repeat + 1}/{options.repeats} {name}: {speeds[name][-1]:.1f} images/s", file=sys.stderr)
-    return speeds
-
-
-def summary(speeds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """anychan's speed over each other loop's: median, smallest and largest ratio over the repetitions."""
-    ratios = {
-        name: [ours / theirs for ours, theirs in zip(speeds["anychan"], others, strict=True)]
-        for name, others in speeds.items()
-        if name != "anychan"
-    }
-    return {
-        name: {"median": statistics.median(values), "min": min(values), "max": max(values)}
-        for name, values in ratios.items()
-    }
+    return interleaved(loops, options.repeats, "images/s")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = new_parser(__doc__, "training_speed", image_size=64, batch_size=64, repeats=5)
     parser.add_argument("--data", help="train on these (all of their training split) instead of made photographs")
-    parser.add_argument("--model", default="resnet18")
     parser.add_argument("--images", type=int, default=1024, help="how many photographs to make, and to decode")
-    parser.add_argument("--image-size", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--workers", type=int, default=torch.get_num_threads(), help="of the DataLoader")
-    parser.add_argument("--save", action="store_true", help="write benchmarks/results/training_speed.json")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         speeds = measure(options, Path(folder))
-    ratios = summary(speeds)
-    for name, ratio in ratios.items():
-        print(f"anychan / {name}: {ratio['median']:.3f} ({ratio['min']:.3f} to {ratio['max']:.3f})")
-    if options.save:
-        settings = {name: value for name, value in vars(options).items() if name not in ("data", "save")}
-        record = {
-            "schema": 1,
-            "kind": "benchmark",
-            "name": "training_speed",
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "settings": {**settings, "data": None if options.data is None else Path(options.data).name},
-            "images_per_second": speeds,
-            "ratios": ratios,
-            **environment(),
-        }
-        path = Path(__file__).parent / "results" / "training_speed.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        print(path)
+    pairs = {name: ("anychan", name) for name in speeds if name != "anychan"}
+    finish(options, "training_speed", "images_per_second", speeds, pairs)
 
 
 if __name__ == "__main__":
