@@ -168,7 +168,7 @@ class ChannelSet(Sequence[Channel]):
         Example:
             >>> rgb = ChannelSet.parse("RGB")
             >>> rgb.resolve([Channel("B8A", 0.865), Channel("R")], unseen=True).wavelengths
-            (0.865, 0.665)
+            (0.865, 0.6)
         """
         if channels is None:
             other = unnamed and planes not in (None, 0, len(self))

@@ -22,11 +22,15 @@ def test_the_first_signal_is_a_request(number: signal.Signals) -> None:
 
 
 def test_the_second_ctrl_c_acts_at_once() -> None:
-    with listening() as request:
-        os.kill(os.getpid(), signal.SIGINT)
-        assert request
-        with pytest.raises(KeyboardInterrupt):
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without it
+    try:
+        with listening() as request:
             os.kill(os.getpid(), signal.SIGINT)
+            assert request
+            with pytest.raises(KeyboardInterrupt):
+                os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_in_another_thread_nothing_is_touched() -> None:

@@ -66,10 +66,13 @@ def command_line(config: TrainConfig) -> str:
         >>> command_line(TrainConfig(data="my photographs.zip", out=Path("runs/a"), epochs=3))
         "anychan train --data 'my photographs.zip' --out runs/a --epochs 3"
     """
-    default = TrainConfig(data="", out=Path())
+    # What is left to "auto" follows from the strategy, so the other defaults are those beside it.
+    default = TrainConfig(data="", out=Path(), strategy=config.strategy)
     words = ["anychan", "train"]
     for field in dataclasses.fields(config):
         value, usual = getattr(config, field.name), getattr(default, field.name)
+        if field.name == "strategy":
+            usual = field.default
         if dataclasses.is_dataclass(value):
             for inner in dataclasses.fields(value):
                 words += _option(f"{field.name}.{inner.name}", getattr(value, inner.name), getattr(usual, inner.name))

@@ -83,7 +83,7 @@ def sample_smaller(channels: ChannelSet, count: int, generator: torch.Generator)
     Example:
         >>> rgb = ChannelSet.parse("RGB")
         >>> [str(subset) for subset in sample_smaller(rgb, 2, torch.Generator().manual_seed(0))]
-        ['B', 'RB']
+        ['R', 'RB']
     """
     if len(channels) < 2 or count < 1:
         raise ValueError(f"{count} smaller subsets of {channels}: there must be 2 channels and 1 subset at least")
