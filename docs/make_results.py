@@ -1,4 +1,4 @@
-"""Write docs/results.md, its figure and README's table from the records in docs/records: the same bytes each time.
+"""Write docs/results.md, its figures and README's table from the records in docs/records: the same bytes each time.
 
 python docs/make_results.py [FOLDER]     FOLDER: the project, or a copy of it to write into
 """
@@ -11,24 +11,31 @@ from pathlib import Path
 from anychan.report import markdown_overview, markdown_tables, retention_figure
 
 PROJECT = Path(__file__).parents[1]
-RUNS = [PROJECT / "docs" / "records" / name for name in ("first", "plain")]
+RECORDS = PROJECT / "docs" / "records"
 BEGIN, END = "<!-- made by `make docs` -->\n", "<!-- end -->"
+RUNS = [RECORDS / name for name in ("any", "completed", "plain")]
 HEAD = """# Results
 
 Made by `make docs` from the records in `docs/records`; do not edit by hand. Rates are percent of the test images of the
 data set named, each with its 95 % interval (Wilson); one seed a run, so the intervals hold for these weights and say
 nothing about other seeds. What was tried besides, and what is to be learnt from it: `docs/experiments.md`.
 
-## One any-channel network and a plain one trained alike
+## One network for every subset, its specialists, and a plain network
 
-ResNet18 from scratch on 50 kinds of animals at 64x64 (24,000 training images). *first* sees a random channel subset
-with each batch, and its stem completes the missing channels by covariance (`--strategy completed --channel-sampling
-hierarchical`); *plain* is the ordinary network, asked about subsets through the four naive answers to missing channels.
+ResNet18 from scratch on 50 kinds of animals at 64x64 (24,000 training images, 10 epochs, one recipe for all).
+
+- *any*: one network for every subset: `anychan train --strategy completed`, which trains by the sandwich rule with
+  in-place distillation and keeps batch statistics for each subset.
+- *specialists*: seven plain networks, each trained and tested on one subset alone.
+- *plain*: the specialist for RGB, asked about subsets through the four naive answers to missing channels.
+- *completed*: the same weights without any training: `anychan adapt runs/plain`, covariance completion in the stem and
+  batch statistics recomputed for each subset on 2,560 training images.
 
 ![Accuracy kept on each channel subset](figures/retention.svg)
 
-Accuracy kept when channels are missing, in percent of that on all. Blue: *first*. Orange: *plain*, its missing planes
-filled in: black (×), black with the others rescaled (+), the channel's mean (Y), the mean of those present (⅄).
+Accuracy kept when channels are missing, in percent of that on all. Blue: *any*. Orange: *completed*. Green: *plain*, its
+missing planes filled in: black (×), black with the others rescaled (+), the channel's mean (Y), the mean of those
+present (⅄).
 
 """
 

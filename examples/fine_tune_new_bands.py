@@ -41,11 +41,14 @@ class Split:
     images: Tensor
     labels: Tensor
 
-    def batches(self, size: int, generator: torch.Generator | None = None) -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(
+        self, size: int, generator: torch.Generator | None = None, at_least: int = 1
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches in a random order if there is a generator; one of fewer than ``at_least`` images is left out."""
         count = len(self.labels)
         rows = torch.arange(count) if generator is None else torch.randperm(count, generator=generator)
         for chosen in rows.split(size):
-            if len(chosen) > 1:  # batch normalisation cannot train on one image
+            if len(chosen) >= at_least:
                 yield self.images[chosen], self.labels[chosen]
 
 
@@ -101,7 +104,7 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, tuple[float, float
 
     # 5. In training the batch normalisations' running statistics mixed all subsets: give each its own.
     model.eval()
-    anychan.recalibrate(model, (x for x, _ in train.batches(128)), subsets)
+    anychan.recalibrate(model, (x for x, _ in train.batches(128, at_least=2)), subsets)
     after = {subset: accuracy(model, channels, test, subset) for subset in subsets}
 
     # 6. An ordinary network, nothing of anychan in it, for a camera that has no infrared.
@@ -120,7 +123,7 @@ def fit(model: nn.Module, train: Split, epochs: int, loss: Callable[[Tensor, Ten
     shuffle = torch.Generator().manual_seed(0)
     model.train()
     for _ in range(epochs):
-        for x, y in train.batches(64, shuffle):
+        for x, y in train.batches(64, shuffle, at_least=2):  # batch normalisation cannot train on one image
             optimizer.zero_grad()
             loss(x, y).backward()
             optimizer.step()

@@ -71,6 +71,22 @@ def test_impossible_values_of_a_channel_are_refused(values):
         Channel("R", **values)
 
 
+def test_a_known_name_with_another_wavelength_is_refused_where_wavelengths_count():
+    known = ChannelSet([Channel("R", 0.665), Channel("G", 0.56), Channel("VV")])
+    for asked in ([Channel("R", 2.2)], ChannelSet([Channel("G"), Channel("R", 2.2)])):
+        with pytest.raises(ValueError, match=r"channel 'R' has wavelength 0\.665 here, but was given with 2\.2"):
+            known.resolve(asked, unseen=True)
+        assert known.resolve(asked)[-1] == known[0]  # where they do not, the name decides
+    assert known.resolve([Channel("R", 0.665), Channel("VV", 5e4)], unseen=True) == known.subset("R,VV")
+
+
+@pytest.mark.parametrize("text", ["RG", ["R", "G"], ("R", "G"), "R,G"])
+def test_names_alone_have_no_opinion_on_the_wavelength(text):
+    known = ChannelSet([Channel("R", 0.665, 0.4, 0.2), Channel("G", 0.56)])
+    assert known.resolve(text, unseen=True) == known
+    assert known.resolve(["B", "R"], unseen=True).wavelengths == (0.46, 0.665)
+
+
 def test_subsets_are_all_and_the_largest_come_first():
     assert [str(s) for s in RGB.subsets()] == ["RGB", "RG", "RB", "GB", "R", "G", "B"]
     thirteen = ChannelSet(f"B{i:02}" for i in range(13))

@@ -15,12 +15,24 @@ from safetensors.torch import save_file
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
+def example(name: str) -> dict[str, Any]:
+    return runpy.run_path(str(EXAMPLES / f"{name}.py"))
+
+
 def main_of(name: str) -> Callable[[list[str]], Any]:
-    return runpy.run_path(str(EXAMPLES / f"{name}.py"))["main"]
+    return example(name)["main"]
 
 
 def test_every_example_is_run_here() -> None:
     assert {path.stem for path in EXAMPLES.glob("*.py")} == {"fine_tune_new_bands"}
+
+
+def test_no_test_image_is_left_out() -> None:
+    made = example("fine_tune_new_bands")
+    test = made["Split"](torch.zeros(257, 2, 4, 4), torch.zeros(257, dtype=torch.long))  # in batches of 256
+    assert made["accuracy_of"](lambda x: torch.eye(2)[0].expand(len(x), 2), test, [0]) == 1
+    assert [len(y) for _, y in test.batches(256)] == [256, 1]
+    assert [len(y) for _, y in test.batches(256, torch.Generator(), at_least=2)] == [256]
 
 
 @pytest.mark.filterwarnings("ignore")

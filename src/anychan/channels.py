@@ -159,11 +159,14 @@ class ChannelSet(Sequence[Channel]):
             channels: names or channels; None: all of this set.
             planes: with ``unnamed`` and no names, how many there are; where they are not as many as this set has,
                 they are called "0", "1", ...
-            unseen: channels that are not in this set are taken if they have a wavelength.
+            unseen: channels that are not in this set are taken if they have a wavelength. A wavelength then says which
+                channel is meant, so one given with a name of this set must be the one known here; text and names
+                alone have none.
             unnamed: channels that are not in this set are taken, whatever they are called.
 
         Raises:
-            ValueError: for a channel that is not allowed, stands twice, or if there is none.
+            ValueError: for a channel that is not allowed, stands twice, or if there is none; with ``unseen`` also for
+                a name of this set with another wavelength.
 
         Example:
             >>> rgb = ChannelSet.parse("RGB")
@@ -176,8 +179,10 @@ class ChannelSet(Sequence[Channel]):
         if not (unseen or unnamed):
             return self.subset(channels)
         asked = channels if isinstance(channels, ChannelSet) else self._parse(channels)
-        for channel in asked:
-            if channel not in self and not unnamed and channel.wavelength is None:
+        for channel in asked if unseen else ():
+            if channel in self:
+                self._check_same_wavelength(channel)
+            elif channel.wavelength is None and not unnamed:
                 raise ValueError(
                     f"unknown channel {channel.name!r} without a wavelength, by which it would be taken; "
                     f"known are {','.join(self.names)}"
@@ -196,10 +201,20 @@ class ChannelSet(Sequence[Channel]):
             for channel, m, s in zip(self._channels, mean, std, strict=True)
         )
 
-    def _parse(self, channels: ChannelsLike) -> ChannelSet:
-        if not isinstance(channels, str):
-            return ChannelSet.parse(channels)
-        return ChannelSet(_split_names(channels, known=self._index))
+    def _parse(self, channels: str | Sequence[str] | Sequence[Channel]) -> ChannelSet:
+        """Names and channels as given; what is known of a name here comes before what it means elsewhere."""
+        given = _split_names(channels, known=self._index) if isinstance(channels, str) else channels
+        return ChannelSet(
+            (self._channels[self._index[c]] if c in self._index else Channel(c, _RGB_WAVELENGTHS.get(c)))
+            if isinstance(c, str)
+            else c
+            for c in given
+        )
+
+    def _check_same_wavelength(self, channel: Channel) -> None:
+        known, given = self._channels[self._index[channel.name]].wavelength, channel.wavelength
+        if known is not None and given is not None and known != given:
+            raise ValueError(f"channel {channel.name!r} has wavelength {known} here, but was given with {given}")
 
     def _names_of(self, subset: ChannelsLike) -> tuple[str, ...]:
         if isinstance(subset, ChannelSet):

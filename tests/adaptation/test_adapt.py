@@ -122,6 +122,48 @@ def test_training_moves_the_models_own_weights():
     assert {"body.features.0.0.weight", "body.head.weight", "body.features.0.1.running_mean"} <= changed
 
 
+def test_modes_and_what_is_frozen_stay() -> None:
+    model = network("resnet18").train()
+    model.bn1.eval()
+    model.layer1.requires_grad_(False)
+    model.conv1.requires_grad_(False)
+    adapted = adapt(model, strategy="attentive")
+    assert adapted.training
+    assert adapted.body.layer1[0].bn1.training
+    assert not adapted.body.bn1.training
+    assert not adapted.body.layer1[0].conv1.weight.requires_grad
+    assert not any(parameter.requires_grad for parameter in adapted.stems["conv1"].parameters())
+    assert adapted.body.fc.weight.requires_grad
+    assert not specialize(adapt(model, strategy="sliced"), "RG").conv1.weight.requires_grad
+    evaluated = adapt(model.eval(), strategy="sliced")
+    assert not any(module.training for module in evaluated.modules())
+
+
+@pytest.mark.parametrize("frozen", ["weight", "bias"])
+def test_weight_and_bias_are_frozen_apart(frozen: str) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 2, 1))
+    model[0].get_parameter(frozen).requires_grad_(False)
+    stem = adapt(model, strategy="sliced").stems["0"]
+    assert {name for name, parameter in stem.named_parameters() if not parameter.requires_grad} == {frozen}
+
+
+@torch.inference_mode()
+def test_copies_are_kept_of_the_channel_sets_used_last():
+    adapted = create_model("wide4", [f"B{i}" for i in range(7)], 5, "sliced", model_options={"width": 3}).eval()
+    subsets = adapted.channels.subsets()
+    first = adapted.bind(subsets[0])
+    for subset in subsets:
+        adapted.bind(subset)
+        assert adapted.bind(subsets[0]) is first  # in use all the time
+    assert len(subsets) > 64
+    assert len(adapted._clones) == 64
+    assert {names for names, _ in adapted._clones} >= {subset.names for subset in subsets[-63:]}
+    old = subsets[5]
+    x = torch.randn(2, len(old), 16, 16)
+    assert adapted(x, old).isfinite().all()
+    assert len(adapted._clones) == 64
+
+
 @torch.inference_mode()
 def test_what_is_bound_keeps_its_channels():
     adapted, x = adapt(network("resnet18"), strategy="sliced"), picture("resnet18")
@@ -209,6 +251,18 @@ def test_a_plain_model_takes_all_its_channels_only():
             call()
     with pytest.raises(ValueError, match=r"\(N, 3, H, W\)"):
         plain(x[:, :2])
+
+
+def test_what_statistics_say_is_not_said_by_an_option_too():
+    statistics = ChannelStatistics(RGB, torch.zeros(3, dtype=torch.float64), CORRELATION.double(), 1)
+    for option, value in (("mean", torch.ones(3)), ("covariance", torch.eye(3))):
+        with pytest.raises(ValueError, match=f"{option}= is given, and statistics= says it too"):
+            adapt(nn.Sequential(nn.Conv2d(3, 2, 1)), statistics=statistics, **{option: value})
+
+
+def test_a_network_is_made_with_a_normalisation_that_there_is():
+    with pytest.raises(ValueError, match="unknown normalisation 'layer'; there are batch, group, renorm"):
+        create_model("wide4", normalisation="layer")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import copy
 import pytest
 import timm
 import torch
-from timm.layers import BatchNormAct2d, GroupNormAct
+from timm.layers import BatchNormAct2d, GroupNormAct, SyncBatchNormAct
 from torch import Tensor, nn
 
 from anychan.adaptation import adapt, recalibrate, replace_batch_norm, specialize
@@ -208,6 +208,8 @@ class OddNorm(nn.BatchNorm2d):
         (nn.BatchNorm2d(4), "layer", "unknown kind of normalisation 'layer'; there are group, renorm"),
         (OddNorm(4), "group", "'0' is a OddNorm, not one of BatchNorm1d"),
         (nn.BatchNorm1d(4), "renorm", r"'0' is BatchNorm1d\(4"),
+        (nn.SyncBatchNorm(4), "renorm", "'0' is a SyncBatchNorm, and batch renormalisation is not synchronised"),
+        (SyncBatchNormAct(4), "renorm", "'0' is a SyncBatchNormAct, and batch renormalisation is not synchronised"),
         (nn.BatchNorm2d(4, track_running_stats=False), "renorm", "with running statistics"),
     ],
 )

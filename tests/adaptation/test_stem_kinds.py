@@ -7,6 +7,7 @@ import timm
 import torch
 from timm.layers import Conv2dSame, ScaledStdConv2d, ScaledStdConv2dSame, SpaceToDepth, StdConv2d, StdConv2dSame
 from torch import nn
+from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from anychan.adaptation import adapt, specialize
 from anychan.adaptation._stem_kinds import reads
@@ -100,6 +101,32 @@ class Asks(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.proj = nn.Linear(48, 4)
+
+
+class Rectified(nn.Conv2d):
+    """An ordinary convolution's forward, and another kernel."""
+
+    def _conv_forward(self, x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+        return super()._conv_forward(x, weight.relu(), bias)
+
+
+@pytest.mark.parametrize("stem", [None, "0"])
+def test_a_convolution_that_is_more_is_refused_and_not_passed_over(stem: str | None) -> None:
+    def refused(first: nn.Module, said: str) -> None:
+        with pytest.raises(ValueError, match=said):
+            adapt(nn.Sequential(first, nn.Conv2d(3, 3, 1)), strategy="sliced", stem=stem)
+
+    refused(Rectified(3, 3, 1), "'0' is a Rectified, not an ordinary")
+    for parametrised in (weight_norm(nn.Conv2d(3, 3, 1)), spectral_norm(nn.Conv2d(3, 3, 1))):
+        refused(parametrised, r"'0' has a parametrisation, which would be lost: .*\.remove_parametrizations first")
+    for register, kind in (
+        (nn.Module.register_forward_pre_hook, "forward"),
+        (nn.Module.register_full_backward_hook, "backward"),
+        (nn.Module.register_full_backward_pre_hook, "backward"),
+    ):
+        hooked = nn.Conv2d(3, 3, 1)
+        register(hooked, lambda module, *given: None)
+        refused(hooked, f"has {kind} hooks, which would be lost")
 
 
 def test_what_cannot_be_read_says_why() -> None:

@@ -29,8 +29,9 @@ def write_run(
 ) -> Path:
     known = ChannelSet.parse(channels)
     folder.mkdir()
-    config = {"epochs": 10, "objective": {"name": objective, "subsets": 2}}
+    config = {"epochs": 10, "objective": {"name": objective, "subsets": 2}, "strategy": "plain", "seed": 0}
     record = {"schema": 1, "kind": "run", "name": folder.name, "status": "finished", "config": config}
+    record |= {"epochs": 8, "seconds": 60.0, "data": {"name": data, "fingerprints": {"train": data}}}
     (folder / "run.json").write_text(json.dumps(record))
     rows = [
         {"subset": g.subset, "fill": "", "n": N, "accuracy": float(g.correct.mean()), "accuracy_interval": [0.0, 1.0]}
@@ -39,6 +40,7 @@ def write_run(
         for g in given
     ]
     evaluation: dict[str, Any] = {"schema": 1, "kind": "evaluation", "split": "test", "classes": ["one", "two"]}
+    evaluation |= {"model_sha256": folder.name}
     evaluation |= {"channels": known.to_dict(), "results": rows, "data": {"name": data, "fingerprints": {"test": data}}}
     (folder / "evaluation").mkdir()
     (folder / "evaluation" / "test.json").write_text(json.dumps(evaluation))
@@ -73,9 +75,11 @@ def test_each_subset_is_paired_with_its_specialist_and_the_mean_over_images(runs
     drawn = [each[random.integers(0, N, N)].mean() for _ in range(4000)]
     assert found["mean"]["difference_interval"] == pytest.approx(np.percentile(drawn, [2.5, 97.5]), abs=0.005)
     assert found["cost"] == {
-        "run": {"parameters": 103, "passes": 30},
-        "specialists": {"parameters": 101 + 102, "passes": 20},
+        "run": {"parameters": 103, "passes": 24, "seconds": 60.0},  # 8 epochs of 3 passes
+        "specialists": {"parameters": 101 + 102, "passes": 16, "seconds": 120.0},
     }
+    assert found["differs"] == []
+    assert [found["model_sha256"], *(row["model_sha256"] for row in found["rows"])] == ["any", "only-GR", "only-R"]
     text = specialists_table(found)
     assert "mean" in text.splitlines()[-1]
     assert f"{100 * each.mean():+.1f}" in text.splitlines()[-1]
@@ -89,9 +93,21 @@ def test_the_report_shows_it(runs: Any, tmp_path: Path) -> None:
     words = f"{found['mean']['difference'] * 100:.1f}".replace("-", "−")
     text = markdown_tables([run])
     assert "a plain network trained for each subset alone" in text
-    assert "30 passes through the network in training for each image against 20" in text
+    assert "All were trained with the same settings" in text
+    assert "24 passes through the network in training for each image against 16" in text
     assert words in next(line for line in text.splitlines() if line.startswith("| mean"))
     assert "trained for each subset alone" in write_report([run], tmp_path / "page.html").read_text()
+
+
+def test_what_was_not_trained_alike_is_said(runs: Any, tmp_path: Path) -> None:
+    run, others, _ = runs
+    for other, changes in zip(others, ({"epochs": 5}, {"strategy": "sliced"}), strict=True):
+        record = json.loads((other / "run.json").read_text())
+        record["config"] |= changes
+        record["data"]["fingerprints"]["train"] = "b"
+        (other / "run.json").write_text(json.dumps(record))
+    assert compare_specialists(run, others)["differs"] == ["data", "epochs", "strategy"]
+    assert "They were not trained alike: they differ in data, epochs and strategy." in markdown_tables([run])
 
 
 def test_what_cannot_be_compared_is_refused(runs: Any, tmp_path: Path) -> None:
@@ -102,7 +118,7 @@ def test_what_cannot_be_compared_is_refused(runs: Any, tmp_path: Path) -> None:
         compare_specialists(run, [others[0], others[0]])
     straight = np.arange(N)
     other = write_run(tmp_path / "only-B", "B", [answers("B", right["R"][1], straight)])
-    with pytest.raises(ValueError, match="any was not evaluated on B"):
+    with pytest.raises(ValueError, match=r"any was not evaluated on B: .* --split test"):
         compare_specialists(run, [other])
     unknown = write_run(tmp_path / "only-X", "X", [answers("X", right["R"][1], straight)])
     with pytest.raises(ValueError, match=r"sees channel 'X', which .* does not know"):

@@ -52,6 +52,30 @@ def test_it_is_cross_attention_at_each_place(heads, subset):
     np.testing.assert_allclose(_slow.array(conv(x, subset)[0]), expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("heads", [1, 2, 3])
+def test_it_is_torchs_multi_head_attention_with_one_query(heads):
+    conv, width = made(heads=heads, dtype=torch.float64), 6 // heads
+    attention = nn.MultiheadAttention(6, heads, bias=False, batch_first=True, dtype=torch.float64)
+    asked = torch.randn(6, dtype=torch.float64)
+    asking_OO, key_OO, value_OO = attention.in_proj_weight.detach().chunk(3)
+    query_O = asking_OO @ asked
+    with torch.no_grad():
+        for h in range(heads):
+            rows = slice(h * width, (h + 1) * width)
+            # Key matrix and query as one vector; torch divides by the root of a head's width, we by that of all.
+            conv.query[h] = heads**0.5 * key_OO[rows].T @ query_O[rows]
+            conv.value[h] = value_OO[rows]
+        conv.project.copy_(attention.out_proj.weight)
+    for subset in ("R,G,B", "B,R", "G"):
+        x = torch.randn(2, len(subset.split(",")), 4, 5, dtype=torch.float64)
+        maps_NSOhw = nn.functional.conv2d(x.flatten(0, 1)[:, None], conv.weight, padding=1).unflatten(0, x.shape[:2])
+        token_NSOhw = maps_NSOhw + conv.channel_embedding[list(RGB.indices(subset))][..., None, None]
+        token_MSO = token_NSOhw.permute(0, 3, 4, 1, 2).flatten(0, 2)
+        y_M1O, _ = attention(asked.expand(len(token_MSO), 1, 6), token_MSO, token_MSO)
+        y_NOhw = y_M1O.unflatten(0, (2, 4, 5)).squeeze(3).permute(0, 3, 1, 2) + conv.bias[:, None, None]
+        torch.testing.assert_close(conv(x, subset), y_NOhw, rtol=1e-9, atol=1e-9)
+
+
 def test_the_embedding_of_a_wavelength_is_a_layer_on_its_hidden_units():
     conv = made(embedding="wavelength", dtype=torch.float64)
     channels = [Channel("SWIR", 1.61), Channel("G")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import fields
 
 import pytest
@@ -25,6 +26,8 @@ GEOMETRIES = [
 # Each strategy as it comes, and its options that change what it promises or how it convolves.
 VARIANTS = [(name, {}) for name in list_strategies()] + [
     ("sliced", {"selection": "random"}),
+    ("sliced", {"selection": "random", "mode": "eval"}),
+    ("sliced", {"selection": "random", "at_test": "random", "mode": "eval"}),
     ("completed", {"learnable": True}),
     ("completed", {"mean": torch.tensor([0.3, 0.1, -0.2, 0.5])}),
     ("mixed", {"attentions": "omni"}),
@@ -43,7 +46,11 @@ def correlated(n: int, seed: int = 0) -> torch.Tensor:
 
 
 def make(name: str, options: dict, channels: ChannelSet = CHANNELS, **geometry) -> AnyChannelConv2d:
-    """A convolution with 6 outputs as training might leave it: what begins at zero is not zero any more."""
+    """A convolution with 6 outputs as training might leave it: what begins at zero is not zero any more.
+
+    It is in training mode, unless the options say ``mode="eval"``.
+    """
+    options, mode = {key: value for key, value in options.items() if key != "mode"}, options.get("mode", "train")
     strategy = get_strategy(name)
     if strategy.uses_statistics:
         options = {"covariance": correlated(len(channels)), **options}
@@ -52,7 +59,7 @@ def make(name: str, options: dict, channels: ChannelSet = CHANNELS, **geometry) 
     with torch.no_grad():
         for parameter in conv.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return conv
+    return conv.train(mode == "train")
 
 
 def image(planes: int, n: int = 2, **like) -> torch.Tensor:
@@ -351,6 +358,62 @@ def test_state_dict_round_trip(variant):
     assert torch.equal(other(image(2), "R,NIR"), conv(image(2), "R,NIR"))
 
 
+@every
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)
+def test_other_types_are_kept_by_a_state_dict_and_a_loaded_kernel(variant, dtype):
+    conv, other = make(*variant, dtype=dtype), make(*variant, dtype=dtype)
+    conv.load_kernel(torch.randn(6, 4, 3, 3), torch.randn(6))  # float32, as most pretrained kernels are
+    other.load_state_dict(conv.state_dict())
+    assert all(tensor.dtype == dtype for tensor in other.state_dict().values())
+    x = image(2, dtype=dtype)
+    outputs = []
+    for one in (conv, other):
+        torch.manual_seed(0)
+        outputs.append(one(x, "R,NIR"))
+    assert outputs[0].dtype == dtype
+    assert torch.equal(*outputs)
+
+
+@promising["exact"]
+def test_a_loaded_kernel_of_another_type_is_met_as_its_type_allows(variant):
+    kernel, bias = torch.randn(6, 4, 3, 3), torch.randn(6)
+    for dtype, off in ((torch.float64, 1e-5), (torch.bfloat16, 0.03)):
+        conv = make(*variant, dtype=dtype)
+        conv.load_kernel(kernel, bias)
+        x = image(4, dtype=dtype)
+        expected = F.conv2d(x, kernel.to(dtype), bias.to(dtype), padding=1)
+        error = (conv(x) - expected).detach().float().abs().max() / expected.float().abs().max()
+        assert float(error) < off
+
+
+@every
+def test_a_deep_copy_is_the_same_and_independent(variant):
+    conv, outputs = make(*variant), []
+    other = copy.deepcopy(conv)
+    assert other.promises == conv.promises
+    for one in (conv, other):
+        torch.manual_seed(0)
+        outputs.append(one(image(2), "R,NIR"))
+    assert torch.equal(*outputs)
+    with torch.no_grad():
+        for tensor in other.state_dict().values():
+            tensor.zero_()
+    torch.manual_seed(0)
+    assert torch.equal(conv(image(2), "R,NIR"), outputs[0])
+
+
+@every
+def test_a_batch_without_images_gives_one_without_outputs(variant):
+    conv, x = make(*variant), image(4)[:0].requires_grad_()
+    for channels, planes in ((None, 4), ("NIR,R", 2)):
+        for present in (None, torch.ones(0, planes, dtype=torch.bool)):
+            y = conv(x[:, :planes], channels, present)
+            assert y.shape == (0, 6, 9 if conv.promises.merges else 9 * planes, 11)
+            y.sum().backward()
+    with pytest.raises(ValueError, match="bool of shape"):
+        conv(x, present=torch.ones(0, 3, dtype=torch.bool))
+
+
 @repeatable
 def test_bfloat16(variant):
     conv = make(*variant)
@@ -410,10 +473,18 @@ def test_at_the_border_it_convolves_the_padded_image(variant, mode):
 
 @repeatable
 def test_compiled_equals_eager_without_a_graph_break(variant):
-    conv, chosen = make(*variant), CHANNELS.subset("NIR,G")
+    conv = make(*variant)
     torch.compiler.reset()
-    compiled = torch.compile(lambda x: conv(x, chosen), backend="eager", fullgraph=True)
-    equal(compiled(image(2)), conv(image(2), chosen))
+    compiled = torch.compile(conv, backend="aot_eager", fullgraph=True)
+    for chosen in (CHANNELS.subset("NIR,G"), CHANNELS):
+        gradients = []
+        for one in (compiled, conv):
+            x = image(len(chosen)).requires_grad_()
+            y = one(x, chosen)
+            wanted = [x, *conv.parameters()]  # those without a part, as masked's network on all channels, get zeros
+            gradients.append([y, *torch.autograd.grad(y.square().mean(), wanted, materialize_grads=True)])
+        for ours, expected in zip(*gradients, strict=True):
+            equal(ours, expected)
 
 
 @settings(max_examples=8, deadline=None)
@@ -424,9 +495,23 @@ def test_any_number_of_channels_and_any_size(variant, c, height, width, data):
     options = {k: v for k, v in variant[1].items() if k != "mean"}
     conv = make(variant[0], options, channels)
     subset = data.draw(st.lists(st.sampled_from(channels.names), min_size=1, unique=True))
-    y = conv(torch.randn(1, len(subset), height, width), subset)
+    x = torch.randn(1, len(subset), height, width)
+    y = conv(x, subset)
     assert y.shape == (1, 6, height if conv.promises.merges else height * len(subset), width)
     assert y.isfinite().all()
+    size = float(y.detach().abs().max())
+
+    def same(a: torch.Tensor, b: torch.Tensor) -> None:
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5 * max(size, 1.0))
+
+    order = data.draw(st.permutations(range(len(subset))))
+    permuted = conv(x[:, order], [subset[i] for i in order])
+    if conv.promises.merges:
+        same(permuted, y)
+    else:
+        same(maps(conv, permuted, len(subset)), maps(conv, y, len(subset))[:, order])
+    if conv.promises.foldable:
+        same(conv.fold(subset)(x), y)
 
 
 def test_a_name_is_registered_once():

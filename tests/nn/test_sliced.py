@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from anychan.nn import SlicedConv2d
+from anychan.nn import Promises, SlicedConv2d
 
 
 def test_it_is_the_rescaled_sum_of_the_named_planes_own_convolutions():
@@ -26,6 +26,29 @@ def test_random_selection_takes_distinct_slices_of_the_bank_by_chance():
     assert drawn == {(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)}
 
 
-def test_another_selection_is_refused():
-    with pytest.raises(ValueError, match="selection is 'best'; choose from 'name', 'random'"):
-        SlicedConv2d(3, 4, 1, selection="best")
+def test_a_bank_trained_at_random_is_sliced_by_name_in_evaluation_as_it_is():
+    conv = SlicedConv2d(3, 4, 1, channels="RGB", selection="random")
+    assert not conv.promises.exact
+    with pytest.raises(ValueError, match="does not fold"):
+        conv.fold("R")
+    conv.eval()
+    assert torch.equal(conv.kernel("BR")[0], conv.weight[:, [2, 0]])  # without the factor
+    assert torch.equal(conv.fold("BR").weight, conv.weight[:, [2, 0]])
+    assert torch.equal(conv.kernel()[0], conv.weight)
+    assert conv.promises == Promises(tells_zeros=False)
+
+
+def test_at_test_time_it_draws_too_if_asked():
+    conv = SlicedConv2d(3, 4, 1, channels="RGB", selection="random", at_test="random").eval()
+    bank = conv.weight.squeeze().T.tolist()
+    torch.manual_seed(0)
+    assert {bank.index(conv.kernel("R")[0].flatten().tolist()) for _ in range(100)} == {0, 1, 2}
+    assert not conv.promises.any_order
+
+
+def test_bad_options_are_refused():
+    for option in ("selection", "at_test"):
+        with pytest.raises(ValueError, match=f"{option} is 'best'; choose from 'name', 'random'"):
+            SlicedConv2d(3, 4, 1, **{option: "best"})
+    with pytest.raises(ValueError, match="at_test is 'random', which needs selection='random'"):
+        SlicedConv2d(3, 4, 1, at_test="random")

@@ -128,6 +128,45 @@ def test_an_unseen_band_is_like_its_neighbours_more_than_like_others():
         assert similar[name] > 0.9
 
 
+def test_a_loaded_green_gives_way_to_red_as_the_page_says():
+    """The ranges over five seeds in docs/theory/spectral.md, with a little room for other processors."""
+    likeness: dict[float, list[float]] = {0.58: [], 0.60: [], 0.665: []}
+    for seed in range(5):
+        torch.manual_seed(seed)
+        conv, ordinary = SpectralConv2d(3, 64, 7, channels=RGB), nn.Conv2d(3, 64, 7)
+        conv.load_kernel(ordinary.weight, ordinary.bias)
+        green = kernel_at(conv, 0.56)
+        for wavelength, cosines in likeness.items():
+            cosines.append(float(torch.cosine_similarity(green, kernel_at(conv, wavelength), dim=0)))
+    for wavelength, low, high in ((0.58, 0.97, 0.99), (0.60, 0.81, 0.93), (0.665, -0.03, 0.02)):
+        assert low - 0.006 < min(likeness[wavelength]) <= max(likeness[wavelength]) < high + 0.006
+
+
+def test_whether_it_is_exact_follows_the_encoder_it_has():
+    conv, other = made(), made()
+    assert other.promises.exact
+    with torch.no_grad():
+        conv.encoder.linear.weight.zero_()  # all wavelengths look alike
+    assert not conv.promises.exact
+    other.load_state_dict(conv.state_dict())
+    assert not other.promises.exact
+    meta = made(device="meta")
+    assert meta.promises.exact  # as far as one can know without numbers
+    meta.load_state_dict(conv.state_dict(), assign=True)
+    assert not meta.promises.exact
+    meta.load_state_dict(made().state_dict(), assign=True)
+    assert meta.promises.exact
+    assert not made(SENTINEL2, hidden=10, device="meta").promises.exact
+
+
+def test_a_call_does_not_ask_what_is_exact(monkeypatch):
+    conv = made()
+    monkeypatch.setattr(SpectralConv2d, "_design", lambda self: pytest.fail("a decomposition for each call"))
+    conv(torch.randn(1, 2, 8, 8), [Channel("SWIR", 1.61), Channel("G")])
+    with pytest.raises(ValueError, match=r"channel 'R' has wavelength 0\.665 here, but was given with 2\.2"):
+        conv(torch.randn(1, 1, 8, 8), [Channel("R", 2.2)])
+
+
 def test_the_output_does_not_grow_with_the_number_of_bands():
     conv, x = made(bias=False), torch.randn(1, 1, 8, 8)
     alone = conv(x, [Channel("b0", 0.56)])

@@ -156,6 +156,22 @@ def test_state_dict_round_trip():
     assert torch.equal(copy.deepcopy(model)(picture(2), "RB"), model(picture(2), "RB"))
 
 
+def test_many_channels_cost_the_body_what_the_page_says():
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with torch.device("meta"):
+        blocks = timm.create_model("vit_tiny_patch16_224", depth=1).blocks
+
+    def macs(channels: int) -> int:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            blocks(torch.empty(1, channels * 196, 192, device="meta"))
+        return counter.get_total_flops() // 2
+
+    assert macs(1) == 12 * 196 * 192**2 + 2 * 196**2 * 192
+    assert round(macs(3) / macs(1), 1) == 3.9
+    assert round(macs(13) / macs(1)) == 36
+
+
 def test_images_of_another_size_are_refused_as_before():
     model = adapted(vit())
     with pytest.raises(AssertionError, match="Input height"):  # timm's own check

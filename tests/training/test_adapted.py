@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import torch
 
 from anychan.channels import ChannelSet
 from anychan.evaluation import evaluate_run
-from anychan.models import load_model
+from anychan.models import load_model, save_model
 from anychan.report import write_report
 from anychan.training import TrainConfig, adapt_run, train
 from anychan.training.config import NormalisationConfig
@@ -46,11 +48,14 @@ def test_a_plain_run_takes_every_subset_afterwards(plain: Path, tmp_path: Path) 
     assert not torch.equal(*means)
     record = json.loads((out / "run.json").read_text())
     assert record["config"]["strategy"] == "completed"
-    assert record["adapted_from"] | {"run": None} == {"name": "plain", "run": None, "images": 40, "seed": 0}
+    made_from = record["adapted_from"]
+    assert (made_from["name"], made_from["strategy"], made_from["images"]) == ("plain", "plain", 40)
+    assert made_from["fingerprint"] == record["data"]["fingerprints"]["train"]
     assert record["command"].startswith(f"anychan adapt {plain} --out {out} --images 40")
     evaluated = evaluate_run(out, "all", cost=False, pictures=False)
     assert [row["subset"] for row in evaluated["results"]] == [str(subset) for subset in RGB.subsets()]
-    assert write_report([out], tmp_path / "report.html").is_file()
+    page = write_report([out], tmp_path / "report.html").read_text()
+    assert "made from plain without training, statistics from 40 training images" in page
 
 
 def test_an_any_channel_run_is_recalibrated_for_other_subsets(tmp_path: Path) -> None:
@@ -71,8 +76,62 @@ def test_a_scale_of_its_own_cannot_be_had_without_training(tmp_path: Path) -> No
     settings = {**SETTINGS, "data": SETTINGS["data"].replace("bands=3", "bands=2")}
     affine = NormalisationConfig(affine=True)
     run = train(TrainConfig(out=tmp_path / "run", strategy="sliced", normalisation=affine, **settings))
-    model, _ = load_model(adapt_run(run, tmp_path / "again"))
+    names = load_model(run)[0].channels.names
+    model, info = load_model(adapt_run(run, tmp_path / "again", subsets=[",".join(reversed(names))]))
     assert len(model.subset_statistics.subsets) == 3
+    assert info.kept_affine
+    some = load_model(run)[1]
+    save_model(tmp_path / "less", *_without_last_subset(run))
+    (tmp_path / "less" / "run.json").write_text((run / "run.json").read_text())
+    with pytest.raises(ValueError, match=f"no scale and shift for {some.kept_subsets[-1]}, which only training"):
+        adapt_run(tmp_path / "less", tmp_path / "no", subsets=[some.kept_subsets[-1]])
+
+
+def _without_last_subset(run: Path) -> tuple[Any, Any]:
+    _, info = load_model(run)
+    less = dataclasses.replace(info, kept_subsets=info.kept_subsets[:-1])
+    return less.create(), less
+
+
+def test_a_network_without_batch_normalisation_takes_all_subsets_as_it_is(tmp_path: Path) -> None:
+    transformer = {"img_size": 16, "patch_size": 8, "depth": 1, "embed_dim": 24, "num_heads": 2}
+    settings = {**SETTINGS, "model": "vit_tiny_patch16_224", "model_options": transformer}
+    settings["data"] = SETTINGS["data"].replace("bands=3", "bands=8")
+    run = train(TrainConfig(out=tmp_path / "run", **settings))
+    model, info = load_model(adapt_run(run, tmp_path / "adapted"))
+    assert info.kept_subsets == ()
+    subset = info.channels[1:4]
+    assert model(torch.rand(2, 3, 16, 16), channels=subset).shape == (2, 4)
+    with pytest.raises(ValueError, match="has no batch normalisation, and takes every subset as it is"):
+        adapt_run(run, tmp_path / "no", subsets=[str(subset)])
+
+
+def test_the_channels_of_a_run_may_stand_in_any_order(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "channels": "BGR"}
+    run = train(TrainConfig(out=tmp_path / "run", **settings))
+    before, after = load_model(run)[0], load_model(adapt_run(run, tmp_path / "adapted", images=16))[0]
+    weights = [next(model.body.parameters()) for model in (before, after)]
+    assert torch.equal(*weights)
+    assert after.channels.names == ("B", "G", "R")
+
+
+def test_many_channels_need_their_subsets_named(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "data": SETTINGS["data"].replace("bands=3", "bands=8")}
+    run = train(TrainConfig(out=tmp_path / "run", **settings))
+    with pytest.raises(ValueError, match=r"255 subsets, .* name those wanted with --subsets"):
+        adapt_run(run, tmp_path / "no")
+
+
+def test_data_that_changed_are_not_looked_at_unasked(plain: Path, tmp_path: Path) -> None:
+    record = json.loads((plain / "run.json").read_text())
+    changed = tmp_path / "changed"
+    shutil.copytree(plain, changed)
+    record["config"]["data"] += ",seed=5"
+    (changed / "run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="has changed since the run was trained on it"):
+        adapt_run(changed, tmp_path / "no")
+    out = adapt_run(changed, tmp_path / "named", data=record["config"]["data"])
+    assert json.loads((out / "run.json").read_text())["adapted_from"]["fingerprint"] is not None
 
 
 def test_what_cannot_be_adapted_is_refused_and_nothing_is_left(plain: Path, tmp_path: Path) -> None:
@@ -80,6 +139,7 @@ def test_what_cannot_be_adapted_is_refused_and_nothing_is_left(plain: Path, tmp_
         "unknown strategy 'slice'": {"strategy": "slice"},
         "unknown channel 'X'": {"subsets": ["RX"]},
         "1 images: statistics need 2": {"images": 1},
+        "'attentive' cannot take over a trained stem": {"strategy": "attentive"},
     }.items():
         with pytest.raises(ValueError, match=words):
             adapt_run(plain, tmp_path / "out", **options)

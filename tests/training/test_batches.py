@@ -93,6 +93,15 @@ def test_a_sandwich_sees_all_channels_and_the_same_subsets_in_every_process() ->
     assert shares[1].batch(1, 0).subsets == shares[0].batch(1, 0).subsets
 
 
+@pytest.mark.parametrize("how", ["hierarchical", "bernoulli", "diverse"])
+def test_a_sandwich_never_teaches_the_full_set_by_itself(how: str) -> None:
+    settings: dict[str, Any] = {"data": "", "out": ".", "strategy": "sliced", "channel_sampling": how, "batch_size": 2}
+    config = TrainConfig(**settings)
+    drawn = TrainingBatches(Inputs(array(), KNOWN, CPU, machine()), config, CPU, correlation=torch.eye(2))
+    subsets = [subset for epoch in range(5) for step in range(11) for subset in drawn.subsets(epoch, step)]
+    assert {str(subset) for subset in subsets} == {"B04", "B02"}
+
+
 def test_each_image_may_have_channels_of_its_own() -> None:
     def drawn(rank: int, step: int) -> torch.Tensor:
         present = batches(rank, 2, sampling_unit="image", batch_size=20).batch(0, step).present

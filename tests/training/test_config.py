@@ -87,6 +87,25 @@ def test_on_the_command_line_too() -> None:
         ),
         ({"objective": ObjectiveConfig("labels", teacher=Path("a"))}, "objective.teacher 'a'"),
         ({"normalisation": NormalisationConfig(statistics="kept")}, "'kept' goes with a strategy other than 'plain'"),
+        (
+            {"strategy": "sliced", "channel_sampling": "all", "normalisation": NormalisationConfig(statistics="kept")},
+            "'kept' goes with a strategy other than 'plain' and, for 'kept', sampled channels",
+        ),
+        (
+            {
+                "strategy": "sliced",
+                "normalisation": NormalisationConfig(statistics="recalibrated"),
+                "early_stopping": EarlyStoppingConfig(3),
+            },
+            "early_stopping.patience '3' goes with normalisation.statistics 'kept' or 'shared'",
+        ),
+        ({"objective": ObjectiveConfig("labels", subsets=3)}, "objective.subsets '3' goes with objective.name 'sandw"),
+        ({"objective": ObjectiveConfig(temperature=2.0)}, "objective.temperature '2.0' goes with"),
+        ({"objective": ObjectiveConfig(label_share=0.5)}, "objective.label_share '0.5' goes with"),
+        (
+            {"strategy": "sliced", "channel_sampling": "bernoulli", "channel_probability": 1.0},
+            "leaves the sandwich no subset",
+        ),
         ({"normalisation": NormalisationConfig(affine=True)}, "normalisation.affine 'True' goes with"),
         (
             {"strategy": "sliced", "normalisation": NormalisationConfig(statistics="kept", subsets=["R"])},

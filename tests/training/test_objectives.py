@@ -107,3 +107,16 @@ def test_equal_answers_cost_their_entropy() -> None:
     logits = torch.randn(4, 5, generator=torch.Generator().manual_seed(2))
     entropy = torch.distributions.Categorical(logits=logits).entropy().mean()
     torch.testing.assert_close(distillation(logits, logits, LABELS), entropy)
+
+
+def test_a_subset_is_laid_out_as_the_whole() -> None:
+    class Layout(Sums):
+        def forward(self, x: Tensor, channels: ChannelSet, present: Tensor | None = None) -> Tensor:
+            layouts.append(x.is_contiguous(memory_format=torch.channels_last))
+            return super().forward(x, channels, present)
+
+    for last in (True, False):
+        layouts: list[bool] = []
+        x = X.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+        list(sandwich(Layout(), x, LABELS, [RGB.subset("RB")], channels=RGB))
+        assert layouts == [last, last]

@@ -10,18 +10,27 @@ from pathlib import Path
 
 import torch
 
+from anychan.models import load_model
+from anychan.training import train
 
-def test_two_processes_agree(tmp_path: Path) -> None:
+from .two_processes import settings
+
+
+def launch(folder: Path, *words: str) -> None:
     program = Path(__file__).with_name("two_processes.py")
-    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     done = subprocess.run(
-        [*launch, str(program), str(tmp_path)],
+        [*torchrun, str(program), str(folder), *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_two_processes_agree(tmp_path: Path) -> None:
+    launch(tmp_path)
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in range(2))
     for group in ("weights", "averages"):
         assert all(torch.equal(first[group][name], second[group][name]) for name in first[group])
@@ -40,3 +49,16 @@ def test_two_processes_agree(tmp_path: Path) -> None:
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)
     assert len(checkpoint["trainer"]["random"]) == 2
     assert (tmp_path / "run" / "model.safetensors").is_file()
+
+
+def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
+    # The gradients of all passes of a step count, though processes exchange them once.
+    launch(tmp_path, "steady")
+    alone = train(settings(tmp_path / "alone", steady=True))
+    together, _ = load_model(tmp_path / "run")
+    fresh = load_model(alone)[1].create().state_dict()
+    moved = 0.0
+    for name, expected in load_model(alone)[0].state_dict().items():
+        torch.testing.assert_close(together.state_dict()[name], expected, rtol=0, atol=2e-4)  # sums in another order
+        moved = max(moved, float((expected - fresh[name]).abs().max()))
+    assert moved > 0.02

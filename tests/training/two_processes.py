@@ -1,6 +1,6 @@
 """A run in one of two processes, for test_processes.py: trains, and leaves what this process ended with.
 
-torchrun --standalone --nproc_per_node 2 two_processes.py FOLDER
+torchrun --standalone --nproc_per_node 2 two_processes.py FOLDER [steady]
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from typing import Any
 
 import torch
 
+from anychan.data.augment_config import AugmentationConfig
 from anychan.training import TrainConfig, run, train
-from anychan.training.config import NormalisationConfig
+from anychan.training.config import NormalisationConfig, OptimizerConfig
 from anychan.training.loop import Trainer
 
 
@@ -33,27 +34,36 @@ class Observed(Trainer):
         return super()._backward(batch)
 
 
-def main(folder: Path) -> None:
+def settings(folder: Path, steady: bool) -> TrainConfig:
+    """A run; ``steady`` without what differs between one process and two: augmentation and batch normalisation."""
+    options: dict[str, Any] = {
+        "data": "synthetic:bands=3,train=64,val=10,test=8,size=16,classes=4",
+        "out": folder / "run",
+        "cache_dir": folder / "cache",
+        "image_size": 16,
+        "model": "wide6",
+        "model_options": {"width": 4},
+        "strategy": "sliced",
+        "epochs": 2,
+        "batch_size": 16,
+        "ema_decay": 0.5,
+        "device": "cpu",
+    }
+    if steady:
+        options |= {"augmentation": AugmentationConfig(), "optimizer": OptimizerConfig("sgd")}
+        return TrainConfig(**options, normalisation=NormalisationConfig("group"))
+    # A scale and shift for each subset are parameters that one of a step's passes uses alone.
+    return TrainConfig(**options, normalisation=NormalisationConfig(affine=True))
+
+
+def main(folder: Path, steady: bool) -> None:
     torch.set_num_threads(1)
     run.Trainer = Observed  # type: ignore[misc, attr-defined] # to look inside
-    config = TrainConfig(
-        data="synthetic:bands=3,train=64,val=10,test=8,size=16,classes=4",
-        out=folder / "run",
-        cache_dir=folder / "cache",
-        image_size=16,
-        model="wide6",
-        model_options={"width": 4},
-        strategy="sliced",
-        normalisation=NormalisationConfig(affine=True),  # parameters that one of a step's passes uses alone
-        epochs=2,
-        batch_size=16,
-        ema_decay=0.5,
-    )
-    train(config)
+    train(settings(folder, steady))
     trainer = Observed.last
     result = {"seen": trainer.seen, "weights": trainer.raw.state_dict(), "averages": trainer.averages.state_dict()}
     torch.save(result, folder / f"rank{os.environ['RANK']}.pt")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), steady="steady" in sys.argv[2:])

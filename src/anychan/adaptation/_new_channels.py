@@ -9,10 +9,12 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.linalg import LinAlgError  # type: ignore[attr-defined] # documented, though not exported
 
 from anychan.channels import Channel, ChannelSet
 from anychan.nn import AnyChannelConv2d, KernelConv2d
 
+_ROUNDINGS = 16  # rounding errors of the stem's precision that a kernel may be off by
 NewKernels = Literal["wavelength", "mean"]
 
 
@@ -72,7 +74,8 @@ def load_with_new_channels(
     """Load a kernel (O, P, kh, kw) into a stem of other channels; see `anychan.adapt` for what holds then.
 
     Raises:
-        ValueError: as `mixing`.
+        ValueError: as `mixing`, or if a stem that promises to be exact does not keep the kernels of the channels
+            trained on.
     """
     wanted = stem.channels
     rows_CP = mixing(wanted, trained, new_kernels)
@@ -82,26 +85,42 @@ def load_with_new_channels(
         stem.load_kernel(weight_OC.to(weight), bias)
         return
     if kept and isinstance(stem, KernelConv2d) and stem.promises.exact:
-        response_CK = _response(stem, wanted, kept, bias)
-        bank_OC = _bank(weight_OC, response_CK, kept, len(trained))
-        stem.load_kernel(bank_OC.to(weight), bias)
-        target_OK = weight_OC[:, kept] * (len(trained) / len(kept))
-        made_OK = stem.kernel(ChannelSet(wanted[i] for i in kept))[0]
-        if torch.allclose(made_OK.double(), target_OK, rtol=1e-3, atol=1e-4 * float(target_OK.abs().max())):
-            return
+        _load_as_trained(stem, weight_OC, bias, kept, len(trained))
+        return
     # A sum over C planes where there were P.
     stem.load_kernel((weight_OC * (len(trained) / len(wanted))).to(weight), bias)
 
 
-def _response(stem: KernelConv2d, wanted: ChannelSet, kept: list[int], bias: Tensor | None) -> Tensor:
+def _load_as_trained(stem: KernelConv2d, weight_OC: Tensor, bias: Tensor | None, kept: list[int], trained: int) -> None:
+    """Load what gives the channels in both the kernels they were trained with; ValueError if nothing does."""
+    subset = ChannelSet(stem.channels[i] for i in kept)
+    response_CK = _response(stem, subset, bias)
+    bank_OC = _bank(weight_OC, response_CK, kept, trained)
+    stem.load_kernel(bank_OC, bias)
+    with torch.no_grad():
+        made_OK = stem.kernel(subset)[0]
+    target_OK = weight_OC[:, kept] * (trained / len(kept))
+    # Each number of the bank is rounded once; a kernel is a sum of a few of them.
+    rounding = _ROUNDINGS * torch.finfo(made_OK.dtype).eps * float(bank_OC.abs().max())
+    allowed = max(rounding, 1e-4 * float(target_OK.abs().max()))
+    off = float((made_OK.double() - target_OK).abs().max())
+    if not off <= allowed:
+        raise ValueError(
+            f"{type(stem).__name__} of {stem.channels} in {made_OK.dtype} does not keep the kernels of {subset}: they "
+            f"are off by {off:.2g} where {allowed:.2g} is allowed; adapt the model in float32 and change its precision "
+            "afterwards, or choose another strategy"
+        )
+
+
+def _response(stem: KernelConv2d, subset: ChannelSet, bias: Tensor | None) -> Tensor:
     """How the kernel for the channels in both comes from the loaded one of all: (C, K).
 
     Loaded with ones for one channel and zeros for all others, a stem answers with a row of it.
     """
-    subset, rows = ChannelSet(wanted[i] for i in kept), []
+    rows = []
     with torch.no_grad():
         like = stem.kernel()[0]
-        for i in range(len(wanted)):
+        for i in range(stem.in_channels):
             unit_OC = torch.zeros_like(like)
             unit_OC[:, i] = 1
             stem.load_kernel(unit_OC, bias)
@@ -113,7 +132,12 @@ def _bank(weight_OC: Tensor, response_CK: Tensor, kept: list[int], trained: int)
     """What to load, so that the kernel for the channels in both is theirs, and new ones are scaled as they are."""
     new = [i for i in range(weight_OC.shape[1]) if i not in kept]
     more = trained / len(kept)  # the planes that are no more are made up for, as *sliced* does
-    inverse_KK = torch.linalg.inv(response_CK[kept])
+    try:
+        inverse_KK = torch.linalg.inv(response_CK[kept])
+    except LinAlgError as error:
+        raise ValueError(
+            "the kernels of the channels trained on cannot be told apart by this strategy: choose another"
+        ) from error
     bank_OC = weight_OC * more * inverse_KK.diagonal().mean()
     from_new_OK = torch.einsum("onhw,nk->okhw", bank_OC[:, new], response_CK[new])
     bank_OC[:, kept] = torch.einsum("okhw,kj->ojhw", weight_OC[:, kept] * more - from_new_OK, inverse_KK)

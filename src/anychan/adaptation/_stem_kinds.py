@@ -16,6 +16,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from anychan.adaptation._stem_wrappers import PatchProjection, SamePadding, StemWrapper
 from anychan.nn import AnyChannelConv2d, conv_geometry
@@ -43,6 +44,7 @@ class ReadStem:
 
 Reader = Callable[[nn.Module, str, int], ReadStem]
 _READERS: dict[str, Reader] = {}
+_COMPUTING = {"forward", "_conv_forward"}  # the second is what a convolution's forward calls
 
 
 def reads(*classes: str) -> Callable[[Reader], Reader]:
@@ -62,14 +64,18 @@ def reads(*classes: str) -> Callable[[Reader], Reader]:
 
 
 def computing_class(module: nn.Module) -> str:
-    """The name, with its module's, of the class whose ``forward`` a module runs."""
-    decides = next(cls for cls in type(module).__mro__ if "forward" in vars(cls))
+    """The name, with its module's, of the class whose ``forward``, or whose part of a convolution's, a module runs."""
+    decides = next(cls for cls in type(module).__mro__ if not vars(cls).keys().isdisjoint(_COMPUTING))
     return f"{decides.__module__}.{decides.__qualname__}"
 
 
 def may_be_stem(module: nn.Module) -> bool:
-    """Whether a module is of a kind that is looked for where no stem is named: all but the linear layers."""
-    return computing_class(module) in _READERS and not isinstance(module, nn.Linear)
+    """Whether a module is looked for where no stem is named: a convolution, which may be refused, or of a known kind.
+
+    Linear layers are not.
+    """
+    known = computing_class(module) in _READERS and not isinstance(module, nn.Linear)
+    return known or isinstance(module, nn.Conv2d)
 
 
 def read_stem(model: nn.Module, path: str, planes: int) -> ReadStem:
@@ -85,11 +91,9 @@ def read_stem(model: nn.Module, path: str, planes: int) -> ReadStem:
     if reader is None:
         raise ValueError(
             f"the stem {path!r} is a {type(module).__name__}, not an ordinary nn.Conv2d "
-            f"or another of the kinds that are read as one: {', '.join(sorted(_READERS))}"
+            f"or another of the kinds that are read as one: {', '.join(sorted(_READERS))}; what it computes may differ"
         )
-    hooked = module._forward_hooks or module._forward_pre_hooks
-    if hooked:
-        raise ValueError(f"the stem {path!r} has forward hooks, which would be lost: remove them first")
+    _check_nothing_is_lost(module, path)
     read = reader(model, path, planes)
     if read.conv.in_channels != planes or read.conv.groups != 1:
         raise ValueError(
@@ -98,6 +102,22 @@ def read_stem(model: nn.Module, path: str, planes: int) -> ReadStem:
         )
     read.conv.train(module.training)
     return read
+
+
+def _check_nothing_is_lost(module: nn.Module, path: str) -> None:
+    """ValueError for what somebody has attached to a stem."""
+    for part in module.modules():
+        if parametrize.is_parametrized(part):
+            raise ValueError(
+                f"the stem {path!r} has a parametrisation, which would be lost: take its result for good with "
+                "torch.nn.utils.parametrize.remove_parametrizations first"
+            )
+        for kind, hooks in (
+            ("forward", part._forward_hooks or part._forward_pre_hooks),
+            ("backward", part._backward_hooks or part._backward_pre_hooks),
+        ):
+            if hooks:
+                raise ValueError(f"the stem {path!r} has {kind} hooks, which would be lost: remove them first")
 
 
 @reads("torch.nn.modules.conv.Conv2d")

@@ -95,6 +95,6 @@ class PatchProjection(StemWrapper):
         order = (0, 2, 3, 1) if self.channels_last else (0, 1, 2, 3)
         weight_OP = folded.weight.detach().permute(order).flatten(1)
         linear = nn.Linear(weight_OP.shape[1], len(weight_OP), bias=folded.bias is not None, device="meta")
-        linear.weight = nn.Parameter(weight_OP.clone())
+        linear.weight = nn.Parameter(weight_OP.clone(), requires_grad=folded.weight.requires_grad)
         linear.register_parameter("bias", cast(nn.Parameter | None, folded.bias))
         return linear.train(self.training)

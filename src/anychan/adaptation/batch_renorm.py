@@ -16,7 +16,8 @@ them, so that they mean something from the first step on.
 
 Cost: one more pass over the input in training; none at test time.
 Fails where subsets differ by more than the limits, and does not tell subsets apart at test time: it trains the
-weights to live with one set of statistics.
+weights to live with one set of statistics. Each process normalises by its own batch; it counts as a batch normalisation
+to torch, so ``convert_sync_batchnorm`` would make an ordinary synchronised one of it.
 """
 
 from __future__ import annotations

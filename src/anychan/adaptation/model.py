@@ -23,6 +23,7 @@ from anychan.nn import AnyChannelConv2d
 from anychan.nn._contract import channel_groups
 
 PLAIN = "plain"
+_MOST_CLONES = 64  # channel sets whose copies are kept; 13 bands have 8,191
 
 
 class BoundStem(nn.Module):
@@ -57,7 +58,8 @@ class AnyChannelModel(nn.Module):
         self.strategy = strategy
         self.subset_statistics = SubsetStatistics(channels)
         self._stem_paths = tuple(stems)
-        self._clones: dict[Any, dict[str, nn.Module]] = {}  # of each channel set, by path in the body
+        # Of the channel sets bound last, by path in the body; this dictionary is replaced, never changed.
+        self._clones: dict[Any, dict[str, nn.Module]] = {}
 
     @property
     def stems(self) -> dict[str, AnyChannelConv2d]:
@@ -107,8 +109,22 @@ class AnyChannelModel(nn.Module):
         bound: dict[str, nn.Module] = {path: BoundStem(s, chosen, present) for path, s in self.stems.items()}
         bound |= self.subset_statistics.bound(self.body, chosen)
         ancestors = {path[:end] for path in bound for end, letter in enumerate(path) if letter == "."}
-        clones = self._clones.setdefault((chosen.names, chosen.wavelengths), {}) if present is None else {}
+        # A compiled graph makes no copies when it runs, and must not be compiled anew when others do.
+        lasting = present is None and not torch.compiler.is_compiling()
+        clones = self._clones_of((chosen.names, chosen.wavelengths)) if lasting else {}
         return _clone_path(self.body, "", bound, ancestors, clones)
+
+    def _clones_of(self, key: Any) -> dict[str, nn.Module]:
+        """The copies of a channel set, which is the one used last from here on; those used long ago are let go.
+
+        Threads that come here together may each see a state without what the other adds: it is made again then.
+        """
+        kept = self._clones
+        clones = kept.get(key, {})
+        if next(reversed(kept), None) != key:
+            others = [(other, its) for other, its in kept.items() if other != key]
+            self._clones = dict([*others[-(_MOST_CLONES - 1) :], (key, clones)])
+        return clones
 
     @property
     def _one_set_at_a_time(self) -> bool:

@@ -10,7 +10,7 @@ subset, with the weights shared, recomputed after training (`recalibrate`) or ke
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from anychan.channels import ChannelSet, ChannelsLike
+from anychan.channels import Channel, ChannelSet, ChannelsLike
 
 if TYPE_CHECKING:
     from anychan.adaptation.model import AnyChannelModel
@@ -68,6 +68,13 @@ class SubsetStatistics(nn.Module):
     def __len__(self) -> int:
         return len(self._subsets)
 
+    def batches_seen(self) -> dict[str, int]:
+        """How many batches each subset's statistics have seen."""
+        return {
+            str(subset): min(int(kept.get_buffer("num_batches_tracked")) for kept in self.of(subset).values())
+            for subset in self._subsets
+        }
+
     def keep(self, body: nn.Module, subset: ChannelSet, affine: bool) -> None:
         """Keep statistics for a subset, which begin as the body's own; those that are there stay.
 
@@ -104,9 +111,10 @@ class SubsetStatistics(nn.Module):
         """What is kept for a subset, by path with slashes; ValueError if there is nothing."""
         kept = self._modules.get(self._key(subset))
         if not isinstance(kept, nn.ModuleDict):
-            there = ", ".join(str(s) for s in self._subsets)
+            there = ", ".join(map(self._said, self._subsets))
             raise ValueError(
-                f"there are no normalisation statistics for {subset}, only for {there}: recalibrate the model for it"
+                f"there are no normalisation statistics for {self._said(subset)}, only for {there}: recalibrate the "
+                "model for it, with the planes named as in the call (unnamed ones are called 0, 1, ...)"
             )
         return kept
 
@@ -116,8 +124,22 @@ class SubsetStatistics(nn.Module):
 
     def _key(self, subset: ChannelSet) -> str:
         # A module's name has no dot in it, and is not that of an attribute, which in brackets it cannot be.
-        names = (name.replace("%", "%25").replace(".", "%2E") for name in self._ordered(subset).names)
-        return f"[{','.join(names)}]"
+        return f"[{','.join(map(self._key_of, self._ordered(subset)))}]"
+
+    def _key_of(self, channel: Channel) -> str:
+        name = channel.name.replace("%", "%25").replace(".", "%2E")
+        if channel in self._known:
+            return name
+        # Two calls may have other channels of one name, whose kernels differ if their wavelengths do.
+        wavelength = "" if channel.wavelength is None else f"@{channel.wavelength}".replace(".", "%2E")
+        return name.replace("@", "%40") + wavelength
+
+    def _said(self, subset: ChannelSet) -> str:
+        """A subset in words, with the wavelengths of channels that the model does not know."""
+        if all(channel in self._known for channel in subset):
+            return str(subset)
+        waves = ("" if c in self._known or c.wavelength is None else f"@{c.wavelength}" for c in subset)
+        return ",".join(channel.name + wave for channel, wave in zip(subset, waves, strict=True))
 
 
 def batch_norms(body: nn.Module, every_path: bool = False) -> Iterator[tuple[str, _BatchNorm]]:
@@ -136,7 +158,7 @@ def keep_statistics(
 
     Args:
         model: adapted, with batch normalisations.
-        subsets: those to keep them for, in any order; None: all 2^C - 1.
+        subsets: those to keep them for, in any order, of any channels that the model takes; None: all 2^C - 1.
         affine: also a scale and shift of its own for each subset, which training has to fill; those of the body
             are then not used any more.
 
@@ -155,12 +177,16 @@ def keep_statistics(
         >>> [str(subset) for subset in model.subset_statistics.subsets]
         ['RGB', 'RG']
     """
-    for subset in _checked_subsets(model, subsets):
+    _check_keeps(model)
+    for subset in _checked_subsets(model.channels, subsets, model.resolve):
         model.subset_statistics.keep(model.body, subset, affine)
 
 
 def recalibrate(
-    model: AnyChannelModel, batches: Iterable[Tensor], subsets: Sequence[ChannelsLike] | None = None
+    model: AnyChannelModel,
+    batches: Iterable[Tensor],
+    subsets: Sequence[ChannelsLike] | None = None,
+    channels: ChannelsLike | None = None,
 ) -> None:
     """Recompute the running statistics of the batch normalisations for each subset, from images; in place.
 
@@ -170,13 +196,17 @@ def recalibrate(
 
     Args:
         model: adapted, with batch normalisations.
-        batches: images (N, C, H, W) with all the model's channels in its order, normalised as the model's input
+        batches: images (N, C, H, W) with the planes of ``channels`` in their order, normalised as the model's input
             is, where the model is; augmented or not as in training; N at least 2; read once.
-        subsets: those to recompute, in any order; None: those that are kept, or all 2^C - 1 where none are.
+        subsets: those of ``channels`` to recompute, in any order; None: those that are kept, or all 2^C - 1 where
+            none are.
+        channels: the C channels of the batches, some of which the model may not know where its strategy takes such;
+            None: the model's own.
 
     Raises:
-        ValueError: for a plain model, one without batch normalisation, unknown channels, more than 6 channels with
-            the subsets unsaid, a batch that is no such tensor, or no batch at all.
+        ValueError: for a plain model, one without batch normalisation, channels that the model does not take or the
+            batches have not, more than 6 channels with the subsets unsaid, a batch that is no such tensor, or no batch
+            at all.
 
     Example:
         >>> import timm, torch
@@ -186,14 +216,15 @@ def recalibrate(
         >>> model(torch.randn(1, 1, 64, 64), channels="R").shape
         torch.Size([1, 10])
     """
-    statistics = model.subset_statistics
-    chosen = statistics.subsets if subsets is None and statistics else _checked_subsets(model, subsets)
-    planes = [list(model.channels.indices(subset)) for subset in chosen]
+    _check_keeps(model)
+    statistics, known = model.subset_statistics, model.resolve(channels)
+    chosen = statistics.subsets if subsets is None and statistics else _checked_subsets(known, subsets, known.subset)
+    planes = [list(known.indices(subset)) for subset in chosen]
     trial = _with_fresh_statistics(model, chosen)
     count = 0
     with _evaluating(model), torch.no_grad():
         for x_NCHW in batches:
-            _check_batch(x_NCHW, len(model.channels))
+            _check_batch(x_NCHW, len(known))
             for subset, planes_S in zip(chosen, planes, strict=True):
                 body = trial.bind(subset)
                 for _, norm in batch_norms(body):
@@ -251,21 +282,24 @@ def _check_batch(x_NCHW: object, channels: int) -> None:
         raise ValueError(f"a batch must have the shape (2 or more, {channels}, H, W), not {tuple(x_NCHW.shape)}")
 
 
-def _checked_subsets(model: AnyChannelModel, subsets: Sequence[ChannelsLike] | None) -> list[ChannelSet]:
-    """The subsets that are asked for, each once."""
+def _check_keeps(model: AnyChannelModel) -> None:
     if not model.stems:
         raise ValueError("a plain model takes one channel set and has one set of statistics: adapt it first")
     if next(batch_norms(model.body), None) is None:
         raise ValueError(f"{type(model.body).__name__} has no batch normalisation with running statistics")
+
+
+def _checked_subsets(
+    known: ChannelSet, subsets: Sequence[ChannelsLike] | None, resolve: Callable[[ChannelsLike], ChannelSet]
+) -> list[ChannelSet]:
+    """The subsets that are asked for, each once; None: all of those known."""
     if subsets is None:
-        if len(model.channels) > _MOST_CHANNELS:
-            raise ValueError(
-                f"{len(model.channels)} channels have {2 ** len(model.channels) - 1} subsets: name those wanted"
-            )
-        return model.channels.subsets()
+        if len(known) > _MOST_CHANNELS:
+            raise ValueError(f"{len(known)} channels have {2 ** len(known) - 1} subsets: name those wanted")
+        return known.subsets()
     if isinstance(subsets, str):
         raise ValueError(f"subsets must be a list of channel sets, not the text {subsets!r}")
     if not subsets:
         raise ValueError("no subset is named")
-    named = [model.channels.subset(subset) for subset in subsets]
+    named = [resolve(subset) for subset in subsets]
     return list({frozenset(subset.names): subset for subset in named}.values())

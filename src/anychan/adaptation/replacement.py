@@ -23,13 +23,15 @@ def replace_batch_norm(model: nn.Module, kind: str) -> nn.Module:
         model: any module; those that are not batch normalisations are not touched.
         kind: "group": group normalisation, of each image by itself, with the largest number of groups up to 32
             that divides the channels into equal groups of two or more; "renorm": batch renormalisation, see
-            `BatchRenorm2d`, which the training loop anneals.
+            `BatchRenorm2d`, which the training loop anneals;
+            ``torch.nn.SyncBatchNorm.convert_sync_batchnorm`` would undo that: it takes them for ordinary ones.
 
     Returns:
         ``model``.
 
     Raises:
-        ValueError: for another kind, a model without batch normalisation, or one of a kind that is not known here.
+        ValueError: for another kind, a model without batch normalisation, one of a kind that is not known here, or,
+            for "renorm", one that is synchronised between processes, which batch renormalisation is not.
 
     Source: Wu and He, "Group Normalization", arXiv 1803.08494; Ioffe, "Batch Renormalization", arXiv 1702.03275.
 
@@ -93,8 +95,13 @@ def _group_norm(norm: _BatchNorm, path: str) -> nn.Module:
 
 
 def _batch_renorm(norm: _BatchNorm, path: str) -> nn.Module:
+    if isinstance(norm, nn.SyncBatchNorm):
+        raise ValueError(
+            f"{path!r} is a {type(norm).__name__}, and batch renormalisation is not synchronised between processes: "
+            "put nn.BatchNorm2d in its place first, if each process may use its own batch"
+        )
     drop, act = _dropout_and_activation(norm, path)
-    if not isinstance(norm, nn.BatchNorm2d | nn.SyncBatchNorm) or norm.running_mean is None:
+    if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
         raise ValueError(f"{path!r} is {norm}; batch renormalisation is for nn.BatchNorm2d with running statistics")
     kept: dict[str, Any] = {"device": norm.running_mean.device, "dtype": norm.running_mean.dtype}
     new = BatchRenorm2d(norm.num_features, norm.eps, affine=norm.affine, drop=drop, act=act, **kept)

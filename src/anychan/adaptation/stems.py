@@ -18,6 +18,8 @@ from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d, conv_geometry, get_strategy
 from anychan.statistics import ChannelStatistics
 
+_COLOURS = ("R", "G", "B")
+
 
 def adapt(
     model: nn.Module,
@@ -41,7 +43,8 @@ def adapt(
 
     Args:
         model: any module with an ordinary first convolution, or one of timm's kinds that can be written as one
-            (``_stem_kinds.py``); also timm's ``features_only=True`` backbones. It is copied, not changed. Weights that
+            (``_stem_kinds.py``); also timm's ``features_only=True`` backbones. It is copied, not changed: modules stay
+            in training or evaluation as each of them is, and what was frozen stays so, the stem too. Weights that
             it standardises at each call are taken over as they are, and are ordinary weights from then on.
         channels: the C channels it takes, in the order of its planes.
         strategy: a name from ``anychan.nn.list_strategies()``.
@@ -49,7 +52,9 @@ def adapt(
             (``ChannelStatistics.normalised()``), or just their covariance (C, C).
         stem: path or paths of the first convolution; None: what timm says of the model, else the first
             ``nn.Conv2d`` in it.
-        trained_on: the channels of the model's own weights, in the order of its planes; None: ``channels``.
+        trained_on: the channels of the model's own weights, in the order of its planes; None: ``channels``, which
+            are then the names of the model's own planes in their order. It has to be said for three channels that
+            have R, G or B among them and are not RGB.
         new_kernels: what the kernels of other channels are made from: "wavelength", the two neighbours in
             wavelength among ``trained_on``, on a straight line between them, and beyond the ends the last;
             "mean", all of them alike.
@@ -58,7 +63,9 @@ def adapt(
     Raises:
         ValueError: if no convolution of as many planes is found there, saying what is; if the strategy is unknown,
             or needs statistics that are not given, or cannot use those that are; if ``new_kernels`` is needed and
-            not said, or wavelengths are missing; if planes are rescaled by position before the stem.
+            not said, or wavelengths are missing; if planes are rescaled by position before the stem; if it has to be
+            said what the model was trained on; if an option says what ``statistics`` says; or if the strategy's
+            kernels do not stay on the channels trained on, though it promises to be exact.
 
     Example:
         >>> import timm, torch
@@ -78,7 +85,7 @@ def adapt(
     if make.uses_statistics:
         if statistics is None:
             raise ValueError(f"strategy {strategy!r} needs statistics=: the covariance of the channels {known}")
-        options |= _moments(statistics, known)
+        options = _with_moments(options, statistics, known)
     elif statistics is not None:
         raise ValueError(f"strategy {strategy!r} makes no use of statistics; leave them out")
     trained = _trained_channels(trained_on, known)
@@ -103,9 +110,14 @@ def adapt(
             **options,
         )
         load_with_new_channels(replacement, conv.weight, conv.bias, trained, new_kernels)
+        before = body.get_submodule(path)
         paths.append(_put(body, path, read, replacement.train(conv.training)))
         replacement.prepare_body(body, paths[-1])
-    return AnyChannelModel(body, paths, known, strategy).train(model.training)
+        _freeze_as(before, replacement)
+    adapted = AnyChannelModel(body, paths, known, strategy)
+    # The new modules only: some of the body's may be in another mode on purpose.
+    adapted.training = adapted.subset_statistics.training = model.training
+    return adapted
 
 
 def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> nn.Module:
@@ -116,7 +128,8 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
         channels: the planes the new module takes, in this order; None: all.
 
     Raises:
-        ValueError: if a stem does not fold, or a plain model is asked for other than all its channels.
+        ValueError: if a stem does not fold, a plain model is asked for other than all its channels, or there are no
+            normalisation statistics for these.
 
     Example:
         >>> import timm
@@ -125,26 +138,64 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
         Conv2d(2, 64, kernel_size=(7, 7), stride=(2, 2), padding=(3, 3), bias=False)
     """
     chosen = model.resolve(channels)
-    folded = {path: stem.fold(chosen) for path, stem in model.stems.items()}
-    body = copy.deepcopy(model.bind(chosen) if not folded else model.body)
-    for path, module in {**folded, **model.subset_statistics.bound(body, chosen)}.items():
-        body.set_submodule(path, copy.deepcopy(module))
+    folded = {path: _folded(stem, chosen) for path, stem in model.stems.items()}
+    copies: dict[int, Any] = {}  # what is used in two places stays one
+    body = copy.deepcopy(model.bind(chosen) if not folded else model.body, copies)
+    for path, module in {**folded, **model.subset_statistics.bound(model.body, chosen)}.items():
+        body.set_submodule(path, copy.deepcopy(module, copies))
     for path, module in list(body.named_modules()):
         if isinstance(module, StemWrapper):
             body.set_submodule(path, module.ordinary())
     return fold_batch_renorm(body)
 
 
-def _moments(statistics: ChannelStatistics | Tensor, known: ChannelSet) -> dict[str, Tensor]:
+def _folded(stem: AnyChannelConv2d, channels: ChannelSet) -> nn.Conv2d:
+    trainable = any(parameter.requires_grad for parameter in stem.parameters())
+    return stem.fold(channels).requires_grad_(trainable)
+
+
+def _freeze_as(stem: nn.Module, replacement: AnyChannelConv2d) -> None:
+    """What was not trained in a stem is not trained in what stands for it: its bias, and all else."""
+    trainable: dict[bool, bool] = {}  # of the bias, and of the rest
+    for name, parameter in stem.named_parameters():
+        is_bias = name == "bias"
+        trainable[is_bias] = trainable.get(is_bias, False) or parameter.requires_grad
+    either = any(trainable.values()) or not trainable
+    for name, parameter in replacement.named_parameters():
+        if not trainable.get(name == "bias", either):
+            parameter.requires_grad_(False)
+
+
+def _with_moments(
+    options: Mapping[str, Any], statistics: ChannelStatistics | Tensor, known: ChannelSet
+) -> dict[str, Any]:
+    """A strategy's options and its statistics; ValueError if an option says what the statistics say."""
     if isinstance(statistics, Tensor):
-        return {"covariance": statistics}
-    chosen = statistics.subset(known.names)
-    return {"covariance": chosen.covariance, "mean": chosen.mean}
+        moments = {"covariance": statistics}
+    else:
+        chosen = statistics.subset(known.names)
+        moments = {"covariance": chosen.covariance, "mean": chosen.mean}
+    twice = sorted(moments.keys() & options.keys())
+    if twice:
+        raise ValueError(f"{twice[0]}= is given, and statistics= says it too: leave one of them out")
+    return {**options, **moments}
 
 
 def _trained_channels(trained_on: ChannelsLike | None, known: ChannelSet) -> ChannelSet:
-    """The channels of the model's own weights, each with the wavelength it has among those wanted, if it is there."""
+    """The channels of the model's own weights, each with the wavelength it has among those wanted, if it is there.
+
+    Raises:
+        ValueError: if it is not said which they are, and the channels wanted are three in which R, G and B are not
+            where nearly all pretrained weights have them.
+    """
     if trained_on is None:
+        colours = [name for name in known.names if name in _COLOURS]
+        if len(known) == len(_COLOURS) and colours and known.names != _COLOURS:
+            raise ValueError(
+                f"channels are {known}, and most models were trained on R, G and B in this order: say which channels "
+                f"this one's weights are of, in the order of its planes, trained_on='RGB' or, if it is so, "
+                f"trained_on={str(known)!r}"
+            )
         return known
     return ChannelSet(known[known.indices([c.name])[0]] if c in known else c for c in ChannelSet.parse(trained_on))
 

@@ -1,4 +1,4 @@
-"""The command line: ``anychan train | evaluate | compare | report | profile | data | list | demo``.
+"""The command line: ``anychan train | adapt | evaluate | compare | report | profile | data | list | demo``.
 
 Nothing heavy is imported before a command runs, so that every ``--help`` answers at once. What a command prints
 for programs (``--json``) and for people goes to standard output, progress and errors to standard error. Exit

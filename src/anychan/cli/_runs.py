@@ -58,7 +58,7 @@ def _evaluate(options: Any) -> int:
 
 
 def _compare_options(parser: Parser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="two evaluated run folders")
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="evaluated run folders")
     parser.add_argument(
         "--specialists",
         action="store_true",

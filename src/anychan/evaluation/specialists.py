@@ -7,7 +7,7 @@ predictions were not kept.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,11 @@ from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 
 DRAWS = 10_000
+# What runs that are compared must have in common to have been trained alike.
+_ALIKE = (
+    *("model", "model_options", "image_size", "epochs", "batch_size", "seed", "label_smoothing", "ema_decay"),
+    *("optimizer", "schedule", "early_stopping", "augmentation"),
+)
 
 
 def compare_specialists(
@@ -39,8 +44,9 @@ def compare_specialists(
         "rows", "mean", "cost"}``. A row is a subset with its ``specialist`` and what ``Paired.to_dict`` holds, a
         being the run. ``mean`` is over the subsets; the 95 % interval of its difference is the percentile bootstrap
         over images (10,000 draws of as many images, each with its answers to all subsets), so it speaks of other
-        images and not of other seeds. ``cost`` has parameters and passes through the network an image and epoch,
-        of the one run and of all specialists.
+        images and not of other seeds. ``cost`` has parameters, the passes (with gradients) through the network that
+        each training image made, and the seconds of training, of the one run and of all specialists. ``differs``
+        names the settings in which they were not trained alike, but for channels, objective and statistics.
 
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
@@ -69,7 +75,8 @@ def compare_specialists(
             )
         of_run, of_specialist = _right(run, record, known, subset), _right(path, own, known, subset)
         paired = Paired.of(of_run, of_specialist)
-        rows.append({"subset": str(subset), "specialist": path.name, **paired.to_dict()})
+        names_of = {"subset": str(subset), "specialist": path.name, "model_sha256": own["model_sha256"]}
+        rows.append({**names_of, **paired.to_dict()})
         differences.append(of_run.astype(np.float64) - of_specialist)
     order = sorted(range(len(rows)), key=lambda i: (-len(known.subset(chosen[i])), known.indices(chosen[i])))
     found = {
@@ -77,6 +84,8 @@ def compare_specialists(
         "kind": "specialists",
         "split": split,
         "run": run.name,
+        "model_sha256": record["model_sha256"],
+        "differs": sorted({name for path in paths for name in _differing(_run_record(run), _run_record(path))}),
         "rows": [rows[i] for i in order],
         "mean": _mean(rows, np.stack(differences), seed),
         "cost": {"run": _cost(run, split), "specialists": _sum([_cost(path, split) for path in paths])},
@@ -93,7 +102,10 @@ def _right(run: Path, record: Mapping[str, Any], known: ChannelSet, subset: Chan
             if "right" not in row:
                 break  # evaluated before this was recorded
             return unpack_right(row["right"], row["n"])
-    raise ValueError(f"{run} was not evaluated on {subset}: run `anychan evaluate {run} --channels {subset}`")
+    raise ValueError(
+        f"{run} was not evaluated on {subset}: run `anychan evaluate {run} --channels {subset} "
+        f"--split {record['split']}`"
+    )
 
 
 def _mean(rows: Sequence[dict[str, Any]], differences_SN: npt.NDArray[np.float64], seed: int) -> dict[str, Any]:
@@ -112,16 +124,33 @@ def _mean(rows: Sequence[dict[str, Any]], differences_SN: npt.NDArray[np.float64
     }
 
 
-def _cost(run: Path, split: str) -> dict[str, int | None]:
-    config = json.loads((run / "run.json").read_text(encoding="utf-8"))["config"]
-    objective = config.get("objective", {"name": "labels"})
-    whole = [row["cost"] for row in read_record(run, split)["results"] if not row["fill"] and row["cost"]]
+def _run_record(run: Path) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    return record
+
+
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
+    """The settings in which two runs were not trained alike, but for what makes one of them a specialist."""
+    for name in _ALIKE:
+        if one["config"].get(name) != other["config"].get(name):
+            yield name
+    if one["data"]["fingerprints"]["train"] != other["data"]["fingerprints"]["train"]:
+        yield "data"
+    if other["config"]["strategy"] != "plain":
+        yield "strategy"
+
+
+def _cost(run: Path, split: str) -> dict[str, Any]:
+    record = _run_record(run)
+    objective = record["config"].get("objective", {"name": "labels"})
+    costs = [row["cost"] for row in read_record(run, split)["results"] if not row["fill"] and row["cost"]]
     return {
-        "parameters": whole[0]["parameters"] if whole else None,
-        "passes": config["epochs"] * (1 + (objective["subsets"] if objective["name"] == "sandwich" else 0)),
+        "parameters": costs[0]["parameters"] if costs else None,  # as many on every subset
+        "passes": record["epochs"] * (1 + (objective["subsets"] if objective["name"] == "sandwich" else 0)),
+        "seconds": record["seconds"],
     }
 
 
-def _sum(costs: Sequence[dict[str, int | None]]) -> dict[str, int | None]:
+def _sum(costs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     numbers = {name: [cost[name] for cost in costs] for name in costs[0]}
-    return {name: None if None in given else sum(n for n in given if n) for name, given in numbers.items()}
+    return {name: None if None in given else sum(given) for name, given in numbers.items()}

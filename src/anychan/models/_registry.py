@@ -8,10 +8,12 @@ from typing import Any, TypeVar
 from torch import nn
 
 from anychan.adaptation import PLAIN, AnyChannelModel, adapt, replace_batch_norm
+from anychan.adaptation.replacement import KINDS
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import get_strategy
 from anychan.statistics import ChannelStatistics
 
+_AS_IT_IS = "batch"  # the normalisation that a network has by itself
 # A network's constructor takes in_chans and num_classes, as timm's do, and its own options.
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {}
 Network = TypeVar("Network", bound=Callable[..., nn.Module])
@@ -61,7 +63,7 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
             normalisation (`replace_batch_norm`).
 
     Raises:
-        ValueError: for an unknown name or strategy, options they do not take, or missing statistics.
+        ValueError: for an unknown name, strategy or normalisation, options they do not take, or missing statistics.
 
     Example:
         >>> import torch
@@ -69,9 +71,11 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
         >>> model(torch.rand(2, 1, 32, 32), channels="G").shape
         torch.Size([2, 5])
     """
+    if normalisation not in (_AS_IT_IS, *KINDS):
+        raise ValueError(f"unknown normalisation {normalisation!r}; there are {', '.join((_AS_IT_IS, *KINDS))}")
     known = ChannelSet.parse(channels)
     body = _construct(name, in_chans=len(known), num_classes=num_classes, **(model_options or {}))
-    if normalisation != "batch":
+    if normalisation != _AS_IT_IS:
         replace_batch_norm(body, normalisation)
     if strategy == PLAIN:
         if strategy_options:
@@ -79,7 +83,8 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
         return AnyChannelModel(body, (), known, PLAIN)
     used = statistics.normalised() if statistics is not None and get_strategy(strategy).uses_statistics else None
     try:
-        return adapt(body, known, strategy, used, **(strategy_options or {}))
+        # Its weights are random, so that their positions are those of the channels in whatever order.
+        return adapt(body, known, strategy, used, trained_on=known, **(strategy_options or {}))
     except TypeError as error:
         raise ValueError(f"strategy {strategy!r} does not take these options: {error}") from error
 

@@ -34,6 +34,8 @@ PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 class Promises:
     """What a strategy promises; the contract tests check just this.
 
+    They are those of the instance as it is, also of its mode where ``train`` and ``eval`` differ.
+
     Args:
         subsets: takes every subset of the channels it was made with, by name.
         any_order: planes in another order, named in that order, give the same output; where each channel keeps
@@ -134,6 +136,13 @@ class AnyChannelConv2d(nn.Module):
         Raises:
             ValueError: if the strategy does not promise it.
         """
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay should leave alone: embeddings, positions, queries.
+
+        By timm's convention an optimiser asks each module; the names are relative to the module.
+        """
+        return set()
 
     def prepare_body(self, body: nn.Module, path: str) -> None:
         """Make a body fit this convolution, in place; ``adapt`` calls it once this is the body's stem at ``path``.
@@ -270,6 +279,10 @@ def channel_groups(
     if not present_NS.any(dim=1).all():
         empty = int((~present_NS.any(dim=1)).nonzero()[0])
         raise ValueError(f"image {empty} of the batch has no channel; choose from {','.join(channels.names)}")
+    if not len(present_NS):  # a batch without images is one group of all channels
+        none = torch.empty(0, dtype=torch.long, device=x_NSHW.device)
+        yield none, torch.arange(len(channels), device=x_NSHW.device), channels
+        return
     patterns, group_N = torch.unique(present_NS, dim=0, return_inverse=True)
     for group, pattern in enumerate(patterns.tolist()):
         there = [i for i, is_there in enumerate(pattern) if is_there]

@@ -7,7 +7,7 @@
 The projection K (O, 1, kh, kw) is shared by all channels. A head's key matrix and the learned query always stand
 together, so the vector q_h (O,) is learned in place of both; and V_h (O / heads, O) is applied to the sum instead of
 to each token: attention is linear in its values. It is the same function as cross-attention with one query, for 2
-heads O multiplications a channel and place instead of 2 O^2.
+heads O MACs a channel and place instead of 2 O^2.
 
 The embedding is one vector a channel (``embedding="name"``) or a function of the wavelength, which takes channels
 never seen (``embedding="wavelength"``).
@@ -18,8 +18,9 @@ are all equal gives what it gave before, up to the channel embedding, which begi
 Source: Panopticon, Waldmann et al. 2025, arXiv 2503.10845, in which the attention is wider than the body and its
 output is projected; here it has the body's width.
 
-Cost: O kh kw + |C| O + heads O + 2 O^2 parameters; |S| (O kh kw + 2 heads O) + 2 O^2 multiplications at each output
-place. What the body costs does not depend on the number of channels.
+Assumes that at each place some channels matter more than others, and that their own responses there show which.
+Cost: some O kh kw + 2 O^2 parameters, and |S| O kh kw + 2 O^2 MACs at each output place (docs/theory/attentive.md has
+all terms). What the body costs does not depend on the number of channels.
 Fails where the channels must be compared across places (each place attends on its own), and where O is large and the
 stem's map too: 2 O^2 a place is more than the ordinary convolution's O |S| kh kw there.
 """
@@ -112,6 +113,10 @@ class AttentiveConv2d(AnyChannelConv2d):
         copy_kernel(taken, self.bias, weight, bias)
         with torch.no_grad():
             self.weight.copy_(taken.sum(dim=1, keepdim=True))
+
+    def no_weight_decay(self) -> set[str]:
+        # Of wavelengths, the embedding is a layer like any other.
+        return {"query"} if self.embedding == "wavelength" else {"query", "channel_embedding"}
 
     def fold(self, channels: ChannelsLike | None = None) -> nn.Conv2d:
         refuse_to_fold(self)

@@ -13,8 +13,9 @@ Source: the second and fourth stem of source document [004] (weights generated f
 applied to them). Ours are the bank, from which only smaller sizes differ, and the factor |C| / |S|.
 The source's second and fourth differ in training only: without and with channels dropped.
 
-Cost: as an ordinary convolution of |S| planes; D (O C kh kw + C - 1) more parameters, and D O |S| kh kw multiplications
-to make a kernel, once a channel set. It folds.
+Assumes that a channel should act in the same way whichever others are missing, as long as they are as many.
+Cost: the MACs of an ordinary convolution of |S| planes, and D times its parameters more (docs/theory/by_count.md has
+all terms). It folds.
 Fails where it matters which channels are missing, and for a size it was never trained on, where it is *sliced*.
 """
 
@@ -71,6 +72,9 @@ class ByCountConv2d(KernelConv2d):
         weight = self.weight.index_select(1, present)
         weight = weight + (embedding_D[None] @ bases_DX).view(weight.shape)
         return weight * (self.in_channels / size), self.bias
+
+    def no_weight_decay(self) -> set[str]:
+        return {"sizes"}
 
     def load_kernel(self, weight: Tensor, bias: Tensor | None) -> None:
         """Take over an ordinary kernel as the bank; what is added for smaller sizes stays as it is."""

@@ -18,8 +18,9 @@ it, and the convolution does not fold.
 Sigma_SS may be singular (two equal channels, a constant one): it is solved in float64 with a ridge of ``ridge``
 times its mean variance on its diagonal.
 
-Cost: parameters of an ordinary convolution, and C^2 numbers of covariance; making a kernel takes one solve of
-order |S| and O |M| |S| kh kw multiplications, once a channel set; a folded one costs nothing.
+Assumes that a missing channel is nearly a linear function of the present ones, pixel by pixel, the same in all images.
+Cost: parameters and MACs of an ordinary convolution of |S| planes, and O |M| |S| kh kw MACs to make a kernel, once a
+channel set (docs/theory/completed.md has all terms); a folded one costs nothing.
 Fails where a channel is not linear in the others (what only the missing channel sees is lost), and where the
 image's own covariance is far from the data set's.
 """

@@ -13,8 +13,10 @@ starts from a kernel drawn as ``torch.nn.Conv2d`` draws it.
 Source: HyperNet in CHAMMI (Chen et al., NeurIPS 2023, arXiv 2310.19224) and the suggestion in source document [003];
 Ha, Dai and Le, "HyperNetworks", ICLR 2017, arXiv 1609.09106. Loading a kernel is ours.
 
-Cost: as an ordinary convolution of |S| planes. With the hidden width H, C E + (E + 1) H + (H + 1) O kh kw parameters
-instead of C O kh kw, and |S| H (E + O kh kw) multiplications to make a kernel, once a channel set. It folds.
+Assumes that the kernels of channels have a structure in common, which is learned better together than apart.
+Cost: the MACs of an ordinary convolution of |S| planes. With the hidden width H, some H O kh kw parameters instead of
+C O kh kw, and |S| H O kh kw MACs to make a kernel, once a channel set (docs/theory/generated.md has all terms). It
+folds.
 Fails where a missing channel mattered: nothing stands in for it. For a fixed list of names it can be no other
 convolution than *sliced*; it only learns in another way.
 """
@@ -78,6 +80,9 @@ class GeneratedConv2d(KernelConv2d):
         present = torch.tensor(self.channels.indices(channels), device=self.embeddings.device)
         slices_SX = self.last(F.gelu(self.hidden(self.embeddings.index_select(0, present))))
         return kernel_of_slices(self, slices_SX), self.bias
+
+    def no_weight_decay(self) -> set[str]:
+        return {"embeddings"}
 
     def load_kernel(self, weight: Tensor, bias: Tensor | None) -> None:
         """Take over an ordinary kernel by solving for the last layer; the embeddings stay as they are.

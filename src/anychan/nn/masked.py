@@ -6,7 +6,7 @@ and G a two-layer network with C (C + T) outputs,
     weight(S)_c = (W_c + sum over k of (G(m) - G(1))_ck W_k) * |C| / |S|        for the channels c in S.
 
 So what a channel's kernel is depends on which others are missing. *completed* is of this form, with the
-covariance in place of G. At the full mask 1 the change is zero, before training and after it: the bank is always
+covariance in place of G. At the full mask 1 the change is zero, before training and after it: the bank itself is
 the kernel of the full set, and what is learned on subsets shows in G and in the templates. G's last layer starts at
 zero, so an untrained stem is *sliced*.
 
@@ -14,8 +14,9 @@ Source: the first stem of source document [004] (a mask, and weights generated f
 are the change relative to the full mask, without which the system "works only for the channel set it was trained
 on", and generating C (C + T) coefficients instead of all O C kh kw weights.
 
-Cost: as an ordinary convolution of |S| planes. T O kh kw + H (C (C + T + 1) + 1) more parameters with H the network's
-width, and O |S| (C + T) kh kw multiplications (and G twice) to make a kernel, once a channel set. It folds.
+Assumes that what a channel does for missing ones is a mixture of a few slices, and alike for masks that are alike.
+Cost: the MACs of an ordinary convolution of |S| planes. Some T O kh kw more parameters, and O |S| (C + T) kh kw MACs to
+make a kernel, once a channel set (docs/theory/masked.md has all terms). It folds.
 Fails for masks unlike those it was trained on: 2^C - 1 masks share G, and nothing holds it where none was seen.
 """
 
@@ -75,6 +76,8 @@ class MaskedConv2d(KernelConv2d):
 
     def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
         present = list(self.channels.indices(channels))
+        if len(present) == self.in_channels:  # the bank itself: what is generated would be zero up to rounding
+            return self.weight[:, present], self.bias
         slices_CX = self.weight.transpose(0, 1).flatten(1)
         change_SK = self._change(present)
         change_SX = change_SK @ torch.cat([slices_CX, self.templates])

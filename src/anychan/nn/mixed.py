@@ -20,8 +20,9 @@ Source: Chen et al., "Dynamic convolution: attention over convolution kernels", 
 ICLR 2022, arXiv 2209.07947. Ours: the mask, |C| / |S|, the start, the factor 2 (so that the start is neutral), and
 no batch normalisation inside the attention (the statistics of subsets would mix).
 
-Cost of one image, hidden width H: 2 C H + H K multiplications for the attention, and K O |S| kh kw to mix, besides
-those of an ordinary convolution of |S| planes; K times its parameters and the attention's 2 C H + H + H K + K.
+Assumes that a few statistics of the whole image, its mean colour, tell which kernel it wants.
+Cost: K times the parameters of an ordinary convolution, its MACs for |S| planes, and K O |S| kh kw MACs an image to mix
+(docs/theory/mixed.md has all terms).
 Fails to fold, as each image has its own kernel. Nothing stands in for a missing channel but the choice of kernels.
 """
 
@@ -121,6 +122,8 @@ class MixedConv2d(AnyChannelConv2d):
 
     def convolve(self, x: Tensor, channels: ChannelSet) -> Tensor:
         images, planes = x.shape[:2]
+        if images == 0:  # no kernels to mix, and a convolution has at least one group
+            return self.conv2d(x, self.weight[: self.out_channels, :planes], None)
         with full_precision(x.device.type):
             weight_NOSKK, bias_NO = self._mixed(x, channels)
         # One grouped convolution for all images: each is a group with kernels of its own.

@@ -18,8 +18,9 @@ Source: Depthwise in CHAMMI (Chen et al., "CHAMMI: A benchmark for channel-adapt
 NeurIPS 2023); a function of a set that does not know its order is a function of a pooled one, Zaheer et al. 2017,
 arXiv 1703.06114. The score is ours.
 
-Cost: O kh kw parameters, and with attention O h + 2 h + 1 for h hidden units; multiplications of a convolution of one
-plane, and with attention those of |S| planes and |S| O at each place.
+Assumes that planes can stand in for each other: channels of one kind, normalised alike.
+Cost: some O kh kw parameters and the MACs of a convolution of one plane, with attention of |S| planes
+(docs/theory/pooled.md has all terms).
 Fails where it matters which channel is which: it cannot know red from blue. With ``sum`` the output grows with the
 number of planes, and a plane of zeros is an absent plane.
 """

@@ -4,10 +4,10 @@
     k(lambda)      = V hidden(lambda) + v                         reshaped to (O, kh, kw)
     weight(S)      = |C| / |S| [k(lambda_s) for s in S],          bias(S) = b
 
-Each slice depends on its own channel alone, so planes and wavelengths in another order give the same output. (The
-published DOFA generates a band's slice as a row of K^2 O numbers and reshapes the rows of all bands at once into the
-kernel, which mixes numbers of different bands.) The factor keeps the size of the sum: an output is |C| times the mean
-over its channels, whether there are 2 or 200.
+Each slice depends on its own channel alone, so planes and wavelengths in another order give the same output. (DOFA as
+first published generates a band's slice as a row of K^2 O numbers and reshapes the rows of all bands at once into the
+kernel, which mixes numbers of different bands; later copies permute instead.) The factor keeps the size of the sum: an
+output is |C| times the mean over its channels, whether there are 2 or 200.
 
 An ordinary kernel is taken over in closed form: V and v are the smallest that give its slices at the known
 wavelengths (least squares by singular values, float64). It is exact where the features tell the bands apart: two
@@ -19,8 +19,9 @@ Source: DOFA, Xiong et al. 2024, arXiv 2403.15356; Copernicus-FM, Wang et al. 20
 transformer over all wavelengths of a call, in which a band's kernel depends on the other bands; ours sees one band at
 a time.
 
-Cost: with D hidden units and F features, F D + D + (D + 1) O kh kw parameters and |S| D (F + O kh kw) multiplications
-for a kernel, once a channel set; folded, nothing.
+Assumes that what a channel shows follows from its wavelength, and smoothly, and that planes are normalised alike.
+Cost: with D hidden units some D O kh kw parameters, and |S| D O kh kw MACs for a kernel, once a channel set
+(docs/theory/spectral.md has all terms); folded, nothing.
 Fails where what a channel shows does not follow from its wavelength: a stain, radar, depth, bands of other widths.
 """
 
@@ -32,8 +33,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anychan.channels import ChannelsLike
-from anychan.nn._contract import KernelConv2d, Promises, copy_kernel
+from anychan.channels import ChannelSet, ChannelsLike
+from anychan.nn._contract import KernelConv2d, Promises, copy_kernel, full_precision
 from anychan.nn._registry import register_strategy
 from anychan.nn._wavelengths import WavelengthEncoder, wavelengths_of
 
@@ -68,12 +69,15 @@ class SpectralConv2d(KernelConv2d):
         self.encoder = WavelengthEncoder(hidden, weight.device, weight.dtype)
         outputs = weight[:, 0].numel()
         self.generator = nn.Linear(hidden, outputs, device=weight.device, dtype=weight.dtype)
-        self._tells_apart = True  # the known channels' wavelengths
         self._fit(weight)
 
     @property
     def promises(self) -> Promises:
-        return Promises(exact=self._tells_apart, unseen=True)
+        return Promises(exact=self._tells_apart(), unseen=True)
+
+    def resolve(self, channels: ChannelsLike | None = None, planes: int | None = None) -> ChannelSet:
+        # As in the contract, but each call comes here, and to say what is `exact` takes a decomposition.
+        return self.channels.resolve(channels, planes, unseen=True)
 
     def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
         chosen = self.resolve(channels)
@@ -87,18 +91,33 @@ class SpectralConv2d(KernelConv2d):
         self._fit(taken)
 
     @torch.no_grad()
+    def _design(self) -> Tensor:
+        """The hidden units of the known wavelengths and a one for the bias, (C, D + 1), float64 on the CPU."""
+        encoder = copy.deepcopy(self.encoder).double().cpu()
+        with full_precision("cpu"):
+            hidden_CD = encoder(wavelengths_of(self.channels))
+        return torch.cat([hidden_CD, torch.ones_like(hidden_CD[:, :1])], dim=1)
+
+    def _tells_apart(self) -> bool:
+        """Whether the encoder as it is now tells the known channels' wavelengths apart.
+
+        On the meta device, where there are no numbers, only whether there are hidden units enough.
+        """
+        if self.in_channels > self.generator.in_features + 1:
+            return False
+        if self.generator.weight.is_meta:
+            return True
+        singular = torch.linalg.svdvals(self._design())
+        return bool(singular[-1] > 3 * _SMALLEST_SINGULAR * singular[0])
+
+    @torch.no_grad()
     def _fit(self, weight_OChw: Tensor) -> None:
         """Make the last layer the smallest one that gives these kernels at the known wavelengths."""
         if weight_OChw.is_meta:
             return  # there are no numbers to fit
-        encoder = copy.deepcopy(self.encoder).double().cpu()
-        hidden_CD = encoder(wavelengths_of(self.channels))
-        design = torch.cat([hidden_CD, torch.ones_like(hidden_CD[:, :1])], dim=1)
+        design = self._design()
         slices_CP = weight_OChw.double().cpu().transpose(0, 1).flatten(1)
         layer = torch.linalg.lstsq(design, slices_CP, rcond=_SMALLEST_SINGULAR, driver="gelsd").solution
         self.generator.weight.copy_(layer[:-1].T)
         assert self.generator.bias is not None
         self.generator.bias.copy_(layer[-1])
-        singular = torch.linalg.svdvals(design)
-        enough = len(singular) == self.in_channels
-        self._tells_apart = enough and bool(singular[-1] > 3 * _SMALLEST_SINGULAR * singular[0])

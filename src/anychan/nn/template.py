@@ -11,8 +11,9 @@ by chance at construction and start with coefficient zero.
 Source: TemplateMixing in CHAMMI (Chen et al., NeurIPS 2023, arXiv 2310.19224), after Savarese and Maire, "Learning
 implicitly recurrent CNNs through parameter sharing", ICLR 2019, arXiv 1902.09701. Loading a kernel is ours.
 
-Cost: as an ordinary convolution of |S| planes. T O kh kw + C T parameters instead of C O kh kw, and |S| T O kh kw
-multiplications to make a kernel, once a channel set. It folds.
+Assumes that the channels' kernels are alike, so that a few templates hold most of them.
+Cost: the MACs of an ordinary convolution of |S| planes. Some T O kh kw parameters instead of C O kh kw, and
+|S| T O kh kw MACs to make a kernel, once a channel set (docs/theory/template.md has all terms). It folds.
 Fails where a missing channel mattered: nothing stands in for it. With T < C, also where the channels' kernels have
 more to tell than T templates can.
 """

@@ -15,8 +15,9 @@ Source: ChannelViT, Bao, Sivanandan, Karaletsos 2023, arXiv 2309.16108, section 
 DiChaViT, Pham and Plummer 2024, arXiv 2405.16419: theirs begin orthogonal and have a loss on the tokens with channel
 anchors and another on the tokens themselves; `penalty` is a plainer one, on the embeddings.
 
-Cost: O kh kw + |C| O parameters, |S| O kh kw H' W' multiplications. The body pays: |S| times the tokens, and |S|^2
-times the multiplications of attention.
+Assumes a body that attends over any number of tokens and has learned to do so.
+Cost: some O kh kw parameters and |S| O kh kw H' W' MACs. The body pays: |S| times the tokens, and |S|^2 times the MACs
+of attention between them (docs/theory/tokens.md has all terms).
 Fails where the body takes a fixed number of tokens, or maps: it is for vision transformers alone. Nothing stands in
 for a missing channel; the body must have learned to do without, so train it with channel sampling.
 """
@@ -85,6 +86,9 @@ class TokensConv2d(AnyChannelConv2d):
         copy_kernel(taken, self.bias, weight, bias)
         with torch.no_grad():
             self.weight.copy_(taken.sum(dim=1, keepdim=True))
+
+    def no_weight_decay(self) -> set[str]:
+        return {"channel_embedding", "positions"}
 
     def fold(self, channels: ChannelsLike | None = None) -> nn.Conv2d:
         refuse_to_fold(self)

@@ -253,5 +253,6 @@ def _specialists(record: Fields) -> Specialists:
         difference=mean.number("difference"),
         interval=mean.interval("difference_interval"),
         parameters=(one.maybe_integer("parameters"), others.maybe_integer("parameters")),
+        differs=tuple(str(name) for name in record.array("differs")),
         passes=(one.maybe_integer("passes"), others.maybe_integer("passes")),
     )

@@ -184,6 +184,7 @@ class Specialists:
     interval: tuple[float, float]
     parameters: tuple[int | None, int | None]
     passes: tuple[int | None, int | None]
+    differs: tuple[str, ...]
 
 
 @dataclass(frozen=True)

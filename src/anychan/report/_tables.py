@@ -149,7 +149,7 @@ def specialists_table(found: Specialists) -> Table:
     columns = (
         Column("channels", numeric=False),
         Column(found.run),
-        Column("specialist", "a plain network trained alike, for these channels alone"),
+        Column("specialist", "a plain network trained for these channels alone"),
         Column("difference", "in points of percent, with its paired 95 % interval"),
         Column("p", "exact McNemar test, two-sided"),
         Column("verdict", numeric=False),
@@ -178,9 +178,15 @@ def specialists_table(found: Specialists) -> Table:
     counts = fmt.listing([fmt.count(n) for n in sorted({row.n for row in found.rows})])
     caption = (
         f"{found.run} and a plain network trained for each subset alone, in percent: the same {counts} images of the "
-        f"{found.split} split. The mean's interval is a bootstrap over images.{_saving(found)}"
+        f"{found.split} split. The mean's interval is a bootstrap over images.{_alike(found)}{_saving(found)}"
     )
     return Table(caption, columns, (Group("", (*rows, mean)),))
+
+
+def _alike(found: Specialists) -> str:
+    if not found.differs:
+        return " All were trained with the same settings, but for channels, objective and batch statistics."
+    return f" They were not trained alike: they differ in {fmt.listing(found.differs)}."
 
 
 def _saving(found: Specialists) -> str:

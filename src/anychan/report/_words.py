@@ -133,10 +133,17 @@ def _trained(run: Run) -> str:
     data = run.record.get("data")
     counts = data.get("splits") if isinstance(data, Mapping) else None
     images = counts.get("train") if isinstance(counts, Mapping) else None
-    sampling = (run.record.get("config") or {}).get("channel_sampling", "all")
+    config = run.record.get("config") or {}
+    source = run.record.get("adapted_from")
+    if isinstance(source, Mapping):
+        looked = f", statistics from {fmt.count(source['images'])} training images" if source.get("images") else ""
+        return f"{model_name(run)}: made from {source.get('name')} without training{looked}."
     words = f"{model_name(run)}: trained for {len(run.epochs)} epoch{'' if len(run.epochs) == 1 else 's'}"
+    sampling = config.get("channel_sampling", "all")
     if sampling != "all":
         words += f" with {sampling} channel sampling"
+    objective = (config.get("objective") or {}).get("name", "labels")
+    words += {"sandwich": " by the sandwich rule", "teacher": " by a trained teacher"}.get(objective, "")
     if isinstance(images, int):
         words += f" on {fmt.count(images)} images"
     if name := data_name(data):

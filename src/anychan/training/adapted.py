@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from anychan.adaptation import PLAIN, AnyChannelModel, adapt, batch_norms, recalibrate
-from anychan.data import load_split, open_dataset
+from anychan.data import ImageArray, load_split, open_dataset
 from anychan.environment import environment
 from anychan.models import ModelInfo, load_model, save_model
 from anychan.nn import get_strategy
@@ -55,7 +55,8 @@ def adapt_run(
     Raises:
         FileNotFoundError: if the run or its data are not there.
         FileExistsError: if ``out`` is there and not empty.
-        ValueError: for a strategy or subsets that do not fit, or fewer than 2 images.
+        ValueError: for a strategy or subsets that do not fit, a strategy that is not exact, fewer than 2 images, or
+            training data that have changed and are not named.
 
     Example:
         >>> adapt_run("runs/plain", "runs/completed")  # doctest: +SKIP
@@ -70,28 +71,31 @@ def adapt_run(
     model, info = load_model(source)
     record = read_run_record(source)
     model, info = _adapted(model, info, strategy)
-    chosen = _keeping(info, subsets)  # before the images, which take longer
+    config = {**record["config"], "out": str(out), "strategy": info.strategy}
+    made_from = {"name": source.name, "commit": record.get("commit"), "strategy": record["config"]["strategy"]}
     if any(True for _ in batch_norms(model.body)):
-        spec = record["config"]["data"] if data is None else data
-        array = load_split(open_dataset(spec), "train", info.image_size, cache_dir, progress=progress)
+        chosen = _keeping(info, subsets)  # before the images, which take longer
+        array = _training_images(record, info, data, cache_dir, progress)
         inputs = Inputs(array, info.channels, torch.device("cpu"), Machine("cpu", "float32", True, 1))
         recalibrate(model, unaugmented(inputs, images, seed), chosen.kept_subsets)
         kept = tuple(str(subset) for subset in model.subset_statistics.subsets)  # earlier ones stay
         info = dataclasses.replace(chosen, kept_subsets=kept)
+        made_from |= {"images": min(images, len(array.paths)), "seed": seed, "fingerprint": array.fingerprint}
+        if data is not None and array.fingerprint == record["data"]["fingerprints"]["train"]:
+            config["data"] = str(data)  # where the same data are now
     elif subsets is not None:
         raise ValueError(f"{info.architecture} has no batch normalisation, and takes every subset as it is")
     save_model(out, model, info)
+    options = {"strategy": strategy, "subsets": subsets, "data": data, "images": images, "seed": seed}
     RunFolder(out).describe(
         {
             **record,
             "name": out.name,
             "status": "finished",
-            "config": {**record["config"], "out": str(out), "strategy": info.strategy},
-            "command": _command(
-                source, out, {"strategy": strategy, "subsets": subsets, "data": data, "images": images, "seed": seed}
-            ),
+            "config": config,
+            "command": _command(source, out, options),
             **environment(),
-            "adapted_from": {"name": source.name, "run": record.get("commit"), "images": images, "seed": seed},
+            "adapted_from": made_from,
             "started": started,
             "seconds": time.monotonic() - clock,
         }
@@ -99,17 +103,34 @@ def adapt_run(
     return out
 
 
-def _keeping(info: ModelInfo, subsets: Sequence[str] | None) -> ModelInfo:
-    if not info.kept_affine:
-        return keeping(info, None if subsets is None else list(subsets))
-    chosen = info.kept_subsets if subsets is None else tuple(str(info.channels.subset(subset)) for subset in subsets)
-    untrained = sorted(set(chosen) - set(info.kept_subsets))
-    if untrained:
+def _training_images(
+    record: dict[str, Any], info: ModelInfo, data: str | Path | None, cache_dir: Path | None, progress: bool
+) -> ImageArray:
+    """The images that statistics are computed from: those the run was trained on, or others that are named."""
+    spec = record["config"]["data"] if data is None else data
+    try:
+        dataset = open_dataset(spec)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}; the run was trained on {spec}: say with --data where it is") from error
+    skip = bool(record["config"].get("skip_broken", False))
+    array = load_split(dataset, "train", info.image_size, cache_dir, skip_broken=skip, progress=progress)
+    if data is None and array.fingerprint != record["data"]["fingerprints"]["train"]:
         raise ValueError(
-            f"the model has a scale and shift of its own for each of {', '.join(info.kept_subsets)}, and none for "
-            f"{untrained[0]}, which only training can give it"
+            f"{spec} has changed since the run was trained on it; to use it all the same name it with --data"
         )
-    return dataclasses.replace(info, kept_subsets=chosen)
+    return array
+
+
+def _keeping(info: ModelInfo, subsets: Sequence[str] | None) -> ModelInfo:
+    if subsets is None and info.kept_subsets:
+        return info
+    chosen = keeping(info, subsets, info.kept_affine, option="--subsets")
+    if info.kept_affine:
+        trained = {frozenset(info.channels.subset(subset).names) for subset in info.kept_subsets}
+        for subset in chosen.kept_subsets:
+            if frozenset(info.channels.subset(subset).names) not in trained:
+                raise ValueError(f"the model has no scale and shift for {subset}, which only training can give it")
+    return chosen
 
 
 def _adapted(model: AnyChannelModel, info: ModelInfo, strategy: str | None) -> tuple[AnyChannelModel, ModelInfo]:
@@ -123,7 +144,12 @@ def _adapted(model: AnyChannelModel, info: ModelInfo, strategy: str | None) -> t
         if info.statistics is None:
             raise ValueError(f"strategy {strategy!r} needs the training pixels' statistics, which the model lacks")
         statistics = info.statistics.normalised()
-    adapted = adapt(model.body, info.channels, strategy, statistics)
+    adapted = adapt(model.body, info.channels, strategy, statistics, trained_on=info.channels)
+    if not all(stem.promises.exact for stem in adapted.stems.values()):
+        raise ValueError(
+            f"strategy {strategy!r} cannot take over a trained stem as it is, so it has to be trained; "
+            "`anychan list strategies` says which are exact"
+        )
     return adapted.eval(), dataclasses.replace(info, strategy=strategy)
 
 

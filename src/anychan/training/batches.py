@@ -175,8 +175,9 @@ class TrainingBatches:
         objective, generator = self._config.objective, self._seeded(epoch, step)
         if objective.name == "sandwich" and self._config.channel_sampling == "hierarchical":
             return tuple(sample_smaller(self._inputs.channels, objective.subsets, generator))
-        count = {"labels": 0, "teacher": 1, "sandwich": objective.subsets}[objective.name]
-        return tuple(self._sample(generator) for _ in range(count))
+        if objective.name == "sandwich":
+            return tuple(self._sample_smaller(generator) for _ in range(objective.subsets))
+        return (self._sample(generator),) if objective.name == "teacher" else ()
 
     def present(self, epoch: int, step: int, images: int) -> Tensor | None:
         """Which channels each of this process's images has, bool (N, C), where each has its own."""
@@ -188,6 +189,12 @@ class TrainingBatches:
 
     def _seeded(self, *counters: int) -> torch.Generator:
         return self._channel_generator.manual_seed(counter_seed("channels", self._config.seed, *counters))
+
+    def _sample_smaller(self, generator: torch.Generator) -> ChannelSet:
+        """A draw below the full set, which has nothing to learn from itself."""
+        while len(drawn := self._sample(generator)) == len(self._inputs.channels):
+            pass
+        return drawn
 
     def _sample(self, generator: torch.Generator) -> ChannelSet:
         config = self._config

@@ -101,7 +101,12 @@ class Trainer:
             average = get_ema_multi_avg_fn(self.config.ema_decay)
             self.averages = AveragedModel(self.raw, multi_avg_fn=average, use_buffers=True)
         self._annealed = annealed_modules(self.raw)
+        self._averaged_annealed = [] if self.averages is None else annealed_modules(self.averages.module)
         self._penalties: list[Callable[[], Tensor]] = [m.penalty for m in self.raw.modules() if hasattr(m, "penalty")]  # type: ignore[misc] # a method
+        if self.config.objective.penalty and not self._penalties:
+            raise ValueError(
+                f"objective.penalty {self.config.objective.penalty!r}: strategy {self.config.strategy!r} has no penalty"
+            )
         if self.teacher is not None:
             self.teacher.to(device).to(memory_format=self.machine.memory_format).eval()
         self.totals = self._no_totals()
@@ -137,6 +142,8 @@ class Trainer:
         self.optimizer.step()
         if self.averages is not None:
             self.averages.update_parameters(self.raw)
+            for module in self._averaged_annealed:  # a temperature is not to be averaged
+                module.anneal(self.progress)
         images = len(batch.labels)
         self.totals.sums += torch.stack([loss.detach() * images, right])
         self.totals.images += images

@@ -72,7 +72,7 @@ def sandwich(
         1 + len(subsets) parts, the full set's first; the losses are divided by their number.
 
     Source: sandwich rule and in-place distillation, Yu and Huang, "Universally Slimmable Networks and Improved
-    Training Techniques", arXiv 1903.05134, sections 3.2 and 3.3; there for widths, here for channels. Softened
+    Training Techniques", arXiv 1903.05134; there for widths, here for channels. Softened
     answers: Hinton, Vinyals and Dean, arXiv 1503.02531.
 
     Example:
@@ -90,7 +90,7 @@ def sandwich(
     yield F.cross_entropy(logits, labels, label_smoothing=label_smoothing) / parts, logits
     taught_by = logits.detach()
     for subset in subsets:
-        logits = _logits(model, x[:, list(channels.indices(subset))], subset)
+        logits = _logits(model, _planes(x, channels.indices(subset)), subset)
         loss = distillation(logits, taught_by, labels, temperature, label_share, label_smoothing=label_smoothing)
         yield loss / parts, logits
 
@@ -122,7 +122,7 @@ def taught(
     """
     with torch.no_grad():
         taught_by = teacher(x).float()
-    logits = _logits(model, x[:, list(channels.indices(subset))], subset)
+    logits = _logits(model, _planes(x, channels.indices(subset)), subset)
     yield distillation(logits, taught_by, labels, temperature, label_share, label_smoothing=label_smoothing), logits
 
 
@@ -149,3 +149,10 @@ def _logits(model: nn.Module, x: Tensor, channels: ChannelSet, present: Tensor |
     given = {} if present is None else {"present": present}
     logits: Tensor = model(x, channels=channels, **given)
     return logits.float()
+
+
+def _planes(x_NCHW: Tensor, indices: Sequence[int]) -> Tensor:
+    """Some planes, laid out in memory as all were; slices need no index on the device, which would be waited for."""
+    last = x_NCHW.is_contiguous(memory_format=torch.channels_last)
+    chosen_NSHW = torch.cat([x_NCHW[:, i : i + 1] for i in indices], dim=1)
+    return chosen_NSHW.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 # With more channels there are too many subsets to keep something for each unless they are named.
 _MOST_CHANNELS = 6
+_FEW_BATCHES = 10  # a running average with the usual momentum of 0.1 has not arrived before
 
 
 def train(config: TrainConfig) -> Path:
@@ -125,18 +128,28 @@ def _make_model(config: TrainConfig, data: _Data) -> tuple[AnyChannelModel, Mode
     )
     seed_everything(config.seed)  # the same weights in all processes
     model = info.create()
-    if config.normalisation.statistics == "kept" and any(True for _ in batch_norms(model.body)):
-        info = keeping(info, config.normalisation.subsets, config.normalisation.affine)
+    if len(info.channels) == 1 and config.objective.name == "sandwich":
+        raise ValueError(f"the only channel is {info.channels}, which has no subsets: take --strategy plain")
+    statistics_for = config.normalisation.statistics
+    has_norms = any(True for _ in batch_norms(model.body))
+    if statistics_for == "kept" and has_norms:
+        info = keeping(info, None, config.normalisation.affine)
         keep_statistics(model, info.kept_subsets, info.kept_affine)
+    elif statistics_for == "recalibrated":  # what cannot be done after training is said before it
+        if not has_norms:
+            raise ValueError(f"{config.model} has no batch normalisation whose statistics could be recalibrated")
+        keeping(info, config.normalisation.subsets)
     return model, info
 
 
-def keeping(info: ModelInfo, subsets: list[str] | None, affine: bool = False) -> ModelInfo:
-    """The description of the same model with statistics for each subset."""
+def keeping(
+    info: ModelInfo, subsets: Sequence[str] | None, affine: bool = False, option: str = "--normalisation.subsets"
+) -> ModelInfo:
+    """The description of the same model with statistics for each subset; ``option`` is where subsets can be named."""
     if subsets is None and len(info.channels) > _MOST_CHANNELS:
         raise ValueError(
             f"{len(info.channels)} channels have {2 ** len(info.channels) - 1} subsets, too many to keep normalisation "
-            "statistics for: name those wanted with --normalisation.subsets, or take --normalisation.statistics shared"
+            f"statistics for: name those wanted with {option}"
         )
     chosen = info.channels.subsets() if subsets is None else [info.channels.subset(subset) for subset in subsets]
     return dataclasses.replace(info, kept_subsets=tuple(str(subset) for subset in chosen), kept_affine=affine)
@@ -146,10 +159,15 @@ def _load_teacher(config: TrainConfig, info: ModelInfo) -> nn.Module | None:
     if config.objective.teacher is None:
         return None
     teacher, its = load_model(config.objective.teacher)
-    if its.classes != info.classes or its.channels.names != info.channels.names:
+    for what, known, wanted in (("classes", its.classes, info.classes), ("channels", its.channels, info.channels)):
+        if known == wanted:
+            continue
+        names = [[str(getattr(item, "name", item)) for item in items] for items in (known, wanted)]
+        differing = sorted(set(names[0]) ^ set(names[1]))
+        how = f"{differing[0]} is in one of them only" if differing else "their order or their statistics differ"
         raise ValueError(
-            f"the teacher {config.objective.teacher} knows {len(its.classes)} classes of {its.channels}, not the "
-            f"{len(info.classes)} classes of {info.channels} that are to be learnt"
+            f"the teacher {config.objective.teacher} and this run have other {what} ({len(names[0])} and "
+            f"{len(names[1])}): {how}"
         )
     return teacher.requires_grad_(False)
 
@@ -181,6 +199,7 @@ class _Run:
         self._folder = RunFolder(config.out)
         self._writes = trainer.accelerator.is_main_process
         self._environment = environment()
+        self._recalibrated: list[str] = []
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._clock, self._earlier = time.monotonic(), 0.0
 
@@ -241,13 +260,16 @@ class _Run:
             "config": self._config.to_dict(),
             "machine": self._trainer.machine.to_dict(),
             "data": self._data.fingerprints,
+            "teacher": self._teacher_hash,
             "started": self._started,
             "seconds": self._seconds,
         }
 
     def _check_origin(self, state: dict[str, Any]) -> None:
         """Refuse a checkpoint that this run's steps would not follow from."""
-        changed = differences(state["config"], self._config.to_dict())
+        changed = differences(TrainConfig.from_dict(state["config"]).to_dict(), self._config.to_dict())
+        if state.get("teacher") != self._teacher_hash:
+            changed.append("objective.teacher: another model")
         for group, now in (("machine", self._trainer.machine.to_dict()), ("data", self._data.fingerprints)):
             changed += [
                 f"{group}.{name}: {state[group][name]} -> {now[name]}"
@@ -259,6 +281,11 @@ class _Run:
                 f"{self._config.out} cannot be resumed with other settings ({'; '.join(changed)}); "
                 "take the old ones, or start another run"
             )
+
+    @property
+    def _teacher_hash(self) -> str | None:
+        teacher = self._config.objective.teacher
+        return None if teacher is None else sha256((teacher / "model.safetensors").read_bytes()).hexdigest()
 
     @property
     def _seconds(self) -> float:
@@ -287,6 +314,7 @@ class _Run:
             "selected": "last" if stopping.best_epoch is None else "best",
             "statistics": self._info.statistics.to_dict(),
             "skipped": [list(entry) for entry in self._data.skipped],
+            "recalibrated": self._recalibrated,
         }
 
     def _skipped(self) -> str:
@@ -299,13 +327,21 @@ class _Run:
         if trainer.early_stopping.best_epoch is not None:
             model.load_state_dict(trainer.early_stopping.weights)
         assert isinstance(model, AnyChannelModel)  # a moving average is a copy of one
-        if self._config.normalisation.statistics == "recalibrated":
-            self._recalibrate(model)
+        self._recalibrate(model)
         if self._writes:
             save_model(self._config.out, model, self._info)
             self._note("finished")
 
     def _recalibrate(self, model: AnyChannelModel) -> None:
+        """Statistics for the subsets that have none of their own yet, or too few batches for an average."""
         config, trainer = self._config, self._trainer
-        self._info = keeping(self._info, config.normalisation.subsets)
-        recalibrate(model, trainer.batches.as_they_are(config.normalisation.images), self._info.kept_subsets)
+        if config.normalisation.statistics == "recalibrated":
+            self._info = keeping(self._info, config.normalisation.subsets)
+            subsets = list(self._info.kept_subsets)
+        else:
+            assert isinstance(trainer.raw, AnyChannelModel)
+            seen = trainer.raw.subset_statistics.batches_seen()  # a moving average's counts are averages
+            subsets = [subset for subset, batches in seen.items() if batches < _FEW_BATCHES]
+        if subsets:
+            recalibrate(model, trainer.batches.as_they_are(config.normalisation.images), subsets)
+            self._recalibrated = subsets

@@ -2,7 +2,7 @@
 
 Hierarchical sampling is that of ChannelViT (arXiv 2309.16108, section 3.3): every size is as likely as every
 other, so that single channels and the full set are both seen often, however many channels there are. Diverse
-sampling is after DiChaViT (Pham and Plummer, arXiv 2405.16419, section 3.3): channels that tell the same are seldom
+sampling is after DiChaViT (Pham and Plummer, arXiv 2405.16419): channels that tell the same are seldom
 drawn together; likeness is there that of learned embeddings, here the data's correlation, so that a batch depends on
 its seed alone.
 """
@@ -72,13 +72,13 @@ def sample_smaller(channels: ChannelSet, count: int, generator: torch.Generator)
     Args:
         channels: C channels, at least 2.
         count: how many subsets, at least 1; with one, its size is uniform on 1..C-1. Sizes repeat only where there
-            are fewer of them than ``count``.
+            are fewer of them than ``count``, and subsets only where there are fewer than that below the full one.
         generator: on the CPU; the same state gives the same subsets.
 
     Raises:
         ValueError: for fewer than two channels, or a count below 1.
 
-    Source: the sandwich rule, arXiv 1903.05134, section 3.2 (the smallest, the largest, and random ones between).
+    Source: the sandwich rule, arXiv 1903.05134 (the smallest, the largest, and random ones between).
 
     Example:
         >>> rgb = ChannelSet.parse("RGB")
@@ -91,7 +91,13 @@ def sample_smaller(channels: ChannelSet, count: int, generator: torch.Generator)
     while len(sizes) < count:
         unused = [size for size in range(1, len(channels)) if size not in sizes] or list(range(1, len(channels)))
         sizes.append(unused[int(torch.randint(len(unused), (), generator=generator))])
-    return [_of_size(channels, size, generator) for size in sizes]
+    drawn: list[ChannelSet] = []
+    for size in sizes:
+        while (subset := _of_size(channels, size, generator)) in drawn and count <= 2 ** len(channels) - 2:
+            sizes_left = list(range(1, len(channels)))
+            size = sizes_left[int(torch.randint(len(sizes_left), (), generator=generator))]  # noqa: PLW2901 # this one is full
+        drawn.append(subset)
+    return drawn
 
 
 def _of_size(channels: ChannelSet, size: int, generator: torch.Generator) -> ChannelSet:
