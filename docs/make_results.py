@@ -33,8 +33,8 @@ ResNet18 from scratch on 50 kinds of animals at 64x64 (24,000 training images, 1
 
 ![Accuracy kept on each channel subset](figures/retention.svg)
 
-Accuracy kept when channels are missing, in percent of that on all. Blue: *any*. Orange: *completed*. Green: *plain*, its
-missing planes filled in: black (×), black with the others rescaled (+), the channel's mean (Y), the mean of those
+Accuracy kept when channels are missing, in percent of that on all. Blue: *any*. Orange: *completed*. Green: *plain*,
+its missing planes filled in: black (×), black with the others rescaled (+), the channel's mean (Y), the mean of those
 present (⅄).
 
 """

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Workers side by side share the cores: with a thread for each core in each of them, torch is many times slower.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 _ANIMALS = Path("shared/data/tiny-imagenet-animals-50.zip")
 
