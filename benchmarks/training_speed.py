@@ -67,7 +67,7 @@ def bare_loop(
     for _ in range(2):
         images, started = 0, time.perf_counter()
         for x, y in batches():
-            with machine.autocast():
+            with torch.autocast(machine.device, torch.bfloat16, enabled=machine.precision == "bfloat16"):
                 loss = F.cross_entropy(model(x), y, label_smoothing=0.1)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()

@@ -41,7 +41,7 @@ def stepper(
 
     def step(channels: ChannelSet) -> None:
         planes = x if len(channels) == len(RGB) else x[:, list(RGB.indices(channels))]
-        with machine.autocast():
+        with machine.context():
             logits = model(planes.contiguous(memory_format=machine.memory_format), channels=channels).float()
         optimizer.zero_grad(set_to_none=True)
         F.cross_entropy(logits, y, label_smoothing=config.label_smoothing).backward()

@@ -38,7 +38,7 @@ def test_explicit_choices_are_kept() -> None:
     chosen = choose(config(precision="bfloat16", channels_last=False, image_size=16), CPU, processes=2)
     assert chosen.to_dict() == {"device": "cpu", "precision": "bfloat16", "channels_last": False, "processes": 2}
     assert chosen.memory_format == torch.contiguous_format
-    with chosen.autocast():
+    with chosen.context():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
 
 

@@ -164,7 +164,7 @@ class Trainer:
             # Processes exchange gradients once, with the last part.
             apart = self.accelerator.no_sync(self.model) if part < count - 1 else nullcontext()
             with apart:
-                with self.machine.autocast():
+                with self.machine.context():
                     part_loss, logits = next(parts)
                     if part == 0:
                         part_loss = part_loss + self._penalty()

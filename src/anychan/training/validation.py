@@ -37,7 +37,7 @@ def validate(
     with torch.no_grad():
         for rows in mine.to(inputs.array.images.device).split(_BATCH):
             batch = inputs.batch(rows, channels)
-            with machine.autocast():
+            with machine.context():
                 logits = model(batch.images, channels=batch.channels).float()
             losses = F.cross_entropy(logits, batch.labels, reduction="sum")
             right = (logits.argmax(dim=1) == batch.labels).sum()
