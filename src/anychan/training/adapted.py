@@ -12,15 +12,14 @@ from typing import Any
 
 import torch
 
-from anychan.adaptation import PLAIN, AnyChannelModel, adapt, batch_norms, recalibrate
+from anychan.adaptation import PLAIN, AnyChannelModel, batch_norms, recalibrate
 from anychan.data import ImageArray, load_split, open_dataset
 from anychan.environment import environment
 from anychan.models import ModelInfo, load_model, save_model
-from anychan.nn import get_strategy
 from anychan.training.batches import Inputs, unaugmented
+from anychan.training.initial import keeping, with_stem
 from anychan.training.machine import Machine
 from anychan.training.records import RunFolder, read_run_record
-from anychan.training.run import keeping
 
 
 def adapt_run(
@@ -138,19 +137,8 @@ def _adapted(model: AnyChannelModel, info: ModelInfo, strategy: str | None) -> t
         if strategy not in (None, model.strategy):
             raise ValueError(f"the model's strategy is {model.strategy!r}; only a plain one can be given {strategy!r}")
         return model, info
-    strategy = strategy or "completed"
-    statistics = None
-    if get_strategy(strategy).uses_statistics:
-        if info.statistics is None:
-            raise ValueError(f"strategy {strategy!r} needs the training pixels' statistics, which the model lacks")
-        statistics = info.statistics.normalised()
-    adapted = adapt(model.body, info.channels, strategy, statistics, trained_on=info.channels)
-    if not all(stem.promises.exact for stem in adapted.stems.values()):
-        raise ValueError(
-            f"strategy {strategy!r} cannot take over a trained stem as it is, so it has to be trained; "
-            "`anychan list strategies` says which are exact"
-        )
-    return adapted.eval(), dataclasses.replace(info, strategy=strategy)
+    info = dataclasses.replace(info, strategy=strategy or "completed")
+    return with_stem(model, info).eval(), info
 
 
 def _command(source: Path, out: Path, options: dict[str, Any]) -> str:

@@ -39,11 +39,12 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 PLAIN = "plain"  # the strategy of an ordinary network; as in anychan.adaptation, which would bring torch
 
-# Settings that leave the weights as they are, so that a run may be resumed with other ones. The data and the teacher
-# are compared by content, the device and what follows from it by what was chosen, not by what was asked for.
+# Settings that leave the weights as they are, so that a run may be resumed with other ones. The data, the teacher and
+# the initial weights are compared by content, the device and what follows from it by what was chosen, not by what was
+# asked for.
 _NEUTRAL = frozenset(
     {"data", "out", "cache_dir", "resume", "checkpoint_every_steps", "checkpoint_every_seconds"}
-    | {"device", "precision", "channels_last", "objective.teacher"}
+    | {"device", "precision", "channels_last", "objective.teacher", "initial"}
 )
 
 
@@ -61,6 +62,8 @@ class TrainConfig:
         model: a network of anychan's or timm's, by name.
         channels: the channels the model is made for ("RG", "B04,B08"); not given: all that the data have.
         strategy: how the stem makes kernels for any channels; "plain" is the ordinary network.
+        initial: a finished run whose weights to start from: a plain one, whose stem an exact strategy takes over, or
+            one of the same strategy. Not given: random weights.
         image_size: side of the square images, in pixels.
         epochs: passes over the training images.
         batch_size: images a step, over all processes together.
@@ -109,6 +112,7 @@ class TrainConfig:
     model: str = "resnet18"
     channels: str | None = None
     strategy: str = PLAIN
+    initial: Path | None = None
     image_size: int = 64
     epochs: int = 10
     batch_size: int = 64
@@ -139,6 +143,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self.out = Path(self.out)
+        self.initial = None if self.initial is None else Path(self.initial)
         self.cache_dir = None if self.cache_dir is None else Path(self.cache_dir)
         # Here and not in the group itself: the command line asks the group for its defaults before it knows its name.
         self.optimizer = self.optimizer.settled()

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
-from anychan.adaptation import AnyChannelModel, batch_norms, keep_statistics, recalibrate
+from anychan.adaptation import AnyChannelModel, recalibrate
 from anychan.data import Dataset, ImageArray, load_split, open_dataset, split_statistics
 from anychan.environment import environment
-from anychan.models import ModelInfo, load_model, save_model
+from anychan.models import ModelInfo, save_model
 from anychan.training import checkpoint
 from anychan.training.batches import Inputs, TrainingBatches
 from anychan.training.config import TrainConfig, differences
 from anychan.training.driver import Driver
+from anychan.training.initial import keeping, load_teacher, make_model
 from anychan.training.loop import Trainer
 from anychan.training.machine import algorithms, choose, place, start_accelerator
 from anychan.training.progress import Progress
@@ -32,8 +29,6 @@ from anychan.training.stopping import TrainingStoppedError, listening
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
-# With more channels there are too many subsets to keep something for each unless they are named.
-_MOST_CHANNELS = 6
 _FEW_BATCHES = 10  # a running average with the usual momentum of 0.1 has not arrived before
 
 
@@ -70,7 +65,7 @@ def train(config: TrainConfig) -> Path:
     accelerator.wait_for_everyone()  # all have looked before one makes the folder
     with algorithms(config.deterministic):
         data = _load(config, accelerator)
-        model, info = _make_model(config, data)
+        model, info = make_model(config, split_statistics(data.train), data.train.classes)
         trainer = _make_trainer(config, data, model, info, accelerator)
         return _Run(config, data, info, trainer).complete()
 
@@ -112,66 +107,6 @@ def _load(config: TrainConfig, accelerator: Accelerator) -> _Data:
         return _Data(dataset, load("train"), load("val") if "val" in there else None)
 
 
-def _make_model(config: TrainConfig, data: _Data) -> tuple[AnyChannelModel, ModelInfo]:
-    statistics = split_statistics(data.train).subset(config.channels)
-    info = ModelInfo(
-        architecture=config.model,
-        num_classes=len(data.train.classes),
-        strategy=config.strategy,
-        channels=statistics.described,
-        classes=data.train.classes,
-        image_size=config.image_size,
-        statistics=statistics,
-        strategy_options=config.strategy_options,
-        model_options=config.model_options,
-        normalisation=config.normalisation.kind,
-    )
-    seed_everything(config.seed)  # the same weights in all processes
-    model = info.create()
-    if len(info.channels) == 1 and config.objective.name == "sandwich":
-        raise ValueError(f"the only channel is {info.channels}, which has no subsets: take --strategy plain")
-    statistics_for = config.normalisation.statistics
-    has_norms = any(True for _ in batch_norms(model.body))
-    if statistics_for == "kept" and has_norms:
-        info = keeping(info, None, config.normalisation.affine)
-        keep_statistics(model, info.kept_subsets, info.kept_affine)
-    elif statistics_for == "recalibrated":  # what cannot be done after training is said before it
-        if not has_norms:
-            raise ValueError(f"{config.model} has no batch normalisation whose statistics could be recalibrated")
-        keeping(info, config.normalisation.subsets)
-    return model, info
-
-
-def keeping(
-    info: ModelInfo, subsets: Sequence[str] | None, affine: bool = False, option: str = "--normalisation.subsets"
-) -> ModelInfo:
-    """The description of the same model with statistics for each subset; ``option`` is where subsets can be named."""
-    if subsets is None and len(info.channels) > _MOST_CHANNELS:
-        raise ValueError(
-            f"{len(info.channels)} channels have {2 ** len(info.channels) - 1} subsets, too many to keep normalisation "
-            f"statistics for: name those wanted with {option}"
-        )
-    chosen = info.channels.subsets() if subsets is None else [info.channels.subset(subset) for subset in subsets]
-    return dataclasses.replace(info, kept_subsets=tuple(str(subset) for subset in chosen), kept_affine=affine)
-
-
-def _load_teacher(config: TrainConfig, info: ModelInfo) -> nn.Module | None:
-    if config.objective.teacher is None:
-        return None
-    teacher, its = load_model(config.objective.teacher)
-    for what, known, wanted in (("classes", its.classes, info.classes), ("channels", its.channels, info.channels)):
-        if known == wanted:
-            continue
-        names = [[str(getattr(item, "name", item)) for item in items] for items in (known, wanted)]
-        differing = sorted(set(names[0]) ^ set(names[1]))
-        how = f"{differing[0]} is in one of them only" if differing else "their order or their statistics differ"
-        raise ValueError(
-            f"the teacher {config.objective.teacher} and this run have other {what} ({len(names[0])} and "
-            f"{len(names[1])}): {how}"
-        )
-    return teacher.requires_grad_(False)
-
-
 def _make_trainer(
     config: TrainConfig, data: _Data, model: AnyChannelModel, info: ModelInfo, accelerator: Accelerator
 ) -> Trainer:
@@ -186,7 +121,7 @@ def _make_trainer(
     if data.validation is not None:
         validation = Inputs(place(data.validation, device), channels, device, machine)
     seed_everything(config.seed, rank + 1)  # dropout differs between processes
-    teacher = _load_teacher(config, info)
+    teacher = load_teacher(config, info)
     seen = channels.subset(config.fixed_subset)
     return Trainer(config, machine, accelerator, model, batches, validation, seen, teacher)
 
@@ -260,7 +195,7 @@ class _Run:
             "config": self._config.to_dict(),
             "machine": self._trainer.machine.to_dict(),
             "data": self._data.fingerprints,
-            "teacher": self._teacher_hash,
+            **self._weights_read,
             "started": self._started,
             "seconds": self._seconds,
         }
@@ -268,8 +203,9 @@ class _Run:
     def _check_origin(self, state: dict[str, Any]) -> None:
         """Refuse a checkpoint that this run's steps would not follow from."""
         changed = differences(TrainConfig.from_dict(state["config"]).to_dict(), self._config.to_dict())
-        if state.get("teacher") != self._teacher_hash:
-            changed.append("objective.teacher: another model")
+        for name, weights in self._weights_read.items():
+            if state.get(name) != weights:
+                changed.append(f"{name}: another model")
         for group, now in (("machine", self._trainer.machine.to_dict()), ("data", self._data.fingerprints)):
             changed += [
                 f"{group}.{name}: {state[group][name]} -> {now[name]}"
@@ -283,9 +219,13 @@ class _Run:
             )
 
     @property
-    def _teacher_hash(self) -> str | None:
-        teacher = self._config.objective.teacher
-        return None if teacher is None else sha256((teacher / "model.safetensors").read_bytes()).hexdigest()
+    def _weights_read(self) -> dict[str, str | None]:
+        """Hashes of the weights of other runs that this one is made from."""
+        folders = {"teacher": self._config.objective.teacher, "initial": self._config.initial}
+        return {
+            name: None if folder is None else sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+            for name, folder in folders.items()
+        }
 
     @property
     def _seconds(self) -> float:

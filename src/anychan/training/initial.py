@@ -1,0 +1,148 @@
+"""What a run starts from: its model, with fresh or trained weights, and its teacher."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from torch import nn
+
+from anychan.adaptation import PLAIN, AnyChannelModel, adapt, batch_norms, keep_statistics
+from anychan.models import ModelInfo, load_model
+from anychan.nn import get_strategy
+from anychan.statistics import ChannelStatistics
+from anychan.training.config import TrainConfig
+from anychan.training.randomness import seed_everything
+
+# With more channels there are too many subsets to keep something for each unless they are named.
+_MOST_CHANNELS = 6
+
+
+def make_model(
+    config: TrainConfig, statistics: ChannelStatistics, classes: Sequence[str]
+) -> tuple[AnyChannelModel, ModelInfo]:
+    """The model that a run starts from, and its description.
+
+    Args:
+        config: the run's settings.
+        statistics: of the training pixels.
+        classes: names of the classes.
+
+    Raises:
+        ValueError: if the settings do not fit one another or the data.
+        FileNotFoundError: if there is no run to start from.
+    """
+    statistics = statistics.subset(config.channels)
+    info = ModelInfo(
+        architecture=config.model,
+        num_classes=len(classes),
+        strategy=config.strategy,
+        channels=statistics.described,
+        classes=tuple(classes),
+        image_size=config.image_size,
+        statistics=statistics,
+        strategy_options=config.strategy_options,
+        model_options=config.model_options,
+        normalisation=config.normalisation.kind,
+    )
+    seed_everything(config.seed)  # the same weights in all processes
+    model = info.create() if config.initial is None else _trained_model(config.initial, info)
+    if len(info.channels) == 1 and config.objective.name == "sandwich":
+        raise ValueError(f"the only channel is {info.channels}, which has no subsets: take --strategy plain")
+    statistics_for = config.normalisation.statistics
+    has_norms = any(True for _ in batch_norms(model.body))
+    if statistics_for == "kept" and has_norms:
+        info = keeping(info, None, config.normalisation.affine)
+        keep_statistics(model, info.kept_subsets, info.kept_affine)
+    elif statistics_for == "recalibrated":  # what cannot be done after training is said before it
+        if not has_norms:
+            raise ValueError(f"{config.model} has no batch normalisation whose statistics could be recalibrated")
+        keeping(info, config.normalisation.subsets)
+    return model, info
+
+
+def keeping(
+    info: ModelInfo, subsets: Sequence[str] | None, affine: bool = False, option: str = "--normalisation.subsets"
+) -> ModelInfo:
+    """The description of the same model with statistics for each subset; ``option`` is where subsets can be named."""
+    if subsets is None and len(info.channels) > _MOST_CHANNELS:
+        raise ValueError(
+            f"{len(info.channels)} channels have {2 ** len(info.channels) - 1} subsets, too many to keep normalisation "
+            f"statistics for: name those wanted with {option}"
+        )
+    chosen = info.channels.subsets() if subsets is None else [info.channels.subset(subset) for subset in subsets]
+    return dataclasses.replace(info, kept_subsets=tuple(str(subset) for subset in chosen), kept_affine=affine)
+
+
+def with_stem(model: AnyChannelModel, info: ModelInfo) -> AnyChannelModel:
+    """A trained plain model with the stem that ``info`` describes, which must be able to take the old one over.
+
+    Raises:
+        ValueError: if it cannot, or lacks the statistics it needs.
+    """
+    statistics = None
+    if get_strategy(info.strategy).uses_statistics:
+        if info.statistics is None:
+            raise ValueError(f"strategy {info.strategy!r} needs the training pixels' statistics, which the model lacks")
+        statistics = info.statistics.normalised()
+    adapted = adapt(
+        model.body, info.channels, info.strategy, statistics, trained_on=info.channels, **info.strategy_options
+    )
+    if not all(stem.promises.exact for stem in adapted.stems.values()):
+        raise ValueError(
+            f"strategy {info.strategy!r} cannot take over a trained stem as it is, so it has to be trained from the "
+            "beginning; `anychan list strategies` says which are exact"
+        )
+    return adapted
+
+
+def _trained_model(folder: Path, info: ModelInfo) -> AnyChannelModel:
+    """The weights of a finished run in the model that ``info`` describes."""
+    model, its = load_model(folder)
+    _check_alike(f"{folder}, whose weights are to be taken,", its, info)
+    for name in ("architecture", "model_options", "normalisation"):
+        if getattr(its, name) != getattr(info, name):
+            raise ValueError(f"{folder} holds {name} {getattr(its, name)!r}, but the run has {getattr(info, name)!r}")
+    if its.kept_subsets:
+        raise ValueError(
+            f"{folder} keeps statistics for {', '.join(its.kept_subsets)}, which a new run would mix with its own; "
+            "start from a run without"
+        )
+    if its.strategy == PLAIN and info.strategy != PLAIN:
+        return with_stem(model, info)
+    if (its.strategy, its.strategy_options) != (info.strategy, info.strategy_options):
+        raise ValueError(
+            f"{folder} has strategy {its.strategy!r} with options {its.strategy_options}; weights are taken from a "
+            f"plain run or from one with strategy {info.strategy!r} and options {info.strategy_options}"
+        )
+    return model
+
+
+def load_teacher(config: TrainConfig, info: ModelInfo) -> nn.Module | None:
+    """The teacher of a run that has one, which is not trained.
+
+    Raises:
+        ValueError: if its classes or channels are not the run's.
+    """
+    if config.objective.teacher is None:
+        return None
+    teacher, its = load_model(config.objective.teacher)
+    _check_alike(f"the teacher {config.objective.teacher}", its, info)
+    if its.channels != info.channels:
+        raise ValueError(
+            f"the teacher {config.objective.teacher} normalises its channels by other statistics than this run"
+        )
+    return teacher.requires_grad_(False)
+
+
+def _check_alike(what: str, its: ModelInfo, info: ModelInfo) -> None:
+    for items, known, wanted in (
+        ("classes", its.classes, info.classes),
+        ("channels", its.channels.names, info.channels.names),
+    ):
+        if known == wanted:
+            continue
+        differing = sorted(set(known) ^ set(wanted))
+        how = f"{differing[0]} is in one of them only" if differing else "their order differs"
+        raise ValueError(f"{what} and this run have other {items} ({len(known)} and {len(wanted)}): {how}")

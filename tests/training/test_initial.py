@@ -1,0 +1,87 @@
+"""What a run starts from: another run's weights, taken over or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anychan.data import load_split, open_dataset, split_statistics
+from anychan.models import ModelInfo, load_model
+from anychan.training import TrainConfig, train
+from anychan.training.config import NormalisationConfig, ObjectiveConfig
+from anychan.training.initial import make_model
+
+DATA = "synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4"
+SETTINGS: dict[str, Any] = {"data": DATA, "image_size": 16, "model": "wide4", "model_options": {"width": 3}}
+SHARED = {"objective": ObjectiveConfig("labels"), "normalisation": NormalisationConfig(statistics="shared")}
+ANY = {"strategy": "completed", **SHARED}
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    for name, more in (("plain", {}), ("any", ANY), ("kept", {"strategy": "sliced"})):
+        train(TrainConfig(out=folder / name, cache_dir=folder, epochs=1, batch_size=16, **SETTINGS, **more))
+    return folder
+
+
+def start(runs: Path, **settings: Any) -> tuple[Any, ModelInfo]:
+    config = TrainConfig(out=runs / "unused", cache_dir=runs, **{**SETTINGS, **settings})
+    images = load_split(open_dataset(DATA), "train", 16, runs)
+    return make_model(config, split_statistics(images), images.classes)
+
+
+@pytest.mark.parametrize("strategy", ["completed", "sliced"])
+def test_a_plain_run_is_taken_over_whole(runs: Path, strategy: str) -> None:
+    model, info = start(runs, **{**ANY, "strategy": strategy}, initial=runs / "plain", seed=5)
+    before, _ = load_model(runs / "plain")
+    x = torch.randn(2, 3, 16, 16)
+    torch.testing.assert_close(model.eval()(x), before(x))
+    assert info.strategy == strategy
+    assert model(x[:, :2], "RG").shape == (2, 4)
+
+
+@pytest.mark.parametrize(("name", "settings"), [("plain", {}), ("any", ANY)])
+def test_weights_of_the_same_strategy_go_on(runs: Path, name: str, settings: dict[str, Any]) -> None:
+    model, _ = start(runs, **settings, initial=runs / name, seed=5)
+    assert all(
+        torch.equal(a, b) for a, b in zip(model.parameters(), load_model(runs / name)[0].parameters(), strict=True)
+    )
+
+
+def test_statistics_are_kept_from_those_of_the_run(runs: Path) -> None:
+    model, info = start(runs, strategy="completed", initial=runs / "plain")
+    assert info.kept_subsets == ("RGB", "RG", "RB", "GB", "R", "G", "B")
+    trained = load_model(runs / "plain")[0].body.features[0][1].running_mean
+    of_g = next(iter(model.subset_statistics.of(info.channels.subset("G")).values()))
+    assert torch.equal(of_g.running_mean, trained)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("any", {}, "has strategy 'completed' with options {}; weights are taken from a plain run or .* 'plain'"),
+        ("plain", {**ANY, "strategy": "attentive"}, "'attentive' cannot take over a trained stem"),
+        ("kept", {**ANY, "strategy": "sliced"}, "keeps statistics for RGB, .*; start from a run without"),
+        ("plain", {"model_options": {"width": 6}}, "holds model_options {'width': 3}, but the run has {'width': 6}"),
+        ("plain", {"channels": "RG"}, r"other channels \(3 and 2\): B is in one of them only"),
+        ("plain", {"channels": "BGR"}, "other channels .*: their order differs"),
+    ],
+)
+def test_what_does_not_fit_is_refused(runs: Path, name: str, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        start(runs, **settings, initial=runs / name)
+    with pytest.raises(FileNotFoundError, match="holds no model"):
+        start(runs, initial=runs / "none")
+
+
+def test_a_run_is_resumed_from_the_same_weights_only(
+    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {**SETTINGS, "out": tmp_path / "run", "cache_dir": runs, "epochs": 2, "batch_size": 16}
+    train(TrainConfig(**settings, initial=runs / "plain"))
+    with pytest.raises(ValueError, match="initial: another model"):
+        train(TrainConfig(**settings, initial=None, resume=True))
