@@ -47,7 +47,7 @@ def test_timm_and_its_options():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ({"name": "resnet19"}, "unknown model 'resnet19'; ours are .*wide4, wide6"),
+        ({"name": "resnet19"}, "unknown model 'resnet19'; ours are .*wide6; for timm's see .anychan list models."),
         ({"name": "hf-hub:timm/resnet18"}, "unknown model"),
         ({"name": "wide6", "model_options": {"depth": 3}}, "'wide6' does not take these options.*depth"),
         ({"name": "wide6", "strategy": "sliced", "strategy_options": {"ridge": 3}}, "'sliced' does not take.*ridge"),

@@ -143,6 +143,28 @@ def test_a_subset_that_hardly_came_up_is_recalibrated_afterwards(make: Any) -> N
     assert "RGB" not in described(often)["recalibrated"]
 
 
+def test_a_plain_network_is_taught_on_all_its_channels(make: Any, tmp_path: Path) -> None:
+    """At a learning rate of almost nothing the loss is that of a fresh network's answers with the teacher's."""
+    still = {"optimizer": OptimizerConfig(learning_rate=1e-9), "epochs": 1, "label_smoothing": 0.0}
+    teacher = train(make(out=tmp_path / "teacher", epochs=3))
+    losses = {
+        share: recorded(
+            train(
+                make(
+                    out=tmp_path / f"share{share}",
+                    objective=ObjectiveConfig("teacher", teacher=teacher, label_share=share),
+                    **still,
+                )
+            )
+        )[0]["train_loss"]
+        for share in (0.0, 0.5, 1.0)
+    }
+    labels = recorded(train(make(out=tmp_path / "labels", **still)))[0]["train_loss"]
+    assert losses[1.0] == pytest.approx(labels, abs=1e-5)
+    assert losses[0.5] == pytest.approx((losses[0.0] + labels) / 2, abs=1e-5)
+    assert losses[0.0] != pytest.approx(labels, abs=1e-3)
+
+
 def test_a_teacher_teaches_the_classes_and_channels_it_knows(make: Any, tmp_path: Path) -> None:
     plain = train(make(out=tmp_path / "plain"))
     settings: dict[str, Any] = {"strategy": "sliced", "objective": ObjectiveConfig("teacher", teacher=plain)}

@@ -96,8 +96,9 @@ def _construct(name: str, **options: Any) -> nn.Module:
 
         # Names with a prefix ("hf-hub:", "local-dir:") would fetch or read files; a model is made by its bare name.
         if not timm.is_model(name):
-            close = ", ".join(timm.list_models(f"*{name}*")[:5]) or "see `anychan list models`"
-            raise ValueError(f"unknown model {name!r}; ours are {', '.join(list_models())}; timm has {close}")
+            close = timm.list_models(f"*{name}*")[:5]
+            timms = f"timm has {', '.join(close)}" if close else "for timm's see `anychan list models`"
+            raise ValueError(f"unknown model {name!r}; ours are {', '.join(list_models())}; {timms}")
         options = {"model_name": name, "pretrained": False, **options}
         construct = timm.create_model
     try:

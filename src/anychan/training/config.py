@@ -195,7 +195,7 @@ class TrainConfig:
                 "channels; choose a strategy such as 'completed', or give channels for a network of fewer channels"
             )
         together = {
-            "objective.name": (objective.name, objective.name == "labels" or sampled, "sampled channels"),
+            "objective.name": (objective.name, objective.name != "sandwich" or sampled, "sampled channels"),
             "objective.teacher": (
                 objective.teacher,
                 (objective.teacher is not None) == (objective.name == "teacher"),

@@ -127,9 +127,9 @@ class ObjectiveConfig:
 
     Args:
         name: labels: the labels, on the channels of the batch; sandwich: the full set learns the labels and random
-            subsets what the full set answers (arXiv 1903.05134); teacher: a random subset learns what a trained
-            model answers to all channels. auto: sandwich, but labels for a plain network and where channel_sampling
-            is all or fixed.
+            subsets what the full set answers (arXiv 1903.05134); teacher: a random subset, of a plain network all
+            channels, learns what a trained model answers to all channels. auto: sandwich, but labels for a plain
+            network and where channel_sampling is all or fixed.
         subsets: random subsets a step of the sandwich, 1 or more; each costs as much as the full set.
         teacher: run folder of the teacher.
         temperature: that answers are softened by, above 0.

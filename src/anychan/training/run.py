@@ -29,6 +29,7 @@ from anychan.training.stopping import TrainingStoppedError, listening
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+_IMAGES_TO_PREPARE = 2560
 _FEW_BATCHES = 10  # a running average with the usual momentum of 0.1 has not arrived before
 
 
@@ -67,6 +68,7 @@ def train(config: TrainConfig) -> Path:
         data = _load(config, accelerator)
         model, info = make_model(config, split_statistics(data.train), data.train.classes)
         trainer = _make_trainer(config, data, model, info, accelerator)
+        _prepare(config, trainer)
         return _Run(config, data, info, trainer).complete()
 
 
@@ -124,6 +126,14 @@ def _make_trainer(
     teacher = load_teacher(config, info)
     seen = channels.subset(config.fixed_subset)
     return Trainer(config, machine, accelerator, model, batches, validation, seen, teacher)
+
+
+def _prepare(config: TrainConfig, trainer: Trainer) -> None:
+    """Let a network that has `prepare` see training images before the first step, the same in each process."""
+    assert isinstance(trainer.raw, AnyChannelModel)
+    prepare = getattr(trainer.raw.body, "prepare", None)
+    if prepare is not None and config.initial is None:
+        prepare(trainer.batches.as_they_are(_IMAGES_TO_PREPARE))
 
 
 class _Run:
