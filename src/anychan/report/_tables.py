@@ -47,17 +47,17 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
         for kind, fills in ("", [f for f in rows if not f]), ("naive", [f for f in rows if f]):
             if fills:
                 cells = (
-                    (Cell(fill_name(f) if f else run.name), *(_accuracy(rows[f].get(s)) for s in subsets))
+                    (Cell(fill_name(f) if f else run.name), *(accuracy_cell(rows[f].get(s)) for s in subsets))
                     for f in fills
                 )
                 groups.append(Group("" if not kind else f"{run.name}, missing channels filled", tuple(cells), kind))
         for found in run.specialists:
             if found.split == split:
                 known = {row.subset: row.specialist for row in found.rows}
-                row = (Cell("specialists"), *(_share(known[s]) if s in known else Cell("") for s in subsets))
+                row = (Cell("specialists"), *(share_cell(known[s]) if s in known else Cell("") for s in subsets))
                 groups.append(Group("a plain network trained for each subset alone", (row,)))
-    images = _images(e for _, e in evaluated)
-    caption = f"Accuracy in percent with its 95 % Wilson interval: {images} of the {split} split, {seeds(runs)}."
+    counted = image_count(e for _, e in evaluated)
+    caption = f"Accuracy in percent with its 95 % Wilson interval: {counted} of the {split} split, {seeds(runs)}."
     return Table(caption, (Column("run", numeric=False), *(Column(s) for s in subsets)), tuple(groups))
 
 
@@ -84,7 +84,9 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
         for fill, results in series(evaluation).items()
     ]
     where = _place(evaluation.device, evaluation.hardware, evaluation.hardware.get("threads"))
-    caption = f"{run.name}: {_images([evaluation])} of the {evaluation.split} split, {seeds([run])}; timed on {where}."
+    caption = (
+        f"{run.name}: {image_count([evaluation])} of the {evaluation.split} split, {seeds([run])}; timed on {where}."
+    )
     return Table(caption, columns, tuple(groups))
 
 
@@ -110,7 +112,7 @@ def cost_table(runs: Sequence[Run], split: str) -> Table | None:
         for run, found in profiled
         if found
     )
-    return Table(f"Cost of one image{_conditions(costs)}.", columns, groups)
+    return Table(f"Cost of one image{conditions(costs)}.", columns, groups)
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:
@@ -130,8 +132,8 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
             Cell(c.subset),
             Cell(c.a, f"filled: {fill_name(c.fill_a)}" if c.fill_a else ""),
             Cell(c.b, f"filled: {fill_name(c.fill_b)}" if c.fill_b else ""),
-            _share(c.accuracy_a),
-            _share(c.accuracy_b),
+            share_cell(c.accuracy_a),
+            share_cell(c.accuracy_b),
             _difference(c.difference, c.interval),
             Cell("< 0.001" if c.p < 0.001 else f"{c.p:.3f}", sort=c.p),
             Cell(c.named_verdict),
@@ -158,8 +160,8 @@ def specialists_table(found: Specialists) -> Table:
     rows = tuple(
         (
             Cell(row.subset),
-            _share(row.accuracy),
-            _share(row.specialist),
+            share_cell(row.accuracy),
+            share_cell(row.specialist),
             _difference(row.difference, row.interval),
             Cell("< 0.001" if row.p < 0.001 else f"{row.p:.3f}", sort=row.p),
             Cell(better.get(row.verdict, row.verdict)),
@@ -169,8 +171,8 @@ def specialists_table(found: Specialists) -> Table:
     blank = Cell("")
     mean = (
         Cell("mean"),
-        _share(found.accuracy),
-        _share(found.specialist),
+        share_cell(found.accuracy),
+        share_cell(found.specialist),
         _difference(found.difference, found.interval),
         blank,
         blank,
@@ -209,7 +211,13 @@ def class_table(result: Result) -> Table:
     columns = (Column("class", numeric=False), *(Column(name) for name in ("images", "precision", "recall", "F1")))
     scores = sorted(result.per_class, key=lambda score: score.f1 or 0.0)
     rows = tuple(
-        (Cell(s.name), Cell(fmt.count(s.support), sort=s.support), _share(s.precision), _share(s.recall), _share(s.f1))
+        (
+            Cell(s.name),
+            Cell(fmt.count(s.support), sort=s.support),
+            share_cell(s.precision),
+            share_cell(s.recall),
+            share_cell(s.f1),
+        )
         for s in scores
     )
     return Table(f"Classes on {result.subset}, in percent, the lowest F1 first.", columns, (Group("", rows),))
@@ -230,7 +238,7 @@ def seeds(runs: Sequence[Run]) -> str:
     return f"one run, {which}" if len(runs) == 1 else f"one run a row, {which}"
 
 
-def _accuracy(result: Result | None) -> Cell:
+def accuracy_cell(result: Result | None) -> Cell:
     if result is None:
         return Cell("")
     return Cell(fmt.percent(result.accuracy), fmt.interval(result.interval), result.accuracy)
@@ -239,10 +247,10 @@ def _accuracy(result: Result | None) -> Cell:
 def _metrics(result: Result) -> tuple[Cell, ...]:
     return (
         Cell(result.subset),
-        _share(result.accuracy),
+        share_cell(result.accuracy),
         Cell(fmt.interval(result.interval), sort=result.interval[0]),
         *(
-            _share(share)
+            share_cell(share)
             for share in (
                 result.top5,
                 result.precision,
@@ -256,11 +264,11 @@ def _metrics(result: Result) -> tuple[Cell, ...]:
     )
 
 
-def _share(share: float | None) -> Cell:
+def share_cell(share: float | None) -> Cell:
     return Cell(fmt.percent(share), sort=share)
 
 
-def _images(evaluations: Iterable[Evaluation]) -> str:
+def image_count(evaluations: Iterable[Evaluation]) -> str:
     counts = sorted({result.n for evaluation in evaluations for result in evaluation.results})
     return "no images" if not counts else f"n = {' or '.join(fmt.count(n) for n in counts)} images"
 
@@ -278,20 +286,20 @@ def _cost_row(subset: str, cost: Cost, batches: Sequence[int]) -> tuple[Cell, ..
         Cell(fmt.scaled(cost.macs), sort=cost.macs),
         Cell(fmt.scaled(cost.kernel_macs), sort=cost.kernel_macs),
         Cell(fmt.count(cost.depth), sort=cost.depth),
-        *(_latency(cost.latency.get(batch)) for batch in batches),
+        *(latency_cell(cost.latency.get(batch)) for batch in batches),
         Cell(fmt.mebibytes(cost.inference_bytes), sort=cost.inference_bytes),
         Cell(fmt.mebibytes(cost.training_bytes), sort=cost.training_bytes),
     )
 
 
-def _latency(spread: Spread | None) -> Cell:
+def latency_cell(spread: Spread | None) -> Cell:
     if spread is None:
         return Cell("")
     quartiles = f"{fmt.milliseconds(spread.q25)}–{fmt.milliseconds(spread.q75)}"
     return Cell(fmt.milliseconds(spread.median), quartiles, spread.median)
 
 
-def _conditions(costs: Sequence[Cost]) -> str:
+def conditions(costs: Sequence[Cost]) -> str:
     """Where and at what size the costs were measured, every different answer once."""
     sizes = sorted({cost.image_size for cost in costs if cost.image_size is not None})
     places = sorted({_place(cost.device, cost.hardware, cost.threads) for cost in costs})

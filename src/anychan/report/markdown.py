@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anychan.report._figures import retention_chart
+from anychan.report._networks import front_charts, network_table
+from anychan.report._records import Run
 from anychan.report._svg import standalone
 from anychan.report._table import Cell, Table
 from anychan.report._tables import comparison_table, cost_table, overview_table, specialists_table, subset_table
@@ -48,10 +50,40 @@ def markdown_overview(runs: Sequence[Path | str]) -> str:
         ValueError: see ``write_report``; and if none has been evaluated.
     """
     records = read_runs(runs)
-    split = main_split(records)
-    if split is None:
-        raise ValueError(f"none of {', '.join(map(str, runs))} has been evaluated")
-    return markdown(overview_table(records, split))
+    return markdown(overview_table(records, _evaluated_split(records)))
+
+
+def markdown_networks(
+    runs: Sequence[Path | str], against: str | None = None, notes: Mapping[str, Mapping[str, str]] | None = None
+) -> str:
+    """One table in Markdown: what each run reaches on all channels, its depth and its cost.
+
+    Args:
+        runs: run folders, in the order in which they are shown.
+        against: name of the run whose accuracy the others' are given in percent of; None: no such column.
+        notes: further columns: by their label, what stands there for each run by its name.
+
+    Raises:
+        FileNotFoundError: see ``write_report``.
+        ValueError: see ``write_report``; and if none, or not ``against``, has been evaluated.
+    """
+    records = read_runs(runs)
+    return markdown(network_table(records, _evaluated_split(records), against, notes))
+
+
+def front_figures(runs: Sequence[Path | str]) -> dict[str, str]:
+    """Accuracy on all channels against depth, parameters, MACs and latency: texts of SVG files by what they show.
+
+    Args:
+        runs: run folders.
+
+    Raises:
+        FileNotFoundError: see ``write_report``.
+        ValueError: see ``write_report``; and if none has been evaluated.
+    """
+    records = read_runs(runs)
+    charts = front_charts(records, _evaluated_split(records))
+    return {name: standalone(chart) for name, chart in charts.items()}
 
 
 def retention_figure(runs: Sequence[Path | str]) -> str:
@@ -94,6 +126,13 @@ def markdown(table: Table) -> str:
             lines.append(_row([f"*{_escape(group.title)}*", *("" for _ in table.columns[1:])]))
         lines += [_row([_cell(cell) for cell in row]) for row in group.rows]
     return "\n".join(lines) + "\n"
+
+
+def _evaluated_split(records: Sequence[Run]) -> str:
+    split = main_split(records)
+    if split is None:
+        raise ValueError(f"none of {', '.join(run.name for run in records)} has been evaluated")
+    return split
 
 
 def _row(cells: Sequence[str]) -> str:

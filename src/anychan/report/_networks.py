@@ -1,0 +1,137 @@
+"""Networks beside each other on all their channels: what they reach, and what that costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from anychan.report import _format as fmt
+from anychan.report._figures import colour
+from anychan.report._records import Cost, Result, Run
+from anychan.report._svg import INK, MARKERS, PAPER, draw
+from anychan.report._table import Cell, Column, Group, Table
+from anychan.report._tables import accuracy_cell, conditions, image_count, latency_cell, seeds, share_cell
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def network_table(
+    runs: Sequence[Run], split: str, against: str | None = None, notes: Mapping[str, Mapping[str, str]] | None = None
+) -> Table:
+    """A row for each run: its metrics on all channels, its depth and its cost.
+
+    Args:
+        runs: those without an evaluation of all channels on ``split`` are left out.
+        split: of the evaluations.
+        against: name of the run whose accuracy the others' are given in percent of; None: no such column.
+        notes: further columns: by their label, what stands there for each run by its name.
+
+    Raises:
+        ValueError: if ``against`` was not evaluated.
+    """
+    evaluated = _evaluated(runs, split)
+    reference = next((result.accuracy for run, result in evaluated if run.name == against), None)
+    if against is not None and reference is None:
+        raise ValueError(f"{against!r} was not evaluated on all channels of {split}")
+    costs = [result.cost for _, result in evaluated if result.cost]
+    batches = sorted({batch for cost in costs for batch in cost.latency})
+    columns = (
+        Column("network", numeric=False),
+        Column("accuracy", "percent of images named right, with its 95 % Wilson interval"),
+        *([Column(f"of {against}", f"accuracy in percent of {against}'s")] if against else []),
+        Column("precision", "macro average over classes, percent"),
+        Column("recall", "macro average over classes, percent"),
+        Column("F1", "macro average over classes, percent"),
+        Column("depth", "weighted layers on the longest path from input to logits"),
+        *(Column(label) for label in notes or {}),
+        Column("parameters"),
+        Column("MACs", "multiply-accumulates of one image"),
+        *(Column(f"ms, batch of {batch}", "median and quartiles of the latency of a whole batch") for batch in batches),
+        Column("MiB at inference", "peak memory of inference"),
+    )
+    rows = tuple(
+        (
+            Cell(run.name),
+            accuracy_cell(result),
+            *([share_cell(result.accuracy / reference)] if reference else []),
+            *(share_cell(share) for share in (result.precision, result.recall, result.f1)),
+            *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], batches),
+        )
+        for run, result in evaluated
+    )
+    counted = image_count(evaluation for run, _ in evaluated if (evaluation := run.on(split)))
+    caption = f"All channels, in percent: {counted} of the {split} split, {seeds(runs)}. Cost{conditions(costs)}."
+    return Table(caption, columns, (Group("", rows),))
+
+
+def front_charts(runs: Sequence[Run], split: str) -> dict[str, Markup]:
+    """Charts of accuracy on all channels against depth, parameters, MACs and latency, a point a run.
+
+    A line joins the runs that no other is both cheaper and better than.
+    """
+    points = [(index, run, result) for index, run in enumerate(runs) for _, result in _evaluated([run], split)]
+    measured = [(index, run, result, result.cost) for index, run, result in points if result.cost]
+    charts = {}
+    for name, label, value in (
+        ("depth", "depth, weighted layers", lambda cost: cost.depth),
+        ("parameters", "parameters, millions", lambda cost: _scaled(cost.parameters, 1e6)),
+        ("macs", "MACs of one image, millions", lambda cost: _scaled(cost.macs, 1e6)),
+        ("latency", "ms, batch of 1", lambda cost: cost.latency[1].median if 1 in cost.latency else None),
+    ):
+        known = [(index, run.name, x, result) for index, run, result, cost in measured if (x := value(cost))]
+        if known:
+            charts[name] = _front_chart(name, label, known)
+    return charts
+
+
+def _front_chart(name: str, label: str, known: Sequence[tuple[int, str, float, Result]]) -> Markup:
+    front: list[tuple[float, float]] = []
+    for _, _, cost, result in sorted(known, key=lambda point: (point[2], -point[3].accuracy)):
+        if not front or 100 * result.accuracy > front[-1][1]:
+            front.append((cost, 100 * result.accuracy))
+
+    def paint(axes: Axes) -> None:
+        from matplotlib.ticker import MaxNLocator, ScalarFormatter
+
+        axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.8, zorder=1)
+        for index, run, cost, result in known:
+            low, high = (100 * bound for bound in result.interval)
+            axes.plot((cost, cost), (low, high), color=colour(index), linewidth=1.2, zorder=2)
+            marker = MARKERS[index // 6 % len(MARKERS)]
+            axes.plot(cost, 100 * result.accuracy, marker, color=colour(index), markeredgecolor=PAPER, markersize=6.5)
+            axes.annotate(run, (cost, 100 * result.accuracy), (5, 3), textcoords="offset points", fontsize=7)
+        if name == "depth":
+            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        else:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_formatter(ScalarFormatter())
+            axes.margins(x=0.18)
+        axes.set_xlabel(label)
+        axes.set_title("accuracy, percent")
+
+    told = "; ".join(f"{run} {100 * result.accuracy:.1f} % at {cost:.3g}" for _, run, cost, result in known)
+    return draw(f"front-{name}", f"Accuracy against {label}: {told}", (340, 280), paint)
+
+
+def _evaluated(runs: Sequence[Run], split: str) -> list[tuple[Run, Result]]:
+    return [(run, full) for run in runs if (evaluation := run.on(split)) and (full := evaluation.full)]
+
+
+def _cost_cells(cost: Cost | None, notes: Sequence[str], batches: Sequence[int]) -> tuple[Cell, ...]:
+    if cost is None:
+        return (Cell(""), *map(Cell, notes), *(Cell("") for _ in range(3 + len(batches))))
+    return (
+        Cell(fmt.count(cost.depth), sort=cost.depth),
+        *map(Cell, notes),
+        Cell(fmt.scaled(cost.parameters), sort=cost.parameters),
+        Cell(fmt.scaled(cost.macs), sort=cost.macs),
+        *(latency_cell(cost.latency.get(batch)) for batch in batches),
+        Cell(fmt.mebibytes(cost.inference_bytes), sort=cost.inference_bytes),
+    )
+
+
+def _scaled(number: int | None, unit: float) -> float | None:
+    return None if number is None else number / unit

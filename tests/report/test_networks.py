@@ -1,0 +1,51 @@
+"""Networks beside each other: the records' numbers in the table and on the charts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from anychan.report import front_figures, markdown_networks
+from anychan.report._networks import network_table
+from anychan.report._reading import read_run
+
+from ._runs import write_run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    return [write_run(tmp_path / "deep", accuracy=0.6), write_run(tmp_path / "wide", accuracy=0.66)]
+
+
+def test_the_table_says_what_each_reaches_and_costs(runs: list[Path]) -> None:
+    table = network_table([read_run(run) for run in runs], "test", "deep", {"author's layers": {"wide": "two"}})
+    assert [column.label for column in table.columns] == [
+        "network", "accuracy", "of deep", "precision", "recall", "F1", "depth", "author's layers", "parameters", "MACs",
+        "ms, batch of 1", "ms, batch of 32", "MiB at inference",
+    ]  # fmt: skip
+    deep, wide = ([cell.text for cell in row] for row in table.groups[0].rows)
+    assert [deep[i] for i in (0, 1, 2, 6, 7)] == ["deep", "60.0", "100.0", "18", ""]
+    assert [wide[i] for i in (0, 1, 2, 6, 7)] == ["wide", "66.0", "110.0", "18", "two"]
+    assert all(wide[6:7] + wide[8:])
+    assert "| wide | 66.0 (" in markdown_networks(runs, "deep")
+
+
+def test_a_network_that_was_not_evaluated_cannot_be_compared_with(runs: list[Path]) -> None:
+    with pytest.raises(ValueError, match="'narrow' was not evaluated on all channels of test"):
+        markdown_networks(runs, "narrow")
+    (runs[0] / "evaluation" / "test.json").unlink()
+    assert "deep" not in markdown_networks(runs)
+    (runs[1] / "evaluation" / "test.json").unlink()
+    with pytest.raises(ValueError, match="none of deep, wide has been evaluated"):
+        markdown_networks(runs)
+
+
+def test_the_charts_name_every_point_and_join_the_best(runs: list[Path]) -> None:
+    charts = front_figures(runs)
+    assert list(charts) == ["depth", "parameters", "macs", "latency"]
+    label = re.search(r'aria-label="([^"]+)"', charts["depth"])
+    assert label is not None
+    assert label[1] == "Accuracy against depth, weighted layers: deep 60.0 % at 18; wide 66.0 % at 18"
+    assert charts["macs"].count(">wide<") == 1
