@@ -49,3 +49,4 @@ def test_the_charts_name_every_point_and_join_the_best(runs: list[Path]) -> None
     assert label is not None
     assert label[1] == "Accuracy against depth, weighted layers: deep 60.0 % at 18; wide 66.0 % at 18"
     assert charts["macs"].count(">wide<") == 1
+    assert not any("$" in chart for chart in charts.values())  # as markup of mathematics would show

@@ -94,7 +94,7 @@ def _front_chart(name: str, label: str, known: Sequence[tuple[int, str, float, R
             front.append((cost, 100 * result.accuracy))
 
     def paint(axes: Axes) -> None:
-        from matplotlib.ticker import MaxNLocator, ScalarFormatter
+        from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
         axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.8, zorder=1)
         for index, run, cost, result in known:
@@ -107,7 +107,9 @@ def _front_chart(name: str, label: str, known: Sequence[tuple[int, str, float, R
             axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         else:
             axes.set_xscale("log")
-            axes.xaxis.set_major_formatter(ScalarFormatter())
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_locator(NullLocator())
             axes.margins(x=0.18)
         axes.set_xlabel(label)
         axes.set_title("accuracy, percent")
