@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
-from anychan.data import load_split, open_dataset, split_statistics
+from anychan.data import hold_out, load_split, open_dataset, split_statistics
 
 
 def test_a_resident_copy_is_equal_and_apart() -> None:
@@ -25,3 +26,22 @@ def test_statistics_are_those_of_all_pixels() -> None:
     assert statistics.count == 300 * 64
     torch.testing.assert_close(statistics.mean, pixels.mean(1))
     torch.testing.assert_close(statistics.covariance, torch.cov(pixels, correction=0))
+
+
+def test_images_are_held_out_evenly_and_once() -> None:
+    array = load_split(open_dataset("synthetic:train=50,classes=4,size=8"), "train", 8)
+    rest, held_out = hold_out(array, 10)
+    assert sorted(rest.paths + held_out.paths) == sorted(array.paths)
+    shares = held_out.labels.bincount() / array.labels.bincount()
+    assert shares.max() - shares.min() < 0.1
+    for part in (rest, held_out):
+        rows = [array.paths.index(path) for path in part.paths]
+        assert rows == sorted(rows)
+        assert torch.equal(part.images, array.images[rows])
+        assert torch.equal(part.labels, array.labels[rows])
+        assert part.images.is_contiguous(memory_format=torch.channels_last)
+    assert len({array.fingerprint, rest.fingerprint, held_out.fingerprint, hold_out(array, 11)[1].fingerprint}) == 4
+    assert hold_out(array, 10)[1].paths == held_out.paths
+    for images in (0, 50):
+        with pytest.raises(ValueError, match=f"{images} images held out of 50: must be 1 to 49"):
+            hold_out(array, images)

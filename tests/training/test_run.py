@@ -17,7 +17,7 @@ from torch import nn
 from anychan.adaptation.batch_renorm import BatchRenorm2d
 from anychan.channels import ChannelSet
 from anychan.models import load_model
-from anychan.training import InterruptedRunError, NotFiniteError, TrainConfig, train
+from anychan.training import InterruptedRunError, NotFiniteError, TrainConfig, adapt_run, train
 from anychan.training import run as run_module
 from anychan.training.config import (
     EarlyStoppingConfig,
@@ -195,6 +195,16 @@ def test_each_way_to_train_ends_with_a_model_for_every_subset(make: Any, setting
     assert info.kept_affine == settings.get("normalisation", NormalisationConfig()).affine
     for subset in RGB.subsets():
         assert model(torch.rand(2, len(subset), 16, 16), channels=subset).isfinite().all()
+
+
+def test_validation_on_images_held_out_of_training(make: Any, tmp_path: Path) -> None:
+    """With one step an epoch of all the images but those held out, the epoch has one step fewer."""
+    ordinary = recorded(train(make(out=tmp_path / "ordinary", epochs=1)))[0]
+    run = train(make(out=tmp_path / "held", epochs=1, held_out=16))
+    assert (ordinary["step"], recorded(run)[0]["step"]) == (3, 2)  # 48 images in batches of 16
+    assert recorded(run)[0]["val_accuracy"] * 16 % 1 == pytest.approx(0, abs=1e-6)
+    adapted = adapt_run(run, tmp_path / "adapted")  # looks at none of them either
+    assert described(adapted)["adapted_from"]["images"] == 32
 
 
 def test_it_learns(make: Any) -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from anychan._lazy import lazily
 
 if TYPE_CHECKING:
-    from anychan.data.arrays import ImageArray, split_statistics
+    from anychan.data.arrays import ImageArray, hold_out, split_statistics
     from anychan.data.check import check_dataset
     from anychan.data.check_report import CheckReport
     from anychan.data.dataset import Dataset, Sample
@@ -29,6 +29,7 @@ _PUBLIC = {
     "ImageArray": "anychan.data.arrays",
     "Sample": "anychan.data.dataset",
     "check_dataset": "anychan.data.check",
+    "hold_out": "anychan.data.arrays",
     "load_split": "anychan.data.loading",
     "open_dataset": "anychan.data.layouts",
     "split_statistics": "anychan.data.arrays",
@@ -39,6 +40,7 @@ __all__ = [
     "ImageArray",
     "Sample",
     "check_dataset",
+    "hold_out",
     "load_split",
     "open_dataset",
     "split_statistics",

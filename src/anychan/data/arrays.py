@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import sha256
 
 import torch
 from torch import Tensor
@@ -42,6 +43,56 @@ class ImageArray:
     def to(self, device: torch.device | str) -> ImageArray:
         """A copy that lies in the memory of a device, the computer's own or an accelerator's."""
         return replace(self, images=self.images.to(device, copy=True), labels=self.labels.to(device, copy=True))
+
+
+def hold_out(array: ImageArray, images: int) -> tuple[ImageArray, ImageArray]:
+    """Set some images aside, as nearly as can be the same share of each class: to tune on, as test must not be seen.
+
+    The same ones whenever it is asked of the same images, so that all that is tuned on them is compared on them.
+
+    Args:
+        array: N images.
+        images: how many to set aside, from 1 to N - 1.
+
+    Returns:
+        The others, and those set aside, both in the order of ``array``.
+
+    Raises:
+        ValueError: for fewer or more images than that.
+
+    Example:
+        >>> from anychan.data import load_split, open_dataset
+        >>> array = load_split(open_dataset("synthetic:train=40,classes=4"), "train", image_size=8)
+        >>> rest, held_out = hold_out(array, 8)
+        >>> len(rest), held_out.labels.bincount().tolist()
+        (32, [2, 2, 2, 2])
+    """
+    if not 0 < images < len(array):
+        raise ValueError(f"{images} images held out of {len(array)}: must be 1 to {len(array) - 1}")
+    generator = torch.Generator().manual_seed(0)
+    # Shuffled within each class, then dealt out class by class: any number of them is spread over the classes.
+    order = torch.randperm(len(array), generator=generator)
+    labels = array.labels.cpu()[order]
+    rank_in_class = torch.zeros(len(array))
+    for label in labels.unique():
+        of_class = labels == label
+        rank_in_class[of_class] = torch.arange(int(of_class.sum())) / of_class.sum()
+    chosen = order[rank_in_class.argsort(stable=True)[:images]]
+    is_held_out = torch.zeros(len(array), dtype=torch.bool)
+    is_held_out[chosen] = True
+    return _rows(array, ~is_held_out), _rows(array, is_held_out)
+
+
+def _rows(array: ImageArray, wanted: Tensor) -> ImageArray:
+    rows = wanted.nonzero()[:, 0]
+    digest = sha256(f"{array.fingerprint} {rows.tolist()}".encode()).hexdigest()
+    return replace(
+        array,
+        images=array.images[rows.to(array.images.device)].contiguous(memory_format=torch.channels_last),
+        labels=array.labels[rows.to(array.labels.device)],
+        paths=tuple(array.paths[row] for row in rows.tolist()),
+        fingerprint=digest[: len(array.fingerprint)],
+    )
 
 
 def split_statistics(array: ImageArray) -> ChannelStatistics:

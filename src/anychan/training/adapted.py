@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from anychan.adaptation import PLAIN, AnyChannelModel, batch_norms, recalibrate
-from anychan.data import ImageArray, load_split, open_dataset
+from anychan.data import ImageArray, hold_out, load_split, open_dataset
 from anychan.environment import environment
 from anychan.models import ModelInfo, load_model, save_model
 from anychan.training.batches import Inputs, unaugmented
@@ -75,11 +75,13 @@ def adapt_run(
     if any(True for _ in batch_norms(model.body)):
         chosen = _keeping(info, subsets)  # before the images, which take longer
         array = _training_images(record, info, data, cache_dir, progress)
-        inputs = Inputs(array, info.channels, torch.device("cpu"), Machine("cpu", "float32", True, 1))
+        held_out = record["config"].get("held_out")
+        seen = array if held_out is None else hold_out(array, held_out)[0]
+        inputs = Inputs(seen, info.channels, torch.device("cpu"), Machine("cpu", "float32", True, 1))
         recalibrate(model, unaugmented(inputs, images, seed), chosen.kept_subsets)
         kept = tuple(str(subset) for subset in model.subset_statistics.subsets)  # earlier ones stay
         info = dataclasses.replace(chosen, kept_subsets=kept)
-        made_from |= {"images": min(images, len(array.paths)), "seed": seed, "fingerprint": array.fingerprint}
+        made_from |= {"images": min(images, len(seen)), "seed": seed, "fingerprint": array.fingerprint}
         if data is not None and array.fingerprint == record["data"]["fingerprints"]["train"]:
             config["data"] = str(data)  # where the same data are now
     elif subsets is not None:

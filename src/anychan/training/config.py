@@ -64,6 +64,8 @@ class TrainConfig:
         strategy: how the stem makes kernels for any channels; "plain" is the ordinary network.
         initial: a finished run whose weights to start from: a plain one, whose stem an exact strategy takes over, or
             one of the same strategy. Not given: random weights.
+        held_out: so many training images, evenly from the classes, are not trained on but validated on in place of the
+            validation split, for tuning on more images than that has: the same ones for every seed.
         image_size: side of the square images, in pixels.
         epochs: passes over the training images.
         batch_size: images a step, over all processes together.
@@ -113,6 +115,7 @@ class TrainConfig:
     channels: str | None = None
     strategy: str = PLAIN
     initial: Path | None = None
+    held_out: int | None = None
     image_size: int = 64
     epochs: int = 10
     batch_size: int = 64
@@ -149,6 +152,7 @@ class TrainConfig:
         self.optimizer = self.optimizer.settled()
         for name in ("image_size", "epochs", "batch_size"):
             check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
+        check("held_out", self.held_out, self.held_out is None or self.held_out >= 1, "1 or more, or not given")
         check("seed", self.seed, self.seed >= 0, "0 or more")
         self._settle_sampling()
         check_choice("channel_sampling", self.channel_sampling, ChannelSampling)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anychan.adaptation import AnyChannelModel, recalibrate
-from anychan.data import Dataset, ImageArray, load_split, open_dataset, split_statistics
+from anychan.data import Dataset, ImageArray, hold_out, load_split, open_dataset, split_statistics
 from anychan.environment import environment
 from anychan.models import ModelInfo, save_model
 from anychan.training import checkpoint
@@ -81,7 +81,7 @@ class _Data:
     @property
     def skipped(self) -> list[tuple[str, str]]:
         validation = () if self.validation is None else self.validation.skipped
-        return [*self.train.skipped, *validation]
+        return list(dict.fromkeys([*self.train.skipped, *validation]))
 
     @property
     def fingerprints(self) -> dict[str, str | None]:
@@ -96,7 +96,7 @@ def _load(config: TrainConfig, accelerator: Accelerator) -> _Data:
     there = [split for split, samples in dataset.splits.items() if samples]
     if "train" not in there:
         raise ValueError(f"{config.data} has no training split; it has {', '.join(there)}")
-    if config.early_stopping.patience is not None and "val" not in there:
+    if config.early_stopping.patience is not None and "val" not in there and config.held_out is None:
         raise ValueError(f"early stopping needs a validation split; {config.data} has {', '.join(there)}")
     shown = accelerator.is_main_process and sys.stderr.isatty()
 
@@ -106,7 +106,10 @@ def _load(config: TrainConfig, accelerator: Accelerator) -> _Data:
         )
 
     with accelerator.main_process_first():  # the first fills the cache, the others find it full
-        return _Data(dataset, load("train"), load("val") if "val" in there else None)
+        train = load("train")
+        if config.held_out is not None:
+            return _Data(dataset, *hold_out(train, config.held_out))
+        return _Data(dataset, train, load("val") if "val" in there else None)
 
 
 def _make_trainer(
