@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from anychan.data import load_split, open_dataset, split_statistics
-from anychan.evaluation import FILLS, evaluate_run, metrics, read_predictions
+from anychan.evaluation import FILLS, evaluate_run, metrics, read_predictions, table
 from anychan.models import ModelInfo, save_model
 
 SPEC = "synthetic:bands=3,train=24,val=12,test=30,size=16,classes=6,seed=0"
@@ -80,6 +80,19 @@ def test_an_any_channel_run_on_all_subsets(make_run: MakeRun, evaluate: Callable
     assert sorted(path.name for path in run.iterdir()) == [
         "evaluation", "model.json", "model.safetensors", "pictures", "predictions", "run.json",
     ]  # fmt: skip
+
+
+def test_answers_with_flips_stand_beside_the_others(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
+    run = make_run()
+    ordinary = evaluate(run, ["R,G"])["results"][0]
+    assert "flips" not in ordinary
+    record = evaluate(run, ["R,G"], flips=True)
+    row = record["results"][0]
+    assert row["accuracy"] == ordinary["accuracy"]
+    low, high = row["flips"]["accuracy_interval"]
+    assert low <= row["flips"]["accuracy"] <= high
+    assert table(record).splitlines()[2].endswith("with flips")
+    assert f"{100 * row['flips']['accuracy']:.1f}" in table(record).splitlines()[-1].split()[-1]
 
 
 def test_a_plain_run_answers_subsets_through_fills(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:

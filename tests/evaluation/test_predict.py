@@ -53,6 +53,16 @@ def test_batch_size_changes_nothing(sliced: AnyChannelModel, array: ImageArray) 
         np.testing.assert_allclose(parts.probability, whole.probability, atol=1e-6)
 
 
+def test_flips_take_the_mean_of_an_image_and_its_mirror_image(sliced: AnyChannelModel, array: ImageArray) -> None:
+    answers = predict_subset(sliced, array, "RG", batch_size=4, flips=True)
+    x = prepare(array.images[:, :2], sliced.channels, sliced.channels.subset("RG"))
+    with torch.inference_mode():
+        logits = (sliced(x, channels="RG") + sliced(x.flip(3), channels="RG")) / 2
+    np.testing.assert_allclose(answers.probability[:, 0], logits.softmax(1).amax(1), atol=1e-6)
+    alone = predict_subset(sliced, array, "RG", batch_size=4)
+    assert not np.allclose(answers.probability, alone.probability, atol=1e-4)
+
+
 @pytest.mark.parametrize("fill", FILLS)
 def test_a_plain_model_answers_a_subset_through_a_fill(plain: AnyChannelModel, array: ImageArray, fill: str) -> None:
     answers = predict_subset(plain, array, "GR", fill=fill, batch_size=5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -30,6 +31,17 @@ def test_the_table_says_what_each_reaches_and_costs(runs: list[Path]) -> None:
     assert [wide[i] for i in (0, 1, 2, 6, 7)] == ["wide", "66.0", "110.0", "18", "two"]
     assert all(wide[6:7] + wide[8:])
     assert "| wide | 66.0 (" in markdown_networks(runs, "deep")
+
+
+def test_answers_with_flips_stand_apart(runs: list[Path]) -> None:
+    assert "with flips" not in markdown_networks(runs)
+    path = runs[1] / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    record["results"][0]["flips"] = {"accuracy": 0.675, "accuracy_interval": [0.65, 0.7]}
+    path.write_text(json.dumps(record))
+    deep, wide = markdown_networks(runs).splitlines()[-2:]
+    assert deep.split(" | ")[1:3] == ["60.0 (58.0–61.9)", ""]
+    assert wide.split(" | ")[1:3] == ["66.0 (64.0–67.9)", "67.5"]
 
 
 def test_a_network_that_was_not_evaluated_cannot_be_compared_with(runs: list[Path]) -> None:

@@ -31,6 +31,7 @@ def _evaluate_options(parser: Parser) -> None:
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once; default: 128")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; default: a GPU where there is one")
     parser.add_argument("--no-cost", action="store_true", help="do not measure latency and memory")
+    parser.add_argument("--flips", action="store_true", help="also answer from each image with its mirror image")
     parser.add_argument("--no-pictures", action="store_true", help="keep no thumbnails in the run folder")
     parser.add_argument("--replace", action="store_true", help="drop answers there of another model or other data")
     add_json(parser)
@@ -50,6 +51,7 @@ def _evaluate(options: Any) -> int:
         device=options.device,
         cache_dir=options.cache_dir,
         cost=not options.no_cost,
+        flips=options.flips,
         pictures=not options.no_pictures,
         replace=options.replace,
         progress=sys.stderr.isatty(),

@@ -42,6 +42,7 @@ def evaluate_run(
     autocast: torch.dtype | None = None,
     cache_dir: Path | None = None,
     cost: bool = True,
+    flips: bool = False,
     pictures: bool = True,
     replace: bool = False,
     progress: bool = False,
@@ -60,6 +61,8 @@ def evaluate_run(
         batch_size, device, autocast: see ``predict_subset``; device None: a GPU where there is one.
         cache_dir: where decoded images are kept; None: the user's cache folder.
         cost: measure parameters, MACs, latency and memory for each subset the model answers by itself.
+        flips: also answer from the mean of each image's logits and its mirror image's: an accuracy of its own beside
+            the row's, under "flips".
         pictures: keep thumbnails of some images with their answers in ``pictures/``.
         replace: drop rows of another model or other data that are there; otherwise they are refused.
         progress: show progress bars.
@@ -92,6 +95,13 @@ def evaluate_run(
         )  # fmt: skip
         answers[given.key] = given
         rows[given.key] = _row(given, info, _cost(model, info, subset, device) if cost and not fill else None)
+        if flips:
+            both = predict_subset(
+                model, array, subset, batch_size=batch_size, device=device, autocast=autocast,
+                fill=fill, flips=True, progress=progress,
+            )  # fmt: skip
+            found = metrics(both, info.classes)
+            rows[given.key]["flips"] = {name: found[name] for name in ("accuracy", "accuracy_interval")}
     order = sorted(rows, key=lambda key: rank(info.channels, *key))
     record = {
         "schema": 1,

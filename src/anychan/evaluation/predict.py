@@ -31,6 +31,7 @@ def predict_subset(
     device: torch.device | str = "cpu",
     autocast: torch.dtype | None = None,
     fill: str = "",
+    flips: bool = False,
     progress: bool = False,
 ) -> Predictions:
     """The model's answers to all images of an array, given only some of their channels.
@@ -46,6 +47,7 @@ def predict_subset(
             the machine as they can (TensorFloat-32 is off).
         fill: "" asks the model about the channels themselves; a key of ``FILLS`` fills the planes that are missing
             and asks it about all.
+        flips: ask about each image and its mirror image, and take the mean of the logits; twice the time.
         progress: show a progress bar.
 
     Raises:
@@ -79,6 +81,8 @@ def predict_subset(
             x_NSHW = prepare(images_NSHW.to(device), known, present, fill)
             started = _now(device)
             logits_NK = model(x_NSHW, channels=asked)
+            if flips:
+                logits_NK = (logits_NK + model(x_NSHW.flip(3), channels=asked)) / 2
             times.append((_now(device) - started, len(x_NSHW)))
             if not logits_NK.isfinite().all():
                 raise ValueError(f"the model's logits are not finite for {present} of {path} or the images after it")

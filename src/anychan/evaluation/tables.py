@@ -14,9 +14,14 @@ def table(record: Mapping[str, Any]) -> str:
 
     Returns:
         Lines of equal columns: accuracy with its 95 % interval, top-5, macro precision, recall and F1, expected
-        calibration error, retention, all in percent, and milliseconds an image.
+        calibration error, retention, all in percent, and milliseconds an image; the accuracy with flips where it was
+        asked for.
     """
-    names = ("channels", "fill", "accuracy", "95 % interval", "top-5", "precision", "recall", "F1", "ECE", "retention")
+    names = [
+        "channels", "fill", "accuracy", "95 % interval", "top-5", "precision", "recall", "F1", "ECE", "retention",
+        "ms/image",
+    ]  # fmt: skip
+    flipped = any("flips" in result for result in record["results"])
     rows = [
         (
             result["subset"],
@@ -27,12 +32,13 @@ def table(record: Mapping[str, Any]) -> str:
             _percent(result["expected_calibration_error"]),
             _percent(result["retention"]),
             f"{result['inference_ms']:.3f}",
+            *([_percent(result["flips"]["accuracy"]) if "flips" in result else "-"] if flipped else []),
         )
         for result in record["results"]
     ]
     images = " or ".join(sorted({str(result["n"]) for result in record["results"]}))
     title = f"{record['split']}: {images} images, {len(record['classes'])} classes; rates in percent"
-    return f"{title}\n\n{_aligned((*names, 'ms/image'), rows, left=2)}"
+    return f"{title}\n\n{_aligned([*names, *(['with flips'] if flipped else [])], rows, left=2)}"
 
 
 def comparison_table(record: Mapping[str, Any]) -> str:

@@ -38,10 +38,12 @@ def network_table(
         raise ValueError(f"{against!r} was not evaluated on all channels of {split}")
     costs = [result.cost for _, result in evaluated if result.cost]
     batches = sorted({batch for cost in costs for batch in cost.latency})
+    flipped = any(result.flips is not None for _, result in evaluated)
     columns = (
         Column("network", numeric=False),
         Column("accuracy", "percent of images named right, with its 95 % Wilson interval"),
         *([Column(f"of {against}", f"accuracy in percent of {against}'s")] if against else []),
+        *([Column("with flips", "accuracy of answers from each image with its mirror image")] if flipped else []),
         Column("precision", "macro average over classes, percent"),
         Column("recall", "macro average over classes, percent"),
         Column("F1", "macro average over classes, percent"),
@@ -57,6 +59,7 @@ def network_table(
             Cell(run.name),
             accuracy_cell(result),
             *([share_cell(result.accuracy / reference)] if reference else []),
+            *([share_cell(result.flips)] if flipped else []),
             *(share_cell(share) for share in (result.precision, result.recall, result.f1)),
             *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], batches),
         )

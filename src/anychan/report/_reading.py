@@ -157,6 +157,7 @@ def _result(result: Fields) -> Result:
         ),
         confusion=tuple(tuple(int(count) for count in row) for row in result.array("confusion")),
         cost=_cost(result.child("cost")) if cost else None,
+        flips=result.maybe_child("flips").maybe("accuracy"),
     )
 
 

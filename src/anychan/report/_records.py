@@ -74,7 +74,10 @@ class Cost:
 
 @dataclass(frozen=True)
 class Result:
-    """The metrics of one subset of channels, ``fill`` naming the naive answer to missing channels ("": none)."""
+    """The metrics of one subset of channels, ``fill`` naming the naive answer to missing channels ("": none).
+
+    ``flips`` is the accuracy of answers from each image with its mirror image.
+    """
 
     subset: str
     fill: str
@@ -92,6 +95,7 @@ class Result:
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
     cost: Cost | None
+    flips: float | None = None
 
 
 @dataclass(frozen=True)
