@@ -8,12 +8,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from anychan.report import markdown_overview, markdown_tables, retention_figure
+from anychan.nn import list_strategies
+from anychan.report import markdown_networks, markdown_overview, markdown_tables, retention_figure
 
 PROJECT = Path(__file__).parents[1]
 RECORDS = PROJECT / "docs" / "records"
 BEGIN, END = "<!-- made by `make docs` -->\n", "<!-- end -->"
 RUNS = [RECORDS / name for name in ("any", "completed", "plain")]
+STRATEGIES = [path for name in list_strategies() if (path := RECORDS / f"strategy-{name}").is_dir()]
 HEAD = """# Results
 
 Made by `make docs` from the records in `docs/records`; do not edit by hand. Rates are percent of the test images of the
@@ -39,12 +41,24 @@ present (⅄).
 
 """
 
+OF_STRATEGIES = """
+## Every strategy under one recipe
+
+ResNet18 on the same images, again 10 epochs with the plain network's settings, but one random subset with each batch
+(hierarchical sampling), trained on labels alone: one pass an image as for the plain network, where *any* above takes
+three. Statistics are kept for each subset. What is not listed has not been run.
+
+"""
+
 
 def main(project: Path = PROJECT) -> None:
     docs, readme = project / "docs", project / "README.md"
     (docs / "figures").mkdir(parents=True, exist_ok=True)
     (docs / "figures" / "retention.svg").write_text(retention_figure(RUNS), encoding="utf-8")
-    (docs / "results.md").write_text(HEAD + markdown_tables(RUNS), encoding="utf-8")
+    results = HEAD + markdown_tables(RUNS)
+    if STRATEGIES:
+        results += OF_STRATEGIES + markdown_overview(STRATEGIES) + "\n" + markdown_networks(STRATEGIES)
+    (docs / "results.md").write_text(results, encoding="utf-8")
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
     readme.write_text(before + BEGIN + "\n" + markdown_overview(RUNS) + "\n" + END + after, encoding="utf-8")
