@@ -1,4 +1,4 @@
-"""The command line: ``anychan train | adapt | evaluate | compare | report | profile | data | list | demo``.
+"""The command line: ``anychan train | sweep | adapt | evaluate | compare | report | profile | data | list | demo``.
 
 Nothing heavy is imported before a command runs, so that every ``--help`` answers at once. What a command prints
 for programs (``--json``) and for people goes to standard output, progress and errors to standard error. Exit
@@ -17,6 +17,7 @@ from anychan.cli._adapt import ADAPT
 from anychan.cli._around import DATA, DEMO, LIST
 from anychan.cli._common import Parser, one_line, parsed
 from anychan.cli._runs import COMPARE, EVALUATE, PROFILE, REPORT
+from anychan.cli._sweep import SWEEP
 from anychan.cli._train import TRAIN, parsed_train
 
 
@@ -30,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         name, rest = _command_name(words)
         command = COMMANDS[name]
-        return command.run(parsed_train(command, rest) if name == "train" else parsed(name, command, rest))
+        read = parsed_train if name in ("train", "sweep") else parsed
+        return command.run(read(name, command, rest))
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0) if not isinstance(stop.code, str) else 2
     except KeyboardInterrupt:
@@ -65,6 +67,7 @@ def _command_name(words: list[str]) -> tuple[str, list[str]]:
 
 COMMANDS = {
     "train": TRAIN,
+    "sweep": SWEEP,
     "adapt": ADAPT,
     "evaluate": EVALUATE,
     "compare": COMPARE,

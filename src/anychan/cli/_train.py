@@ -12,14 +12,14 @@ from typing import Any
 from anychan.cli._common import Command, Parser, new_parser, one_line
 
 
-def parsed_train(command: Command, words: list[str]) -> Any:
-    """The options that ``words`` give, as TrainConfig's fields."""
-    parser = _train_parser(command)
+def parsed_train(name: str, command: Command, words: list[str]) -> Any:
+    """The options that ``words`` give, TrainConfig's fields among them."""
+    parser = _train_parser(name, command)
     command.options(parser)
     return parser.instantiate(parser.parse_args(_underscored(words)))  # type: ignore[attr-defined]
 
 
-def _train_parser(command: Command) -> Parser:
+def _train_parser(name: str, command: Command) -> Parser:
     from jsonargparse import ArgumentParser, DefaultHelpFormatter
 
     class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -34,13 +34,13 @@ def _train_parser(command: Command) -> Parser:
         def error(self, message: str, ex: Exception | None = None) -> Any:
             self.exit(2, f"anychan: error: {_hyphenated(one_line(message))}\n")
 
-    parser = new_parser(Hyphenated, "train", command)
-    parser.usage = "anychan train --data DATA --out RUN [--config RECIPE.yaml] [options]"
+    parser = new_parser(Hyphenated, name, command)
+    parser.usage = f"anychan {name} --data DATA --out RUN [--config RECIPE.yaml] [options]"
     parser.formatter_class = Formatter
     return parser
 
 
-def _train_options(parser: Any) -> None:
+def train_options(parser: Any) -> None:
     from anychan.training.config import TrainConfig
 
     parser.add_argument("--config", action="config", help="a recipe: YAML of any of the options below")
@@ -90,6 +90,6 @@ anychan train --data photographs.zip --out runs/any --strategy completed
 anychan train --config runs/any/config.yaml --out runs/again --seed 1 --optimizer.learning-rate 5e-4
 anychan train --config runs/any/config.yaml --resume
 torchrun --standalone --nproc-per-node 2 -m anychan train --data photographs.zip --out runs/two""",
-    _train_options,
+    train_options,
     _train,
 )

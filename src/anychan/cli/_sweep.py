@@ -1,0 +1,41 @@
+"""``anychan sweep``: the options of ``anychan train``, what is varied, and how often."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from anychan.cli._common import Command, print_record
+from anychan.cli._train import train_options
+
+
+def _options(parser: Any) -> None:
+    train_options(parser)
+    parser.add_argument("--space", type=Path, required=True, metavar="SPACE.yaml", help="what is varied")
+    parser.add_argument("--trials", type=int, default=20, metavar="N", help="runs in all")
+    parser.add_argument("--proposals-seed", type=int, default=0, metavar="SEED", help="of what is proposed")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def _sweep(options: Any) -> int:
+    from anychan.experiments import SearchSpace, sweep, sweep_table
+    from anychan.training.config import TrainConfig
+
+    settings = {**vars(options)}
+    space, trials, seed = (settings.pop(name) for name in ("space", "trials", "proposals_seed"))
+    as_json, _ = settings.pop("json"), settings.pop("config")
+    record = sweep(TrainConfig(**settings), SearchSpace.read(space), trials, seed)
+    print_record(record, sweep_table, as_json)
+    return 0 if record["best"] else 1
+
+
+SWEEP = Command(
+    "search settings that do best on validation, a run each",
+    """anychan sweep --data photographs.zip --model wide6 --epochs 4 --held-out 2400 --space space.yaml --out runs/sweep
+cat space.yaml
+  model_options.width: {low: 32, high: 96, step: 16}
+  optimizer.learning_rate: {low: 5.0e-4, high: 4.0e-3, log: true}
+  model_options.kernel_size: [3, 5]""",
+    _options,
+    _sweep,
+)

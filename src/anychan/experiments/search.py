@@ -1,0 +1,170 @@
+"""``sweep``: a search for settings that do best on validation, a run each, by Optuna."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anychan._files import replacing
+from anychan.data import open_dataset
+from anychan.environment import environment
+from anychan.experiments.search_space import SearchSpace
+from anychan.training import InterruptedRunError, TrainConfig, TrainingStoppedError, train
+
+if TYPE_CHECKING:
+    from optuna import Study
+_JOURNAL, _RECORD = "optuna.log", "sweep.json"
+_ACCURACY, _CHOSEN = "val_accuracy", "chosen"
+
+
+def sweep(config: TrainConfig, space: SearchSpace, trials: int, seed: int = 0) -> dict[str, Any]:
+    """Train with settings that Optuna's tree of Parzen estimators proposes, one run after another.
+
+    What is maximised is the accuracy on validation after the last epoch, or with early stopping the best one; never
+    look at test. The state is kept in the folder: asked again, the search goes on where it was interrupted, in the
+    middle of a run too, until it has as many trials as asked for. A run that fails is noted and the search goes on.
+
+    Args:
+        config: settings of every run; its ``out`` is the folder of the search, with a run in ``trial-000`` and so on.
+        space: what is varied.
+        trials: how many runs there shall be, those of before included.
+        seed: of the proposals.
+
+    Returns:
+        The record that is also written to ``sweep.json``: ``trials``, each with its number, state, settings, accuracy
+        and error, and ``best``, one of them or None.
+
+    Raises:
+        ImportError: without Optuna (``pip install anychan[sweep]``).
+        ValueError: for fewer than one trial, a data set without validation, or a folder that holds another search.
+        FileExistsError: if the folder holds something else.
+        InterruptedRunError: if it was interrupted.
+    """
+    if trials < 1:
+        raise ValueError(f"{trials} trials: there must be 1 at least")
+    if config.held_out is None and not open_dataset(config.data).splits.get("val"):
+        raise ValueError(f"{config.data} has no validation split to choose on: hold training images out with held_out")
+    search = _Search(_study(config.out, seed), config, space)
+    search.go_on(trials)
+    return search.record()
+
+
+def _study(folder: Path, seed: int) -> Study:
+    import optuna
+    from optuna.samplers import TPESampler
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    journal = folder / _JOURNAL
+    if folder.exists() and not journal.exists() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} is not empty and holds no search; choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name="sweep",
+        storage=JournalStorage(JournalFileBackend(str(journal))),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    # A search that goes on does not propose again what it proposed first.
+    study.sampler = TPESampler(seed=seed + len(study.trials))
+    return study
+
+
+class _Search:
+    """A study with the runs that stand for its trials."""
+
+    def __init__(self, study: Study, config: TrainConfig, space: SearchSpace) -> None:
+        self._study, self._config, self._space = study, config, space
+        asked = {"config": {**config.to_dict(), "out": None, "resume": None}, "space": dict(space.settings)}
+        for name, value in asked.items():
+            known = study.user_attrs.get(name)
+            if known is None:
+                study.set_user_attr(name, value)
+            elif known != json.loads(json.dumps(value)):
+                raise ValueError(f"{config.out} holds a search with another {name}; choose another folder")
+
+    def go_on(self, trials: int) -> None:
+        """Finish what was interrupted, and run what is lacking."""
+        for interrupted in [trial for trial in self._study.trials if not trial.state.is_finished()]:
+            self._run(interrupted.number, interrupted.user_attrs.get(_CHOSEN, {}), resume=True)
+        while len(self._study.trials) < trials:
+            trial = self._study.ask()
+            chosen = self._space.suggest(trial)
+            trial.set_user_attr(_CHOSEN, chosen)
+            self._run(trial.number, chosen, resume=False)
+
+    def _run(self, number: int, chosen: dict[str, Any], resume: bool) -> None:
+        """One trial: trained, told to the study, recorded."""
+        from optuna.trial import TrialState
+
+        folder = self._config.out / f"trial-{number:03}"
+        try:
+            settings = self._space.applied(self._config, chosen)
+            run = train(dataclasses.replace(settings, out=folder, resume=resume and folder.exists()))
+            self._study.tell(number, _accuracy(run, settings.early_stopping.patience is not None))
+        except InterruptedRunError:
+            raise
+        except (ValueError, TrainingStoppedError) as error:
+            self._study.set_user_attr(_error_of(number), str(error))
+            self._study.tell(number, state=TrialState.FAIL)
+        self.record()
+
+    def record(self) -> dict[str, Any]:
+        """What is known so far, also written to the folder."""
+        trials = [
+            {
+                "number": trial.number,
+                "state": trial.state.name.lower(),
+                "settings": trial.user_attrs.get(_CHOSEN, {}),
+                _ACCURACY: trial.value,
+                "error": self._study.user_attrs.get(_error_of(trial.number)),
+            }
+            for trial in self._study.trials
+        ]
+        done = [trial for trial in trials if trial[_ACCURACY] is not None]
+        record = {
+            "schema": 1,
+            "kind": "sweep",
+            "config": {**self._config.to_dict(), "out": self._config.out.name},
+            "space": dict(self._space.settings),
+            **environment(),
+            "trials": trials,
+            "best": max(done, key=lambda trial: trial[_ACCURACY], default=None),
+        }
+        with replacing(self._config.out / _RECORD) as temporary:
+            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+        return record
+
+
+def _error_of(number: int) -> str:
+    return f"error of trial {number}"
+
+
+def _accuracy(run: Path, best: bool) -> float:
+    records = [json.loads(line) for line in (run / "records.jsonl").read_text(encoding="utf-8").splitlines()]
+    found = [record[_ACCURACY] for record in records]
+    return max(found) if best else found[-1]
+
+
+def sweep_table(record: dict[str, Any]) -> str:
+    """A search's record as lines for people, the best first; accuracies in percent."""
+    trials = sorted(
+        record["trials"], key=lambda trial: -1 if trial[_ACCURACY] is None else trial[_ACCURACY], reverse=True
+    )
+    lines = [f"{len(trials)} trials by accuracy on validation, percent"]
+    for trial in trials:
+        settings = ", ".join(f"{name}={_short(value)}" for name, value in trial["settings"].items())
+        accuracy = trial["state"] if trial[_ACCURACY] is None else f"{100 * trial[_ACCURACY]:.1f}"
+        lines.append(f"{trial['number']:>4}  {accuracy:>8}  {settings}{_because(trial)}")
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _because(trial: dict[str, Any]) -> str:
+    return f"  ({trial['error']})" if trial["error"] else ""

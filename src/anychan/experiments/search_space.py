@@ -1,0 +1,133 @@
+"""What a search may vary: settings of a run by their dotted names, each with its values or its range."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from anychan.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+_RANGE = {"low", "high", "log", "step"}
+# Settings that name another run, or say where one lies and how it is watched: a search gives these itself.
+_FIXED = {"out", "resume"}
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Values to choose from, or a range, for each setting.
+
+    Args:
+        settings: by dotted name ("optimizer.learning_rate", "model_options.width"): a list of values, or
+            ``{"low", "high"}`` with ``"log": True`` for a logarithmic scale or ``"step"``; whole numbers stay whole.
+
+    Raises:
+        ValueError: for a setting that a run does not have, an empty list, or a range that is none.
+
+    Example:
+        >>> SearchSpace({"model_options.width": {"low": 32, "high": 96, "step": 16}, "model": ["wide5", "wide6"]})
+        SearchSpace(model_options.width from 32 to 96 in steps of 16; model of wide5, wide6)
+    """
+
+    settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.settings, Mapping) or not self.settings:
+            raise ValueError(f"a search space names settings with their values, but this is {self.settings!r}")
+        base = TrainConfig(data="unknown", out=Path("unknown")).to_dict()
+        for name, values in self.settings.items():
+            _check_name(name, base)
+            _check_values(name, values)
+
+    def __repr__(self) -> str:
+        return f"SearchSpace({'; '.join(map(_told, self.settings.items()))})"
+
+    @classmethod
+    def read(cls, path: Path) -> SearchSpace:
+        """From a YAML file.
+
+        Raises:
+            FileNotFoundError: if it is not there.
+            ValueError: if it is no YAML or no search space.
+        """
+        try:
+            return cls(yaml.safe_load(path.read_text(encoding="utf-8")))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is no YAML: {error}") from error
+
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """A value for each setting, chosen by an Optuna trial."""
+        return {name: _suggest(trial, name, values) for name, values in self.settings.items()}
+
+    def applied(self, config: TrainConfig, chosen: Mapping[str, Any]) -> TrainConfig:
+        """A configuration with some settings replaced.
+
+        Raises:
+            ValueError: if they do not fit the others.
+        """
+        record = config.to_dict()
+        for name, value in chosen.items():
+            *groups, last = name.split(".")
+            place = record
+            for group in groups:
+                place = place[group]
+            place[last] = value
+        return TrainConfig.from_dict(record)
+
+
+def _check_name(name: Any, base: Mapping[str, Any]) -> None:
+    groups = str(name).split(".")
+    place: Any = base
+    for depth, group in enumerate(groups):
+        free = depth and groups[depth - 1] in ("model_options", "strategy_options")
+        if free and depth == len(groups) - 1:
+            return
+        if not isinstance(place, Mapping) or group not in place or (not depth and group in _FIXED):
+            raise ValueError(f"{name!r} is no setting that can be searched; `anychan train --help` lists them")
+        place = place[group]
+    if isinstance(place, Mapping):
+        raise ValueError(f"{name!r} is a group of settings; name one of {', '.join(place) or 'its options'}")
+
+
+def _check_values(name: str, values: Any) -> None:
+    if isinstance(values, list):
+        if not values:
+            raise ValueError(f"{name} has no values to choose from")
+        return
+    numbers = isinstance(values, Mapping) and {"low", "high"} <= values.keys() <= _RANGE
+    if not numbers or not all(_is_number(values[key]) for key in values.keys() - {"log"}):
+        raise ValueError(f"{name} is {values!r}; it should be a list of values, or low and high with log or step")
+    if not values["low"] < values["high"] or (values.get("log") and values["low"] <= 0):
+        raise ValueError(f"{name} goes from {values['low']} to {values['high']}, which is no range")
+    if values.get("log") and "step" in values:
+        raise ValueError(f"{name} has log and step; a range has one of them")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _suggest(trial: Trial, name: str, values: Any) -> Any:
+    if isinstance(values, list):
+        # Optuna's choices are scalars: a list of kernel sizes is chosen by its place.
+        return values[trial.suggest_categorical(name, range(len(values)))]
+    low, high, log = values["low"], values["high"], bool(values.get("log"))
+    if isinstance(low, int) and isinstance(high, int) and isinstance(values.get("step", 1), int):
+        return trial.suggest_int(name, low, high, step=values.get("step", 1), log=log)
+    return trial.suggest_float(name, low, high, step=values.get("step"), log=log)
+
+
+def _told(setting: tuple[str, Any]) -> str:
+    name, values = setting
+    if isinstance(values, list):
+        return f"{name} of {', '.join(map(str, values))}"
+    how = (
+        " on a logarithmic scale" if values.get("log") else f" in steps of {values['step']}" if "step" in values else ""
+    )
+    return f"{name} from {values['low']} to {values['high']}{how}"

@@ -1,0 +1,140 @@
+"""Searches: what is varied, what is kept, what goes on after a break."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from anychan.cli import main
+from anychan.experiments import SearchSpace, search, sweep, sweep_table
+from anychan.training import InterruptedRunError, TrainConfig, train
+
+DATA = "synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4"
+SPACE = SearchSpace(
+    {"optimizer.learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}, "model_options.width": [3, 6]}
+)
+
+
+def config(out: Path, **settings: Any) -> TrainConfig:
+    given: dict[str, Any] = {"data": DATA, "model": "wide4", "image_size": 16, "epochs": 1, "batch_size": 16}
+    return TrainConfig(**{**given, "out": out, "cache_dir": out.parent / "cache", **settings})
+
+
+def photographs(folder: Path) -> Path:
+    """A training split alone: two classes of grey squares."""
+    for number in range(24):
+        place = folder / "train" / f"class{number % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (10 * number,) * 3).save(place / f"{number}.png")
+    return folder
+
+
+def test_each_trial_is_a_run_with_settings_of_the_space(tmp_path: Path) -> None:
+    record = sweep(config(tmp_path / "sweep"), SPACE, trials=3)
+    assert record == json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+    assert [trial["state"] for trial in record["trials"]] == ["complete"] * 3
+    for trial in record["trials"]:
+        run = tmp_path / "sweep" / f"trial-{trial['number']:03}"
+        made = json.loads((run / "run.json").read_text())["config"]
+        assert made["optimizer"]["learning_rate"] == trial["settings"]["optimizer.learning_rate"]
+        assert made["model_options"] == {"width": trial["settings"]["model_options.width"]}
+        assert trial["val_accuracy"] == json.loads((run / "records.jsonl").read_text())["val_accuracy"]
+    assert record["best"]["val_accuracy"] == max(trial["val_accuracy"] for trial in record["trials"])
+    assert len({trial["settings"]["optimizer.learning_rate"] for trial in record["trials"]}) == 3
+    best = f"{100 * record['best']['val_accuracy']:.1f}"
+    assert best in sweep_table(record).splitlines()[1]
+
+
+def test_it_goes_on_in_the_middle_of_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[TrainConfig] = []
+
+    def interrupted_once(settings: TrainConfig) -> Path:
+        given.append(settings)
+        if len(given) == 2:
+            settings.out.mkdir()
+            raise InterruptedRunError("interrupted")
+        return train(settings)
+
+    monkeypatch.setattr(search, "train", interrupted_once)
+    with pytest.raises(InterruptedRunError):
+        sweep(config(tmp_path / "sweep"), SPACE, trials=3)
+    record = sweep(config(tmp_path / "sweep"), SPACE, trials=3)
+    assert [settings.out.name for settings in given] == ["trial-000", "trial-001", "trial-001", "trial-002"]
+    assert [settings.resume for settings in given] == [False, False, True, False]
+    assert given[1].optimizer == given[2].optimizer
+    assert len({settings.optimizer.learning_rate for settings in given}) == 3
+    assert [trial["state"] for trial in record["trials"]] == ["complete"] * 3
+
+
+def test_a_run_that_fails_is_noted_and_the_search_goes_on(tmp_path: Path) -> None:
+    space = SearchSpace({"model_options.stem": [3, 4]})  # odd ones are refused
+    record = sweep(config(tmp_path / "sweep"), space, trials=6)
+    by_state = {trial["state"]: trial for trial in record["trials"]}
+    assert set(by_state) == {"complete", "fail"}
+    assert by_state["fail"]["settings"] == {"model_options.stem": 3}
+    assert by_state["fail"]["error"] == "stem is 3, but must be even, as its stride is"
+    assert record["best"]["settings"] == {"model_options.stem": 4}
+    assert "(stem is 3, but" in sweep_table(record)
+
+
+def test_another_search_or_data_without_validation_is_refused(tmp_path: Path) -> None:
+    sweep(config(tmp_path / "sweep"), SPACE, trials=1)
+    with pytest.raises(ValueError, match="holds a search with another config"):
+        sweep(config(tmp_path / "sweep", epochs=2), SPACE, trials=2)
+    with pytest.raises(ValueError, match="holds a search with another space"):
+        sweep(config(tmp_path / "sweep"), SearchSpace({"seed": [1, 2]}), trials=2)
+    with pytest.raises(FileExistsError, match="is not empty and holds no search"):
+        sweep(config(tmp_path / "sweep" / "trial-000"), SPACE, trials=1)
+    with pytest.raises(ValueError, match="0 trials"):
+        sweep(config(tmp_path / "none"), SPACE, trials=0)
+    without = str(photographs(tmp_path / "photographs"))
+    with pytest.raises(ValueError, match="no validation split to choose on"):
+        sweep(config(tmp_path / "none", data=without), SPACE, trials=1)
+    assert not (tmp_path / "none").exists()
+    assert sweep(config(tmp_path / "held", data=without, held_out=8), SPACE, trials=1)["best"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (None, "a search space names settings"),
+        ({}, "a search space names settings"),
+        ({"rate": [1]}, "'rate' is no setting that can be searched"),
+        ({"out": ["a"]}, "'out' is no setting that can be searched"),
+        ({"optimizer": ["adamw"]}, "'optimizer' is a group of settings; name one of name, learning_rate"),
+        ({"seed": []}, "seed has no values"),
+        ({"seed": 3}, "seed is 3; it should be a list of values, or low and high"),
+        ({"seed": {"low": 1, "hi": 3}}, "seed is .*; it should be a list"),
+        ({"seed": {"low": 3, "high": 3}}, "goes from 3 to 3, which is no range"),
+        ({"optimizer.learning_rate": {"low": 0, "high": 1, "log": True}}, "which is no range"),
+        ({"seed": {"low": 1, "high": 3, "log": True, "step": 1}}, "has log and step"),
+    ],
+)
+def test_bad_spaces_are_refused(settings: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        SearchSpace(settings)
+
+
+def test_lists_can_be_chosen_and_whole_numbers_stay_whole(tmp_path: Path) -> None:
+    optuna = pytest.importorskip("optuna")
+    space = SearchSpace({"model_options.branches": [[1], [3, 1]], "batch_size": {"low": 8, "high": 16, "step": 8}})
+    chosen = space.suggest(optuna.trial.FixedTrial({"model_options.branches": 1, "batch_size": 16}))
+    settings = space.applied(config(tmp_path), chosen)
+    assert settings.model_options == {"branches": [3, 1]}
+    assert settings.batch_size == 16
+    assert isinstance(settings.batch_size, int)
+
+
+def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "space.yaml").write_text("model_options.width: [3]\n")
+    words = ["sweep", "--data", DATA, "--model", "wide4", "--image-size", "16", "--epochs", "1", "--trials", "1"]
+    words += ["--space", str(tmp_path / "space.yaml"), "--out", str(tmp_path / "sweep"), "--cache-dir", str(tmp_path)]
+    assert main(words) == 0
+    assert "model_options.width=3" in capsys.readouterr().out
+    (tmp_path / "space.yaml").write_text("[")
+    assert main(words) == 2
+    assert "space.yaml is no YAML" in capsys.readouterr().err
