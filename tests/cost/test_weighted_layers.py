@@ -1,12 +1,17 @@
-"""Depths that are in the names of networks, and small networks whose depth can be counted by eye."""
+"""Depths in the names of networks, of small networks that can be counted by eye, and of random graphs."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from functools import partial
 
+import numpy as np
 import pytest
 import timm
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -15,16 +20,16 @@ from anychan.cost import depth
 
 
 class Net(nn.Module):
-    """A network from modules and a function of them and the input."""
+    """A network from modules and a function of them and the inputs."""
 
-    def __init__(self, run: Callable[[Net, Tensor], Tensor], **modules: nn.Module | nn.Parameter) -> None:
+    def __init__(self, run: Callable[..., Tensor], **modules: nn.Module | nn.Parameter) -> None:
         super().__init__()
         self.run = run
         for name, module in modules.items():
             setattr(self, name, module)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.run(self, x)
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return self.run(self, *inputs)
 
 
 def _depth(run: Callable[..., Tensor], **modules: nn.Module | nn.Parameter) -> int:
@@ -63,12 +68,24 @@ def test_multi_head_attention_has_two(need_weights: bool) -> None:
     assert _depth(attend, attention=nn.MultiheadAttention(3, 1, batch_first=True)) == 2
 
 
-def test_attention_from_learned_queries_is_no_layer() -> None:
-    def pool(net: Net, x: Tensor) -> Tensor:
-        tokens = net.conv(x).flatten(2).transpose(1, 2)
-        return F.scaled_dot_product_attention(net.query.expand(len(x), -1, -1), tokens, tokens)
+def _attention_by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1) @ v
 
-    assert _depth(pool, conv=nn.Conv2d(3, 8, 1), query=nn.Parameter(torch.ones(1, 1, 8))) == 1
+
+@pytest.mark.parametrize("attend", [F.scaled_dot_product_attention, _attention_by_hand])
+def test_attention_counts_products_with_learned_vectors_only(attend: Callable[..., Tensor]) -> None:
+    def run(which: str, net: Net, x: Tensor) -> Tensor:
+        tokens = net.conv(x).flatten(2).transpose(1, 2)
+        learned = net.learned.expand(len(x), -1, -1, -1)
+        return attend(*(learned[:, i] if letter == "L" else tokens for i, letter in enumerate(which)))
+
+    def count(which: str) -> int:
+        return _depth(partial(run, which), conv=nn.Conv2d(3, 8, 1), learned=nn.Parameter(torch.ones(1, 3, 64, 8)))
+
+    assert count("TTT") == 1
+    assert count("LTT") == 2  # learned queries: a linear layer from tokens to scores
+    assert count("TLL") == 3  # a learned memory: two linear layers with a softmax between
+    assert count("LLT") == 2  # mixing tokens by learned shares
 
 
 def test_squeeze_and_excitation_adds_its_two() -> None:
@@ -176,8 +193,186 @@ def test_adapting_adds_no_depth(channels: str) -> None:
     assert depth(adapt(body, statistics=torch.eye(3) + 0.5), channels, 8) == 2
 
 
-def test_what_cannot_be_followed_says_why() -> None:
-    with pytest.raises(ValueError, match="Net cannot be traced by shapes alone"):
-        _depth(lambda net, x: x if x.sum() > 0 else -x)
+def test_residual_dense_block_of_four() -> None:
+    def run(net: Net, x: Tensor) -> Tensor:
+        maps = [x]
+        for conv in net.convs:
+            maps.append(F.leaky_relu(conv(torch.cat(maps, dim=1)), 0.2))
+        return x + 0.2 * maps[-1]
+
+    assert _depth(run, convs=nn.ModuleList(nn.Conv2d(3 * i, 3, 3, padding=1) for i in range(1, 5))) == 4
+
+
+def test_series_activation_counts() -> None:
+    """VanillaNet (arXiv 2305.12972): a sum of shifted activations is a learned depthwise convolution."""
+
+    def run(net: Net, x: Tensor) -> Tensor:
+        return F.conv2d(net.conv(x).relu(), net.series, padding=3, groups=8)
+
+    assert _depth(run, conv=nn.Conv2d(3, 8, 1), series=nn.Parameter(torch.ones(8, 1, 7, 7))) == 2
+
+
+def test_whitening_of_frozen_parameters_counts() -> None:
+    whiten = nn.Conv2d(3, 24, 2).requires_grad_(False)
+    assert _depth(lambda net, x: net.conv(net.whiten(x)), whiten=whiten, conv=nn.Conv2d(24, 4, 1)) == 2
+
+
+def test_tied_weights_of_two_layers_count_once() -> None:
+    one, two = nn.Linear(8, 8), nn.Linear(8, 8)
+    two.weight = one.weight
+    assert _depth(lambda net, x: net.two(net.one(x)), one=one, two=two) == 1
+
+
+def test_what_is_added_to_a_product_may_have_come_a_longer_way() -> None:
+    def run(net: Net, x: Tensor) -> Tensor:
+        return torch.addmm(net.convs(x)[0, 0], x[0, 0], net.weight)
+
+    convs = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
+    assert _depth(run, convs=convs, weight=nn.Parameter(torch.ones(8, 8))) == 3
+
+
+def test_kernel_made_of_the_input_alone_is_no_weight() -> None:
+    assert _depth(lambda net, x: F.conv2d(net.norm(x), x * 2), norm=nn.BatchNorm2d(3)) == 0
+
+
+def test_filter_kept_as_its_spectrum_counts() -> None:
+    """GFNet (arXiv 2107.00645): a product of spectra is a convolution."""
+
+    def run(net: Net, x: Tensor) -> Tensor:
+        return torch.fft.irfft2(torch.fft.rfft2(net.conv(x)) * torch.view_as_complex(net.filter), s=(8, 8))
+
+    assert _depth(run, conv=nn.Conv2d(3, 4, 1), filter=nn.Parameter(torch.ones(4, 8, 5, 2))) == 2
+
+
+def test_deformable_convolution_counts_after_what_moves_it() -> None:
+    from torchvision.ops import DeformConv2d
+
+    layers = {"conv": DeformConv2d(3, 4, 3), "offset": nn.Conv2d(3, 18, 3)}
+    assert _depth(lambda net, x: net.conv(x, net.offset(x)), **layers) == 2
+
+
+# Each operation of a random graph, from maps (N, 3, 8, 8) to one: the weighted layers from each operand to it, and
+# how it is made.
+_CONV, _MATRIX = (3, 3, 1, 1), (8, 8)
+
+
+def _learned(shape: tuple[int, ...], run: Callable[..., Tensor]) -> Callable[[], nn.Module]:
+    return lambda: Net(lambda net, *maps: run(net.weight, *maps), weight=nn.Parameter(torch.ones(shape)))
+
+
+def _fixed(run: Callable[..., Tensor]) -> Callable[[], nn.Module]:
+    return lambda: Net(lambda net, *maps: run(*maps))
+
+
+def _blur() -> nn.Module:
+    blur = Net(lambda net, x: F.conv2d(x, net.kernel, padding=1, groups=3))
+    blur.register_buffer("kernel", torch.ones(3, 1, 3, 3) / 9)
+    return blur
+
+
+_OPERATIONS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
+    "convolution": ((1,), lambda: nn.Conv2d(3, 3, 3, padding=1)),
+    "depthwise convolution": ((1,), lambda: nn.Conv2d(3, 3, 3, padding=1, groups=3)),
+    "frozen convolution": ((1,), lambda: nn.Conv2d(3, 3, 1).requires_grad_(False)),
+    "linear": ((1,), lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 192), nn.Unflatten(1, (3, 8, 8)))),
+    "product": ((1,), _learned(_MATRIX, lambda weight, x: x @ weight)),
+    "product from the left": ((1,), _learned(_MATRIX, lambda weight, x: weight @ x)),
+    "functional convolution": ((1,), _learned(_CONV, lambda weight, x: F.conv2d(x, weight))),
+    "generated kernel": ((1,), _learned((9, 9), lambda weight, x: F.conv2d(x, (weight @ weight.T)[0].view(_CONV)))),
+    "kernel of the input": ((1, 1), _learned(_CONV, lambda weight, x, y: F.conv2d(x, weight * y.mean().sigmoid()))),
+    "product added": (
+        (0, 1),
+        _learned((8, 8), lambda weight, x, y: torch.baddbmm(x[0], y[0], weight.expand(3, 8, 8)) + x),
+    ),
+    "batch normalisation": ((0,), lambda: nn.BatchNorm2d(3)),
+    "group normalisation": ((0,), lambda: nn.GroupNorm(3, 3)),
+    "learned scale": ((0,), _learned((3, 1, 1), lambda weight, x: weight * x)),
+    "written in place": ((0,), _fixed(lambda x: torch.zeros_like(x).copy_(x).relu_())),
+    "blur": ((0,), _blur),
+    "gate": ((0, 0), _fixed(lambda x, y: x * y.mean((2, 3), keepdim=True).sigmoid())),
+    "sum": ((0, 0), _fixed(torch.add)),
+    "concatenation": ((0, 0), _fixed(lambda x, y: torch.cat([x, y], dim=1)[:, 1:4])),
+    "attention": ((0, 0, 0), _fixed(F.scaled_dot_product_attention)),
+    "attention by hand": ((0, 0, 0), _fixed(_attention_by_hand)),
+}
+
+
+class Graph(nn.Module):
+    """Operations one after another, each on maps made before; the last one's map is the output."""
+
+    def __init__(self, steps: list[tuple[str, list[int]]]) -> None:
+        super().__init__()
+        self.operands = [operands for _, operands in steps]
+        self.operations = nn.ModuleList(_OPERATIONS[name][1]() for name, _ in steps)
+
+    def forward(self, x: Tensor) -> Tensor:
+        maps = [x]
+        for operation, operands in zip(self.operations, self.operands, strict=True):
+            maps.append(operation(*(maps[i] for i in operands)))
+        return maps[-1]
+
+
+@st.composite
+def _steps(draw: st.DrawFn) -> list[tuple[str, list[int]]]:
+    names = draw(st.lists(st.sampled_from(sorted(_OPERATIONS)), min_size=1, max_size=12))
+    # A map's own number is that of the step before it plus one; 0 is the input. Late ones are likelier: longer paths.
+    before = [st.integers(0, i) | st.integers(max(0, i - 2), i) for i in range(len(names))]
+    return [(name, [draw(before[i]) for _ in _OPERATIONS[name][0]]) for i, name in enumerate(names)]
+
+
+def _longest_path(steps: list[tuple[str, list[int]]], to: int) -> int:
+    if to == 0:
+        return 0
+    name, operands = steps[to - 1]
+    return max(layers + _longest_path(steps, i) for layers, i in zip(_OPERATIONS[name][0], operands, strict=True))
+
+
+@settings(deadline=None, max_examples=150)
+@given(_steps())
+def test_random_graphs(steps: list[tuple[str, list[int]]]) -> None:
+    with torch.device("meta"):
+        graph = Graph(steps)
+    assert depth(graph, "RGB", image_size=8) == _longest_path(steps, len(steps))
+
+
+@pytest.mark.parametrize("name", sorted(_OPERATIONS))
+def test_each_operation_of_the_graphs_runs(name: str) -> None:
+    operation = _OPERATIONS[name][1]().eval()
+    assert operation(*(torch.rand(2, 3, 8, 8) for _ in _OPERATIONS[name][0])).shape == (2, 3, 8, 8)
+
+
+_UNREGISTERED = nn.Parameter(torch.ones(8, 8))
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (lambda net, x: x if x.sum() > 0 else -x, "cannot be called on meta"),
+        (lambda net, x: sum(x for _ in range(int(x.max()))), "cannot be called on meta"),
+        (lambda net, x: x[x > 0], "nonzero"),
+        (lambda net, x: torch.from_numpy(np.sqrt(x.numpy())), "numpy"),
+        (lambda net, x: torch.from_numpy(np.sqrt(x.cpu())), "no data"),
+        (lambda net, x: torch.as_tensor(np.sqrt(x)), "numpy"),
+        (lambda net, x: x @ _UNREGISTERED, "parameter of shape .8, 8. that is not registered"),
+        (lambda net, x: F.linear(x, _UNREGISTERED.to(x.device)), "parameter of shape .8, 8. that is not registered"),
+        (lambda net, x: x @ torch.from_numpy(np.ones((8, 8), np.float32)), "tensor of shape .8, 8. that is not"),
+    ],
+)
+def test_what_cannot_be_followed_says_why(run: Callable[..., Tensor], said: str) -> None:
+    with pytest.raises(ValueError, match=f"Net cannot be traced by shapes alone.*{said}"):
+        _depth(run)
+
+
+def test_output_that_does_not_come_from_the_input() -> None:
     with pytest.raises(ValueError, match="output of Net does not come from its input"):
         _depth(lambda net, x: torch.ones(3))
+
+
+def test_foreign_operation_with_weights_is_refused() -> None:
+    with torch.library._scoped_library("anychan_test", "FRAGMENT") as library:
+        library.define("twice(Tensor x, Tensor weight) -> Tensor")
+        library.impl("twice", lambda x, weight: x * 2, "Meta")
+        operation = torch.ops.anychan_test.twice
+        with pytest.raises(ValueError, match=r"whether anychan_test.twice.default is a weighted layer is not known"):
+            _depth(lambda net, x: operation(x, net.weight), weight=nn.Parameter(torch.ones(3)))
+        assert _depth(lambda net, x: operation(x, x)) == 0

@@ -5,11 +5,15 @@ input, whether it comes from parameters, and the weights on the longest path to 
 
 - if it is a matrix product of something that comes from the input with something that comes from parameters only;
 - if it is a convolution with a kernel that comes from parameters, also one that is made out of the input too
-  (the layers that make it lie on the path).
+  (the layers that make it lie on the path); an element-wise product of complex numbers is taken for a convolution,
+  by a filter that is kept as its spectrum.
 
-So these are none: normalisation, products of attention (query with key, with value), convolutions with fixed
-kernels, and whatever makes kernels out of parameters and names of channels alone. Weights that a path meets
-again, as in a recurrent network, count once.
+So these are none: normalisation, products of attention between queries, keys and values that all come from the
+input, convolutions with fixed kernels, and whatever makes kernels out of parameters and names of channels alone.
+Attention to or from learned vectors is a product with parameters, and counts. A parameter counts also where it is
+frozen; a buffer is fixed. Weights that a path meets again, as in a recurrent network, count once.
+
+Not seen: a matrix product that is written as an element-wise product and a sum.
 """
 
 from __future__ import annotations
@@ -43,8 +47,16 @@ _PRODUCTS = {
     _aten.addbmm: (1, 2),
     _aten.baddbmm: (1, 2),
     _aten._trilinear: (0, 1),
+    _aten._grouped_mm: (0, 1),
 }
-_CONVOLUTIONS = {_aten.convolution, _aten._convolution, _aten.conv_tbc, _aten._slow_conv2d_forward}
+_ATTENDED = ("query", "key", "value")
+_CONVOLUTIONS = {
+    "aten::convolution",
+    "aten::_convolution",
+    "aten::conv_tbc",
+    "aten::_slow_conv2d_forward",
+    "torchvision::deform_conv2d",
+}
 
 
 def depth(model: nn.Module, channels: ChannelsLike | None = None, image_size: int = 224) -> int:
@@ -59,8 +71,9 @@ def depth(model: nn.Module, channels: ChannelsLike | None = None, image_size: in
         image_size: height and width in pixels.
 
     Raises:
-        ValueError: for channels the model does not take, a model that cannot run on the meta device, or an output
-            that does not come from the input.
+        ValueError: for channels the model does not take, a model that cannot run on the meta device (which asks for
+            values, or uses weights that are not registered in it), an operation with weights that is neither
+            PyTorch's nor known here, or an output that does not come from the input.
 
     Example:
         >>> block = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))
@@ -68,13 +81,15 @@ def depth(model: nn.Module, channels: ChannelsLike | None = None, image_size: in
         2
     """
     call = call_of(model, channels, image_size)
+    # By name, since the copy on the meta device no longer shares what modules share.
+    numbers = {name: id(parameter) for name, parameter in model.named_parameters(remove_duplicate=False)}
     model = on_meta(model)
     with shapes_only(model):
         x = call.batch(model, 2, "meta")
         values = _Values()
         values.set(x, _Value(path=frozenset()))
-        for i, parameter in enumerate(model.parameters()):
-            values.set(parameter, _Value(trained=True, made_by=("parameter", i)))
+        for name, parameter in model.named_parameters(remove_duplicate=False):
+            values.set(parameter, _Value(trained=True, made_by=("parameter", numbers[name])))
         for i, buffer in enumerate(model.buffers()):
             values.set(buffer, _Value(made_by=("buffer", i)))
         watch = _Watch(values)
@@ -99,6 +114,19 @@ class _Value:
     path: frozenset[Any] | None = None
     trained: bool = False
     made_by: Any = None
+
+    @property
+    def only_parameters(self) -> bool:
+        """Whether it comes from parameters and from nothing of the input."""
+        return self.trained and self.path is None
+
+
+@dataclass(frozen=True)
+class _Operand:
+    """A value that is multiplied, and what stands for it where it is a weight."""
+
+    value: _Value
+    identity: Any
 
 
 class _Values:
@@ -152,30 +180,68 @@ class _Watch(TorchDispatchMode):
         return output
 
     def _value_of(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Value:
-        operands = [self.values.get(tensor) for tensor in _tensors((args, kwargs))]
+        tensors = _tensors((args, kwargs))
+        self._refuse_strangers(func, tensors)
+        operands = [self.values.get(tensor) for tensor in tensors]
+        trained = any(operand.trained for operand in operands)
         path = _longest(operands)
         if path is None:
             recipe = repr(tree_map_only(Tensor, self.values.identity, (args, kwargs)))
-            return _Value(trained=any(o.trained for o in operands), made_by=hash((str(func), recipe)))
-        weight = self._weight_of(func.overloadpacket, args)
-        return _Value(path if weight is None else path | {weight}, trained=True)
+            return _Value(trained=trained, made_by=hash((str(func), recipe)))
+        operation = func.overloadpacket
+        if operation in _PRODUCTS:
+            through = self.product(*(args[i] for i in _PRODUCTS[operation]))
+        elif operation in {_aten.mul, _aten.mul_}:
+            through = self._filtered(*args)
+        elif func._schema.name in _CONVOLUTIONS:
+            through = self._convolved(args[0], args[1], args[2:4] if func.namespace == "torchvision" else ())
+        else:
+            self._refuse_unknown(func, operands)
+            return _Value(path, trained)
+        return _Value(_longest((_Value(path), through)), trained)  # what is added may have come a longer way
 
-    def _weight_of(self, operation: Any, args: tuple[Any, ...]) -> Any:
-        """What stands for the weights of a weighted layer; None for any other operation."""
-        if operation not in _CONVOLUTIONS and operation not in _PRODUCTS:
-            return None
-        first, second = (args[i] for i in _PRODUCTS.get(operation, (0, 1)))
-        for one, other in ((first, second), (second, first)):
-            if self.values.get(one).path is not None and self._comes_from_parameters_only(other):
-                return self.values.identity(other)
-        kernel = self.values.get(second)
-        if operation in _CONVOLUTIONS and kernel.path is not None and kernel.trained:
-            return object()  # made out of the input: another one each time
-        return None
+    def product(self, first: Tensor | _Operand, second: Tensor | _Operand) -> _Value:
+        """Of a product of two matrices: a weighted layer if one comes from the input, the other from parameters."""
+        one, other = self._operand(first), self._operand(second)
+        if one.value.path is None:
+            one, other = other, one
+        path, trained = _longest((one.value, other.value)), one.value.trained or other.value.trained
+        if path is None:
+            return _Value(None, trained, made_by=("product", one.identity, other.identity))
+        return _Value(path | {other.identity} if other.value.only_parameters else path, trained)
 
-    def _comes_from_parameters_only(self, tensor: Tensor) -> bool:
-        value = self.values.get(tensor)
-        return value.trained and value.path is None
+    def _convolved(self, x: Tensor, kernel: Tensor, samples: Sequence[Tensor]) -> _Value:
+        """Of a convolution; ``samples`` say where a deformable one looks and how much of that it takes."""
+        made, seen = self.values.get(kernel), [self.values.get(t) for t in (x, *samples)]
+        path = _longest((made, *seen))
+        if made.path is not None and made.trained:
+            return _Value((path or frozenset()) | {object()}, trained=True)  # another kernel each time
+        sampled = _Value(_longest(seen), any(value.trained for value in seen))
+        return self.product(_Operand(sampled, self.values.identity(x)), kernel)
+
+    def _filtered(self, first: Any, second: Any) -> _Value:
+        """Of an element-wise product: a weighted layer if it is one of spectra, that is of complex numbers."""
+        both = [t for t in (first, second) if isinstance(t, Tensor)]
+        if len(both) == 2 and all(t.is_complex() for t in both):
+            return self.product(first, second)
+        return _Value(_longest(self.values.get(t) for t in both))
+
+    def _operand(self, given: Tensor | _Operand) -> _Operand:
+        return given if isinstance(given, _Operand) else _Operand(self.values.get(given), self.values.identity(given))
+
+    def _refuse_strangers(self, func: Any, tensors: Sequence[Tensor]) -> None:
+        """Weights that are not registered in the model would pass for constants."""
+        for tensor in tensors:
+            if tensor not in self.values and (tensor.requires_grad or isinstance(tensor, nn.Parameter)):
+                raise RuntimeError(f"{func} uses a parameter of shape {tuple(tensor.shape)} that is not registered")
+        outside = [t for t in tensors if t.device.type != "meta" and t.dim() > 0]
+        if outside and len(outside) < len(tensors):
+            raise RuntimeError(f"{func} uses a tensor of shape {tuple(outside[0].shape)} that is not registered")
+
+    @staticmethod
+    def _refuse_unknown(func: Any, operands: Sequence[_Value]) -> None:
+        if func.namespace not in {"aten", "prims"} and any(operand.only_parameters for operand in operands):
+            raise RuntimeError(f"whether {func} is a weighted layer is not known")
 
 
 class _AttentionIsOneStep(TorchFunctionMode):
@@ -199,8 +265,11 @@ class _AttentionIsOneStep(TorchFunctionMode):
         self._watch.paused = True
         output = func(*args, **kwargs)
         self._watch.paused = False
+        query, key, value = (args[i] if i < len(args) else kwargs[name] for i, name in enumerate(_ATTENDED))
+        scores = self._watch.product(query, key)
+        attended = self._watch.product(_Operand(scores, scores.made_by), value)
         trained = any(operand.trained for operand in operands)
-        self._watch.values.set(output, _Value(_longest(operands), trained, made_by=object()))
+        self._watch.values.set(output, _Value(_longest((*operands, attended)), trained, attended.made_by))
         return output
 
 
