@@ -1,6 +1,21 @@
 """What networks are made of: blocks, one idea a file."""
 
+from anychan.blocks.attention import SelfAttention2d
 from anychan.blocks.branches import BranchedConv2d, fold_branches
+from anychan.blocks.dense import DenseConvs, ScaledResidual, residual_dense_block, rrdb
+from anychan.blocks.ghost import GhostBottleneck
+from anychan.blocks.graph import MaxRelativeConv
 from anychan.blocks.whitening import whitening_kernel
 
-__all__ = ["BranchedConv2d", "fold_branches", "whitening_kernel"]
+__all__ = [
+    "BranchedConv2d",
+    "DenseConvs",
+    "GhostBottleneck",
+    "MaxRelativeConv",
+    "ScaledResidual",
+    "SelfAttention2d",
+    "fold_branches",
+    "residual_dense_block",
+    "rrdb",
+    "whitening_kernel",
+]

@@ -1,6 +1,16 @@
 """Networks by name, and model files."""
 
-from anychan.models import wide  # noqa: F401 # registers its networks
+from anychan.models import (  # noqa: F401 # each registers its networks
+    attention_rrdb,
+    ghost,
+    graph,
+    patch_recurrent,
+    patch_transformer,
+    residual_attention,
+    resnet,
+    rrdb3,
+    wide,
+)
 from anychan.models._registry import create_model, list_models, register_model
 from anychan.models.files import ModelInfo, load_model, save_model
 

@@ -1,0 +1,76 @@
+"""Self-attention over the places of a feature map, as in SAGAN and non-local networks.
+
+Every place asks all places what they have, wherever they are: a receptive field of the whole image in one layer.
+
+    q = W_q x,  k = W_k x,  v = W_v x                               1x1 convolutions
+    y_i = sum over places j of softmax_j(q_i . k_j) v_j              x -> x + gate * y
+
+Source: SAGAN, Zhang et al. 2019, arXiv 1805.08318: queries and keys have an eighth of the channels, the products are
+not divided by the root of their width, and the gate is one learned number that begins at 0, so that a network begins
+with what is local. Non-local networks: Wang et al. 2018, arXiv 1711.07971. Of SAGAN's four convolutions the one on y is
+left out, as it mostly is where the block is used.
+One weighted layer: query, key and value stand beside each other, and their products have no weights.
+Cost: C (2 C / r + C) weights; a place costs as many MACs and P (C / r + C) more on a map of P places.
+Fails on large maps, where the square of P is all that counts (and, where no fused kernel takes keys and values of
+different widths, as on a CPU, memory for P x P numbers an image); it knows nothing of where places are.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+Residual = Literal["gated", "plain", "none"]
+
+
+class SelfAttention2d(nn.Module):
+    """Each place of a map gets a mean of what all places have, weighted by how its query meets their keys.
+
+    Args:
+        channels: C, in and out.
+        reduction: queries and keys have C // reduction channels; values have C.
+        residual: "gated" adds the input to the output times a learned number that begins at 0; "plain" adds it to the
+            output; "none" does not.
+        bias: whether the three convolutions have biases.
+
+    Shape:
+        (N, C, H, W) to (N, C, H, W)
+
+    Raises:
+        ValueError: for a reduction that is not 1 to C, or another ``residual``.
+
+    Example:
+        >>> x = torch.rand(2, 16, 5, 6)
+        >>> attention = SelfAttention2d(16)
+        >>> torch.equal(attention(x), x)  # its gate is closed at first
+        True
+    """
+
+    def __init__(self, channels: int, reduction: int = 8, *, residual: Residual = "gated", bias: bool = True) -> None:
+        super().__init__()
+        if not 1 <= reduction <= channels:
+            raise ValueError(f"reduction {reduction}: must be from 1 to {channels}, the number of channels")
+        if residual not in get_args(Residual):
+            raise ValueError(f"residual is {residual!r}; choose from {', '.join(map(repr, get_args(Residual)))}")
+        width = channels // reduction
+        self.residual = residual
+        self.query = nn.Conv2d(channels, width, 1, bias=bias)
+        self.key = nn.Conv2d(channels, width, 1, bias=bias)
+        self.value = nn.Conv2d(channels, channels, 1, bias=bias)
+        self.gate = nn.Parameter(torch.zeros(())) if residual == "gated" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = (_tokens(conv(x)) for conv in (self.query, self.key, self.value))  # (N, 1, P, C/r or C)
+        y = F.scaled_dot_product_attention(q, k, v, scale=1.0)  # (N, 1, P, C)
+        y = y.squeeze(1).transpose(1, 2).unflatten(2, x.shape[2:])  # (N, C, H, W)
+        if self.gate is not None:
+            y = self.gate * y
+        return y if self.residual == "none" else x + y
+
+
+def _tokens(x: Tensor) -> Tensor:
+    """One head of attention, a token a place: (N, C, H, W) to (N, 1, P, C)."""
+    return x.flatten(2).transpose(1, 2).unsqueeze(1)

@@ -1,0 +1,68 @@
+"""Self-attention over places, against its formula one place at a time."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from anychan.blocks.attention import SelfAttention2d
+from anychan.cost import count_macs, depth
+
+
+def layer(conv: nn.Conv2d, x: list[float]) -> list[float]:
+    return [
+        b + sum(w * a for w, a in zip(row, x, strict=True))
+        for row, b in zip(conv.weight[:, :, 0, 0].tolist(), conv.bias.tolist(), strict=True)
+    ]
+
+
+def slow(attention: SelfAttention2d, x: Tensor) -> Tensor:
+    """What each place of one image (C, H, W) gets, without the residual."""
+    places = [x[:, i, j].tolist() for i in range(x.shape[1]) for j in range(x.shape[2])]
+    keys = [layer(attention.key, place) for place in places]
+    values = [layer(attention.value, place) for place in places]
+    rows = []
+    for place in places:
+        query = layer(attention.query, place)
+        powers = [math.exp(sum(q * k for q, k in zip(query, key, strict=True))) for key in keys]
+        weights = [power / sum(powers) for power in powers]
+        rows.append([sum(w * v[c] for w, v in zip(weights, values, strict=True)) for c in range(len(place))])
+    return torch.tensor(rows, dtype=torch.float64).T.reshape(x.shape)
+
+
+@pytest.mark.parametrize(("residual", "kept", "weight"), [("gated", 1, 0.7), ("plain", 1, 1), ("none", 0, 1)])
+@torch.no_grad()
+def test_each_place_gets_a_weighted_mean_of_all(residual, kept, weight):
+    torch.manual_seed(0)
+    attention = SelfAttention2d(6, reduction=2, residual=residual).double()
+    if attention.gate is not None:
+        attention.gate.fill_(weight)
+    x = torch.randn(2, 6, 3, 4, dtype=torch.float64)
+    expected = kept * x + weight * torch.stack([slow(attention, image) for image in x])
+    torch.testing.assert_close(attention(x), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_gate_opens_by_training():
+    torch.manual_seed(0)
+    attention = SelfAttention2d(8)
+    attention(torch.randn(2, 8, 4, 4)).square().sum().backward()
+    assert attention.gate.grad != 0
+
+
+def test_it_is_one_weighted_layer_and_costs_what_is_said():
+    attention = SelfAttention2d(64, bias=False)
+    places, weights = 12 * 12, 64 * (8 + 8 + 64)
+    assert depth(nn.Sequential(nn.Conv2d(3, 64, 1), attention), image_size=12) == 2
+    assert sum(p.numel() for p in attention.parameters()) == weights + 1
+    macs = count_macs(nn.Sequential(nn.Conv2d(3, 64, 1), attention), image_size=12).forward
+    assert macs == places * (3 * 64 + weights + places * (8 + 64))
+
+
+def test_bad_options_are_refused():
+    with pytest.raises(ValueError, match="reduction 9: must be from 1 to 8"):
+        SelfAttention2d(8, reduction=9)
+    with pytest.raises(ValueError, match="residual is 'open'; choose from 'gated', 'plain', 'none'"):
+        SelfAttention2d(8, residual="open")
