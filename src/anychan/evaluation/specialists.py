@@ -17,10 +17,10 @@ import numpy.typing as npt
 from anychan._files import replacing
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import read_record
+from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 
-DRAWS = 10_000
 # What runs that are compared must have in common to have been trained alike.
 _ALIKE = (
     *("model", "model_options", "image_size", "epochs", "batch_size", "seed", "label_smoothing", "ema_decay"),
@@ -110,15 +110,11 @@ def _right(run: Path, record: Mapping[str, Any], known: ChannelSet, subset: Chan
 
 def _mean(rows: Sequence[dict[str, Any]], differences_SN: npt.NDArray[np.float64], seed: int) -> dict[str, Any]:
     of_images_N = differences_SN.mean(axis=0)
-    n, generator = len(of_images_N), np.random.default_rng(seed)
-    # Few values occur, so a draw of n images is a multinomial draw of how often each value comes.
-    values, counts = np.unique(of_images_N, return_counts=True)
-    means = generator.multinomial(n, counts / n, size=DRAWS) @ values / n
     return {
         "accuracy": float(np.mean([row["accuracy_a"] for row in rows])),
         "specialists": float(np.mean([row["accuracy_b"] for row in rows])),
         "difference": float(of_images_N.mean()),
-        "difference_interval": [float(bound) for bound in np.percentile(means, [2.5, 97.5])],
+        "difference_interval": list(paired_bootstrap(of_images_N[None], seed=seed)),
         "draws": DRAWS,
         "seed": seed,
     }
