@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from anychan.data import load_split, open_dataset, split_statistics
+from anychan.data import hold_out, load_split, open_dataset, split_statistics
 from anychan.evaluation import FILLS, evaluate_run, metrics, read_predictions, table
 from anychan.models import ModelInfo, save_model
 
@@ -80,6 +80,19 @@ def test_an_any_channel_run_on_all_subsets(make_run: MakeRun, evaluate: Callable
     assert sorted(path.name for path in run.iterdir()) == [
         "evaluation", "model.json", "model.safetensors", "pictures", "predictions", "run.json",
     ]  # fmt: skip
+
+
+def test_images_held_out_of_training_are_a_split(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
+    run = make_run()
+    with pytest.raises(ValueError, match="was trained on all training images: none is held out"):
+        evaluate(run, split="held-out")
+    (run / "run.json").write_text(json.dumps({"config": {"data": SPEC, "held_out": 7}}))
+    record = evaluate(run, ["R"], "held-out")
+    assert (record["split"], record["results"][0]["n"]) == ("held-out", 7)
+    paths = read_predictions(run / "predictions/held-out.parquet")["R", ""].paths
+    train = load_split(open_dataset(SPEC), "train", 16, run.parent / "cache")
+    assert paths == hold_out(train, 7)[1].paths
+    assert len(evaluate(run, ["G"], "held-out")["results"]) == 2  # the same images: rows are kept
 
 
 def test_answers_with_flips_stand_beside_the_others(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The command line: ``anychan train | sweep | adapt | evaluate | compare | report | profile | data | list | demo``.
+"""The command line: ``anychan train``, ``evaluate``, ``report`` and the rest, listed at the end.
 
 Nothing heavy is imported before a command runs, so that every ``--help`` answers at once. What a command prints
 for programs (``--json``) and for people goes to standard output, progress and errors to standard error. Exit
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from anychan import __version__
+from anychan.cli._ablate import ABLATE
 from anychan.cli._adapt import ADAPT
 from anychan.cli._around import DATA, DEMO, LIST
 from anychan.cli._common import Parser, one_line, parsed
@@ -68,6 +69,7 @@ def _command_name(words: list[str]) -> tuple[str, list[str]]:
 COMMANDS = {
     "train": TRAIN,
     "sweep": SWEEP,
+    "ablate": ABLATE,
     "adapt": ADAPT,
     "evaluate": EVALUATE,
     "compare": COMPARE,

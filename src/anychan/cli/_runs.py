@@ -18,7 +18,7 @@ def _evaluate_options(parser: Parser) -> None:
         metavar="SET",
         help='"all" for every subset, or channel sets ("RGB RG R", "B04,B08"); default: all',
     )
-    parser.add_argument("--split", default="test", help="train, val or test; default: test")
+    parser.add_argument("--split", default="test", help="train, val, test or held-out; default: test")
     parser.add_argument(
         "--fill",
         nargs="+",

@@ -19,7 +19,7 @@ from anychan._files import replacing
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.cost import profile
-from anychan.data import Dataset, load_split, open_dataset
+from anychan.data import Dataset, hold_out, load_split, open_dataset
 from anychan.environment import environment
 from anychan.evaluation._folder import predictions_path, read_record, record_path
 from anychan.evaluation.metrics import metrics
@@ -28,6 +28,8 @@ from anychan.evaluation.predict import predict_subset
 from anychan.evaluation.predictions import Key, Predictions, pack_right, read_predictions, write_predictions
 from anychan.evaluation.questions import Question, list_questions, rank
 from anychan.models.files import ModelInfo, load_model
+
+HELD_OUT = "held-out"
 
 
 def evaluate_run(
@@ -54,7 +56,8 @@ def evaluate_run(
     Args:
         run: the run folder.
         channels: "all" for every subset that is not empty, or a channel set, or a list of them.
-        split: train, val or test.
+        split: train, val, test, or "held-out" for the training images that the run was validated on and not trained
+            on (`TrainConfig.held_out`).
         fills: keys of ``FILLS``, with which to answer proper subsets as well. A plain model answers its full channel
             set by itself and proper subsets with fills only.
         data: what to read the split from; None: what the run was trained on. Its classes must be the run's.
@@ -84,9 +87,13 @@ def evaluate_run(
             model.subset_statistics.of(info.channels if fill else subset)
     dataset = _open(run, info, data)
     _check_channels(dataset, questions)
-    array = load_split(dataset, split, info.image_size, cache_dir, skip_broken=False, progress=progress)
+    skip, whole = _split_of(run, split)
+    array = load_split(dataset, whole, info.image_size, cache_dir, skip_broken=skip, progress=progress)
+    if split == HELD_OUT:
+        array = hold_out(array, _config_of(run)["held_out"])[1]
+    images = {**dataset.description, "fingerprints": {**dataset.description["fingerprints"], split: array.fingerprint}}
     model_hash = _sha256(run / "model.safetensors")
-    rows, answers = ({}, {}) if replace else _earlier(run, split, model_hash, dataset)
+    rows, answers = ({}, {}) if replace else _earlier(run, split, model_hash, array.fingerprint)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     for subset, fill in questions:
         given = predict_subset(
@@ -112,7 +119,7 @@ def evaluate_run(
         "device": str(device),
         "autocast": None if autocast is None else str(autocast).removeprefix("torch."),
         "batch_size": batch_size,
-        "data": dataset.description,
+        "data": images,
         "model_sha256": model_hash,
         "classes": list(info.classes),
         "channels": info.channels.to_dict(),
@@ -129,7 +136,7 @@ def _open(run: Path, info: ModelInfo, data: str | Path | None) -> Dataset:
     if data is not None:
         dataset = open_dataset(data)
     else:
-        spec = _spec_of(run)
+        spec = _config_of(run)["data"]
         try:
             dataset = open_dataset(spec)
         except FileNotFoundError as error:
@@ -144,6 +151,16 @@ def _open(run: Path, info: ModelInfo, data: str | Path | None) -> Dataset:
     return dataset
 
 
+def _split_of(run: Path, split: str) -> tuple[bool, str]:
+    """Whether broken images are left out, and the split of the data set that a split of ours lies in."""
+    if split != HELD_OUT:
+        return False, split
+    config = _config_of(run)
+    if config.get("held_out") is None:
+        raise ValueError(f"{run} was trained on all training images: none is held out")
+    return bool(config.get("skip_broken", False)), "train"  # as in training, so that the same images are held out
+
+
 def _check_channels(dataset: Dataset, questions: Iterable[Question]) -> None:
     for subset, _ in questions:
         missing = [channel.name for channel in subset if channel not in dataset.channels]
@@ -154,15 +171,16 @@ def _check_channels(dataset: Dataset, questions: Iterable[Question]) -> None:
             )
 
 
-def _spec_of(run: Path) -> str:
+def _config_of(run: Path) -> dict[str, Any]:
     path = run / "run.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there, which says what the run was trained on: name --data")
-    return str(json.loads(path.read_text(encoding="utf-8"))["config"]["data"])
+    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["config"]
+    return config
 
 
 def _earlier(
-    run: Path, split: str, model_hash: str, dataset: Dataset
+    run: Path, split: str, model_hash: str, fingerprint: str
 ) -> tuple[dict[Key, dict[str, Any]], dict[Key, Predictions]]:
     """Rows and answers of earlier evaluations of the same model on the same images."""
     path = record_path(run, split)
@@ -173,7 +191,7 @@ def _earlier(
     answers = read_predictions(predictions_path(run, split))
     for same, what in (
         (record["model_sha256"] == model_hash, "is about another model"),
-        (record["data"]["fingerprints"][split] == dataset.description["fingerprints"][split], "is about other images"),
+        (record["data"]["fingerprints"][split] == fingerprint, "is about other images"),
         (rows.keys() <= answers.keys(), "does not fit its table of predictions"),
     ):
         if not same:

@@ -1,0 +1,41 @@
+"""``anychan ablate``: a recipe and changes to it, a run each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from anychan.cli._common import Command, Parser, add_json, print_record
+
+
+def _options(parser: Parser) -> None:
+    parser.add_argument("ablation", metavar="ABLATION.yaml", type=Path, help="base, and changes or grid")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the runs go")
+    parser.add_argument("--data", metavar="DATA", help="in place of the base's")
+    parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="in place of the file's")
+    parser.add_argument("--cache-dir", metavar="FOLDER", help="where decoded images are kept")
+    add_json(parser)
+
+
+def _ablate(options: Any) -> int:
+    from anychan.experiments import Ablation, ablate, ablation_table
+
+    given = {"data": options.data, "cache_dir": options.cache_dir, "seeds": options.seeds}
+    settings = {name: value for name, value in given.items() if value is not None}
+    record = ablate(Ablation.read(options.ablation, **settings), options.out)
+    print_record(record, ablation_table, options.json)
+    return 1 if any(row["errors"] for row in record["rows"]) else 0
+
+
+ABLATE = Command(
+    "train a recipe and changes to it, and compare them image by image",
+    """anychan ablate branches.yaml --out runs/branches --data photographs.zip --seeds 0 1 2
+cat branches.yaml
+  title: What do the branches give?
+  base: {model: wide6, model_options: {branches: [1]}}
+  changes:
+    no branches: {model_options.branches: []}
+    narrow: {model_options.width: 32}""",
+    _options,
+    _ablate,
+)

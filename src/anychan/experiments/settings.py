@@ -1,0 +1,48 @@
+"""Settings of a run as people write them: in groups or dotted, some only, the rest by default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from anychan.training import TrainConfig
+
+
+def merged(*settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings put together, the later before the earlier, group by group.
+
+    Example:
+        >>> merged({"epochs": 10, "optimizer": {"name": "sgd"}}, {"optimizer.learning_rate": 0.1, "epochs": 2})
+        {'epochs': 2, 'optimizer': {'name': 'sgd', 'learning_rate': 0.1}}
+    """
+    together: dict[str, Any] = {}
+    for some in settings:
+        for name, value in some.items():
+            group, _, rest = str(name).partition(".")
+            given = {rest: value} if rest else value
+            known = together.get(group)
+            if isinstance(given, Mapping):
+                together[group] = merged(known if isinstance(known, Mapping) else {}, given)
+            else:
+                together[group] = given
+    return together
+
+
+def configuration(settings: Mapping[str, Any]) -> TrainConfig:
+    """The run that nested settings describe, read as the command line reads a recipe.
+
+    Raises:
+        ValueError: for a setting that a run does not have, or a value that it cannot have.
+
+    Example:
+        >>> configuration({"data": "a.zip", "out": "runs/a", "optimizer": {"learning_rate": "2e-3"}}).optimizer.rate
+        0.002
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(TrainConfig)
+    try:
+        return TrainConfig(**vars(parser.instantiate(parser.parse_object(dict(settings)))))
+    except ArgumentError as error:
+        raise ValueError(" ".join(str(error).split())) from error

@@ -1,0 +1,125 @@
+"""Ablations: a run a change, compared with the base; what fails, what goes on, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from anychan.cli import main
+from anychan.evaluation.predictions import unpack_right
+from anychan.experiments import Ablation, ablate, ablation, ablation_table
+from anychan.training import TrainConfig, train
+
+DATA = "synthetic:bands=2,train=32,val=24,test=8,size=16,classes=3"
+BASE: dict[str, Any] = {
+    "data": DATA, "model": "wide3", "model_options": {"width": 6}, "strategy": "sliced", "image_size": 16, "epochs": 1,
+    "batch_size": 16,
+}  # fmt: skip
+WIDE = {"Wide!": {"model_options.width": 12}}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> dict[str, Any]:
+    return {**BASE, "cache_dir": str(tmp_path / "cache")}
+
+
+def right(folder: Path, subset: str) -> np.ndarray:
+    rows = json.loads((folder / "evaluation" / "val.json").read_text())["results"]
+    return next(unpack_right(row["right"], row["n"]) for row in rows if row["subset"] == subset).astype(float)
+
+
+def test_changes_are_compared_with_the_base_by_image_and_seed(base: dict[str, Any], tmp_path: Path) -> None:
+    record = ablate(Ablation(base, WIDE, "Does width help?", seeds=(0, 1)), tmp_path / "out")
+    assert record == json.loads((tmp_path / "out" / "ablation.json").read_text())
+    runs = ["base-seed0", "base-seed1", "wide-seed0", "wide-seed1"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == runs
+    first, wide = record["rows"]
+    assert "difference_full" not in first
+    subsets = list(wide["accuracy"])
+    found = {name: {s: right(tmp_path / "out" / name, s) for s in subsets} for name in runs}
+    full = np.mean([found[f"wide-seed{i}"][subsets[0]] - found[f"base-seed{i}"][subsets[0]] for i in (0, 1)])
+    mean = np.mean([found[f"wide-seed{i}"][s] - found[f"base-seed{i}"][s] for i in (0, 1) for s in subsets])
+    assert len(subsets) == 3
+    assert wide["difference_full"]["difference"] == pytest.approx(full)
+    assert wide["difference_mean"]["difference"] == pytest.approx(mean)
+    assert wide["full"] == pytest.approx(first["full"] + full)
+    low, high = wide["difference_mean"]["interval"]
+    assert low <= mean <= high
+    lines = ablation_table(record).splitlines()
+    assert lines[0] == "Does width help?: val, percent, seeds 0, 1"
+    assert lines[-1].startswith("Wide!")
+
+
+def test_what_is_there_is_not_run_again(base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+
+    def noted(config: TrainConfig) -> Path:
+        given.append(f"{config.out.name} {config.resume}")
+        return train(config)
+
+    monkeypatch.setattr(ablation, "train", noted)
+    ablate(Ablation(base, WIDE), tmp_path / "out")
+    ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), tmp_path / "out")
+    interrupted = tmp_path / "out" / "narrow-seed0" / "run.json"
+    interrupted.write_text(interrupted.read_text().replace('"status": "finished"', '"status": "running"'))
+    ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), tmp_path / "out")
+    assert given == ["base-seed0 False", "wide-seed0 False", "narrow-seed0 False", "narrow-seed0 True"]
+
+
+def test_a_run_that_fails_is_noted_and_the_rest_is_finished(base: dict[str, Any], tmp_path: Path) -> None:
+    changes = {"odd": {"model_options.stem": 3}, **WIDE}
+    record = ablate(Ablation(base, changes), tmp_path / "out")
+    _, odd, wide = record["rows"]
+    assert odd["errors"] == {"0": "stem is 3, but must be even, as its stride is"}
+    assert wide["difference_full"]["verdict"] in ("better", "worse", "not distinguishable")
+    assert "stem is 3" in ablation_table(record)
+    # A folder whose run has other settings is not taken for this one.
+    other = ablate(Ablation({**base, "epochs": 2}, WIDE), tmp_path / "out")
+    assert all("holds a run with other settings (epochs: 1 -> 2)" in row["errors"]["0"] for row in other["rows"])
+
+
+def test_a_plain_network_is_asked_about_all_its_channels(base: dict[str, Any], tmp_path: Path) -> None:
+    held_out = {**base, "strategy": "plain", "held_out": 8}
+    record = ablate(Ablation(held_out, WIDE, split="held-out"), tmp_path / "out")
+    assert [len(row["accuracy"]) for row in record["rows"]] == [1, 1]
+    assert record["rows"][1]["n"] == 8
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        ({"base": BASE}, "is no ablation: it should have base, changes or grid"),
+        ({"base": BASE, "changes": WIDE, "grid": {"seed": [1]}}, "is no ablation"),
+        ({"base": BASE, "changes": {}}, "needs changes and seeds"),
+        ({"base": BASE, "changes": {"a b": {"epochs": 2}, "a-b": {"epochs": 3}}}, "one folder, 'a-b'"),
+        ({"base": BASE, "changes": {"long": {"epoch": 2}}}, "long: Option 'epoch' is not accepted"),
+        ({"base": BASE, "changes": {"none": {"epochs": 0}}}, "none: epochs 0"),
+        ({"base": BASE, "changes": {"Base": {"epochs": 2}}}, "one folder, 'base'"),
+    ],
+)
+def test_what_is_no_ablation_is_refused(told: dict[str, Any], said: str, tmp_path: Path) -> None:
+    path = tmp_path / "ablation.yaml"
+    path.write_text(yaml.safe_dump(told))
+    with pytest.raises(ValueError, match=said):
+        Ablation.read(path)
+    path.write_text("[")
+    with pytest.raises(ValueError, match="is no YAML"):
+        Ablation.read(path)
+
+
+def test_the_command_line_and_a_grid(base: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, out = tmp_path / "ablation.yaml", tmp_path / "out"
+    grid = {"model_options.width": [3, 9], "epochs": [1]}
+    path.write_text(yaml.safe_dump({"base": {**base, "data": "nowhere"}, "grid": grid}, sort_keys=False))
+    words = ["ablate", str(path), "--out", str(out), "--data", DATA, "--seeds", "3"]
+    assert main(words) == 0
+    told = capsys.readouterr().out
+    assert "model_options.width=9, epochs=1" in told
+    assert "seeds 3" in told
+    assert (out / "model-options-width-3-epochs-1-seed3" / "model.safetensors").is_file()
+    assert main([*words[:-2], "--data", "nowhere", "--seeds", "4"]) == 2  # nothing was run
