@@ -136,7 +136,7 @@ def test_a_recipe_its_overrides_and_resuming(runs, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["trian"], "unknown command 'trian'; there are train, sweep, ablate, adapt, evaluate"),
+        (["trian"], "unknown command 'trian'; there are train, sweep, ablate, reproduce, adapt, evaluate"),
         ([], "usage: anychan"),
         (["train"], "required"),
         (["train", *SMALL, "--out", "{new}", "--epochs", "many"], "epochs"),

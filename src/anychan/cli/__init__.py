@@ -17,6 +17,7 @@ from anychan.cli._ablate import ABLATE
 from anychan.cli._adapt import ADAPT
 from anychan.cli._around import DATA, DEMO, LIST
 from anychan.cli._common import Parser, one_line, parsed
+from anychan.cli._reproduce import REPRODUCE
 from anychan.cli._runs import COMPARE, EVALUATE, PROFILE, REPORT
 from anychan.cli._sweep import SWEEP
 from anychan.cli._train import TRAIN, parsed_train
@@ -70,6 +71,7 @@ COMMANDS = {
     "train": TRAIN,
     "sweep": SWEEP,
     "ablate": ABLATE,
+    "reproduce": REPRODUCE,
     "adapt": ADAPT,
     "evaluate": EVALUATE,
     "compare": COMPARE,

@@ -25,7 +25,7 @@ def _data(options: Any) -> int:
 
 
 def _list_options(parser: Parser) -> None:
-    parser.add_argument("what", choices=["models", "strategies", "fills"], help="what to list")
+    parser.add_argument("what", choices=["models", "strategies", "fills", "recipes"], help="what to list")
     parser.add_argument("--timm", action="store_true", help="with models: timm's as well")
     add_json(parser)
 
@@ -33,6 +33,10 @@ def _list_options(parser: Parser) -> None:
 def _list(options: Any) -> int:
     if options.what == "strategies":
         return print_record(_strategies(), _strategy_table, options.json)
+    if options.what == "recipes":
+        from anychan.experiments import list_recipes, recipes_table
+
+        return print_record(list_recipes(), lambda _: recipes_table(), options.json)
     if options.what == "models":
         from anychan.models import list_models
 

@@ -15,17 +15,14 @@ import numpy.typing as npt
 import yaml
 
 from anychan._files import replacing
-from anychan.adaptation import PLAIN
 from anychan.environment import environment
-from anychan.evaluation import evaluate_run
 from anychan.evaluation._folder import read_record
 from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.evaluation.predictions import unpack_right
+from anychan.experiments.completing import complete
 from anychan.experiments.settings import configuration, merged
-from anychan.models import load_model
-from anychan.training import InterruptedRunError, TrainConfig, TrainingStoppedError, train
-from anychan.training.config import differences
+from anychan.training import InterruptedRunError, TrainConfig, TrainingStoppedError
 
 BASE, RECORD = "base", "ablation.json"
 
@@ -131,7 +128,7 @@ def ablate(ablation: Ablation, folder: Path | str) -> dict[str, Any]:
     folder, errors = Path(folder), {}
     for name, seed, config in ablation.runs(folder):
         try:
-            _complete(config, ablation.split)
+            complete(config, ablation.split)
         except InterruptedRunError:
             raise
         except (ValueError, TrainingStoppedError) as error:
@@ -152,26 +149,6 @@ def ablate(ablation: Ablation, folder: Path | str) -> dict[str, Any]:
     with replacing(folder / RECORD) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
-
-
-def _complete(config: TrainConfig, split: str) -> None:
-    """Train and evaluate what is not there yet."""
-    record = config.out / "run.json"
-    if record.is_file():
-        known = json.loads(record.read_text(encoding="utf-8"))
-        changed = differences(known["config"], config.to_dict())
-        if changed:
-            raise ValueError(f"{config.out} holds a run with other settings ({'; '.join(changed)})")
-        config.resume = True
-    if not config.resume or known["status"] != "finished":
-        train(config)
-    if not (config.out / "evaluation" / f"{split}.json").is_file():
-        evaluate_run(config.out, _asked(config), split, cache_dir=config.cache_dir, cost=False, pictures=False)
-
-
-def _asked(config: TrainConfig) -> str | list[str]:
-    """Every subset, of a plain network all its channels."""
-    return "all" if config.strategy != PLAIN else [str(load_model(config.out)[1].channels)]
 
 
 def _row(name: str, ablation: Ablation, folder: Path, errors: Mapping[tuple[str, int], str]) -> dict[str, Any]:

@@ -1,0 +1,43 @@
+"""``anychan reproduce``: an experiment of a source document beside what it reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from anychan.cli._common import Command, Parser, add_json, print_record
+
+
+def _options(parser: Parser) -> None:
+    parser.add_argument("recipe", metavar="RECIPE", help="such as 000-A; `anychan list recipes` shows all")
+    parser.add_argument("--data", required=True, metavar="DATA", help="a folder, a zip, or synthetic")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where the runs go; default: runs"
+    )
+    parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these of the recipe's")
+    parser.add_argument("--fair", action="store_true", help="train as `anychan train` does, the same for every recipe")
+    parser.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
+    parser.add_argument("--image-size", type=int, metavar="PIXELS", help="in place of the recipe's")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default: 0")
+    parser.add_argument("--cache-dir", metavar="FOLDER", help="where decoded images are kept")
+    add_json(parser)
+
+
+def _reproduce(options: Any) -> int:
+    from anychan.experiments import Recipe, reproduce, reproduction_table
+
+    names = ("data", "epochs", "image_size", "seed", "cache_dir")
+    changes = {name: value for name in names if (value := getattr(options, name)) is not None}
+    record = reproduce(Recipe.read(options.recipe), options.out, changes, runs=options.runs, fair=options.fair)
+    print_record(record, reproduction_table, options.json)
+    return 1 if record["errors"] else 0
+
+
+REPRODUCE = Command(
+    "run an experiment of a source document and put it beside what was reported",
+    """anychan reproduce 000-A --data images.zip
+anychan reproduce 004-B --data images.zip --runs resnet34 v2
+anychan reproduce 001-A --data photographs.zip --fair --image-size 64""",
+    _options,
+    _reproduce,
+)

@@ -1,0 +1,228 @@
+"""Recipes: experiments of the source documents, each as its page describes it, beside what it reported.
+
+A recipe is a YAML file in ``recipes/``: settings that its runs share, its runs with theirs, the figures that its source
+reports of each (rates in percent), and how they differ from ours.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anychan._files import replacing
+from anychan.environment import environment
+from anychan.evaluation._folder import read_record
+from anychan.experiments.completing import complete
+from anychan.experiments.settings import configuration, merged
+from anychan.training import InterruptedRunError, TrainConfig, TrainingStoppedError
+
+RECORD = "reproduction.json"
+_FOLDER = files("anychan.experiments").joinpath("recipes")
+# What a fair twin takes from the recipe: what is compared, and not how it was trained.
+_OWN = ("model", "model_options", "strategy", "strategy_options", "channel_sampling", "channel_probability")
+# Our measures of what sources report, each with the factor from ours to the reported unit.
+_MEASURED = {
+    "accuracy": ("accuracy", 100.0),
+    "precision": ("precision_macro", 100.0),
+    "recall": ("recall_macro", 100.0),
+    "f1": ("f1_macro", 100.0),
+    "inference_s": ("inference_ms", 0.001),
+}
+_COSTS = {"macs": "macs", "parameters": "parameters"}
+VALIDATION = "accuracy (validation)"
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """An experiment of a source document.
+
+    Args:
+        name: of its file.
+        title, source, note: what it is, where it is from, what is to be said of it.
+        settings: what its runs share.
+        runs: by name, each with its settings, what was reported of it, and the layers as its author counts them.
+        differences: why ours cannot be the reported figures.
+    """
+
+    name: str
+    title: str
+    source: str
+    note: str
+    settings: Mapping[str, Any]
+    runs: Mapping[str, Mapping[str, Any]]
+    differences: str = ""
+
+    @classmethod
+    def read(cls, name: str) -> Recipe:
+        """One that comes with anychan.
+
+        Raises:
+            ValueError: for a name there is not.
+
+        Example:
+            >>> Recipe.read("002-B").title
+            'Three RRDBs'
+        """
+        if name not in list_recipes():
+            raise ValueError(f"unknown recipe {name!r}; there are {', '.join(list_recipes())}")
+        told = yaml.safe_load(_FOLDER.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+        return cls(name=name, **told)
+
+    def configurations(
+        self, folder: Path, changes: Mapping[str, Any] | None = None, fair: bool = False
+    ) -> dict[str, TrainConfig]:
+        """The runs' settings by name.
+
+        Args:
+            folder: where the runs go.
+            changes: settings in place of the recipe's, such as ``data`` or fewer ``epochs``.
+            fair: train as `anychan train` does by default instead of as the source did, so that systems can be
+                compared with one another: only network, strategy and its sampling are taken from the recipe.
+        """
+        found = {}
+        for name, run in self.runs.items():
+            settings = merged(self.settings, run["settings"])
+            if fair:
+                settings = {key: value for key, value in settings.items() if key in _OWN}
+            out = folder / f"{self.label(fair)}-{re.sub('[, ]+', '-', name)}"
+            found[name] = configuration(merged(settings, changes or {}, {"out": str(out)}))
+        return found
+
+    def label(self, fair: bool) -> str:
+        """What its files are called by."""
+        return f"{self.name}-fair" if fair else self.name
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that come with anychan, sorted."""
+    return sorted(path.name.removesuffix(".yaml") for path in _FOLDER.iterdir() if path.name.endswith(".yaml"))
+
+
+def reproduce(
+    recipe: Recipe,
+    folder: Path | str,
+    changes: Mapping[str, Any],
+    *,
+    runs: Sequence[str] | None = None,
+    fair: bool = False,
+) -> dict[str, Any]:
+    """Train and evaluate a recipe's runs, those that are not there yet, and put them beside what was reported.
+
+    Args:
+        recipe: which.
+        folder: where runs go, and ``reproduction.json``.
+        changes: settings in place of the recipe's; ``data`` at least.
+        runs: only these of the recipe's runs; None: all.
+        fair: see `Recipe.configurations`.
+
+    Returns:
+        The record, also written to ``<recipe>-reproduction.json`` in the folder: ``rows``, each a run and a figure,
+        with what was ``reported`` and what was ``measured``, by subset.
+
+    Raises:
+        ValueError: for a run that the recipe does not have, or settings that do not fit.
+        InterruptedRunError: if it was interrupted; asked again, it goes on.
+    """
+    folder = Path(folder)
+    configs = recipe.configurations(folder, changes, fair)
+    unknown = sorted(set(runs or ()) - configs.keys())
+    if unknown:
+        raise ValueError(f"recipe {recipe.name} has no run {unknown[0]!r}; there are {', '.join(configs)}")
+    rows: list[dict[str, Any]] = []
+    errors = {}
+    for name in runs or configs:
+        config = configs[name]
+        try:
+            complete(config, "test", cost=True)
+            if VALIDATION in _reported(recipe.runs[name]):
+                complete(config, "val")
+        except InterruptedRunError:
+            raise
+        except (ValueError, TrainingStoppedError) as error:
+            errors[name] = str(error)
+            continue
+        rows += _rows(name, recipe.runs[name], config.out)
+    record = {
+        "schema": 1,
+        "kind": "reproduction",
+        "recipe": recipe.name,
+        "fair": fair,
+        "changes": dict(changes),
+        **environment(),
+        "rows": rows,
+        "errors": errors,
+    }
+    with replacing(folder / f"{recipe.label(fair)}-{RECORD}") as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return record
+
+
+def _reported(run: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
+    """What the source reports of a run, by figure and subset; of most runs something."""
+    return run.get("reported", {})
+
+
+def _rows(name: str, run: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
+    reported = _reported(run)
+    rows = []
+    for figure in ("accuracy", *(figure for figure in reported if figure != "accuracy")):
+        split = "val" if figure == VALIDATION else "test"
+        results = [row for row in read_record(folder, split)["results"] if not row["fill"]]
+        measured = {row["subset"]: _measured(row, figure.partition(" ")[0]) for row in results}
+        rows.append({"run": name, "figure": figure, "reported": dict(reported.get(figure, {})), "measured": measured})
+    return rows
+
+
+def _measured(row: Mapping[str, Any], figure: str) -> float | None:
+    if figure in _COSTS:
+        return None if row["cost"] is None else row["cost"][_COSTS[figure]]
+    name, factor = _MEASURED[figure]
+    return None if row[name] is None else factor * row[name]
+
+
+def reproduction_table(record: Mapping[str, Any]) -> str:
+    """A reproduction's record as lines for people: of each run and figure what was measured above what was reported."""
+    recipe = Recipe.read(record["recipe"])
+    subsets = list(dict.fromkeys(subset for row in record["rows"] for subset in row["measured"]))
+    rows = [("run", "figure", "", *subsets)]
+    rows += [
+        (row["run"], row["figure"], whose, *(_short(row[whose].get(subset)) for subset in subsets))
+        for row in record["rows"]
+        for whose in ("measured", "reported")
+        if row[whose]
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    failed = [f"{name} failed: {error}" for name, error in record["errors"].items()]
+    how = "trained as `anychan train` does" if record["fair"] else "trained as its source says"
+    title = f"{recipe.name}, {recipe.title} ({recipe.source}), {how}; rates in percent"
+    return "\n".join([title, "", *(line.rstrip() for line in lines), "", *failed, " ".join(recipe.differences.split())])
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def recipes_table() -> str:
+    """The recipes, a line each with the command that runs it."""
+    rows = [
+        (name, recipe.title, f"anychan reproduce {name} --data DATA --out runs")
+        for name in list_recipes()
+        for recipe in [Recipe.read(name)]
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

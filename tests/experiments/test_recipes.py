@@ -1,0 +1,88 @@
+"""Recipes of the sources: all can be run, figures stand beside what was reported."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anychan.cli import main
+from anychan.experiments import Recipe, list_recipes, recipes_table, reproduce, reproduction_table
+from anychan.models import create_model, load_model
+
+DATA = "synthetic:bands=3,train=16,val=6,test=6,size=32,classes=3"
+SETTINGS: dict[str, Any] = {"data": DATA, "image_size": 32, "epochs": 1, "batch_size": 8}
+
+
+def test_every_experiment_of_the_sources_is_there() -> None:
+    assert list_recipes() == ["000-A", "000-B", "001-A", "001-B", "002-A", "002-B", "004-A", "004-B"]
+    assert all(name in recipes_table() for name in list_recipes())
+
+
+@pytest.mark.parametrize("name", list_recipes())
+@pytest.mark.parametrize("fair", [False, True])
+def test_each_run_is_one_that_can_be_made(name: str, fair: bool) -> None:
+    recipe = Recipe.read(name)
+    configs = recipe.configurations(Path("runs"), {"data": DATA}, fair)
+    assert len({config.out for config in configs.values()}) == len(recipe.runs)
+    for run, config in configs.items():
+        with torch.device("meta"):  # shapes only
+            create_model(config.model, "RGB", 3, config.strategy, None, config.strategy_options, config.model_options)
+        told = recipe.runs[run]
+        assert told.keys() <= {"settings", "reported", "layers"}
+        for figures in told.get("reported", {}).values():
+            assert figures.keys() <= {"RGB", "RG", "RB", "GB", "R", "G", "B"}
+    if fair:
+        assert len({json.dumps(shared(config.to_dict())) for config in configs.values()}) == 1
+        assert config.optimizer.name == "adamw"
+
+
+def shared(config: dict[str, Any]) -> dict[str, Any]:
+    return {name: config[name] for name in ("optimizer", "schedule", "augmentation", "epochs", "image_size")}
+
+
+def test_recipes_are_as_their_sources_describe_them() -> None:
+    sliced = Recipe.read("000-A").configurations(Path("runs"), {"data": DATA})["sliced"]
+    assert (sliced.model, sliced.image_size, sliced.epochs) == ("mobilenetv3_small_100", 128, 10)
+    assert sliced.strategy_options == {"selection": "random", "at_test": "random"}
+    assert (sliced.optimizer.rate, sliced.optimizer.decay, sliced.schedule.name) == (1e-3, 0.0, "constant")
+    dropped = Recipe.read("001-A").configurations(Path("runs"), {"data": DATA})["sliced"]
+    assert (dropped.image_size, dropped.epochs, dropped.batch_size, dropped.optimizer.name) == (96, 30, 64, "sgd")
+    assert (dropped.schedule.milestones, dropped.augmentation.channel_drop) == ((0.5, 0.75, 0.85), 0.5)
+    v4 = Recipe.read("004-A").configurations(Path("runs"), {"data": DATA})["v4"]
+    assert (v4.image_size, v4.early_stopping.patience, v4.channel_sampling) == (84, 5, "bernoulli")
+
+
+def test_measured_stands_beside_reported(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "cache_dir": str(tmp_path / "cache")}
+    record = reproduce(Recipe.read("004-A"), tmp_path / "out", settings, runs=["plain", "v4"])
+    assert record == json.loads((tmp_path / "out" / "004-A-reproduction.json").read_text())
+    rows = {(row["run"], row["figure"]): row for row in record["rows"]}
+    evaluated = json.loads((tmp_path / "out" / "004-A-v4" / "evaluation" / "test.json").read_text())["results"]
+    v4 = rows["v4", "accuracy"]
+    assert v4["measured"] == {row["subset"]: pytest.approx(100 * row["accuracy"]) for row in evaluated}
+    assert v4["reported"]["RG"] == 26.89
+    on_validation = json.loads((tmp_path / "out" / "004-A-plain" / "evaluation" / "val.json").read_text())["results"]
+    assert rows["plain", "accuracy (validation)"]["measured"]["RGB"] == 100 * on_validation[0]["accuracy"]
+    assert rows["plain", "parameters"]["measured"]["RGB"] == parameters_of(tmp_path / "out" / "004-A-plain")
+    table = reproduction_table(record)
+    assert "26.89" in table
+    assert "Its parameters fit a head of 35 classes" in table
+
+
+def parameters_of(run: Path) -> int:
+    return sum(parameter.numel() for parameter in load_model(run)[0].parameters())
+
+
+def test_what_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ValueError, match="unknown recipe '003-A'; there are 000-A"):
+        Recipe.read("003-A")
+    with pytest.raises(ValueError, match="recipe 002-B has no run 'rrdb'; there are resnet34, rrdb3"):
+        reproduce(Recipe.read("002-B"), tmp_path, SETTINGS, runs=["rrdb"])
+    assert main(["reproduce", "002-B", "--data", "nowhere", "--out", str(tmp_path)]) == 2
+    assert "nowhere" in capsys.readouterr().err
+    assert main(["list", "recipes"]) == 0
+    assert "anychan reproduce 000-A" in capsys.readouterr().out
