@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from anychan.adaptation import adapt, keep_statistics, specialize
 from anychan.blocks import BranchedConv2d, fold_branches
 
 
@@ -97,3 +98,22 @@ def test_other_normalisations_cannot_be_folded() -> None:
     branched.branches[1][1] = nn.GroupNorm(2, 4)
     with pytest.raises(ValueError, match="GroupNorm cannot be folded"):
         fold_branches(nn.Sequential(branched))
+
+
+def test_a_model_with_statistics_for_each_subset_is_specialized_first() -> None:
+    """Each subset's kernel is another one, and the body's own statistics belong to none of them."""
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), BranchedConv2d(4, 4, [3, 1]), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    model = adapt(body, "RGB", "sliced", trained_on="RGB")
+    assert_close(fold_branches(model)(torch.ones(1, 3, 6, 6)), model.eval()(torch.ones(1, 3, 6, 6)))
+    keep_statistics(model, ["RGB", "R"])
+    for subset in (["RGB"], ["R"]):
+        for norm in model.subset_statistics.of(model.resolve(subset[0])).values():
+            nn.init.normal_(norm.running_mean)
+    with pytest.raises(ValueError, match="specialize the model for one"):
+        fold_branches(model)
+    x = torch.randn(2, 1, 6, 6)
+    ordinary = specialize(model.eval(), "R")
+    assert not any(isinstance(module, BranchedConv2d) for module in ordinary.modules())
+    assert_close(ordinary(x), model(x, "R"), atol=1e-5, rtol=1e-4)
+    kept = specialize(model.train(), "R")  # to be trained on
+    assert any(isinstance(module, BranchedConv2d) for module in kept.modules())

@@ -20,7 +20,7 @@ def images() -> torch.Tensor:
 
 def test_responses_are_white() -> None:
     x = images()
-    kernel = whitening_kernel(x, 24, 2, regularisation=0)
+    kernel = whitening_kernel(x.split(40), 24, 2, regularisation=0)
     assert kernel.shape == (24, 3, 2, 2)
     responses = F.conv2d(x, kernel).double().transpose(0, 1).flatten(1)
     assert_close(torch.cov(responses[:12]), torch.eye(12, dtype=torch.float64), atol=1e-2, rtol=0)
@@ -29,16 +29,16 @@ def test_responses_are_white() -> None:
 
 def test_fewer_kernels_keep_the_largest_variances() -> None:
     x = images()
-    unscaled = whitening_kernel(x, 24, 2, regularisation=1e6)[:12].flatten(1) * 1e3  # the vectors themselves
+    unscaled = whitening_kernel([x], 24, 2, regularisation=1e6)[:12].flatten(1) * 1e3  # the vectors themselves
     responses = F.conv2d(x, unscaled.view(12, 3, 2, 2)).transpose(0, 1).flatten(1)
     variances = responses.var(dim=1)
     assert torch.equal(variances, variances.sort(descending=True).values)
-    assert torch.equal(whitening_kernel(x, 8, 2)[:4], whitening_kernel(x, 24, 2)[:4])
+    assert torch.equal(whitening_kernel([x], 8, 2)[:4], whitening_kernel([x], 24, 2)[:4])
 
 
 def test_regularisation_bounds_the_kernels() -> None:
     flat = images()[:, :1].expand(-1, 3, -1, -1)  # two directions of colour have no variance
-    assert whitening_kernel(flat, 24, 2, regularisation=1e-2).abs().max() < 1 / 0.1
+    assert whitening_kernel([flat], 24, 2, regularisation=1e-2).abs().max() < 1 / 0.1
 
 
 @pytest.mark.parametrize(
@@ -52,4 +52,4 @@ def test_regularisation_bounds_the_kernels() -> None:
 )
 def test_what_cannot_be_whitened_is_refused(arguments: tuple[int, int], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        whitening_kernel(images(), *arguments)
+        whitening_kernel([images()], *arguments)

@@ -12,7 +12,7 @@ import yaml
 
 from anychan.cli import main
 from anychan.evaluation.predictions import unpack_right
-from anychan.experiments import Ablation, ablate, ablation, ablation_table
+from anychan.experiments import Ablation, ablate, ablation_table, completing
 from anychan.training import TrainConfig, train
 
 DATA = "synthetic:bands=2,train=32,val=24,test=8,size=16,classes=3"
@@ -62,7 +62,7 @@ def test_what_is_there_is_not_run_again(base: dict[str, Any], tmp_path: Path, mo
         given.append(f"{config.out.name} {config.resume}")
         return train(config)
 
-    monkeypatch.setattr(ablation, "train", noted)
+    monkeypatch.setattr(completing, "train", noted)
     ablate(Ablation(base, WIDE), tmp_path / "out")
     ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), tmp_path / "out")
     interrupted = tmp_path / "out" / "narrow-seed0" / "run.json"
@@ -72,12 +72,12 @@ def test_what_is_there_is_not_run_again(base: dict[str, Any], tmp_path: Path, mo
 
 
 def test_a_run_that_fails_is_noted_and_the_rest_is_finished(base: dict[str, Any], tmp_path: Path) -> None:
-    changes = {"odd": {"model_options.stem": 3}, **WIDE}
+    changes = {"odd": {"model_options.stem_kernel_size": 3}, **WIDE}
     record = ablate(Ablation(base, changes), tmp_path / "out")
     _, odd, wide = record["rows"]
-    assert odd["errors"] == {"0": "stem is 3, but must be even, as its stride is"}
+    assert odd["errors"] == {"0": "stem_kernel_size is 3, but must be even, as its stride is"}
     assert wide["difference_full"]["verdict"] in ("better", "worse", "not distinguishable")
-    assert "stem is 3" in ablation_table(record)
+    assert "stem_kernel_size is 3" in ablation_table(record)
     # A folder whose run has other settings is not taken for this one.
     other = ablate(Ablation({**base, "epochs": 2}, WIDE), tmp_path / "out")
     assert all("holds a run with other settings (epochs: 1 -> 2)" in row["errors"]["0"] for row in other["rows"])

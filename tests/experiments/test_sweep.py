@@ -71,14 +71,14 @@ def test_it_goes_on_in_the_middle_of_an_interrupted_run(tmp_path: Path, monkeypa
 
 
 def test_a_run_that_fails_is_noted_and_the_search_goes_on(tmp_path: Path) -> None:
-    space = SearchSpace({"model_options.stem": [3, 4]})  # odd ones are refused
+    space = SearchSpace({"model_options.stem_kernel_size": [3, 4]})  # odd ones are refused
     record = sweep(config(tmp_path / "sweep"), space, trials=6)
     by_state = {trial["state"]: trial for trial in record["trials"]}
     assert set(by_state) == {"complete", "fail"}
-    assert by_state["fail"]["settings"] == {"model_options.stem": 3}
-    assert by_state["fail"]["error"] == "stem is 3, but must be even, as its stride is"
-    assert record["best"]["settings"] == {"model_options.stem": 4}
-    assert "(stem is 3, but" in sweep_table(record)
+    assert by_state["fail"]["settings"] == {"model_options.stem_kernel_size": 3}
+    assert by_state["fail"]["error"] == "stem_kernel_size is 3, but must be even, as its stride is"
+    assert record["best"]["settings"] == {"model_options.stem_kernel_size": 4}
+    assert "(stem_kernel_size is 3, but" in sweep_table(record)
 
 
 def test_another_search_or_data_without_validation_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from anychan.adaptation._stem_kinds import ReadStem, may_be_stem, read_stem
 from anychan.adaptation._stem_wrappers import StemWrapper
 from anychan.adaptation.model import AnyChannelModel
 from anychan.adaptation.replacement import fold_batch_renorm
+from anychan.blocks import BranchedConv2d, fold_branches
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d, conv_geometry, get_strategy
 from anychan.statistics import ChannelStatistics
@@ -123,6 +124,9 @@ def adapt(
 def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> nn.Module:
     """An ordinary module for one channel set: the body with its stems folded, nothing of anychan left in it.
 
+    In evaluation mode branches are folded too (`anychan.blocks.fold_branches`); in training mode they are left, to be
+    trained on.
+
     Args:
         model: an adapted model; it is copied, not changed.
         channels: the planes the new module takes, in this order; None: all.
@@ -146,7 +150,9 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
     for path, module in list(body.named_modules()):
         if isinstance(module, StemWrapper):
             body.set_submodule(path, module.ordinary())
-    return fold_batch_renorm(body)
+    body = fold_batch_renorm(body)
+    branched = any(isinstance(module, BranchedConv2d) for module in body.modules())
+    return fold_branches(body) if branched and not body.training else body
 
 
 def _folded(stem: AnyChannelConv2d, channels: ChannelSet) -> nn.Conv2d:

@@ -7,8 +7,8 @@ Every place asks all places what they have, wherever they are: a receptive field
 
 Source: SAGAN, Zhang et al. 2019, arXiv 1805.08318: queries and keys have an eighth of the channels, the products are
 not divided by the root of their width, and the gate is one learned number that begins at 0, so that a network begins
-with what is local. Non-local networks: Wang et al. 2018, arXiv 1711.07971. Of SAGAN's four convolutions the one on y is
-left out, as it mostly is where the block is used.
+with what is local. Non-local networks: Wang et al. 2018, arXiv 1711.07971. SAGAN's values have an eighth of the
+channels too, and a fourth convolution brings their mean back to all; here values have all, and there is no fourth.
 One weighted layer: query, key and value stand beside each other, and their products have no weights.
 Cost: C (2 C / r + C) weights; a place costs as many MACs and P (C / r + C) more on a map of P places.
 Fails on large maps, where the square of P is all that counts (and, where no fused kernel takes keys and values of

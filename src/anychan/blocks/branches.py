@@ -2,7 +2,7 @@
 
 Sums of convolutions are a convolution, and a batch normalisation with fixed statistics is a scale and a shift: so
 branches of several kernel sizes, each with a normalisation of its own, train like a wider and easier network and fold
-into one kernel that costs what the largest of them costs. Depth stays one layer. RepVGG (Ding et al. 2021, arXiv
+into one, the smallest kernel that holds them all. Depth stays one layer. RepVGG (Ding et al. 2021, arXiv
 2101.03697) has 3x3, 1x1 and a shortcut; ACNet (Ding et al. 2019, arXiv 1908.03930) 3x3, 1x3 and 3x1; RepLKNet (Ding et
 al. 2022, arXiv 2203.06717) a large kernel beside a small one.
 """
@@ -107,10 +107,9 @@ class BranchedConv2d(nn.Module):
 def fold_branches(model: nn.Module) -> nn.Module:
     """A copy of a model in evaluation mode, with one convolution in place of each `BranchedConv2d`.
 
-    An any-channel model that keeps statistics for each subset is to be specialised first.
-
     Raises:
-        ValueError: if a branch has something other than one batch normalisation.
+        ValueError: if a branch has something other than one batch normalisation, or the model keeps statistics for
+            each subset of its channels: `anychan.specialize` folds one of these.
 
     Example:
         >>> fold_branches(nn.Sequential(BranchedConv2d(3, 8, [5, 3]), nn.ReLU()))[0].kernel_size
@@ -118,6 +117,10 @@ def fold_branches(model: nn.Module) -> nn.Module:
     """
     if isinstance(model, BranchedConv2d):
         return model.fold().eval()
+    if getattr(model, "subset_statistics", ()):
+        raise ValueError(
+            "each channel subset has statistics of its own, so specialize the model for one before folding"
+        )
     model = copy.deepcopy(model).eval()
     for path, module in list(model.named_modules()):
         if isinstance(module, BranchedConv2d):

@@ -9,18 +9,22 @@ Source: Jordan 2024 (airbench, arXiv 2404.00498), section 3.2, after Page 2019; 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+_AT_ONCE = 64  # images; their patches, in double precision, take 16 to 64 times the memory
+
 
 def whitening_kernel(
-    images: Tensor, outputs: int, kernel_size: int, stride: int = 1, regularisation: float = 5e-4
+    batches: Iterable[Tensor], outputs: int, kernel_size: int, stride: int = 1, regularisation: float = 5e-4
 ) -> Tensor:
     """Kernels that whiten the patches of some images.
 
     Args:
-        images: (N, C, H, W), normalised as the network sees them.
+        batches: of images (N, C, H, W), normalised as the network sees them.
         outputs: the number of kernels: at most 2 C kernel_size^2, of which one half is the other's negative. With
             fewer the directions of the largest variance are taken.
         kernel_size: side of a patch in pixels.
@@ -28,28 +32,35 @@ def whitening_kernel(
         regularisation: added to each variance, so that directions without any are not blown up.
 
     Returns:
-        (outputs, C, kernel_size, kernel_size), in the dtype of ``images``.
+        (outputs, C, kernel_size, kernel_size), float32.
 
     Raises:
-        ValueError: for an odd number of outputs, more than there are directions, or fewer patches than directions.
+        ValueError: for no images, an odd number of outputs, more than there are directions, or fewer patches than
+            directions.
 
     Example:
-        >>> images = torch.randn(8, 3, 16, 16).cumsum(dim=3)
-        >>> responses = F.conv2d(images - images.mean(), whitening_kernel(images, 24, 2))[:, :12]
-        >>> responses.shape
-        torch.Size([8, 12, 15, 15])
+        >>> batches = [torch.randn(8, 3, 16, 16).cumsum(dim=3)]
+        >>> whitening_kernel(batches, 24, kernel_size=2).shape
+        torch.Size([24, 3, 2, 2])
     """
-    channels = images.shape[1]
+    count, total, squares, channels = 0, torch.zeros(()), torch.zeros(()), 0
+    for images in batches:
+        channels = images.shape[1]
+        for some in images.cpu().split(_AT_ONCE):
+            patches = F.unfold(some, kernel_size, stride=stride).transpose(1, 2).flatten(0, 1).double()
+            count += len(patches)
+            total, squares = total + patches.sum(dim=0), squares + patches.T @ patches
     directions = channels * kernel_size**2
-    if outputs % 2 or not 0 < outputs <= 2 * directions:
+    if not count or outputs % 2 or not 0 < outputs <= 2 * directions:
         raise ValueError(
             f"{outputs} whitening kernels: an even number, at most {2 * directions} for {channels} channels and "
             f"{kernel_size}x{kernel_size} pixels"
         )
-    patches = F.unfold(images.double(), kernel_size, stride=stride).transpose(1, 2).flatten(0, 1)
-    if len(patches) <= directions:
-        raise ValueError(f"{len(patches)} patches do not tell the covariance of {directions} values")
-    variances, vectors = torch.linalg.eigh(torch.cov(patches.T))  # ascending; a column is a vector
-    chosen = (vectors / (variances + regularisation).sqrt()).flip(1)[:, : outputs // 2].T
-    kernel = chosen.unflatten(1, (channels, kernel_size, kernel_size))
-    return torch.cat([kernel, -kernel]).to(images.dtype)
+    if count <= directions:
+        raise ValueError(f"{count} patches do not tell the covariance of {directions} values")
+    mean = total / count
+    covariance = (squares - count * mean[:, None] * mean) / (count - 1)
+    variances, vectors = torch.linalg.eigh(covariance)  # ascending; a column is a vector
+    scaled = vectors / (variances.clamp(min=0) + regularisation).sqrt()
+    kernel = scaled.flip(1)[:, : outputs // 2].T.unflatten(1, (channels, kernel_size, kernel_size))
+    return torch.cat([kernel, -kernel]).float()

@@ -111,6 +111,7 @@ def _profile_options(parser: Parser) -> None:
 
 
 def _profile(options: Any) -> int:
+    from anychan.adaptation import PLAIN, specialize
     from anychan.cost import profile
     from anychan.models import create_model, load_model
 
@@ -121,7 +122,9 @@ def _profile(options: Any) -> int:
     else:  # a network by name is made for the channels asked for
         channels, size = None, options.image_size or 224
         model = create_model(options.model, options.channels or "RGB", options.num_classes).eval()
-    found = profile(model, channels, size, options.batch_size, device=options.device)
+    # A plain network as it would be shipped, with its branches folded.
+    measured = specialize(model, channels) if model.strategy == PLAIN else model
+    found = profile(measured, model.resolve(channels), size, options.batch_size, device=options.device)
     return print_record(found.to_dict(), lambda _: found.table(), options.json)
 
 

@@ -17,7 +17,7 @@ numbers come out exactly with
   (4 and 8 here; 6 and 6, or 8 and 4, count the same).
 Such exact fits are evidence, not proof. Open: the residual's scale and the slope (0.2, as in ESRGAN).
 The reported GFLOPs leave out attention's matrix products, which that tool does not see (``torch.bmm``). With
-them version 1 costs 6.2 times and version 2 2.3 times what is left.
+them version 1 costs 6.2 times and version 2 2.2 times what is left.
 Depth: 12, the "layers" of its source 6: the stem, attention and SE (3), three convolutions, attention and SE again (3),
 the transition, the linear layer.
 Cost at 84x84: version 1 8.55 GMACs, of which 7.17 are attention's products, version 2 0.81, of which 0.45; 205,204 and

@@ -1,11 +1,12 @@
 """A transformer of two to four layers over the patches of an image.
 
-Self-attention lets each patch look at all others from the first layer on, so two layers are enough for any patch to
-reach any other by way of a third; a deep convolutional network needs its depth for that.
+Self-attention lets each patch look at all others from the first layer on; a deep convolutional network needs its depth
+for that. With a second layer, what a patch looks for can depend on what others have found.
 
 Source: [003] allows a "CNN, Transformer or RNN" of 2-4 layers. The network is SimpleViT (Beyer et al. 2022, arXiv
 2205.01580), a plain ViT with fixed sinusoidal positions in two dimensions, pre-norm blocks, the mean over tokens and
-a linear layer. Ours differs in size only: 2 layers where it has 12, and patches of 4x4 pixels for small images.
+a linear layer. Ours is smaller, 2 layers where it has 12, with patches of 4x4 pixels for small images, and has
+timm's frequencies of positions.
 Depth: 10 with ``layers=2``, 14 with 3, 18 with 4. Its author counts transformer layers; each has four weighted layers
 on the path (query-key-value, projection, two of the MLP), and the patches and the logits take one each.
 Cost: at 64x64 0.47 GMACs and 1.61 M parameters with 50 classes; attention grows with the square of the number of

@@ -6,7 +6,8 @@ depth in the name, so a gradient passes six layers at most and no shortcuts are 
 strongest answer of each feature, wherever it was.
 
 Nothing that the options add makes a path longer: branches of other kernel sizes fold into the layer's kernel after
-training (`anychan.blocks.branches`), a global response normalisation and a blur have no weights that mix channels or
+training (`anychan.blocks.branches`), attention to channels stands beside a convolution and not behind it, gated linear
+units are halves of one convolution, a global response normalisation and a blur have no weights that mix channels or
 pixels, and heads over several scales look at earlier layers too.
 
 Source: our own; VanillaNet (Chen et al. 2023, arXiv 2305.12972) argues for the same at larger sizes, ParNet (Goyal et
@@ -20,19 +21,19 @@ Shapes in comments: N images of 64x64, width w.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from anychan.blocks import BranchedConv2d, whitening_kernel
 from anychan.models._registry import register_model
 
-Activation = Literal["gelu", "relu", "silu"]
+Activation = Literal["gelu", "relu", "silu", "geglu"]
 Pooling = Literal["max", "mean", "blur"]
 Head = Literal["max", "mean", "both"]
-
-_ACTIVATIONS = {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
 
 class Wide(nn.Module):
@@ -41,36 +42,45 @@ class Wide(nn.Module):
     Args:
         in_chans: planes of an image.
         num_classes: logits.
-        widths: output planes of each convolution.
+        widths: output planes of each layer.
         pools: what each layer's map is pooled by, 1 for not at all.
-        stem: kernel size of the first convolution, which has stride 2.
-        kernel_size: of the others.
-        branches: further kernel sizes that train beside each of the others and fold into it.
+        stem_kernel_size: of the first convolution, which has stride 2; even.
+        kernel_size: of the others; odd.
+        branches: further kernel sizes, each a number or a pair, that train beside each of the others and fold into it.
         shortcut: a normalised shortcut beside each convolution that has as many planes out as in; folds too.
-        activation: after each normalisation.
+        attention: beside each convolution but the first, a linear layer on the mean of its input says how much of each
+            output plane is let through: squeeze-and-excitation in parallel (ParNet, Goyal et al. 2021, arXiv
+            2110.07641).
+        activation: after each normalisation; "geglu" multiplies one half of twice as many planes by the GELU of the
+            other (Shazeer 2020, arXiv 2002.05202), which makes a layer a product of two.
         pooling: "max"; "mean"; "blur", which is a maximum over each 2x2 pixels followed by a fixed low-pass filter
             that takes the stride (Zhang 2019, arXiv 1904.11486).
-        response: a global response normalisation after each layer but the first (Woo et al. 2023, arXiv 2301.00808,
-            section 3.2).
+        global_response: a global response normalisation after each layer but the first (Woo et al. 2023, arXiv
+            2301.00808, section 3.2).
         head: the features are each plane's maximum over the image, its mean, or both.
-        scales: how many of the last layers the head looks at.
+        scales: how many of the last layers the head looks at. Features of several kinds are normalised first.
         dropout: of the features, a probability.
         whitened: whether the stem starts with kernels that whiten the training images' patches.
+
+    Raises:
+        ValueError: for an option that is not one of those named, or that nothing in a network of this depth takes.
     """
 
-    def __init__(  # noqa: PLR0917 # by name, from below
+    def __init__(
         self,
         in_chans: int,
         num_classes: int,
         widths: Sequence[int],
         pools: Sequence[int],
-        stem: int = 4,
+        *,
+        stem_kernel_size: int = 4,
         kernel_size: int = 3,
-        branches: Sequence[int] = (),
+        branches: Sequence[int | Sequence[int]] = (),
         shortcut: bool = False,
+        attention: bool = False,
         activation: Activation = "gelu",
         pooling: Pooling = "max",
-        response: bool = False,
+        global_response: bool = False,
         head: Head = "max",
         scales: int = 1,
         dropout: float = 0.0,
@@ -85,27 +95,32 @@ class Wide(nn.Module):
         ):
             if value not in allowed:
                 raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(map(str, allowed))}")
-        if stem % 2 or stem < 2:
-            raise ValueError(f"stem is {stem}, but must be even, as its stride is")
+        if stem_kernel_size % 2 or stem_kernel_size < 2:
+            raise ValueError(f"stem_kernel_size is {stem_kernel_size}, but must be even, as its stride is")
+        if len(widths) == 1 and (branches or shortcut or attention or global_response or kernel_size != 3):
+            raise ValueError("a network of one convolution has no layer for kernels, branches, attention or responses")
+        planes = 2 if activation == "geglu" else 1  # for each that a layer gives
+        if shortcut and not any(before == planes * width for before, width in pairwise(widths)):
+            raise ValueError(f"no layer of widths {list(widths)} has as many planes out as in, as a shortcut needs")
         self.head_of, self.scales, self.whitened = head, scales, whitened
-        layers = []
-        for number, (width, pool) in enumerate(zip(widths, pools, strict=True)):
-            before = in_chans if number == 0 else widths[number - 1]
-            if number == 0:
-                convolution: list[nn.Module] = [
-                    nn.Conv2d(in_chans, width, stem, stride=2, padding=stem // 2 - 1, bias=False),
-                    nn.BatchNorm2d(width),
-                ]
-            else:
-                same = shortcut and before == width
-                convolution = [BranchedConv2d(before, width, [kernel_size, *branches], shortcut=same)]
-            layer = [*convolution, _ACTIVATIONS[activation](), _pool(pooling, pool, width)]
-            if response and number:
+        padding = stem_kernel_size // 2 - 1
+        stem = nn.Conv2d(in_chans, planes * widths[0], stem_kernel_size, stride=2, padding=padding, bias=False)
+        layers: list[list[nn.Module]] = [[stem, nn.BatchNorm2d(planes * widths[0])]]
+        kernel_sizes = [kernel_size, *(size if isinstance(size, int) else (size[0], size[1]) for size in branches)]
+        for before, width in pairwise(widths):
+            same = shortcut and before == planes * width
+            convolution: nn.Module = BranchedConv2d(before, planes * width, kernel_sizes, shortcut=same)
+            layers.append([Attended(convolution, before, planes * width) if attention else convolution])
+        for number, (layer, width, pool) in enumerate(zip(layers, widths, pools, strict=True)):
+            layer += [_activation(activation), _pool(pooling, pool, width)]
+            if global_response and number:
                 layer.append(_response(width))
-            layers.append(nn.Sequential(*layer))
-        self.features = nn.Sequential(*layers)
+        self.features = nn.Sequential(*(nn.Sequential(*layer) for layer in layers))
+        features = (2 if head == "both" else 1) * sum(widths[-scales:])
+        several = head == "both" or scales > 1
+        self.norm = nn.BatchNorm1d(features) if several else nn.Identity()
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear((2 if head == "both" else 1) * sum(widths[-scales:]), num_classes)
+        self.head = nn.Linear(features, num_classes)
 
     def forward(self, x: Tensor) -> Tensor:
         seen = []
@@ -114,27 +129,53 @@ class Wide(nn.Module):
             if number >= len(self.features) - self.scales:
                 seen += [x.amax(dim=(2, 3))] if self.head_of != "mean" else []
                 seen += [x.mean(dim=(2, 3))] if self.head_of != "max" else []
-        return self.head(self.dropout(torch.cat(seen, dim=1)))  # (N, K)
+        return self.head(self.dropout(self.norm(torch.cat(seen, dim=1))))  # (N, K)
 
     def prepare(self, batches: Iterable[Tensor]) -> None:
         """Give the stem its first kernels, out of normalised training images (N, C, H, W) of all channels."""
         if not self.whitened:
             return
         stem: Any = self.features[0][0]  # type: ignore[index] # a sequence
-        directions = 2 * stem.in_channels * stem.kernel_size[0] ** 2
+        size, directions = stem.kernel_size[0], 2 * stem.in_channels * stem.kernel_size[0] ** 2
         with torch.no_grad():
             kernel = stem.new_kernel()[0] if hasattr(stem, "new_kernel") else stem.weight.clone()
-            found = whitening_kernel(
-                torch.cat([batch.cpu() for batch in batches]),
-                min(stem.out_channels // 2 * 2, directions),
-                stem.kernel_size[0],
-                stride=2,
-            )
+            found = whitening_kernel(batches, min(stem.out_channels // 2 * 2, directions), size, stride=2)
             kernel[: len(found)] = found.to(kernel)  # a wider stem has random kernels beside them
             if hasattr(stem, "load_kernel"):  # any-channel
                 stem.load_kernel(kernel, None)
             else:
                 stem.weight.copy_(kernel)
+
+
+class Attended(nn.Module):
+    """A convolution whose planes are weighed by a linear layer on the mean of its input, at first all by 1.
+
+    Shape:
+        (N, inputs, H, W) to what ``convolution`` makes of it, with ``outputs`` planes.
+    """
+
+    def __init__(self, convolution: nn.Module, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.convolution = convolution
+        self.weigh = nn.Linear(inputs, outputs)
+        nn.init.zeros_(self.weigh.weight)
+        nn.init.zeros_(self.weigh.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weights = 2 * self.weigh(x.mean(dim=(2, 3))).sigmoid()  # (N, outputs)
+        return self.convolution(x) * weights[:, :, None, None]
+
+
+class GEGLU(nn.Module):
+    """One half of the planes times the GELU of the other: (N, 2 w, H, W) to (N, w, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = x.chunk(2, dim=1)
+        return value * F.gelu(gate)
+
+
+def _activation(name: Activation) -> nn.Module:
+    return {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "geglu": GEGLU}[name]()
 
 
 def _pool(kind: Pooling, size: int, width: int) -> nn.Module:
@@ -144,9 +185,12 @@ def _pool(kind: Pooling, size: int, width: int) -> nn.Module:
         return nn.MaxPool2d(size)
     if kind == "mean":
         return nn.AvgPool2d(size)
+    if size % 2:
+        raise ValueError(f"a blur goes down by two at a time, not by {size}")
     from timm.layers import BlurPool2d
 
-    return nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool2d(width, stride=size))
+    halves = [nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool2d(width, stride=2)) for _ in range(size // 2)]
+    return nn.Sequential(*halves)
 
 
 def _response(width: int) -> nn.Module:
@@ -156,22 +200,41 @@ def _response(width: int) -> nn.Module:
 
 
 @register_model
-def wide6(in_chans: int = 3, num_classes: int = 1000, width: int = 64, **options: Any) -> nn.Module:
-    """Depth 6: five convolutions and a linear layer; ``width`` is the stem's, ``options`` are `Wide`'s."""
-    widths = [width * multiple for multiple in (1, 2, 4, 8, 8)]
-    return Wide(in_chans, num_classes, widths, pools=(1, 2, 2, 2, 1), **options)  # ends with (N, 8w, 4, 4)
+def wide6(
+    in_chans: int = 3,
+    num_classes: int = 1000,
+    width: int = 64,
+    multiples: Sequence[int] = (1, 2, 4, 8, 8),
+    pools: Sequence[int] = (1, 2, 2, 2, 1),
+    **options: Any,
+) -> nn.Module:
+    """Depth 6: five convolutions and a linear layer; ends with (N, 8w, 4, 4).
+
+    Args:
+        in_chans, num_classes: as in timm.
+        width: of the stem.
+        multiples: of each layer's planes over the stem's.
+        pools: what each layer's map is pooled by.
+        **options: those of `Wide`.
+
+    Raises:
+        ValueError: for other than five layers, and see `Wide`.
+    """
+    if not len(multiples) == len(pools) == 5:
+        raise ValueError(f"multiples {list(multiples)} and pools {list(pools)}: five of each, one a convolution")
+    return Wide(in_chans, num_classes, [width * multiple for multiple in multiples], pools, **options)
 
 
 @register_model
 def wide5(in_chans: int = 3, num_classes: int = 1000, width: int = 64, **options: Any) -> nn.Module:
-    """Depth 5: four convolutions and a linear layer."""
+    """Depth 5: four convolutions and a linear layer; ``options`` are `Wide`'s, here and below."""
     widths = [width * multiple for multiple in (1, 2, 4, 8)]
     return Wide(in_chans, num_classes, widths, pools=(1, 2, 2, 1), **options)  # ends with (N, 8w, 8, 8)
 
 
 @register_model
 def wide4(in_chans: int = 3, num_classes: int = 1000, width: int = 96, **options: Any) -> nn.Module:
-    """Depth 4: three convolutions and a linear layer; ``width`` is the stem's, which 8 thirds divide."""
+    """Depth 4: three convolutions and a linear layer; the second layer has 8/3 of ``width``, rounded down."""
     widths = [width, 8 * width // 3, 8 * width]
     return Wide(in_chans, num_classes, widths, pools=(1, 4, 1), **options)  # ends with (N, 8w, 8, 8)
 
@@ -185,4 +248,5 @@ def wide3(in_chans: int = 3, num_classes: int = 1000, width: int = 96, **options
 @register_model
 def wide2(in_chans: int = 3, num_classes: int = 1000, width: int = 768, **options: Any) -> nn.Module:
     """Depth 2: a convolution and a linear layer."""
-    return Wide(in_chans, num_classes, [width], pools=(1,), **{"stem": 8, **options})  # ends with (N, w, 32, 32)
+    options = {"stem_kernel_size": 8, **options}
+    return Wide(in_chans, num_classes, [width], pools=(1,), **options)  # ends with (N, w, 32, 32)
