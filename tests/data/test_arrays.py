@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
@@ -42,6 +44,8 @@ def test_images_are_held_out_evenly_and_once() -> None:
         assert part.images.is_contiguous(memory_format=torch.channels_last)
     assert len({array.fingerprint, rest.fingerprint, held_out.fingerprint, hold_out(array, 11)[1].fingerprint}) == 4
     assert hold_out(array, 10)[1].paths == held_out.paths
+    rare = dataclasses.replace(array, labels=torch.tensor([0] * 40 + list(range(1, 11))))  # ten classes of one image
+    assert hold_out(rare, 10)[1].labels.bincount()[0] >= 8
     for images in (0, 50):
         with pytest.raises(ValueError, match=f"{images} images held out of 50: must be 1 to 49"):
             hold_out(array, images)

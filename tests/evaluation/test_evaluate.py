@@ -86,7 +86,12 @@ def test_images_held_out_of_training_are_a_split(make_run: MakeRun, evaluate: Ca
     run = make_run()
     with pytest.raises(ValueError, match="was trained on all training images: none is held out"):
         evaluate(run, split="held-out")
-    (run / "run.json").write_text(json.dumps({"config": {"data": SPEC, "held_out": 7}}))
+    data = open_dataset(SPEC).description
+    told = {"config": {"data": SPEC, "held_out": 7}, "data": {**data, "fingerprints": {"train": "others"}}}
+    (run / "run.json").write_text(json.dumps(told))
+    with pytest.raises(ValueError, match="the training images have changed since"):
+        evaluate(run, split="held-out")
+    (run / "run.json").write_text(json.dumps({**told, "data": data}))
     record = evaluate(run, ["R"], "held-out")
     assert (record["split"], record["results"][0]["n"]) == ("held-out", 7)
     paths = read_predictions(run / "predictions/held-out.parquet")["R", ""].paths

@@ -11,6 +11,8 @@ import pytest
 import yaml
 
 from anychan.cli import main
+from anychan.data import open_dataset
+from anychan.evaluation import evaluate_run
 from anychan.evaluation.predictions import unpack_right
 from anychan.experiments import Ablation, ablate, ablation_table, completing
 from anychan.training import TrainConfig, train
@@ -52,7 +54,7 @@ def test_changes_are_compared_with_the_base_by_image_and_seed(base: dict[str, An
     assert low <= mean <= high
     lines = ablation_table(record).splitlines()
     assert lines[0] == "Does width help?: val, percent, seeds 0, 1"
-    assert lines[-1].startswith("Wide!")
+    assert any(line.startswith("Wide!") for line in lines)
 
 
 def test_what_is_there_is_not_run_again(base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,14 +80,48 @@ def test_a_run_that_fails_is_noted_and_the_rest_is_finished(base: dict[str, Any]
     assert odd["errors"] == {"0": "stem_kernel_size is 3, but must be even, as its stride is"}
     assert wide["difference_full"]["verdict"] in ("better", "worse", "not distinguishable")
     assert "stem_kernel_size is 3" in ablation_table(record)
-    # A folder whose run has other settings is not taken for this one.
-    other = ablate(Ablation({**base, "epochs": 2}, WIDE), tmp_path / "out")
-    assert all("holds a run with other settings (epochs: 1 -> 2)" in row["errors"]["0"] for row in other["rows"])
+    assert [row["seeds"] for row in record["rows"]] == [[0], [], [0]]
+
+
+def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, Any], tmp_path: Path) -> None:
+    ablate(Ablation(base, WIDE), tmp_path / "out")
+    before = (tmp_path / "out" / "ablation.json").read_bytes()
+    with pytest.raises(ValueError, match=r"no run could be completed.* with other settings \(epochs: 1 -> 2"):
+        ablate(Ablation({**base, "epochs": 2}, WIDE), tmp_path / "out")
+    with pytest.raises(ValueError, match="data: other train images"):
+        ablate(Ablation({**base, "data": DATA.replace("train=32", "train=40")}, WIDE), tmp_path / "out")
+    with pytest.raises(ValueError, match="holds seed 0, which would be lost"):
+        ablate(Ablation(base, WIDE, seeds=(1,)), tmp_path / "out")
+    with pytest.raises(ValueError, match="holds change 'Wide!', which would be lost"):
+        ablate(Ablation(base, {"narrow": {"model_options.width": 3}}), tmp_path / "out")
+    assert (tmp_path / "out" / "ablation.json").read_bytes() == before
+
+
+def test_an_evaluation_of_some_subsets_is_completed(base: dict[str, Any], tmp_path: Path) -> None:
+    ablate(Ablation(base, WIDE), tmp_path / "out")
+    run = tmp_path / "out" / "wide-seed0"
+    evaluate_run(run, ["B01"], "val", replace=True, cost=False, cache_dir=tmp_path / "cache")
+    (run / "evaluation" / "val.json").unlink()
+    evaluate_run(run, ["B01"], "val", replace=True, cost=False, cache_dir=tmp_path / "cache")
+    row = ablate(Ablation(base, WIDE), tmp_path / "out")["rows"][1]
+    assert len(row["accuracy"]) == 3
+    assert row["full"] == row["accuracy"][str(open_dataset(DATA).channels)]
+
+
+def test_only_what_can_be_compared_is(base: dict[str, Any], tmp_path: Path) -> None:
+    changes = {"plain": {"strategy": "plain"}, "fewer": {"held_out": 4}}
+    record = ablate(Ablation({**base, "held_out": 8}, changes), tmp_path / "out")
+    _, plain, fewer = record["rows"]
+    assert "difference_full" in plain
+    assert "mean" not in plain
+    assert "difference_mean" not in plain
+    assert fewer["errors"] == {"0": "was compared on other images than the base"}
 
 
 def test_a_plain_network_is_asked_about_all_its_channels(base: dict[str, Any], tmp_path: Path) -> None:
     held_out = {**base, "strategy": "plain", "held_out": 8}
-    record = ablate(Ablation(held_out, WIDE, split="held-out"), tmp_path / "out")
+    record = ablate(Ablation(held_out, WIDE), tmp_path / "out")
+    assert record["split"] == "held-out"
     assert [len(row["accuracy"]) for row in record["rows"]] == [1, 1]
     assert record["rows"][1]["n"] == 8
 
@@ -100,6 +136,13 @@ def test_a_plain_network_is_asked_about_all_its_channels(base: dict[str, Any], t
         ({"base": BASE, "changes": {"long": {"epoch": 2}}}, "long: Option 'epoch' is not accepted"),
         ({"base": BASE, "changes": {"none": {"epochs": 0}}}, "none: epochs 0"),
         ({"base": BASE, "changes": {"Base": {"epochs": 2}}}, "one folder, 'base'"),
+        ({"base": BASE, "changes": {"again": {"seed": 1}}}, "again: seed is given by the ablation itself"),
+        ({"base": {**BASE, "out": "a"}, "changes": WIDE}, "base: out is given by the ablation itself"),
+        ({"base": BASE, "changes": WIDE, "seeds": [0, 0]}, "one is given twice"),
+        ({"base": BASE, "changes": {"x": None}}, "an ablation has settings as its base"),
+        ({"base": "text", "changes": WIDE}, "an ablation has settings as its base"),
+        ({"base": BASE, "changes": WIDE, "seeds": 3}, "a list of seeds"),
+        ({"base": BASE, "grid": {"epochs": 3}}, "a grid has a list of values"),
     ],
 )
 def test_what_is_no_ablation_is_refused(told: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -110,6 +153,18 @@ def test_what_is_no_ablation_is_refused(told: dict[str, Any], said: str, tmp_pat
     path.write_text("[")
     with pytest.raises(ValueError, match="is no YAML"):
         Ablation.read(path)
+
+
+@pytest.mark.parametrize(
+    ("settings", "split", "said"),
+    [({}, "validation", "has no split 'validation'; it has train, val, test"), ({}, "held-out", "needs held_out")],
+)
+def test_a_split_there_is_not_is_said_before_the_first_run(
+    base: dict[str, Any], tmp_path: Path, settings: dict[str, Any], split: str, said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        ablate(Ablation({**base, **settings}, WIDE, split=split), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_command_line_and_a_grid(base: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("anychan: interrupted", file=sys.stderr)
         return 130
+    except RuntimeError as error:
+        from anychan.training import InterruptedRunError
+
+        if not isinstance(error, InterruptedRunError):
+            raise
+        print("anychan: interrupted; the same command goes on from here", file=sys.stderr)
+        return 130
     except (ValueError, OSError) as error:
         if os.environ.get("ANYCHAN_TRACEBACK"):
             raise

@@ -50,6 +50,8 @@ def hold_out(array: ImageArray, images: int) -> tuple[ImageArray, ImageArray]:
 
     The same ones whenever it is asked of the same images, so that all that is tuned on them is compared on them.
 
+    Both parts are copies in memory, also where the whole lies in a file.
+
     Args:
         array: N images.
         images: how many to set aside, from 1 to N - 1.
@@ -76,7 +78,7 @@ def hold_out(array: ImageArray, images: int) -> tuple[ImageArray, ImageArray]:
     rank_in_class = torch.zeros(len(array))
     for label in labels.unique():
         of_class = labels == label
-        rank_in_class[of_class] = torch.arange(int(of_class.sum())) / of_class.sum()
+        rank_in_class[of_class] = (torch.arange(int(of_class.sum())) + 0.5) / of_class.sum()
     chosen = order[rank_in_class.argsort(stable=True)[:images]]
     is_held_out = torch.zeros(len(array), dtype=torch.bool)
     is_held_out[chosen] = True

@@ -1,7 +1,7 @@
 """Evaluation: a model's answers on channel subsets, what is measured of them, and whether two models differ."""
 
 from anychan.evaluation.compare import compare_runs
-from anychan.evaluation.evaluate import evaluate_run
+from anychan.evaluation.evaluate import HELD_OUT, evaluate_run
 from anychan.evaluation.fills import FILLS, fill_missing
 from anychan.evaluation.intervals import wilson_interval
 from anychan.evaluation.metrics import metrics
@@ -13,6 +13,7 @@ from anychan.evaluation.tables import comparison_table, specialists_table, table
 
 __all__ = [
     "FILLS",
+    "HELD_OUT",
     "NOT_DISTINGUISHABLE",
     "Paired",
     "Predictions",

@@ -90,7 +90,12 @@ def evaluate_run(
     skip, whole = _split_of(run, split)
     array = load_split(dataset, whole, info.image_size, cache_dir, skip_broken=skip, progress=progress)
     if split == HELD_OUT:
-        array = hold_out(array, _config_of(run)["held_out"])[1]
+        record = _run_record(run)
+        if array.fingerprint != record["data"]["fingerprints"]["train"]:
+            raise ValueError(
+                f"the training images have changed since {run}, so what it was not trained on is not known"
+            )
+        array = hold_out(array, record["config"]["held_out"])[1]
     images = {**dataset.description, "fingerprints": {**dataset.description["fingerprints"], split: array.fingerprint}}
     model_hash = _sha256(run / "model.safetensors")
     rows, answers = ({}, {}) if replace else _earlier(run, split, model_hash, array.fingerprint)
@@ -136,7 +141,7 @@ def _open(run: Path, info: ModelInfo, data: str | Path | None) -> Dataset:
     if data is not None:
         dataset = open_dataset(data)
     else:
-        spec = _config_of(run)["data"]
+        spec = _run_record(run)["config"]["data"]
         try:
             dataset = open_dataset(spec)
         except FileNotFoundError as error:
@@ -155,7 +160,7 @@ def _split_of(run: Path, split: str) -> tuple[bool, str]:
     """Whether broken images are left out, and the split of the data set that a split of ours lies in."""
     if split != HELD_OUT:
         return False, split
-    config = _config_of(run)
+    config = _run_record(run)["config"]
     if config.get("held_out") is None:
         raise ValueError(f"{run} was trained on all training images: none is held out")
     return bool(config.get("skip_broken", False)), "train"  # as in training, so that the same images are held out
@@ -171,12 +176,12 @@ def _check_channels(dataset: Dataset, questions: Iterable[Question]) -> None:
             )
 
 
-def _config_of(run: Path) -> dict[str, Any]:
+def _run_record(run: Path) -> dict[str, Any]:
     path = run / "run.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there, which says what the run was trained on: name --data")
-    config: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))["config"]
-    return config
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return record
 
 
 def _earlier(

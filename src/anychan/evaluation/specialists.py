@@ -23,7 +23,19 @@ from anychan.evaluation.predictions import unpack_right
 
 # What runs that are compared must have in common to have been trained alike.
 _ALIKE = (
-    *("model", "model_options", "image_size", "epochs", "batch_size", "seed", "label_smoothing", "ema_decay"),
+    *(
+        "held_out",
+        "initial",
+        "sampling_unit",
+        "model",
+        "model_options",
+        "image_size",
+        "epochs",
+        "batch_size",
+        "seed",
+        "label_smoothing",
+        "ema_decay",
+    ),
     *("optimizer", "schedule", "early_stopping", "augmentation"),
 )
 

@@ -15,16 +15,19 @@ import numpy.typing as npt
 import yaml
 
 from anychan._files import replacing
+from anychan.channels import ChannelSet
 from anychan.environment import environment
-from anychan.evaluation._folder import read_record
+from anychan.evaluation import HELD_OUT
+from anychan.evaluation._folder import read_record, record_path
 from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.evaluation.predictions import unpack_right
-from anychan.experiments.completing import complete
+from anychan.experiments.completing import attempt, check_split
 from anychan.experiments.settings import configuration, merged
-from anychan.training import InterruptedRunError, TrainConfig, TrainingStoppedError
+from anychan.training import TrainConfig
 
 BASE, RECORD = "base", "ablation.json"
+_GIVEN = {"seed", "out", "resume"}
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,11 @@ class Ablation:
         changes: by a name, the settings that differ.
         title: what is asked.
         seeds: each is a run of the base and of every change.
-        split: what the runs are compared on: "val", or where images are held out of training for it these.
+        split: what the runs are compared on; "": "held-out" where the base holds training images out, else "val".
 
     Raises:
-        ValueError: if there is nothing to change, two names give one folder, or settings are wrong.
+        ValueError: if there is nothing to change, two names give one folder, a seed is given twice or in a change, or
+            settings are wrong.
 
     Example:
         >>> base = {"data": "photographs.zip", "model": "wide6"}
@@ -52,16 +56,29 @@ class Ablation:
     changes: Mapping[str, Mapping[str, Any]]
     title: str = ""
     seeds: Sequence[int] = (0,)
-    split: str = "val"
+    split: str = ""
 
     def __post_init__(self) -> None:
+        changes_are_groups = isinstance(self.changes, Mapping) and all(
+            isinstance(change, Mapping) for change in self.changes.values()
+        )
+        if not isinstance(self.base, Mapping) or not changes_are_groups or not isinstance(self.seeds, list | tuple):
+            raise ValueError("an ablation has settings as its base, settings for each name as changes, a list of seeds")
         if not self.changes or not self.seeds:
             raise ValueError("an ablation needs changes and seeds, one of each at least")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)}: one is given twice")
+        for name, settings in ((BASE, self.base), *self.changes.items()):
+            given = sorted(_GIVEN & settings.keys())
+            if given:
+                raise ValueError(f"{name}: {given[0]} is given by the ablation itself; name seeds as seeds")
         names = [_folder_name(name) for name in (BASE, *self.changes)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two changes would lie in one folder, {twice[0]!r}: give them other names")
-        list(self.runs(Path("unused")))  # settings that are wrong are refused before the first run
+        configs = [config for _, _, config in self.runs(Path("unused"))]  # wrong settings are refused before any run
+        if not self.split:
+            object.__setattr__(self, "split", "val" if configs[0].held_out is None else HELD_OUT)
 
     @classmethod
     def read(cls, path: Path, **settings: Any) -> Ablation:
@@ -90,9 +107,12 @@ class Ablation:
             )
         told = dict(told)
         if "grid" in told:
+            if not isinstance(told["grid"], Mapping) or not all(isinstance(v, list) for v in told["grid"].values()):
+                raise ValueError(f"{path}: a grid has a list of values for each setting")
             told["changes"] = dict(_combined(told.pop("grid")))
         seeds = settings.pop("seeds", None)
-        told["base"] = merged(told["base"], settings)
+        if isinstance(told["base"], Mapping):
+            told["base"] = merged(told["base"], settings)
         return cls(**(told if seeds is None else {**told, "seeds": seeds}))
 
     def runs(self, folder: Path) -> Iterable[tuple[str, int, TrainConfig]]:
@@ -123,16 +143,24 @@ def ablate(ablation: Ablation, folder: Path | str) -> dict[str, Any]:
 
     Raises:
         InterruptedRunError: if it was interrupted.
-        ValueError: if a run in the folder has other settings.
+        OSError: if the data are not there, or runs cannot be written.
+        ValueError: if there is nothing to compare the runs on, an earlier record in the folder has seeds or changes
+            that are not asked for now, or no run could be completed.
     """
-    folder, errors = Path(folder), {}
-    for name, seed, config in ablation.runs(folder):
+    folder = Path(folder)
+    errors: dict[tuple[str, int], str] = {}
+    _check_earlier(ablation, folder / RECORD)
+    for name, _, config in ablation.runs(folder):
         try:
-            complete(config, ablation.split)
-        except InterruptedRunError:
-            raise
-        except (ValueError, TrainingStoppedError) as error:
-            errors[name, seed] = str(error)
+            check_split(config, ablation.split)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    for name, seed, config in ablation.runs(folder):
+        failed = attempt(config, ablation.split)
+        if failed is not None:
+            errors[name, seed] = failed
+    if len(errors) == len(ablation.seeds) * (1 + len(ablation.changes)):
+        raise ValueError(f"no run could be completed, so nothing is written; the first: {next(iter(errors.values()))}")
     rows = [_row(name, ablation, folder, errors) for name in (BASE, *ablation.changes)]
     record = {
         "schema": 1,
@@ -151,50 +179,90 @@ def ablate(ablation: Ablation, folder: Path | str) -> dict[str, Any]:
     return record
 
 
-def _row(name: str, ablation: Ablation, folder: Path, errors: Mapping[tuple[str, int], str]) -> dict[str, Any]:
-    """What one change came to, against the base."""
-    own = {seed: _right(folder, name, seed, ablation.split) for seed in ablation.seeds}
-    base = {seed: _right(folder, BASE, seed, ablation.split) for seed in ablation.seeds}
-    done = [seed for seed in ablation.seeds if own[seed]]
+def _check_earlier(ablation: Ablation, path: Path) -> None:
+    """That no row of an earlier record would be lost."""
+    if not path.is_file():
+        return
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    for what, before, now in (
+        ("seed", earlier["seeds"], ablation.seeds),
+        ("change", earlier["changes"], ablation.changes),
+    ):
+        lost = [item for item in before if item not in now]
+        if lost:
+            raise ValueError(f"{path} holds {what} {lost[0]!r}, which would be lost: name it too, or another folder")
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Which images a run has right, by subset, the full set's name, and the fingerprint of the images."""
+
+    right: Mapping[str, npt.NDArray[np.bool_]]
+    full: str
+    images: str
+
+
+def _row(name: str, ablation: Ablation, folder: Path, errors: dict[tuple[str, int], str]) -> dict[str, Any]:
+    """What one change came to, against the base; ``mean`` is over the base's subsets, where it has them all."""
+    own, base = (
+        {
+            seed: answers
+            for seed in ablation.seeds
+            if (of, seed) not in errors and (answers := _answers(folder, of, seed, ablation.split))
+        }
+        for of in (name, BASE)
+    )
+    for seed in list(own):
+        if seed in base and own[seed].images != base[seed].images:
+            errors[name, seed] = "was compared on other images than the base"
+            del own[seed]
     row: dict[str, Any] = {
         "name": name,
-        "seeds": done,
+        "seeds": list(own),
         "errors": {str(seed): error for (of, seed), error in errors.items() if of == name},
     }
-    if done:
-        first = own[done[0]]
-        row["accuracy"] = {subset: float(np.mean([own[seed][subset].mean() for seed in done])) for subset in first}
-        row["full"] = row["accuracy"][next(iter(first))]
-        row["mean"] = float(np.mean(list(row["accuracy"].values())))
-    paired = [seed for seed in done if base[seed]]
-    if paired and name != BASE:
-        row["n"] = len(next(iter(own[paired[0]].values())))
-        row["difference_full"] = _difference(own, base, paired, whole=True)
-        row["difference_mean"] = _difference(own, base, paired, whole=False)
+    if not own:
+        return row
+    first = next(iter(own.values()))
+    row["accuracy"] = {s: float(np.mean([answers.right[s].mean() for answers in own.values()])) for s in first.right}
+    row["full"] = row["accuracy"].get(first.full)
+    paired = [seed for seed in own if seed in base]
+    if not paired:
+        return row
+    of_base = base[paired[0]]
+    if of_base.right.keys() <= first.right.keys():
+        row["mean"] = float(np.mean([row["accuracy"][subset] for subset in of_base.right]))
+    if name == BASE:
+        return row
+    row["n"] = len(next(iter(first.right.values())))
+    for what, subsets in (("full", [of_base.full] if first.full == of_base.full else []), ("mean", [*of_base.right])):
+        if subsets and all(subset in first.right for subset in subsets):
+            row[f"difference_{what}"] = _difference([own[s] for s in paired], [base[s] for s in paired], subsets)
     return row
 
 
-def _right(folder: Path, name: str, seed: int, split: str) -> dict[str, npt.NDArray[np.bool_]]:
-    """Which images a run has right, by subset, the full set first; empty where it was not evaluated."""
+def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
+    """What a run answered by itself; None where it was not evaluated."""
     run = folder / f"{_folder_name(name)}-seed{seed}"
-    try:
-        results = read_record(run, split)["results"]
-    except FileNotFoundError:
-        return {}
-    return {row["subset"]: unpack_right(row["right"], row["n"]) for row in results if not row["fill"]}
+    if not record_path(run, split).is_file():
+        return None
+    record = read_record(run, split)
+    known = ChannelSet.from_dict(record["channels"])
+    right = {row["subset"]: unpack_right(row["right"], row["n"]) for row in record["results"] if not row["fill"]}
+    return _Answers(right, str(known), record["data"]["fingerprints"][split])
 
 
-def _difference(
-    own: Mapping[int, Mapping[str, Any]], base: Mapping[int, Mapping[str, Any]], seeds: Sequence[int], *, whole: bool
-) -> dict[str, Any]:
-    """Of the full set, or of the mean over the subsets that both were asked about."""
-    rows = []
-    for seed in seeds:
-        common = [subset for subset in own[seed] if subset in base[seed]][: 1 if whole else None]
-        rows.append(np.mean([own[seed][s].astype(float) - base[seed][s] for s in common], axis=0))
-    low, high = paired_bootstrap(np.stack(rows))
+def _difference(own: Sequence[_Answers], base: Sequence[_Answers], subsets: Sequence[str]) -> dict[str, Any]:
+    """Of the mean over subsets, paired by image and by seed."""
+    rows = np.stack(
+        [
+            np.mean([a.right[s].astype(float) - b.right[s] for s in subsets], axis=0)
+            for a, b in zip(own, base, strict=True)
+        ]
+    )
+    low, high = paired_bootstrap(rows)
     verdict = NOT_DISTINGUISHABLE if low <= 0 <= high else "better" if low > 0 else "worse"
-    return {"difference": float(np.mean(rows)), "interval": [low, high], "verdict": verdict}
+    return {"difference": float(rows.mean()), "interval": [low, high], "verdict": verdict}
 
 
 def _folder_name(change: str) -> str:
@@ -209,18 +277,21 @@ def _combined(grid: Mapping[str, Sequence[Any]]) -> Iterable[tuple[str, dict[str
 
 def ablation_table(record: Mapping[str, Any]) -> str:
     """An ablation's record as lines for people; accuracies and differences in percent."""
-    rows = [("change", "all", "difference", "", "subsets", "difference", "")]
+    rows = [("change", "all", "difference", "", "subsets", "difference", "", "")]
     for row in record["rows"]:
-        failed = "; ".join(row["errors"].values())
-        if "full" not in row:
-            rows.append((row["name"], "failed", failed, "", "", "", ""))
-            continue
+        failed = "; ".join(f"seed {seed} failed: {error}" for seed, error in row["errors"].items())
         told = [_told(row.get(f"difference_{what}")) for what in ("full", "mean")]
-        rows.append((row["name"], f"{100 * row['full']:.1f}", *told[0], f"{100 * row['mean']:.1f}", *told[1]))
+        rows.append((row["name"], _percent(row.get("full")), *told[0], _percent(row.get("mean")), *told[1], failed))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     seeds = ", ".join(map(str, record["seeds"]))
-    return "\n".join([f"{record['title'] or 'Ablation'}: {record['split']}, percent, seeds {seeds}", "", *lines])
+    title = f"{record['title'] or 'Ablation'}: {record['split']}, percent, seeds {seeds}"
+    note = "Of many changes that do nothing one in twenty looks as if it did: intervals are not corrected for that."
+    return "\n".join([title, "", *lines, "", note])
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
 
 
 def _told(difference: Mapping[str, Any] | None) -> tuple[str, str]:

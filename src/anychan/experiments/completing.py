@@ -2,34 +2,111 @@
 
 from __future__ import annotations
 
-import json
+from hashlib import sha256
+from pathlib import Path
 
 from anychan.adaptation import PLAIN
-from anychan.evaluation import evaluate_run
+from anychan.channels import ChannelSet
+from anychan.data import open_dataset
+from anychan.evaluation import HELD_OUT, evaluate_run
+from anychan.evaluation._folder import read_record, record_path
 from anychan.models import load_model
-from anychan.training import TrainConfig, train
+from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.config import differences
+from anychan.training.records import read_run_record
+
+
+def attempt(config: TrainConfig, split: str, *, cost: bool = False) -> str | None:
+    """`complete`, with whatever fails as a sentence: the other runs are to go on.
+
+    Raises:
+        InterruptedRunError: if it was interrupted.
+        OSError: for files that are not there or cannot be written, which the other runs would meet too.
+    """
+    try:
+        complete(config, split, cost=cost)
+    except (InterruptedRunError, OSError):
+        raise
+    except ValueError as error:
+        return str(error)
+    except Exception as error:  # such as a GPU's memory that does not suffice
+        return f"{type(error).__name__}: {error}"
+    return None
 
 
 def complete(config: TrainConfig, split: str, *, cost: bool = False) -> None:
-    """Train and evaluate what is not there yet; of a finished run only the settings are compared.
+    """Train and evaluate what is not there yet; a finished run is held against the settings and data asked for.
 
     Raises:
-        ValueError: if the folder holds a run with other settings; and see `train` and `evaluate_run`.
+        ValueError: if the folder holds a run with other settings, data or initial weights; and see `train` and
+            `evaluate_run`.
     """
-    record, status = config.out / "run.json", ""
-    if record.is_file():
-        known = json.loads(record.read_text(encoding="utf-8"))
-        changed, status = differences(known["config"], config.to_dict()), known["status"]
-        if changed:
-            raise ValueError(f"{config.out} holds a run with other settings ({'; '.join(changed)})")
-        config.resume = True
-    if status != "finished":
+    if not is_finished(config):
+        config.resume = config.out.is_dir() and any(config.out.iterdir())
         train(config)
-    if not (config.out / "evaluation" / f"{split}.json").is_file():
-        evaluate_run(config.out, asked(config), split, cache_dir=config.cache_dir, cost=cost, pictures=False)
+    asked = subsets_asked(config, split)
+    if not _evaluated(config.out, split, asked, cost):
+        evaluate_run(config.out, asked, split, data=config.data, cache_dir=config.cache_dir, cost=cost, pictures=False)
 
 
-def asked(config: TrainConfig) -> str | list[str]:
-    """The subsets that a run is to be evaluated on: every one, of a plain network all its channels."""
-    return "all" if config.strategy != PLAIN else [str(load_model(config.out)[1].channels)]
+def is_finished(config: TrainConfig) -> bool:
+    """Whether the run is there and trained to its end.
+
+    Raises:
+        ValueError: if the folder holds a run with other settings, data or initial weights.
+    """
+    if not (config.out / "run.json").is_file():
+        return False
+    known = read_run_record(config.out)
+    changed = differences(TrainConfig.from_dict(known["config"]).to_dict(), config.to_dict())
+    dataset = open_dataset(config.data).description["fingerprints"]
+    for split in ("train", "val"):
+        if known["data"]["fingerprints"].get(split) != dataset.get(split):
+            changed.append(f"data: other {split} images")
+    for name, folder in (("initial", config.initial), ("teacher", config.objective.teacher)):
+        if folder is not None and known.get("weights", {}).get(name) != _hash(folder):
+            changed.append(f"{name}: another model")
+    if changed:
+        raise ValueError(f"{config.out} holds a run with other settings ({'; '.join(changed)})")
+    return bool(known["status"] == "finished")
+
+
+def check_split(config: TrainConfig, split: str) -> None:
+    """That a run of these settings will have images to be compared on.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    if split == HELD_OUT:
+        if config.held_out is None:
+            raise ValueError(f"split {split!r} needs held_out, which says how many training images")
+        return
+    there = [name for name, samples in open_dataset(config.data).splits.items() if samples]
+    if split not in there:
+        raise ValueError(f"{config.data} has no split {split!r}; it has {', '.join(there)}")
+
+
+def subsets_asked(config: TrainConfig, split: str) -> list[str]:
+    """The subsets that a finished run is evaluated on: every one, of a plain network all its channels."""
+    model, info = load_model(config.out)
+    if config.strategy == PLAIN:
+        return [str(info.channels)]
+    kept = [str(subset) for subset in model.subset_statistics.subsets] if model.subset_statistics else None
+    return kept or [str(subset) for subset in info.channels.subsets()]
+
+
+def _evaluated(run: Path, split: str, asked: list[str], cost: bool) -> bool:
+    if not record_path(run, split).is_file():
+        return False
+    record = read_record(run, split)
+    known = ChannelSet.from_dict(record["channels"])
+    there = {
+        frozenset(known.subset(row["subset"]).names)
+        for row in record["results"]
+        if not row["fill"] and (row["cost"] or not cost)
+    }
+    return all(frozenset(known.subset(subset).names) in there for subset in asked)
+
+
+def _hash(folder: Path) -> str:
+    return sha256((folder / "model.safetensors").read_bytes()).hexdigest()

@@ -1,7 +1,7 @@
 """Recipes: experiments of the source documents, each as its page describes it, beside what it reported.
 
-A recipe is a YAML file in ``recipes/``: settings that its runs share, its runs with theirs, the figures that its source
-reports of each (rates in percent), and how they differ from ours.
+A recipe is a YAML file in ``recipes/``: settings that its runs share, its runs with theirs, test figures that its
+source reports of each (rates in percent), and how they differ from ours.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import yaml
 
 from anychan._files import replacing
 from anychan.environment import environment
-from anychan.evaluation._folder import read_record
-from anychan.experiments.completing import complete
+from anychan.evaluation._folder import read_record, record_path
+from anychan.experiments.completing import attempt, is_finished
 from anychan.experiments.settings import configuration, merged
-from anychan.training import InterruptedRunError, TrainConfig, TrainingStoppedError
+from anychan.training import TrainConfig
 
 RECORD = "reproduction.json"
 _FOLDER = files("anychan.experiments").joinpath("recipes")
 # What a fair twin takes from the recipe: what is compared, and not how it was trained.
 _OWN = ("model", "model_options", "strategy", "strategy_options", "channel_sampling", "channel_probability")
+_DROP = "channel_drop"  # of the augmentation: [001]'s own way to sample channels
 # Our measures of what sources report, each with the factor from ours to the reported unit.
 _MEASURED = {
     "accuracy": ("accuracy", 100.0),
     "precision": ("precision_macro", 100.0),
     "recall": ("recall_macro", 100.0),
     "f1": ("f1_macro", 100.0),
-    "inference_s": ("inference_ms", 0.001),
 }
 _COSTS = {"macs": "macs", "parameters": "parameters"}
-VALIDATION = "accuracy (validation)"
+VALIDATION, LATENCY = "accuracy (validation)", "inference_s"
 
 
 @dataclass(frozen=True)
@@ -90,9 +90,13 @@ class Recipe:
         for name, run in self.runs.items():
             settings = merged(self.settings, run["settings"])
             if fair:
+                dropped = settings.get("augmentation", {}).get(_DROP, 0.0)
                 settings = {key: value for key, value in settings.items() if key in _OWN}
-            out = folder / f"{self.label(fair)}-{re.sub('[, ]+', '-', name)}"
-            found[name] = configuration(merged(settings, changes or {}, {"out": str(out)}))
+                settings = merged(settings, {f"augmentation.{_DROP}": dropped} if dropped else {})
+            settings = merged(settings, changes or {})
+            seed = settings.get("seed", 0)
+            out = folder / f"{self.label(fair)}-{re.sub('[, ]+', '-', name)}-seed{seed}"
+            found[name] = configuration(merged(settings, {"out": str(out)}))
         return found
 
     def label(self, fair: bool) -> str:
@@ -123,11 +127,12 @@ def reproduce(
         fair: see `Recipe.configurations`.
 
     Returns:
-        The record, also written to ``<recipe>-reproduction.json`` in the folder: ``rows``, each a run and a figure,
-        with what was ``reported`` and what was ``measured``, by subset.
+        The record, also written to ``<recipe>-seed<seed>-reproduction.json`` in the folder: ``rows``, each a run and a
+        figure, with what was ``reported`` and what was ``measured``, by subset. Runs that were there already are in it.
 
     Raises:
-        ValueError: for a run that the recipe does not have, or settings that do not fit.
+        ValueError: for a run that the recipe does not have, settings that do not fit, or if no run could be completed.
+        OSError: if the data are not there, or runs cannot be written.
         InterruptedRunError: if it was interrupted; asked again, it goes on.
     """
     folder = Path(folder)
@@ -137,31 +142,39 @@ def reproduce(
         raise ValueError(f"recipe {recipe.name} has no run {unknown[0]!r}; there are {', '.join(configs)}")
     rows: list[dict[str, Any]] = []
     errors = {}
-    for name in runs or configs:
-        config = configs[name]
-        try:
-            complete(config, "test", cost=True)
-            if VALIDATION in _reported(recipe.runs[name]):
-                complete(config, "val")
-        except InterruptedRunError:
-            raise
-        except (ValueError, TrainingStoppedError) as error:
-            errors[name] = str(error)
-            continue
-        rows += _rows(name, recipe.runs[name], config.out)
+    for name, config in configs.items():
+        splits = ["test", *(["val"] if VALIDATION in _reported(recipe.runs[name]) else [])]
+        if runs is not None and name not in runs and not _is_there(config):
+            continue  # what was run before stays in the record
+        failed = [error for split in splits if (error := attempt(config, split, cost=split == "test"))]
+        if failed:
+            errors[name] = "; ".join(failed)
+        if record_path(config.out, "test").is_file() and not failed:
+            rows += _rows(name, recipe.runs[name], config.out)
+    if not rows:
+        raise ValueError(f"no run could be completed, so nothing is written; the first: {next(iter(errors.values()))}")
+    seed = next(iter(configs.values())).seed
     record = {
         "schema": 1,
         "kind": "reproduction",
         "recipe": recipe.name,
         "fair": fair,
-        "changes": dict(changes),
+        "seed": seed,
+        "changes": {name: str(value) if isinstance(value, Path) else value for name, value in changes.items()},
         **environment(),
         "rows": rows,
         "errors": errors,
     }
-    with replacing(folder / f"{recipe.label(fair)}-{RECORD}") as temporary:
+    with replacing(folder / f"{recipe.label(fair)}-seed{seed}-{RECORD}") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
+
+
+def _is_there(config: TrainConfig) -> bool:
+    try:
+        return is_finished(config)
+    except ValueError:
+        return False
 
 
 def _reported(run: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
@@ -176,13 +189,18 @@ def _rows(name: str, run: Mapping[str, Any], folder: Path) -> list[dict[str, Any
         split = "val" if figure == VALIDATION else "test"
         results = [row for row in read_record(folder, split)["results"] if not row["fill"]]
         measured = {row["subset"]: _measured(row, figure.partition(" ")[0]) for row in results}
-        rows.append({"run": name, "figure": figure, "reported": dict(reported.get(figure, {})), "measured": measured})
+        told = {"run": name, "layers": run.get("layers"), "figure": figure, "n": results[0]["n"]}
+        if figure.startswith("accuracy"):
+            told["intervals"] = {row["subset"]: [100 * bound for bound in row["accuracy_interval"]] for row in results}
+        rows.append({**told, "reported": dict(reported.get(figure, {})), "measured": measured})
     return rows
 
 
 def _measured(row: Mapping[str, Any], figure: str) -> float | None:
     if figure in _COSTS:
         return None if row["cost"] is None else row["cost"][_COSTS[figure]]
+    if figure == LATENCY:  # of one image alone, as a call in the source
+        return None if row["cost"] is None else row["cost"]["latency_ms"]["1"]["median"] / 1000
     name, factor = _MEASURED[figure]
     return None if row[name] is None else factor * row[name]
 
@@ -207,8 +225,12 @@ def reproduction_table(record: Mapping[str, Any]) -> str:
     ]
     failed = [f"{name} failed: {error}" for name, error in record["errors"].items()]
     how = "trained as `anychan train` does" if record["fair"] else "trained as its source says"
-    title = f"{recipe.name}, {recipe.title} ({recipe.source}), {how}; rates in percent"
-    return "\n".join([title, "", *(line.rstrip() for line in lines), "", *failed, " ".join(recipe.differences.split())])
+    changes = ", ".join(f"{name}={value}" for name, value in record["changes"].items())
+    images = " and ".join(sorted({f"{row['n']:,}" for row in record["rows"]}))
+    title = f"{recipe.name}, {recipe.title} ({recipe.source}), {how}, with {changes}"
+    said = f"Rates in percent, of {images} images; seed {record['seed']}; intervals of 95 % (Wilson) are in the record."
+    texts = [" ".join(text.split()) for text in (recipe.note, recipe.differences)]
+    return "\n".join([title, said, "", *(line.rstrip() for line in lines), "", *failed, *texts])
 
 
 def _short(value: float | None) -> str:

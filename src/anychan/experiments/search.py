@@ -11,7 +11,7 @@ from anychan._files import replacing
 from anychan.data import open_dataset
 from anychan.environment import environment
 from anychan.experiments.search_space import SearchSpace
-from anychan.training import InterruptedRunError, TrainConfig, TrainingStoppedError, train
+from anychan.training import InterruptedRunError, TrainConfig, train
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -37,8 +37,8 @@ def sweep(config: TrainConfig, space: SearchSpace, trials: int, seed: int = 0) -
         and error, and ``best``, one of them or None.
 
     Raises:
-        ImportError: without Optuna (``pip install anychan[sweep]``).
-        ValueError: for fewer than one trial, a data set without validation, or a folder that holds another search.
+        ValueError: without Optuna (``pip install anychan[sweep]``), for fewer than one trial, a data set without
+            validation, or a folder that holds another search.
         FileExistsError: if the folder holds something else.
         InterruptedRunError: if it was interrupted.
     """
@@ -52,7 +52,10 @@ def sweep(config: TrainConfig, space: SearchSpace, trials: int, seed: int = 0) -
 
 
 def _study(folder: Path, seed: int) -> Study:
-    import optuna
+    try:
+        import optuna
+    except ImportError as error:
+        raise ValueError("a search needs Optuna: pip install anychan[sweep]") from error
     from optuna.samplers import TPESampler
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -105,10 +108,11 @@ class _Search:
             settings = self._space.applied(self._config, chosen)
             run = train(dataclasses.replace(settings, out=folder, resume=resume and folder.exists()))
             self._study.tell(number, _accuracy(run, settings.early_stopping.patience is not None))
-        except InterruptedRunError:
+        except (InterruptedRunError, OSError):
             raise
-        except (ValueError, TrainingStoppedError) as error:
-            self._study.set_user_attr(_error_of(number), str(error))
+        except Exception as error:  # such as a GPU's memory that does not suffice
+            said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            self._study.set_user_attr(_error_of(number), said)
             self._study.tell(number, state=TrialState.FAIL)
         self.record()
 

@@ -58,7 +58,7 @@ def network_table(
         (
             Cell(run.name),
             accuracy_cell(result),
-            *([share_cell(result.accuracy / reference)] if reference else []),
+            *([share_cell(result.accuracy / reference if reference else None)] if against else []),
             *([share_cell(result.flips)] if flipped else []),
             *(share_cell(share) for share in (result.precision, result.recall, result.f1)),
             *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], batches),
@@ -66,7 +66,8 @@ def network_table(
         for run, result in evaluated
     )
     counted = image_count(evaluation for run, _ in evaluated if (evaluation := run.on(split)))
-    caption = f"All channels, in percent: {counted} of the {split} split, {seeds(runs)}. Cost{conditions(costs)}."
+    shown = seeds([run for run, _ in evaluated])
+    caption = f"All channels, in percent: {counted} of the {split} split, {shown}. Cost{conditions(costs)}."
     return Table(caption, columns, (Group("", rows),))
 
 

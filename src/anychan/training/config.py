@@ -64,8 +64,8 @@ class TrainConfig:
         strategy: how the stem makes kernels for any channels; "plain" is the ordinary network.
         initial: a finished run whose weights to start from: a plain one, whose stem an exact strategy takes over, or
             one of the same strategy. Not given: random weights.
-        held_out: so many training images, evenly from the classes, are not trained on but validated on in place of the
-            validation split, for tuning on more images than that has: the same ones for every seed.
+        held_out: this many training images, the same share of each class, are validated on instead of trained on, in
+            place of the validation split: the same ones for every seed. For tuning on more images than that has.
         image_size: side of the square images, in pixels.
         epochs: passes over the training images.
         batch_size: images a step, over all processes together.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 
 from torch import nn
 
@@ -14,6 +13,7 @@ from anychan.nn import get_strategy
 from anychan.statistics import ChannelStatistics
 from anychan.training.config import TrainConfig
 from anychan.training.randomness import seed_everything
+from anychan.training.records import read_run_record
 
 # With more channels there are too many subsets to keep something for each unless they are named.
 _MOST_CHANNELS = 6
@@ -47,7 +47,7 @@ def make_model(
         normalisation=config.normalisation.kind,
     )
     seed_everything(config.seed)  # the same weights in all processes
-    model = info.create() if config.initial is None else _trained_model(config.initial, info)
+    model = info.create() if config.initial is None else _trained_model(config, info)
     if len(info.channels) == 1 and config.objective.name == "sandwich":
         raise ValueError(f"the only channel is {info.channels}, which has no subsets: take --strategy plain")
     statistics_for = config.normalisation.statistics
@@ -97,9 +97,17 @@ def with_stem(model: AnyChannelModel, info: ModelInfo) -> AnyChannelModel:
     return adapted
 
 
-def _trained_model(folder: Path, info: ModelInfo) -> AnyChannelModel:
+def _trained_model(config: TrainConfig, info: ModelInfo) -> AnyChannelModel:
     """The weights of a finished run in the model that ``info`` describes."""
+    folder = config.initial
+    assert folder is not None
     model, its = load_model(folder)
+    before = read_run_record(folder)["config"].get("held_out")
+    if config.held_out is not None and before != config.held_out:
+        raise ValueError(
+            f"{folder} was trained on images that held_out {config.held_out} sets aside for validation: start from a "
+            f"run with the same held_out, not {before}"
+        )
     _check_alike(f"{folder}, whose weights are to be taken,", its, info)
     for name in ("architecture", "model_options", "normalisation"):
         if getattr(its, name) != getattr(info, name):

@@ -148,6 +148,12 @@ class _Run:
         self._writes = trainer.accelerator.is_main_process
         self._environment = environment()
         self._recalibrated: list[str] = []
+        # Hashed where they were read, since other weights may come to lie there.
+        self._weights = {
+            name: sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+            for name, folder in (("teacher", config.objective.teacher), ("initial", config.initial))
+            if folder is not None
+        }
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._clock, self._earlier = time.monotonic(), 0.0
 
@@ -208,7 +214,7 @@ class _Run:
             "config": self._config.to_dict(),
             "machine": self._trainer.machine.to_dict(),
             "data": self._data.fingerprints,
-            **self._weights_read,
+            "weights": self._weights,
             "started": self._started,
             "seconds": self._seconds,
         }
@@ -216,9 +222,12 @@ class _Run:
     def _check_origin(self, state: dict[str, Any]) -> None:
         """Refuse a checkpoint that this run's steps would not follow from."""
         changed = differences(TrainConfig.from_dict(state["config"]).to_dict(), self._config.to_dict())
-        for name, weights in self._weights_read.items():
-            if state.get(name) != weights:
-                changed.append(f"{name}: another model")
+        before = state.get("weights", {})
+        changed += [
+            f"{name}: another model"
+            for name in before.keys() | self._weights.keys()
+            if before.get(name) != self._weights.get(name)
+        ]
         for group, now in (("machine", self._trainer.machine.to_dict()), ("data", self._data.fingerprints)):
             changed += [
                 f"{group}.{name}: {state[group][name]} -> {now[name]}"
@@ -230,15 +239,6 @@ class _Run:
                 f"{self._config.out} cannot be resumed with other settings ({'; '.join(changed)}); "
                 "take the old ones, or start another run"
             )
-
-    @property
-    def _weights_read(self) -> dict[str, str | None]:
-        """Hashes of the weights of other runs that this one is made from."""
-        folders = {"teacher": self._config.objective.teacher, "initial": self._config.initial}
-        return {
-            name: None if folder is None else sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-            for name, folder in folders.items()
-        }
 
     @property
     def _seconds(self) -> float:
@@ -260,6 +260,7 @@ class _Run:
             "seed": self._config.seed,
             "machine": self._trainer.machine.to_dict(),
             "data": self._data.dataset.description,
+            "weights": self._weights,
             "started": self._started,
             "seconds": self._seconds,
             "epochs": self._trainer.epoch,
