@@ -15,6 +15,7 @@ PROJECT = Path(__file__).parents[1]
 RECORDS = PROJECT / "docs" / "records"
 BEGIN, END = "<!-- made by `make docs` -->\n", "<!-- end -->"
 RUNS = [RECORDS / name for name in ("any", "completed", "plain")]
+AND_ANOTHER = [RECORDS / name for name in ("any", "any-affine", "completed", "plain")]
 STRATEGIES = [path for name in list_strategies() if (path := RECORDS / f"strategy-{name}").is_dir()]
 HEAD = """# Results
 
@@ -28,6 +29,9 @@ ResNet18 from scratch on 50 kinds of animals at 64x64 (24,000 training images, 1
 
 - *any*: one network for every subset: `anychan train --strategy completed`, which trains by the sandwich rule with
   in-place distillation and keeps batch statistics for each subset.
+- *any-affine*: the same with a scale and shift for each subset as well, and 0.3 of a subset's loss from the labels
+  (`--normalisation.affine true --objective.label-share 0.3`). On validation it is no better than *any*, which stays the
+  default: 38.2 against 38.5 on average over the subsets.
 - *specialists*: seven plain networks, each trained and tested on one subset alone.
 - *plain*: the specialist for RGB, asked about subsets through the four naive answers to missing channels.
 - *completed*: the same weights without any training: `anychan adapt runs/plain`, covariance completion in the stem and
@@ -55,7 +59,7 @@ def main(project: Path = PROJECT) -> None:
     docs, readme = project / "docs", project / "README.md"
     (docs / "figures").mkdir(parents=True, exist_ok=True)
     (docs / "figures" / "retention.svg").write_text(retention_figure(RUNS), encoding="utf-8")
-    results = HEAD + markdown_tables(RUNS)
+    results = HEAD + markdown_tables(AND_ANOTHER)
     if STRATEGIES:
         results += OF_STRATEGIES + markdown_overview(STRATEGIES) + "\n" + markdown_networks(STRATEGIES)
     (docs / "results.md").write_text(results, encoding="utf-8")
