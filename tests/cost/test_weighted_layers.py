@@ -106,6 +106,11 @@ def test_longest_of_several_paths() -> None:
     assert _depth(run, **convs) == 2
 
 
+def test_distances_to_learned_points_are_a_layer() -> None:
+    points = nn.Parameter(torch.randn(5, 3 * 8 * 8))
+    assert _depth(lambda net, x: torch.cdist(x.flatten(1), net.points), points=points) == 1
+
+
 def test_normalisation_and_scales_are_no_layers() -> None:
     norms = nn.Sequential(
         nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.GroupNorm(2, 6), nn.LayerNorm((6, 8, 8)), nn.PReLU()

@@ -13,7 +13,10 @@ input, convolutions with fixed kernels, and whatever makes kernels out of parame
 Attention to or from learned vectors is a product with parameters, and counts. A parameter counts also where it is
 frozen; a buffer is fixed. Weights that a path meets again, as in a recurrent network, count once.
 
-Not seen: a matrix product that is written as an element-wise product and a sum.
+Not seen: a matrix product that is written as an element-wise product and a sum, and a matrix that was made out of the
+input where it is multiplied by the input (the layers that made it count). Where paths share weights, the longer one at
+each junction is followed: the other might become longer later on by what it does not share, and depth is then counted
+too small.
 """
 
 from __future__ import annotations
@@ -48,6 +51,7 @@ _PRODUCTS = {
     _aten.baddbmm: (1, 2),
     _aten._trilinear: (0, 1),
     _aten._grouped_mm: (0, 1),
+    _aten._cdist_forward: (0, 1),  # distances to learned points
 }
 _ATTENDED = ("query", "key", "value")
 _CONVOLUTIONS = {
@@ -63,7 +67,7 @@ def depth(model: nn.Module, channels: ChannelsLike | None = None, image_size: in
     """Count the weighted layers on the longest path from the input to the logits; the model is left as it is.
 
     A squeeze-and-excitation block adds its two layers, an LSTM two (from input to state, from state to state).
-    Where paths share weights and are equally long at a junction the one met first is followed.
+    Where paths that share weights meet, the longer one is followed, of equally long ones the one met first.
 
     Args:
         model: any module called ``model(x)``, or an any-channel model; of several outputs the deepest counts.
