@@ -5,19 +5,35 @@ from __future__ import annotations
 import pytest
 import torch
 
+from anychan.channels import ChannelSet
 from anychan.models import create_model, list_models, register_model
 from anychan.models.wide import wide4
+from anychan.nn import list_strategies
 from anychan.statistics import RunningStatistics
 
 
 @pytest.mark.parametrize("name", list_models())
 @pytest.mark.parametrize("channels", ["RGB", "R", ["B02", "B03", "B04", "B08"]])
-def test_each_network_takes_any_channels_by_either_strategy(name, channels):
+def test_each_network_takes_any_channels(name, channels):
     model = create_model(name, channels, 5, "sliced").eval()
     for size in (32, 48):
         x = torch.randn(2, len(channels), size, size)
         assert model(x).shape == (2, 5)
         assert model(x[:, :1], [channels[0]]).shape == (2, 5)
+
+
+@pytest.mark.parametrize("strategy", list_strategies())
+def test_each_network_takes_every_strategy(strategy):
+    """Shapes only; *tokens* is for vision transformers and says so."""
+    running = RunningStatistics(ChannelSet.parse("RGB"))
+    running.update(torch.rand(4, 3, 8, 8))
+    for name in list_models():
+        if strategy == "tokens":
+            with pytest.raises(ValueError, match="tokens"):
+                create_model(name, "RGB", 5, strategy)
+            continue
+        model = create_model(name, "RGB", 5, strategy, running.result()).to("meta").eval()
+        assert model(torch.randn(2, 2, 32, 32, device="meta"), "GB").shape == (2, 5), name
 
 
 def test_parameters_are_those_stated():
