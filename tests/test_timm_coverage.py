@@ -74,7 +74,7 @@ SMALLEST = {
     "inception_v3": small("adv_inception_v3", 96),
     "inception_v4": small("inception_v4", 96),
     "lcnetv2": small("lcnetv2_small"),
-    "levit": small("levit_128s", img_size=32),
+    "levit": small("levit_128s", 64, img_size=64),
     "lowformer": small("lowformer_b0"),
     "mambaout": small("test_mambaout"),
     "maxxvit": small("test_coatnet", img_size=32),
