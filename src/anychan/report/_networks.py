@@ -66,8 +66,9 @@ def network_table(
         for run, result in evaluated
     )
     counted = image_count(evaluation for run, _ in evaluated if (evaluation := run.on(split)))
+    cost = f" Cost{conditions(costs)}." if costs else ""
     shown = seeds([run for run, _ in evaluated])
-    caption = f"All channels, in percent: {counted} of the {split} split, {shown}. Cost{conditions(costs)}."
+    caption = f"All channels, in percent: {counted} of the {split} split, {shown}.{cost}"
     return Table(caption, columns, (Group("", rows),))
 
 
