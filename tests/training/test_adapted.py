@@ -18,16 +18,10 @@ from anychan.report import write_report
 from anychan.training import TrainConfig, adapt_run, train
 from anychan.training.config import NormalisationConfig
 
+from ._runs import SETTINGS as _SETTINGS
+
 RGB = ChannelSet.parse("RGB")
-SETTINGS: dict[str, Any] = {
-    "data": "synthetic:bands=3,train=48,val=12,test=8,size=16,classes=4",
-    "image_size": 16,
-    "model": "wide6",
-    "model_options": {"width": 4},
-    "epochs": 1,
-    "batch_size": 16,
-    "device": "cpu",
-}
+SETTINGS = {**_SETTINGS, "epochs": 1}
 
 
 @pytest.fixture(scope="module")

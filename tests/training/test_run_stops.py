@@ -1,0 +1,110 @@
+"""Runs that are stopped, fail or are asked for twice: nothing is lost, and they go on where they were."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from anychan.training import InterruptedRunError, NotFiniteError, train
+from anychan.training import run as run_module
+from anychan.training.config import OptimizerConfig
+from anychan.training.loop import Trainer
+
+from ._runs import SETTINGS, described, recorded, weights
+
+
+def test_a_full_run_folder_is_refused_and_resuming_a_finished_run_changes_nothing(make: Any) -> None:
+    run = train(make())
+    before, records = weights(run), recorded(run)
+    with pytest.raises(FileExistsError, match=r"run is not empty; .*--resume"):
+        train(make())
+    assert train(make(resume=True)) == run
+    assert recorded(run) == records
+    assert all(torch.equal(before[name], tensor) for name, tensor in weights(run).items())
+
+
+def test_only_a_run_of_the_same_settings_and_data_is_resumed(make: Any, tmp_path: Path) -> None:
+    train(make())
+    with pytest.raises(ValueError, match=r"epochs: 2 -> 3; optimizer.learning_rate: 0.001 -> 0.1"):
+        train(make(resume=True, epochs=3, optimizer=OptimizerConfig(learning_rate=0.1)))
+    with pytest.raises(ValueError, match=r"data.train: "):
+        train(make(resume=True, data=SETTINGS["data"] + ",seed=1"))
+    with pytest.raises(ValueError, match=r"machine.precision: .*float32 -> bfloat16"):
+        train(make(resume=True, precision="bfloat16"))
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").touch()
+    with pytest.raises(FileExistsError, match="holds no run"):
+        train(make(resume=True, out=tmp_path / "other"))
+
+
+def test_resuming_drops_lines_that_no_checkpoint_knows(make: Any) -> None:
+    run = train(make())
+    records = recorded(run)
+    with (run / "records.jsonl").open("a") as file:
+        file.write('{"schema": 1, "kind": "epoch", "epo')
+    train(make(resume=True))
+    assert recorded(run) == records
+
+
+class Exploding(Trainer):
+    """Its head becomes infinite before the fifth step."""
+
+    def train_step(self) -> None:
+        if self.steps_done == 4:
+            with torch.no_grad():
+                self.raw.body.head.weight[0, 0] = float("inf")
+            Exploding.before = self.raw.body.head.weight.detach().clone()
+            Exploding.trainer = self
+        super().train_step()
+
+    before: torch.Tensor
+    trainer: Trainer
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_module, "Trainer", Exploding)
+    config = make(checkpoint_every_steps=2)
+    with pytest.raises(NotFiniteError, match=r"the loss is (nan|inf) .* in epoch 2, step 2"):
+        train(config)
+    assert torch.equal(Exploding.trainer.raw.body.head.weight, Exploding.before)
+    assert described(config.out)["status"].startswith("stopped: the loss is")
+    state = torch.load(config.out / "checkpoints" / "last.pt", weights_only=True)["trainer"]
+    assert (state["epoch"], state["step"]) == (1, 1)
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
+    monkeypatch.undo()
+    assert len(recorded(train(make(checkpoint_every_steps=2, resume=True)))) == 2
+
+
+def test_a_validation_that_is_not_finite_stops_the_run(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Trainer, "_validate", lambda _: (float("nan"), 0.0))
+    with pytest.raises(NotFiniteError, match="the validation loss is nan after epoch 1"):
+        train(make())
+
+
+class Interrupting(Trainer):
+    """Is sent a signal in its fifth step."""
+
+    def train_step(self) -> None:
+        if self.steps_done == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        super().train_step()
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = weights(train(make(out=tmp_path / "undisturbed")))
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "Trainer", Interrupting)
+        with pytest.raises(InterruptedRunError, match=r"epoch 2 after step 2; go on with: .*config.yaml --resume"):
+            train(make())
+    assert described(tmp_path / "run")["status"].startswith("stopped: interrupted in epoch 2")
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)["trainer"]
+    assert (state["epoch"], state["step"]) == (1, 2)
+    resumed = weights(train(make(resume=True)))
+    assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
