@@ -15,7 +15,6 @@ from anychan.adaptation import specialize
 from anychan.blocks import fold_branches
 from anychan.cost import count_macs, depth
 from anychan.models import create_model, load_model
-from anychan.models.wide import GEGLU, Attended
 from anychan.training import TrainConfig, train
 from anychan.training.config import OptimizerConfig
 
@@ -78,22 +77,6 @@ def test_the_last_convolution_sees_78_pixels() -> None:
     y[0, :, 4, 4].sum().backward()
     seen = x.grad.abs().sum(dim=(0, 1)).nonzero()
     assert (seen.max(dim=0).values - seen.min(dim=0).values + 1).tolist() == [78, 78]
-
-
-def test_attention_stands_beside_the_convolution_and_begins_with_none() -> None:
-    torch.manual_seed(0)
-    attended = Attended(nn.Conv2d(3, 4, 1), 3, 4)
-    x = torch.randn(2, 3, 5, 5)
-    assert_close(attended(x), attended.convolution(x))
-    nn.init.normal_(attended.weigh.weight)
-    weights = 2 / (1 + (-(x.mean(dim=(2, 3)) @ attended.weigh.weight.T)).exp())
-    assert_close(attended(x), attended.convolution(x) * weights[:, :, None, None])
-    assert depth(nn.Sequential(nn.Conv2d(3, 3, 1), attended), image_size=8) == 2
-
-
-def test_a_gated_unit_is_a_product_of_halves() -> None:
-    x = torch.randn(2, 6, 3, 3)
-    assert_close(GEGLU()(x), x[:, :3] * F.gelu(x[:, 3:]))
 
 
 def test_two_layers() -> None:

@@ -1,5 +1,7 @@
 """What networks are made of: blocks, one idea a file."""
 
+from anychan.blocks.activations import GEGLU, Activation, make_activation
+from anychan.blocks.attended import Attended
 from anychan.blocks.attention import SelfAttention2d
 from anychan.blocks.branches import BranchedConv2d, fold_branches
 from anychan.blocks.dense import DenseConvs, ScaledResidual, residual_dense_block, rrdb
@@ -8,6 +10,9 @@ from anychan.blocks.graph import MaxRelativeConv
 from anychan.blocks.whitening import whitening_kernel
 
 __all__ = [
+    "GEGLU",
+    "Activation",
+    "Attended",
     "BranchedConv2d",
     "DenseConvs",
     "GhostBottleneck",
@@ -15,6 +20,7 @@ __all__ = [
     "ScaledResidual",
     "SelfAttention2d",
     "fold_branches",
+    "make_activation",
     "residual_dense_block",
     "rrdb",
     "whitening_kernel",

@@ -4,6 +4,7 @@ from anychan.models import (  # noqa: F401 # each registers its networks
     attention_rrdb,
     ghost,
     graph,
+    parallel,
     patch_recurrent,
     patch_transformer,
     residual_attention,

@@ -26,12 +26,10 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from anychan.blocks import BranchedConv2d, whitening_kernel
+from anychan.blocks import Activation, Attended, BranchedConv2d, make_activation, whitening_kernel
 from anychan.models._registry import register_model
 
-Activation = Literal["gelu", "relu", "silu", "geglu"]
 Pooling = Literal["max", "mean", "blur"]
 Head = Literal["max", "mean", "both"]
 
@@ -87,8 +85,8 @@ class Wide(nn.Module):
         whitened: bool = False,
     ) -> None:
         super().__init__()
+        _, planes = make_activation(activation)  # how many it takes for each that a layer gives
         for name, value, allowed in (
-            ("activation", activation, get_args(Activation)),
             ("pooling", pooling, get_args(Pooling)),
             ("head", head, get_args(Head)),
             ("scales", scales, range(1, len(widths) + 1)),
@@ -99,7 +97,6 @@ class Wide(nn.Module):
             raise ValueError(f"stem_kernel_size is {stem_kernel_size}, but must be even, as its stride is")
         if len(widths) == 1 and (branches or shortcut or attention or global_response or kernel_size != 3):
             raise ValueError("a network of one convolution has no layer for kernels, branches, attention or responses")
-        planes = 2 if activation == "geglu" else 1  # for each that a layer gives
         if shortcut and not any(before == planes * width for before, width in pairwise(widths)):
             raise ValueError(f"no layer of widths {list(widths)} has as many planes out as in, as a shortcut needs")
         self.head_of, self.scales, self.whitened = head, scales, whitened
@@ -112,7 +109,7 @@ class Wide(nn.Module):
             convolution: nn.Module = BranchedConv2d(before, planes * width, kernel_sizes, shortcut=same)
             layers.append([Attended(convolution, before, planes * width) if attention else convolution])
         for number, (layer, width, pool) in enumerate(zip(layers, widths, pools, strict=True)):
-            layer += [_activation(activation), _pool(pooling, pool, width)]
+            layer += [make_activation(activation)[0], _pool(pooling, pool, width)]
             if global_response and number:
                 layer.append(_response(width))
         self.features = nn.Sequential(*(nn.Sequential(*layer) for layer in layers))
@@ -145,37 +142,6 @@ class Wide(nn.Module):
                 stem.load_kernel(kernel, None)
             else:
                 stem.weight.copy_(kernel)
-
-
-class Attended(nn.Module):
-    """A convolution whose planes are weighed by a linear layer on the mean of its input, at first all by 1.
-
-    Shape:
-        (N, inputs, H, W) to what ``convolution`` makes of it, with ``outputs`` planes.
-    """
-
-    def __init__(self, convolution: nn.Module, inputs: int, outputs: int) -> None:
-        super().__init__()
-        self.convolution = convolution
-        self.weigh = nn.Linear(inputs, outputs)
-        nn.init.zeros_(self.weigh.weight)
-        nn.init.zeros_(self.weigh.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        weights = 2 * self.weigh(x.mean(dim=(2, 3))).sigmoid()  # (N, outputs)
-        return self.convolution(x) * weights[:, :, None, None]
-
-
-class GEGLU(nn.Module):
-    """One half of the planes times the GELU of the other: (N, 2 w, H, W) to (N, w, H, W)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        value, gate = x.chunk(2, dim=1)
-        return value * F.gelu(gate)
-
-
-def _activation(name: Activation) -> nn.Module:
-    return {"gelu": nn.GELU, "relu": nn.ReLU, "silu": nn.SiLU, "geglu": GEGLU}[name]()
 
 
 def _pool(kind: Pooling, size: int, width: int) -> nn.Module:
