@@ -115,6 +115,30 @@ def test_each_image_may_have_channels_of_its_own() -> None:
     assert not torch.equal(drawn(0, 0), drawn(1, 0))
 
 
+@pytest.mark.parametrize("objective", ["labels", "sandwich"])
+def test_unseen_subsets_are_never_drawn(objective: Any) -> None:
+    drawn = batches(strategy="sliced", unseen_subsets=["B02"], objective=ObjectiveConfig(name=objective))
+    steps = [(epoch, 0) for epoch in range(40)]
+    if objective == "labels":
+        names = {str(drawn.channels(*step)) for step in steps}
+        assert names == {"B04,B02", "B04"}
+    else:
+        assert {tuple(map(str, drawn.subsets(*step))) for step in steps} == {("B04", "B04")}
+
+
+@pytest.mark.parametrize(
+    ("unseen", "words"),
+    [
+        (["B02,B04"], "unseen_subsets names B04,B02, which is all channels"),
+        (["B02", "B04"], "unseen_subsets names every subset below B04,B02"),
+        (["B08"], "unknown channel 'B08'"),
+    ],
+)
+def test_subsets_that_cannot_be_left_out_are_refused(unseen: list[str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        batches(strategy="sliced", unseen_subsets=unseen)
+
+
 def test_recalibration_images_are_training_images_as_they_are() -> None:
     drawn = batches(augmentation=AugmentationConfig(erasing=1.0))
     found = torch.cat(list(drawn.as_they_are(17)))

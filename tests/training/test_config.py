@@ -73,6 +73,7 @@ def test_on_the_command_line_too() -> None:
         ({"channel_sampling": "fixed", "strategy": "sliced"}, "fixed_subset None"),
         ({"fixed_subset": "RG", "channel_sampling": "all"}, "fixed_subset 'RG' with channel_sampling 'all'"),
         ({"fixed_subset": "RG"}, "an ordinary network takes all its channels"),
+        ({"unseen_subsets": ["R"]}, r"unseen_subsets .* goes with sampled channels only"),
         ({"channel_sampling": "hierarchical"}, "an ordinary network takes all its channels"),
         ({"sampling_unit": "pixel"}, "sampling_unit 'pixel'"),
         ({"sampling_unit": "image"}, "sampling_unit 'image' goes with sampled channels"),

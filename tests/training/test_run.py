@@ -108,6 +108,14 @@ def test_a_subset_that_hardly_came_up_is_recalibrated_afterwards(make: Any) -> N
     assert "RGB" not in described(often)["recalibrated"]
 
 
+def test_a_subset_left_out_of_training_gets_its_statistics_afterwards(make: Any) -> None:
+    run = train(make(strategy="sliced", unseen_subsets=["R", "BG"], epochs=1))
+    assert {"R", "GB"} <= set(described(run)["recalibrated"])
+    model, info = load_model(run)
+    assert {"R", "GB"} <= set(info.kept_subsets)
+    assert model(torch.rand(1, 2, 16, 16), channels="BG").isfinite().all()
+
+
 def test_a_plain_network_is_taught_on_all_its_channels(make: Any, tmp_path: Path) -> None:
     """At a learning rate of almost nothing the loss is that of a fresh network's answers with the teacher's."""
     still = {"optimizer": OptimizerConfig(learning_rate=1e-9), "epochs": 1, "label_smoothing": 0.0}

@@ -5,7 +5,7 @@ Shape suffixes: N images of a batch, S its channels, C all channels of the array
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -122,7 +122,8 @@ class TrainingBatches:
         correlation: of the channels, (C, C), for diverse sampling.
 
     Raises:
-        ValueError: if the processes cannot have equal shares of a batch.
+        ValueError: if the processes cannot have equal shares of a batch, or for subsets left out that are none of
+            the channels' or leave nothing below the full set to draw.
     """
 
     def __init__(
@@ -147,6 +148,7 @@ class TrainingBatches:
         self._augmentation_generator = torch.Generator(device)
         self._channel_generator = torch.Generator()
         self._order: tuple[int, Tensor] | None = None
+        self._unseen = _left_out(inputs.channels, config.unseen_subsets or ())
 
     def batch(self, epoch: int, step: int) -> Batch:
         """This process's share of a step, both counted from 0."""
@@ -173,7 +175,7 @@ class TrainingBatches:
     def subsets(self, epoch: int, step: int) -> tuple[ChannelSet, ...]:
         """The subsets that a step's images are seen through beside the full set: the same in every process."""
         objective, generator = self._config.objective, self._seeded(epoch, step)
-        if objective.name == "sandwich" and self._config.channel_sampling == "hierarchical":
+        if objective.name == "sandwich" and self._config.channel_sampling == "hierarchical" and not self._unseen:
             return tuple(sample_smaller(self._inputs.channels, objective.subsets, generator))
         if objective.name == "sandwich":
             return tuple(self._sample_smaller(generator) for _ in range(objective.subsets))
@@ -198,14 +200,17 @@ class TrainingBatches:
 
     def _sample(self, generator: torch.Generator) -> ChannelSet:
         config = self._config
-        return sample_channels(
-            self._inputs.channels,
-            config.channel_sampling,  # type: ignore[arg-type] # settled, no longer "auto"
-            generator,
-            probability=config.channel_probability,
-            fixed=config.fixed_subset,
-            correlation=self._correlation,
-        )
+        while True:
+            drawn = sample_channels(
+                self._inputs.channels,
+                config.channel_sampling,  # type: ignore[arg-type] # settled, no longer "auto"
+                generator,
+                probability=config.channel_probability,
+                fixed=config.fixed_subset,
+                correlation=self._correlation,
+            )
+            if frozenset(drawn.names) not in self._unseen:
+                return drawn
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
@@ -213,3 +218,13 @@ class TrainingBatches:
             order = torch.randperm(len(self._inputs), generator=generator)
             self._order = (epoch, order.to(self._inputs.array.images.device))
         return self._order[1]
+
+
+def _left_out(channels: ChannelSet, subsets: Iterable[str]) -> set[frozenset[str]]:
+    """The subsets that are never drawn, whatever the order of their channels; something else must be left."""
+    left_out = {frozenset(channels.subset(subset).names) for subset in subsets}
+    if frozenset(channels.names) in left_out:
+        raise ValueError(f"unseen_subsets names {channels}, which is all channels; it must name some of them")
+    if left_out and len(left_out) == 2 ** len(channels) - 2:
+        raise ValueError(f"unseen_subsets names every subset below {channels}, so that none is left to draw")
+    return left_out

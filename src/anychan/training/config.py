@@ -77,6 +77,7 @@ class TrainConfig:
         sampling_unit: what a subset is drawn for: a batch, or each image of it.
         channel_probability: with which bernoulli keeps a channel, in (0, 1].
         fixed_subset: the channels that fixed trains on, and validation looks at.
+        unseen_subsets: subsets that training never draws ("R" "G"), to see what becomes of them.
         device: auto takes an accelerator where there is one.
         precision: auto is bfloat16 where the machine multiplies it natively, else float32.
         channels_last: memory layout of images and kernels; auto: where convolutions are faster with it.
@@ -124,6 +125,7 @@ class TrainConfig:
     sampling_unit: Literal["batch", "image"] = "batch"
     channel_probability: float = 0.5
     fixed_subset: str | None = None
+    unseen_subsets: list[str] | None = None
     device: Device = "auto"
     precision: Precision = "auto"
     channels_last: Literal["auto"] | bool = "auto"
@@ -200,6 +202,7 @@ class TrainConfig:
             )
         together = {
             "objective.name": (objective.name, objective.name != "sandwich" or sampled, "sampled channels"),
+            "unseen_subsets": (self.unseen_subsets, self.unseen_subsets is None or sampled, "sampled channels"),
             "objective.teacher": (
                 objective.teacher,
                 (objective.teacher is not None) == (objective.name == "teacher"),
