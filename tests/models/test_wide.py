@@ -59,6 +59,26 @@ def test_no_option_adds_depth_and_all_fold(layers: int, activation: str) -> None
     assert len(convolutions) == layers - 1
 
 
+def test_deep_training_ends_at_the_depth_in_the_name(tmp_path: Path) -> None:
+    run = train(
+        TrainConfig(
+            data="synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4",
+            out=tmp_path / "run",
+            cache_dir=tmp_path,
+            image_size=16,
+            batch_size=4,
+            model="wide4",
+            model_options={"width": 12, "deepened": True, "branches": [1], "attention": True},
+            epochs=1,
+        )
+    )
+    model = load_model(run)[0]
+    assert depth(create_model("wide4", model_options={"width": 12, "deepened": True}), image_size=16) == 6
+    assert depth(specialize(model.eval()), image_size=16) == 4
+    x = torch.randn(2, 3, 16, 16)
+    assert_close(specialize(model)(x), model(x), atol=1e-4, rtol=1e-4)
+
+
 def test_costs_are_those_stated() -> None:
     """As docs/theory/wide.md has them; what trains beside a kernel costs nothing once it is folded."""
     stated = {"wide6": 267, "wide5": 230, "wide4": 344, "wide3": 175, "wide2": 151}
@@ -132,6 +152,8 @@ def test_training_whitens_before_the_first_step(tmp_path: Path) -> None:
         ("wide6", {"depth": 7}, "'wide6' does not take these options"),
         ("wide6", {"pools": [1, 2]}, r"pools \[1, 2\]: five of each"),
         ("wide5", {"shortcut": True}, "has as many planes out as in, as a shortcut needs"),
+        ("wide2", {"deepened": True}, "a network of one convolution has no layer for"),
+        ("wide6", {"deepened": True, "activation": "geglu"}, "cannot become linear"),
         ("wide2", {"attention": True}, "a network of one convolution has no layer for"),
         ("wide2", {"kernel_size": 5}, "a network of one convolution has no layer for"),
     ],

@@ -14,7 +14,7 @@ from anychan.adaptation._stem_kinds import ReadStem, may_be_stem, read_stem
 from anychan.adaptation._stem_wrappers import StemWrapper
 from anychan.adaptation.model import AnyChannelModel
 from anychan.adaptation.replacement import fold_batch_renorm
-from anychan.blocks import BranchedConv2d, fold_branches
+from anychan.blocks import FoldedConv2d, fold_branches
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d, conv_geometry, get_strategy
 from anychan.statistics import ChannelStatistics
@@ -151,7 +151,7 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
         if isinstance(module, StemWrapper):
             body.set_submodule(path, module.ordinary())
     body = fold_batch_renorm(body)
-    branched = any(isinstance(module, BranchedConv2d) for module in body.modules())
+    branched = any(isinstance(module, FoldedConv2d) for module in body.modules())
     return fold_branches(body) if branched and not body.training else body
 
 

@@ -3,8 +3,10 @@
 from anychan.blocks.activations import GEGLU, Activation, make_activation
 from anychan.blocks.attended import Attended
 from anychan.blocks.attention import SelfAttention2d
-from anychan.blocks.branches import BranchedConv2d, fold_branches
+from anychan.blocks.branches import BranchedConv2d
+from anychan.blocks.deepened import DeepenedConv2d
 from anychan.blocks.dense import DenseConvs, ScaledResidual, residual_dense_block, rrdb
+from anychan.blocks.folding import FoldedConv2d, fold_branches
 from anychan.blocks.ghost import GhostBottleneck
 from anychan.blocks.graph import MaxRelativeConv
 from anychan.blocks.whitening import whitening_kernel
@@ -14,7 +16,9 @@ __all__ = [
     "Activation",
     "Attended",
     "BranchedConv2d",
+    "DeepenedConv2d",
     "DenseConvs",
+    "FoldedConv2d",
     "GhostBottleneck",
     "MaxRelativeConv",
     "ScaledResidual",

@@ -9,15 +9,15 @@ al. 2022, arXiv 2203.06717) a large kernel beside a small one.
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+from anychan.blocks.folding import FoldedConv2d, fused
 
 
-class BranchedConv2d(nn.Module):
+class BranchedConv2d(FoldedConv2d):
     """The sum of convolutions of the same planes, each batch normalised.
 
     Args:
@@ -104,31 +104,6 @@ class BranchedConv2d(nn.Module):
         return folded.train(self.training)
 
 
-def fold_branches(model: nn.Module) -> nn.Module:
-    """A copy of a model in evaluation mode, with one convolution in place of each `BranchedConv2d`.
-
-    Raises:
-        ValueError: if a branch has something other than one batch normalisation, or the model keeps statistics for
-            each subset of its channels: `anychan.specialize` folds one of these.
-
-    Example:
-        >>> fold_branches(nn.Sequential(BranchedConv2d(3, 8, [5, 3]), nn.ReLU()))[0].kernel_size
-        (5, 5)
-    """
-    if isinstance(model, BranchedConv2d):
-        return model.fold().eval()
-    if getattr(model, "subset_statistics", ()):
-        raise ValueError(
-            "each channel subset has statistics of its own, so specialize the model for one before folding"
-        )
-    model = copy.deepcopy(model).eval()
-    for path, module in list(model.named_modules()):
-        if isinstance(module, BranchedConv2d):
-            parent, _, name = path.rpartition(".")
-            setattr(model.get_submodule(parent), name, module.fold())
-    return model
-
-
 def _padding(size: Sequence[int], stride: int) -> tuple[int, int]:
     # The middle of an even kernel falls between pixels, where that of an even stride's window does.
     rows, columns = ((extent - 1) // 2 if extent % 2 else (extent - stride) // 2 for extent in size)
@@ -136,11 +111,7 @@ def _padding(size: Sequence[int], stride: int) -> tuple[int, int]:
 
 
 def _add(weight: Tensor, bias: Tensor, kernel: Tensor, norm: nn.Module) -> None:
-    if type(norm) is not nn.BatchNorm2d or norm.running_mean is None or norm.running_var is None:
-        raise ValueError(f"a branch with {type(norm).__name__} cannot be folded: only batch normalisation is linear")
-    fused, shift = fuse_conv_bn_weights(
-        kernel, None, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-    )
-    rows, columns = ((all_ - own) // 2 for all_, own in zip(weight.shape[2:], kernel.shape[2:], strict=True))
-    weight[:, :, rows : rows + kernel.shape[2], columns : columns + kernel.shape[3]] += fused
+    own, shift = fused(kernel, None, norm)
+    rows, columns = ((all_ - some) // 2 for all_, some in zip(weight.shape[2:], kernel.shape[2:], strict=True))
+    weight[:, :, rows : rows + kernel.shape[2], columns : columns + kernel.shape[3]] += own
     bias += shift

@@ -27,7 +27,14 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from anychan.blocks import Activation, Attended, BranchedConv2d, make_activation, whitening_kernel
+from anychan.blocks import (
+    Activation,
+    Attended,
+    BranchedConv2d,
+    DeepenedConv2d,
+    make_activation,
+    whitening_kernel,
+)
 from anychan.models._registry import register_model
 
 Pooling = Literal["max", "mean", "blur"]
@@ -49,6 +56,8 @@ class Wide(nn.Module):
         attention: beside each convolution but the first, a linear layer on the mean of its input says how much of each
             output plane is let through: squeeze-and-excitation in parallel (ParNet, Goyal et al. 2021, arXiv
             2110.07641).
+        deepened: each convolution trains as two with an activation between that becomes linear by three quarters of
+            the run, when they are one (`anychan.blocks.DeepenedConv2d`, VanillaNet's deep training).
         activation: after each normalisation; "geglu" multiplies one half of twice as many planes by the GELU of the
             other (Shazeer 2020, arXiv 2002.05202), which makes a layer a product of two.
         pooling: "max"; "mean"; "blur", which is a maximum over each 2x2 pixels followed by a fixed low-pass filter
@@ -76,6 +85,7 @@ class Wide(nn.Module):
         branches: Sequence[int | Sequence[int]] = (),
         shortcut: bool = False,
         attention: bool = False,
+        deepened: bool = False,
         activation: Activation = "gelu",
         pooling: Pooling = "max",
         global_response: bool = False,
@@ -95,7 +105,7 @@ class Wide(nn.Module):
                 raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(map(str, allowed))}")
         if stem_kernel_size % 2 or stem_kernel_size < 2:
             raise ValueError(f"stem_kernel_size is {stem_kernel_size}, but must be even, as its stride is")
-        if len(widths) == 1 and (branches or shortcut or attention or global_response or kernel_size != 3):
+        if len(widths) == 1 and any((branches, shortcut, attention, deepened, global_response, kernel_size != 3)):
             raise ValueError("a network of one convolution has no layer for kernels, branches, attention or responses")
         if shortcut and not any(before == planes * width for before, width in pairwise(widths)):
             raise ValueError(f"no layer of widths {list(widths)} has as many planes out as in, as a shortcut needs")
@@ -106,7 +116,8 @@ class Wide(nn.Module):
         kernel_sizes = [kernel_size, *(size if isinstance(size, int) else (size[0], size[1]) for size in branches)]
         for before, width in pairwise(widths):
             same = shortcut and before == planes * width
-            convolution: nn.Module = BranchedConv2d(before, planes * width, kernel_sizes, shortcut=same)
+            branched = BranchedConv2d(before, planes * width, kernel_sizes, shortcut=same)
+            convolution = DeepenedConv2d(branched, activation) if deepened else branched
             layers.append([Attended(convolution, before, planes * width) if attention else convolution])
         for number, (layer, width, pool) in enumerate(zip(layers, widths, pools, strict=True)):
             layer += [make_activation(activation)[0], _pool(pooling, pool, width)]
