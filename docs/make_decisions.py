@@ -39,6 +39,7 @@ WAYS = {
     "strategy-completed": "the same with one random subset a batch: a third of the passes",
     "completed": "adapt a trained plain network, without any training: `anychan adapt`",
 }
+SAID = {"exact": "exact", "foldable": "folds", "unseen": "unseen bands", "unnamed": "unnamed planes"}
 SPECIALISTS = "train a plain network for every subset"
 
 
@@ -60,7 +61,7 @@ def ways_table() -> str:
 
 
 def strategies_table() -> str:
-    """A row for each strategy: when to take it, two of its promises, and what its record says.
+    """A row for each strategy: when to take it, some of its promises, and what its record says.
 
     Raises:
         ValueError: for a strategy without advice, or advice for one that is not there.
@@ -74,14 +75,13 @@ def strategies_table() -> str:
         [
             f"[{name}](../theory/{name}.md)",
             when,
-            "yes" if promises[name]["exact"] else "",
-            "yes" if promises[name]["foldable"] else "",
+            ", ".join(said for promise, said in SAID.items() if promises[name][promise]),
             *_reached(RECORDS / f"strategy-{name}"),
         ]
         for name, when in WHEN.items()
     ]
     runs = [path for name in WHEN if (path := RECORDS / f"strategy-{name}").is_dir()]
-    return _caption(runs) + _table(["strategy", "take it where", "exact", "folds", *_HEADS], rows)
+    return _caption(runs) + _table(["strategy", "take it where", "promises", *_HEADS], rows)
 
 
 _HEADS = ("RGB", "two channels", "one channel")
@@ -125,7 +125,7 @@ def _cell(answers: Sequence[tuple[float, int]]) -> str:
         return ""
     accuracy, n = sum(accuracy for accuracy, _ in answers) / len(answers), min(n for _, n in answers)
     low, high = wilson_interval(round(accuracy * n), n)
-    return f"{100 * accuracy:.1f} ({100 * low:.1f}–{100 * high:.1f})"
+    return f"{100 * accuracy:.1f}<br>({100 * low:.1f}–{100 * high:.1f})"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -57,12 +57,17 @@ def _with_pages(entries: Any, docs: Path, named: set[str]) -> list[Any]:
                 for title, value in entry.items()
             ]
         elif entry.endswith("/"):
-            pages = (path.relative_to(docs).as_posix() for path in (docs / entry).glob("*.md"))
             # The folder's README is its index, and comes first.
-            found += sorted(
-                (page for page in pages if page not in named), key=lambda page: ("README" not in page, page)
-            )
+            paths = sorted((docs / entry).glob("*.md"), key=lambda path: (path.name != "README.md", path.name))
+            pages = {path.relative_to(docs).as_posix(): _short_title(path) for path in paths}
+            found += [{title: page} if title else page for page, title in pages.items() if page not in named]
         else:
             found.append(entry)
             named.add(entry)
     return found
+
+
+def _short_title(page: Path) -> str:
+    """What stands before the colon in a page's heading; "" for an index and for a heading without one."""
+    heading = page.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+    return heading.partition(":")[0] if ":" in heading and page.name != "README.md" else ""
