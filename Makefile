@@ -23,8 +23,10 @@ check: $(READY)  ## format, lint, types and the direction of imports
 bench: $(READY)  ## speed ratios, one script a question
 	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
 
-docs: $(READY)  ## docs/results.md from the records in docs/records
+docs: $(READY)  ## the documents' tables from the records in docs/records, and the site in build/site
 	$(BIN)/python docs/make_results.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo build/site/index.html
 
 clean:  ## what the other targets made, but for runs
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,10 +1,11 @@
-"""Write docs/results.md, its figures and README's table from the records in docs/records: the same bytes each time.
+"""Write docs/results.md, its figures, README's table and the guide's from docs/records: the same bytes each time.
 
 python docs/make_results.py [FOLDER]     FOLDER: the project, or a copy of it to write into
 """
 
 from __future__ import annotations
 
+import runpy
 import sys
 from pathlib import Path
 
@@ -66,6 +67,7 @@ def main(project: Path = PROJECT) -> None:
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
     readme.write_text(before + BEGIN + "\n" + markdown_overview(RUNS) + "\n" + END + after, encoding="utf-8")
+    runpy.run_path(str(Path(__file__).with_name("make_decisions.py")))["main"](project)
 
 
 if __name__ == "__main__":
