@@ -1,13 +1,13 @@
 """How long does mini-ImageNet take at its real size: the check, the cache, an epoch of training?
 
-    python benchmarks/mini_imagenet.py --lists mini-imagenet-lists
-    python benchmarks/mini_imagenet.py --lists mini-imagenet-lists --most 2000 --image-size 84 --save
+    python benchmarks/mini_imagenet.py
+    python benchmarks/mini_imagenet.py --lists mini-imagenet-lists --most 0 --save
 
-The lists are mini-ImageNet's own (train.txt, val.txt, test.txt); the photographs are made up, as many as the lists
-name and of the usual size, 500x375 pixels, in one zip with the lists. Each step is the command line's own, as a
-process of its own: ``anychan data check``, and ``anychan train`` for one epoch, whose log says how much of it the
-cache took. Peak memory is that of the process and its children together, looked at ten times a second: what is
-their own, with the pages of the cache that they have mapped.
+The lists are mini-ImageNet's own (train.txt, val.txt, test.txt) where they are given, and else made up, of the same
+lengths; the photographs are made up, one for each line and of the usual size, 500x375 pixels, in one zip with the
+lists. Each step is the command line's own, as a process of its own: ``anychan data check``, and ``anychan train`` for
+one epoch. Peak memory is that of the process and its children together, looked at ten times a second: what is their
+own, with the pages of the cache that they have mapped.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from PIL import Image
 
 from anychan.environment import environment
 
+CLASSES, LENGTHS = 50, {"train": 63_325, "val": 450, "test": 450}
 WIDTH, HEIGHT, DIFFERENT = 500, 375, 64
 MARKER = b"\xff\xfe"  # JPEG's comment segment
 
@@ -48,13 +49,24 @@ def made_up() -> list[bytes]:
     return files
 
 
-def write_archive(path: Path, lists: Path, most: int | None) -> dict[str, int]:
+def lines_of(split: str, lists: Path | None, most: int) -> list[str]:
+    """The lines of a list, about ``most`` of them, evenly spaced; 0: all."""
+    if lists is None:
+        lines = [
+            f"images/n{number % CLASSES:08}/{split}_{number}.JPEG {number % CLASSES}"
+            for number in range(LENGTHS[split])
+        ]
+    else:
+        lines = (lists / f"{split}.txt").read_text(encoding="utf-8").splitlines()
+    return lines[:: max(1, len(lines) // most)] if most else lines
+
+
+def write_archive(path: Path, lists: Path | None, most: int) -> dict[str, int]:
     """The lists and a photograph for each of their lines; no two files are the same, by a comment in each."""
     files, counts, number = made_up(), {}, 0
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        for split in ("train", "val", "test"):
-            lines = (lists / f"{split}.txt").read_text(encoding="utf-8").splitlines()
-            lines = lines if most is None else lines[:: max(1, len(lines) // most)]
+        for split in LENGTHS:
+            lines = lines_of(split, lists, most)
             archive.writestr(f"{split}.txt", "\n".join(lines) + "\n")
             counts[split] = len(lines)
             for line in lines:
@@ -95,8 +107,10 @@ def _memory(process: psutil.Popen) -> int:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lists", type=Path, required=True, help="folder with train.txt, val.txt and test.txt")
-    parser.add_argument("--most", type=int, help="about so many lines of each list, not all")
+    parser.add_argument("--lists", type=Path, help="folder with train.txt, val.txt and test.txt; default: made up")
+    parser.add_argument(
+        "--most", type=int, default=3000, help="about so many lines of each list; 0: all; default: 3000"
+    )
     parser.add_argument("--model", default="resnet18")
     parser.add_argument("--image-size", type=int, default=64)
     parser.add_argument("--save", action="store_true", help="write benchmarks/results/mini_imagenet.json")
