@@ -26,8 +26,9 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
     """Train with settings that Optuna's tree of Parzen estimators proposes, one run after another.
 
     What is maximised is the accuracy on validation of the model that is kept: that of the last epoch, or with early
-    stopping that of the best one by the metric it watches. Nothing looks at test. The state is kept in the folder: asked again, the search goes on where it was interrupted, in the
-    middle of a run too, until it has as many trials as asked for. A run that fails is noted and the search goes on.
+    stopping that of the best one by the metric it watches. Nothing looks at test. The state is kept in the folder:
+    asked again, the search goes on where it was interrupted, in the middle of a run too, until it has as many trials as
+    asked for. A run that fails is noted and the search goes on.
 
     Args:
         settings: of every run, by their names, in groups or dotted, as `anychan train` takes them: what is left out or
