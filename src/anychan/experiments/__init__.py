@@ -8,7 +8,8 @@ from anychan._lazy import lazily
 
 if TYPE_CHECKING:
     from anychan.experiments.ablation import Ablation, ablate, ablation_table
-    from anychan.experiments.recipes import Recipe, list_recipes, recipes_table, reproduce, reproduction_table
+    from anychan.experiments.expected import list_recipes_with_results, recipe_results, recipes_table
+    from anychan.experiments.recipes import Recipe, list_recipes, reproduce, reproduction_table
     from anychan.experiments.records import record_kinds, record_schema, validate_records
     from anychan.experiments.search import sweep, sweep_table
     from anychan.experiments.search_space import SearchSpace
@@ -21,7 +22,9 @@ _PUBLIC = {
     "ablate": "anychan.experiments.ablation",
     "ablation_table": "anychan.experiments.ablation",
     "list_recipes": "anychan.experiments.recipes",
-    "recipes_table": "anychan.experiments.recipes",
+    "list_recipes_with_results": "anychan.experiments.expected",
+    "recipe_results": "anychan.experiments.expected",
+    "recipes_table": "anychan.experiments.expected",
     "record_kinds": "anychan.experiments.records",
     "record_schema": "anychan.experiments.records",
     "reproduce": "anychan.experiments.recipes",
@@ -37,6 +40,8 @@ __all__ = [
     "ablate",
     "ablation_table",
     "list_recipes",
+    "list_recipes_with_results",
+    "recipe_results",
     "recipes_table",
     "record_kinds",
     "record_schema",
