@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-MADE = ("README.md", "docs/results.md", "docs/figures/retention.svg")
+MADE = ("README.md", "docs/results.md", "docs/figures/retention.svg", "src/anychan/experiments/recipes/results.json")
 
 
 @pytest.mark.parametrize("name", MADE)
