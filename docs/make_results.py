@@ -1,16 +1,27 @@
-"""Write docs/results.md, its figures, README's table and the guide's from docs/records: the same bytes each time.
+"""Write docs/results.md, its figures, the tables of README and guide, and what recipes came to, from docs/records.
+
+The same bytes each time.
 
 python docs/make_results.py [FOLDER]     FOLDER: the project, or a copy of it to write into
 """
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 from pathlib import Path
 
+from anychan.experiments import recipe_results
 from anychan.nn import list_strategies
-from anychan.report import markdown_networks, markdown_overview, markdown_tables, retention_figure
+from anychan.report import (
+    front_figures,
+    markdown_ablations,
+    markdown_networks,
+    markdown_overview,
+    markdown_tables,
+    retention_figure,
+)
 
 PROJECT = Path(__file__).parents[1]
 RECORDS = PROJECT / "docs" / "records"
@@ -18,6 +29,8 @@ BEGIN, END = "<!-- made by `make docs` -->\n", "<!-- end -->"
 RUNS = [RECORDS / name for name in ("any", "completed", "plain")]
 AND_ANOTHER = [RECORDS / name for name in ("any", "any-affine", "completed", "plain")]
 STRATEGIES = [path for name in list_strategies() if (path := RECORDS / f"strategy-{name}").is_dir()]
+NETWORKS = sorted(RECORDS.glob("network-*"))  # those of part B, network-resnet34 among them
+ABLATIONS = sorted(path.parent for path in RECORDS.glob("ablation-*/ablation.json"))
 HEAD = """# Results
 
 Made by `make docs` from the records in `docs/records`; do not edit by hand. Rates are percent of the test images of the
@@ -55,6 +68,18 @@ three. Statistics are kept for each subset. What is not listed has not been run.
 
 """
 
+OF_NETWORKS = """
+## Shallow networks
+
+Each trained from scratch on the same images by the same recipe as ResNet34, and evaluated on all channels.
+
+"""
+
+OF_ABLATIONS = """
+## Ablations
+
+"""
+
 
 def main(project: Path = PROJECT) -> None:
     docs, readme = project / "docs", project / "README.md"
@@ -63,7 +88,17 @@ def main(project: Path = PROJECT) -> None:
     results = HEAD + markdown_tables(AND_ANOTHER)
     if STRATEGIES:
         results += OF_STRATEGIES + markdown_overview(STRATEGIES) + "\n" + markdown_networks(STRATEGIES)
+    if NETWORKS:
+        results += OF_NETWORKS + markdown_networks(NETWORKS, "network-resnet34") + "\n"
+        for name, figure in front_figures(NETWORKS).items():
+            (docs / "figures" / f"front-{name}.svg").write_text(figure, encoding="utf-8")
+            results += f"![Accuracy against {name}](figures/front-{name}.svg)\n"
+    if ABLATIONS:
+        results += OF_ABLATIONS + markdown_ablations(ABLATIONS)
     (docs / "results.md").write_text(results, encoding="utf-8")
+    shipped = project / "src" / "anychan" / "experiments" / "recipes" / "results.json"
+    shipped.parent.mkdir(parents=True, exist_ok=True)
+    shipped.write_text(json.dumps(recipe_results(RECORDS), indent=1) + "\n", encoding="utf-8")
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
     readme.write_text(before + BEGIN + "\n" + markdown_overview(RUNS) + "\n" + END + after, encoding="utf-8")

@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[2]
-MADE = ("README.md", "docs/results.md", "docs/figures/retention.svg", "docs/guide/strategies.md")
+MADE = (
+    "README.md",
+    "docs/results.md",
+    "docs/figures/retention.svg",
+    "docs/guide/strategies.md",
+    "src/anychan/experiments/recipes/results.json",
+)
 WRITTEN_INTO = ("README.md", "docs/guide/strategies.md")
 
 

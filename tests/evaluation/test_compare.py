@@ -11,6 +11,7 @@ import pytest
 
 from anychan.channels import ChannelSet
 from anychan.evaluation import Predictions, compare_runs, comparison_table, write_predictions
+from anychan.evaluation.holm import holm
 
 PATHS = tuple(f"test/{i}.png" for i in range(200))
 LABELS = np.random.default_rng(0).integers(0, 6, size=200)
@@ -60,6 +61,7 @@ def test_subsets_in_common_are_paired(any_channel: Path, tmp_path: Path) -> None
     assert row["only_b"] == int((two & ~one).sum())
     assert row["difference"] == pytest.approx(one.mean() - two.mean())
     assert [row["verdict"] for row in record["comparisons"]] == ["not distinguishable", "a is better"]
+    assert [r["p_holm"] for r in record["comparisons"]] == holm([r["p"] for r in record["comparisons"]])
     assert json.loads((any_channel / "comparisons" / "b-test.json").read_text()) == record
 
 
@@ -123,7 +125,7 @@ def test_runs_without_anything_in_common_are_refused(any_channel: Path, tmp_path
 def test_table_reads_well(any_channel: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4), answers("R", "zeros", 0.2, 5)])
     lines = comparison_table(compare_runs(any_channel, other)).splitlines()
-    assert "uncorrected" in lines[0]
+    assert lines[0].endswith("one test a row, verdicts corrected by Holm")
     assert lines[2].split()[:5] == ["channels", "fill", "a", "fill", "b"]
     assert lines[4].endswith("not distinguishable")
     assert lines[5].startswith("R         -       zeros")

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from anychan.data import hold_out, load_split, open_dataset, split_statistics
-from anychan.evaluation import FILLS, evaluate_run, metrics, read_predictions, table
+from anychan.evaluation import FILLS, evaluate_run, read_predictions, table
+from anychan.evaluation.metrics import metrics
 from anychan.models import ModelInfo, save_model
 
 SPEC = "synthetic:bands=3,train=24,val=12,test=30,size=16,classes=6,seed=0"

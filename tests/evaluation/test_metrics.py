@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from anychan.evaluation import Predictions, metrics
+from anychan.evaluation import Predictions
+from anychan.evaluation.metrics import metrics
 
 
 def random_predictions(seed: int, n: int, k: int) -> Predictions:

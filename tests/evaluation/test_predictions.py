@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from anychan.evaluation import Predictions, metrics, read_predictions, write_predictions
+from anychan.evaluation import Predictions, read_predictions, write_predictions
+from anychan.evaluation.metrics import metrics
 
 
 def predictions(subset: str, fill: str, n: int = 7, k: int = 5, seed: int = 0) -> Predictions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,19 @@ import pytest
 import torch
 
 from anychan.cli import main
-from anychan.experiments import Recipe, list_recipes, recipes_table, reproduce, reproduction_table
+from anychan.experiments import (
+    Recipe,
+    expected,
+    list_recipes,
+    recipe_results,
+    recipes,
+    recipes_table,
+    reproduce,
+    reproduction_table,
+)
 from anychan.models import create_model, load_model
 
+RECORDS = Path(__file__).parents[2] / "docs" / "records"
 DATA = "synthetic:bands=3,train=16,val=6,test=6,size=32,classes=3"
 SETTINGS: dict[str, Any] = {"data": DATA, "image_size": 32, "epochs": 1, "batch_size": 8}
 
@@ -56,6 +67,45 @@ def test_recipes_are_as_their_sources_describe_them() -> None:
     assert (fair.image_size, fair.augmentation.channel_drop) == (64, 0.5)
     v4 = Recipe.read("004-A").configurations(Path("runs"), {"data": DATA})["v4"]
     assert (v4.image_size, v4.early_stopping.patience, v4.channel_sampling) == (84, 5, "bernoulli")
+
+
+def test_what_records_hold_is_what_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert recipe_results(tmp_path) == {"schema": 1, "kind": "recipes", "recipes": {}}
+    for run, seconds in (("plain", 1800.0), ("v3", 5400.0)):
+        folder = tmp_path / f"004-A-{run}-seed0"
+        shutil.copytree(RECORDS / "plain", folder)
+        record = json.loads((folder / "run.json").read_text())
+        (folder / "run.json").write_text(json.dumps({**record, "seconds": seconds}))
+    made = recipe_results(tmp_path)
+    told = made["recipes"]["004-A"]
+    row = json.loads((RECORDS / "plain" / "evaluation" / "test.json").read_text())["results"][0]
+    assert list(made["recipes"]) == ["004-A"]
+    assert (told["seconds"], told["hardware"]) == (7200.0, record["hardware"]["cpu"])
+    assert told["runs"]["v3"]["accuracy"] == row["accuracy"]
+    assert told["runs"]["v3"]["interval"] == row["accuracy_interval"]
+    (tmp_path / "results.json").write_text(json.dumps(made))
+    for name in list_recipes():
+        shutil.copy(str(expected.RECIPES.joinpath(f"{name}.yaml")), tmp_path)
+    monkeypatch.setattr(expected, "RECIPES", tmp_path)
+    lines = {line.split()[0]: line for line in recipes_table().splitlines() if line}
+    assert "2.0 h" in lines["004-A"]
+    assert lines["004-A"].endswith("plain 47.8 (45.8 to 49.8); v3 47.8 (45.8 to 49.8)")
+    assert lines["004-B"].endswith("--out runs")  # not run: empty cells
+
+
+def test_costs_stand_in_the_reported_units() -> None:
+    cost = {"macs": 5e8, "parameters": 2**21, "latency_ms": {"1": {"median": 8.0}}, "memory": {"training_bytes": 3e9}}
+    row = {"accuracy": 0.5, "cost": cost}
+    for figure, value in (
+        ("gflops (batch of 64)", 64.0),
+        ("parameters (units of 2^20)", 2.0),
+        ("memory_mb (training)", 3000.0),
+        ("inference_s", 0.008),
+        ("macs", 5e8),
+        ("accuracy (validation)", 50.0),
+    ):
+        assert recipes._measured(row, figure) == pytest.approx(value)
+    assert recipes._measured({"accuracy": 0.5, "cost": None}, "gflops (batch of 64)") is None
 
 
 def test_measured_stands_beside_reported(tmp_path: Path) -> None:

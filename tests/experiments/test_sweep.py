@@ -11,6 +11,7 @@ from PIL import Image
 
 from anychan.cli import main
 from anychan.experiments import SearchSpace, search, sweep, sweep_table
+from anychan.experiments._lock import alone
 from anychan.training import InterruptedRunError, TrainConfig, train
 
 DATA = "synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4"
@@ -19,9 +20,9 @@ SPACE = SearchSpace(
 )
 
 
-def config(out: Path, **settings: Any) -> TrainConfig:
+def config(out: Path, **settings: Any) -> dict[str, Any]:
     given: dict[str, Any] = {"data": DATA, "model": "wide4", "image_size": 16, "epochs": 1, "batch_size": 16}
-    return TrainConfig(**{**given, "out": out, "cache_dir": out.parent / "cache", **settings})
+    return {**given, "out": str(out), "cache_dir": str(out.parent / "cache"), **settings}
 
 
 def photographs(folder: Path) -> Path:
@@ -129,12 +130,53 @@ def test_lists_can_be_chosen_and_whole_numbers_stay_whole(tmp_path: Path) -> Non
     assert isinstance(settings.batch_size, int)
 
 
+def test_what_follows_from_a_choice_is_not_that_of_another(tmp_path: Path) -> None:
+    space = SearchSpace({"optimizer.name": ["sgd"], "strategy": ["sliced"]})
+    given = {**config(tmp_path / "sweep"), "optimizer": {"weight_decay": 0.25}}
+    settings = space.applied(given, {"optimizer.name": "sgd", "strategy": "sliced"})
+    assert (settings.optimizer.learning_rate, settings.optimizer.weight_decay) == (0.05, 0.25)
+    assert (settings.channel_sampling, settings.objective.name) == ("hierarchical", "sandwich")
+    adamw = space.applied(given, {"strategy": "plain"})
+    assert (adamw.optimizer.learning_rate, adamw.channel_sampling) == (1e-3, "all")
+
+
+def test_the_score_is_that_of_the_model_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(settings: TrainConfig) -> Path:
+        run = train(settings)
+        lines = [(2.0, 0.9), (1.0, 0.25), (3.0, 0.5)]  # the least loss is not where the accuracy is best
+        text = [json.dumps({"epoch": i, "val_loss": a, "val_accuracy": b}) for i, (a, b) in enumerate(lines, 1)]
+        (run / "records.jsonl").write_text("\n".join(text) + "\n")
+        record = json.loads((run / "run.json").read_text())
+        if settings.early_stopping.patience is not None:
+            assert settings.early_stopping.metric == "loss"
+            record |= {"selected": "best", "best_epoch": 2}
+        (run / "run.json").write_text(json.dumps(record))
+        return run
+
+    monkeypatch.setattr(search, "train", trained)
+    early = {"early_stopping": {"patience": 2, "metric": "loss"}}
+    space = SearchSpace({"seed": [3]})
+    assert sweep(config(tmp_path / "early", **early), space, trials=1)["best"]["val_accuracy"] == 0.25
+    assert sweep(config(tmp_path / "whole"), space, trials=1)["best"]["val_accuracy"] == 0.5
+
+
+def test_two_searches_do_not_meet_in_one_folder(tmp_path: Path) -> None:
+    with alone(tmp_path / "sweep"), pytest.raises(FileExistsError, match="sweep is in use by another process"):
+        sweep(config(tmp_path / "sweep"), SPACE, trials=1)
+    assert sweep(config(tmp_path / "sweep"), SPACE, trials=1)["best"]
+
+
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "space.yaml").write_text("model_options.width: [3]\n")
     words = ["sweep", "--data", DATA, "--model", "wide4", "--image-size", "16", "--epochs", "1", "--trials", "1"]
     words += ["--space", str(tmp_path / "space.yaml"), "--out", str(tmp_path / "sweep"), "--cache-dir", str(tmp_path)]
     assert main(words) == 0
     assert "model_options.width=3" in capsys.readouterr().out
+    (tmp_path / "space.yaml").write_text("optimizer.name: [sgd]\n")
+    again = [*words[:-3], str(tmp_path / "again"), *words[-2:], "--optimizer.momentum", "0.5"]
+    assert main(again) == 0
+    optimizer = json.loads((tmp_path / "again" / "trial-000" / "run.json").read_text())["config"]["optimizer"]
+    assert (optimizer["name"], optimizer["learning_rate"], optimizer["momentum"]) == ("sgd", 0.05, 0.5)
     (tmp_path / "space.yaml").write_text("[")
     assert main(words) == 2
     assert "space.yaml is no YAML" in capsys.readouterr().err

@@ -221,3 +221,44 @@ def _times(row: int, column: int, count: int, each: int, accuracy: float) -> int
 def _write(path: Path, record: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(record), "utf-8")
+
+
+def seeded_run(folder: Path, seed: int, accuracy: float, model: str = "resnet18") -> Path:
+    """A run whose answers are recorded image by image, so that it can be paired and pooled."""
+    import base64
+
+    import numpy as np
+
+    write_run(folder, accuracy=accuracy, seed=seed, config={"model": model, "strategy": "completed", "epochs": 5})
+    run = json.loads((folder / "run.json").read_text("utf-8"))
+    run["data"]["fingerprints"] = {"train": "a"}
+    _write(folder / "run.json", run)
+    description = json.loads((folder / "model.json").read_text("utf-8"))
+    _write(folder / "model.json", {**description, "architecture": model})
+    record = json.loads((folder / "evaluation" / "test.json").read_text("utf-8"))
+    record["data"]["fingerprints"] = {"test": "b"}
+    for i, row in enumerate(record["results"]):
+        right = np.random.default_rng([seed, i]).random(row["n"]) < row["accuracy"]
+        row |= {"accuracy": float(right.mean()), "right": base64.b64encode(np.packbits(right).tobytes()).decode()}
+        row["accuracy_interval"] = [row["accuracy"] - 0.02, row["accuracy"] + 0.02]
+    _write(folder / "evaluation" / "test.json", record)
+    return folder
+
+
+def write_ablation(folder: Path, title: str = "Does width help?") -> Path:
+    """The folder of an ablation with a change for each verdict, and one that failed."""
+
+    def row(name: str, difference: float, verdict: str) -> dict[str, Any]:
+        told = {"difference": difference, "interval": [difference - 0.02, difference + 0.02], "verdict": verdict}
+        return {"name": name, "seeds": [0, 1], "errors": {}, "full": 0.5, "mean": 0.4, "difference_mean": told}
+
+    rows = [
+        {"name": "base", "seeds": [0, 1], "errors": {}, "full": 0.48, "mean": 0.39},
+        row("wide", 0.05, "better"),
+        row("narrow", -0.06, "worse"),
+        row("no flips", 0.01, "not distinguishable"),
+        {"name": "odd", "seeds": [], "errors": {"0": "width is 3, but must be even"}},
+    ]
+    record = {"schema": 1, "kind": "ablation", "title": title, "base": {}, "changes": {}, "seeds": [0, 1]}
+    _write(folder / "ablation.json", record | {"split": "val", "draws": 10000, "rows": rows})
+    return folder

@@ -10,7 +10,7 @@ import pytest
 
 from anychan.report import write_report
 
-from ._runs import FILLS, write_run
+from ._runs import FILLS, seeded_run, write_ablation, write_run
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -22,6 +22,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> str:
     runs = [
         write_run(folder / "first", classes=names, fills=FILLS),
         write_run(folder / "plain-with-a-long-name-without-any-space-in-it", classes=names, strategy="plain"),
+        seeded_run(folder / "another-network", 0, 0.5, "wide6"),
+        write_ablation(folder / "ablation", "Does any of these changes help on average over all of the subsets?"),
     ]
     return write_report(runs, folder / "report.html").as_uri()
 
@@ -56,7 +58,7 @@ def test_looks_right(browser: Any, report: str, width: int, scheme: str) -> None
     sizes = drawings.evaluate_all(
         "all => all.map(e => [e.getBoundingClientRect().width, e.getBoundingClientRect().height])"
     )
-    assert len(sizes) == 9 + 8
+    assert len(sizes) == 13 + 4 + 1 + 12  # of runs, fronts, an ablation, pictures
     assert min(side for size in sizes for side in size) >= 90
     page.close()
 

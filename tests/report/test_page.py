@@ -128,7 +128,8 @@ def test_a_picture_shows_one_answer_a_subset(tmp_path: Path) -> None:
     record["pictures"][0]["answers"] = {"RGB": right, "RG zeros": right, "RG mean": wrong}
     path.write_text(json.dumps(record))
     _, page = _page([run], tmp_path / "a.html")
-    assert [attrs["class"] for tag, attrs in page.tags if tag == "tr" and "class" in attrs] == ["right", "wrong"]
+    said = ["right", "wrong"]
+    assert [attrs["class"] for tag, attrs in page.tags if tag == "tr" and attrs.get("class") in said] == said
     assert "RG*✗ red fox60" in "".join(page.shown.split("\n"))
     assert "At an asterisk, missing channels are\nfilled: its mean." in page.shown
     assert "RG zerosgoldfish\xa090, red fox\xa010" in page.shown
@@ -182,14 +183,17 @@ def test_verdicts_come_from_comparison_records_only(tmp_path: Path) -> None:
         **{"subset": "RG", "fill_a": "", "fill_b": "zeros", "n": 400, "accuracy_a": 0.51, "accuracy_b": 0.5},
         **{"difference": 0.01, "difference_interval": [-0.02, 0.04], "p": 0.62, "verdict": "not distinguishable"},
     }
+    clear = {"subset": "R", "difference": -0.06, "difference_interval": [-0.09, -0.03], "p": 0.001}
+    unclear = clear | {"subset": "G", "p": 0.03, "verdict": "b is better"}  # of before the correction
     record = {"schema": 1, "kind": "comparison", "split": "test", "a": "runs/first", "b": "runs/second"}
     (runs[0] / "comparisons").mkdir()
     (runs[0] / "comparisons" / "second.json").write_text(
-        json.dumps(record | {"comparisons": [pair, pair | {"subset": "R", "verdict": "b is better"}]})
+        json.dumps(record | {"comparisons": [pair, pair | clear, pair | unclear]})
     )
     _, page = _page(runs, tmp_path / "a.html")
-    assert page.shown.count("not distinguishable") == 2  # in the sentence and in the table
-    assert "first against second, 2 paired comparisons: not distinguishable in 1, second is better in 1." in page.shown
+    assert page.shown.count("not distinguishable") == 3  # in the sentence and in the table
+    assert "first against second, 3 paired comparisons: not distinguishable in 2, second is better in 1." in page.shown
+    assert "0.0300.060" in page.shown
     assert "−2.0 to +4.0" in page.shown
     assert "+1.0" in page.shown
     assert page.shown.count("second is better") == 2

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from anychan.report._pooling import seed_words
 from anychan.report._reading import read_run
 from anychan.report._table import Table
-from anychan.report._tables import cost_table, overview_table, seeds, subset_table
+from anychan.report._tables import cost_table, overview_table, subset_table
 
 from ._runs import evaluation_record, write_run
 
@@ -71,5 +72,5 @@ def test_no_cost_no_table(tmp_path: Path) -> None:
 
 
 def test_seed_nought_is_a_seed(tmp_path: Path) -> None:
-    assert seeds([read_run(write_run(tmp_path / "a", seed=0))]) == "one run, seed 0"
-    assert seeds([read_run(write_run(tmp_path / "b", seed=None))]) == "one run, seed not recorded"
+    assert seed_words([read_run(write_run(tmp_path / "a", seed=0))]) == "one run, seed 0"
+    assert seed_words([read_run(write_run(tmp_path / "b", seed=None))]) == "one run, seed not recorded"

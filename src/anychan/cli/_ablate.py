@@ -14,6 +14,12 @@ def _options(parser: Parser) -> None:
     parser.add_argument("--data", metavar="DATA", help="in place of the base's")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="in place of the file's")
     parser.add_argument("--cache-dir", metavar="FOLDER", help="where decoded images are kept")
+    parser.add_argument(
+        "--executor",
+        choices=["sequential", "ray"],
+        default="sequential",
+        help="sequential: one run after another; ray: at once, on as many machines as Ray has (extra ray)",
+    )
     add_json(parser)
 
 
@@ -22,7 +28,7 @@ def _ablate(options: Any) -> int:
 
     given = {"data": options.data, "cache_dir": options.cache_dir, "seeds": options.seeds}
     settings = {name: value for name, value in given.items() if value is not None}
-    record = ablate(Ablation.read(options.ablation, **settings), options.out)
+    record = ablate(Ablation.read(options.ablation, **settings), options.out, options.executor)
     print_record(record, ablation_table, options.json)
     return 1 if any(row["errors"] for row in record["rows"]) else 0
 

@@ -34,9 +34,9 @@ def _list(options: Any) -> int:
     if options.what == "strategies":
         return print_record(_strategies(), _strategy_table, options.json)
     if options.what == "recipes":
-        from anychan.experiments import list_recipes, recipes_table
+        from anychan.experiments import list_recipes_with_results, recipes_table
 
-        return print_record(list_recipes(), lambda _: recipes_table(), options.json)
+        return print_record(list_recipes_with_results(), lambda _: recipes_table(), options.json)
     if options.what == "models":
         from anychan.models import list_models
 

@@ -86,7 +86,7 @@ def _compare(options: Any) -> int:
 
 
 def _report_options(parser: Parser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders")
+    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders, and folders of ablations")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page; default: report.html")
     parser.add_argument("--no-pictures", action="store_true", help="leave out the photographs")
 

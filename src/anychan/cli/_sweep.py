@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,23 @@ def _options(parser: Any) -> None:
 
 def _sweep(options: Any) -> int:
     from anychan.experiments import SearchSpace, sweep, sweep_table
-    from anychan.training.config import TrainConfig
 
-    settings = {**vars(options)}
+    # The groups as they were given: what is left out follows from what a trial chooses.
+    settings = {name: _written(value) for name, value in vars(options).items()}
     space, trials, seed = (settings.pop(name) for name in ("space", "trials", "proposals_seed"))
     as_json, _ = settings.pop("json"), settings.pop("config")
-    record = sweep(TrainConfig(**settings), SearchSpace.read(space), trials, seed)
+    record = sweep(settings, SearchSpace.read(Path(space)), trials, seed)
     print_record(record, sweep_table, as_json)
     return 0 if record["best"] else 1
+
+
+def _written(value: Any) -> Any:
+    """A setting as YAML would hold it."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {name: _written(item) for name, item in dataclasses.asdict(value).items()}
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
 
 
 SWEEP = Command(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from anychan import _records as records
 
 
 def record_path(run: Path, split: str) -> Path:
@@ -20,16 +21,19 @@ def read_record(run: Path, split: str) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: if there is none.
-        ValueError: if it is damaged.
+        ValueError: if it is damaged, or of another kind or schema.
     """
     path = record_path(run, split)
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: run `anychan evaluate {run} --split {split}` first")
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        schema, kind = record["schema"], record["kind"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}") from error
-    if (schema, kind) != (1, "evaluation"):
-        raise ValueError(f"{path} is no evaluation of schema 1 but {kind!r} of schema {schema!r}")
-    return record
+    return records.read_record(path, "evaluation")
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """What run.json of a run folder says.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: if it is damaged, or of another kind or schema.
+    """
+    return records.read_record(run / "run.json", "run")

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from anychan._files import replacing
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import predictions_path, read_record
+from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import Predictions, read_predictions
 
@@ -36,7 +37,8 @@ def compare_runs(
     Returns:
         What is also written to ``a/comparisons/<b's name>-<split>.json``, for the report:
         ``{"schema", "kind": "comparison", "split", "a", "b", "comparisons"}``, the last a list of ``subset``,
-        ``fill_a``, ``fill_b`` and what ``Paired.to_dict`` holds, in the order of a's subsets.
+        ``fill_a``, ``fill_b``, what ``Paired.to_dict`` holds, and ``p_holm``, which the verdict goes by: p corrected
+        by Holm's method for all tests of the record. In the order of a's subsets.
 
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
@@ -58,7 +60,8 @@ def compare_runs(
             comparisons.append(names | _pair(first, second, runs).to_dict())
     if not comparisons:
         raise ValueError(f"{a} and {b} have no channel set that both answered alike, by themselves or with one fill")
-    record = {"schema": 1, "kind": "comparison", "split": split, "a": str(a), "b": str(b), "comparisons": comparisons}
+    record: dict[str, Any] = {"schema": 1, "kind": "comparison", "split": split, "a": str(a), "b": str(b)}
+    record["comparisons"] = corrected(comparisons)
     with replacing(runs[0] / "comparisons" / f"{runs[1].resolve().name}-{split}.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record

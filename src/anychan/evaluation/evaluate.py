@@ -21,7 +21,7 @@ from anychan.channels import ChannelSet
 from anychan.cost import profile
 from anychan.data import Dataset, hold_out, load_split, open_dataset
 from anychan.environment import environment
-from anychan.evaluation._folder import predictions_path, read_record, record_path
+from anychan.evaluation._folder import predictions_path, read_record, read_run, record_path
 from anychan.evaluation.metrics import metrics
 from anychan.evaluation.pictures import write_pictures
 from anychan.evaluation.predict import predict_subset
@@ -180,8 +180,7 @@ def _run_record(run: Path) -> dict[str, Any]:
     path = run / "run.json"
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there, which says what the run was trained on: name --data")
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return record
+    return read_run(run)
 
 
 def _earlier(

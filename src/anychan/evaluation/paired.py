@@ -8,6 +8,7 @@ difference between correlated proportions or percentages", Psychometrika 12 (194
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,25 @@ from numpy.typing import ArrayLike
 from anychan.evaluation.intervals import wilson_interval
 
 NOT_DISTINGUISHABLE = "not distinguishable"
+LEVEL = 0.05
+
+
+def verdict(difference: float, interval: Sequence[float], p: float) -> str:
+    """``a is better`` or ``b is better``; ``not distinguishable`` where p is 0.05 or more or the interval holds zero.
+
+    Args:
+        difference: a's accuracy less b's.
+        interval: of the difference, at 95 %.
+        p: of the test, corrected where it is one of several.
+
+    Example:
+        >>> verdict(0.02, (0.01, 0.03), 0.004), verdict(0.02, (0.01, 0.03), 0.06)
+        ('a is better', 'not distinguishable')
+    """
+    low, high = interval
+    if p >= LEVEL or low <= 0 <= high:
+        return NOT_DISTINGUISHABLE
+    return "a is better" if difference > 0 else "b is better"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +151,7 @@ class Paired:
         A model is called better only where p is below 0.05 and the interval does not hold zero: the two are
         made in different ways and can disagree where it is close.
         """
-        low, high = self.interval
-        if self.p >= 0.05 or low <= 0 <= high:
-            return NOT_DISTINGUISHABLE
-        return "a is better" if self.difference > 0 else "b is better"
+        return verdict(self.difference, self.interval, self.p)
 
     def to_dict(self) -> dict[str, Any]:
         """A record that JSON can hold."""

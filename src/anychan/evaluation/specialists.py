@@ -16,8 +16,9 @@ import numpy.typing as npt
 
 from anychan._files import replacing
 from anychan.channels import ChannelSet
-from anychan.evaluation._folder import read_record
+from anychan.evaluation._folder import read_record, read_run
 from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
+from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 
@@ -53,12 +54,13 @@ def compare_specialists(
 
     Returns:
         What is also written to ``run/specialists/<split>.json``: ``{"schema", "kind": "specialists", "split", "run",
-        "rows", "mean", "cost"}``. A row is a subset with its ``specialist`` and what ``Paired.to_dict`` holds, a
-        being the run. ``mean`` is over the subsets; the 95 % interval of its difference is the percentile bootstrap
-        over images (10,000 draws of as many images, each with its answers to all subsets), so it speaks of other
-        images and not of other seeds. ``cost`` has parameters, the passes (with gradients) through the network that
-        each training image made, and the seconds of training, of the one run and of all specialists. ``differs``
-        names the settings in which they were not trained alike, but for channels, objective and statistics.
+        "rows", "mean", "cost"}``. A row is a subset with its ``specialist`` and what ``Paired.to_dict`` holds, a being
+        the run, and ``p_holm``, corrected for the number of subsets, which the verdict goes by. ``mean`` is over the
+        subsets; the 95 % interval of its difference is the percentile bootstrap over images (10,000 draws of as many
+        images, each with its answers to all subsets), so it speaks of other images and not of other seeds. ``cost`` has
+        parameters, the passes (with gradients) through the network that each training image made, and the seconds of
+        training, of the one run and of all specialists. ``differs`` names the settings in which they were not trained
+        alike, but for channels, objective and statistics.
 
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
@@ -97,8 +99,8 @@ def compare_specialists(
         "split": split,
         "run": run.name,
         "model_sha256": record["model_sha256"],
-        "differs": sorted({name for path in paths for name in _differing(_run_record(run), _run_record(path))}),
-        "rows": [rows[i] for i in order],
+        "differs": sorted({name for path in paths for name in _differing(read_run(run), read_run(path))}),
+        "rows": corrected([rows[i] for i in order]),
         "mean": _mean(rows, np.stack(differences), seed),
         "cost": {"run": _cost(run, split), "specialists": _sum([_cost(path, split) for path in paths])},
     }
@@ -132,11 +134,6 @@ def _mean(rows: Sequence[dict[str, Any]], differences_SN: npt.NDArray[np.float64
     }
 
 
-def _run_record(run: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    return record
-
-
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
     """The settings in which two runs were not trained alike, but for what makes one of them a specialist."""
     for name in _ALIKE:
@@ -149,7 +146,7 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str
 
 
 def _cost(run: Path, split: str) -> dict[str, Any]:
-    record = _run_record(run)
+    record = read_run(run)
     objective = record["config"].get("objective", {"name": "labels"})
     costs = [row["cost"] for row in read_record(run, split)["results"] if not row["fill"] and row["cost"]]
     return {

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+_CORRECTED = "one test a row, verdicts corrected by Holm"
+
 
 def table(record: Mapping[str, Any]) -> str:
     """An evaluation record as a table: a row a subset and fill.
@@ -46,7 +48,8 @@ def comparison_table(record: Mapping[str, Any]) -> str:
 
     Returns:
         Both accuracies and their difference with its 95 % interval in percent, the images that only one of the two
-        has right, the p value of the exact McNemar test, and the verdict.
+        has right, the p value of the exact McNemar test, the same corrected by Holm's method for the number of tests,
+        and the verdict.
     """
     names = (
         "channels",
@@ -60,6 +63,7 @@ def comparison_table(record: Mapping[str, Any]) -> str:
         "only a",
         "only b",
         "p",
+        "p, Holm",
         "verdict",
     )
     rows = [
@@ -74,12 +78,13 @@ def comparison_table(record: Mapping[str, Any]) -> str:
             _span(row["difference_interval"]),
             str(row["only_a"]),
             str(row["only_b"]),
-            "< 0.0001" if row["p"] < 0.0001 else f"{row['p']:.4f}",
+            _p(row["p"]),
+            _p(row["p_holm"]),
             row["verdict"],
         )
         for row in record["comparisons"]
     ]
-    title = f"{record['split']}: a = {record['a']}, b = {record['b']}; rates in percent, one test a row, uncorrected"
+    title = f"{record['split']}: a = {record['a']}, b = {record['b']}; rates in percent, {_CORRECTED}"
     return f"{title}\n\n{_aligned(names, rows, left=3)}"
 
 
@@ -89,7 +94,18 @@ def specialists_table(record: Mapping[str, Any]) -> str:
     Args:
         record: as ``compare_specialists`` gives it.
     """
-    names = ("channels", "specialist", "n", "run", "specialist's", "difference", "95 % interval", "p", "verdict")
+    names = (
+        "channels",
+        "specialist",
+        "n",
+        "run",
+        "specialist's",
+        "difference",
+        "95 % interval",
+        "p",
+        "p, Holm",
+        "verdict",
+    )
     rows = [
         (
             row["subset"],
@@ -99,20 +115,25 @@ def specialists_table(record: Mapping[str, Any]) -> str:
             _percent(row["accuracy_b"]),
             f"{100 * row['difference']:+.1f}",
             _span(row["difference_interval"]),
-            "< 0.0001" if row["p"] < 0.0001 else f"{row['p']:.4f}",
+            _p(row["p"]),
+            _p(row["p_holm"]),
             row["verdict"].replace("a is", "run is").replace("b is", "specialist is"),
         )
         for row in record["rows"]
     ]
     mean = record["mean"]
     difference = (f"{100 * mean['difference']:+.1f}", _span(mean["difference_interval"]))
-    rows.append(("mean", "", "", _percent(mean["accuracy"]), _percent(mean["specialists"]), *difference, "", ""))
-    title = f"{record['split']}: {record['run']} against a specialist for each subset; rates in percent"
+    rows.append(("mean", "", "", _percent(mean["accuracy"]), _percent(mean["specialists"]), *difference, "", "", ""))
+    title = f"{record['split']}: {record['run']} against a specialist for each subset; rates in percent, {_CORRECTED}"
     return f"{title}\n\n{_aligned(names, rows, left=2)}"
 
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{100 * share:.1f}"
+
+
+def _p(value: float) -> str:
+    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def _span(interval: Sequence[float]) -> str:

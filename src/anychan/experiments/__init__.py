@@ -1,10 +1,38 @@
-"""Many runs that belong together: recipes of the sources, ablations, and searches for settings."""
+"""Many runs that belong together: recipes of the sources, ablations, searches for settings; and their records."""
 
-from anychan.experiments.ablation import Ablation, ablate, ablation_table
-from anychan.experiments.recipes import Recipe, list_recipes, recipes_table, reproduce, reproduction_table
-from anychan.experiments.search import sweep, sweep_table
-from anychan.experiments.search_space import SearchSpace
+from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from anychan._lazy import lazily
+
+if TYPE_CHECKING:
+    from anychan.experiments.ablation import Ablation, ablate, ablation_table
+    from anychan.experiments.expected import list_recipes_with_results, recipe_results, recipes_table
+    from anychan.experiments.recipes import Recipe, list_recipes, reproduce, reproduction_table
+    from anychan.experiments.records import record_kinds, record_schema, validate_records
+    from anychan.experiments.search import sweep, sweep_table
+    from anychan.experiments.search_space import SearchSpace
+
+# Imported when asked for, so that looking at records does not wait for torch.
+_PUBLIC = {
+    "Ablation": "anychan.experiments.ablation",
+    "Recipe": "anychan.experiments.recipes",
+    "SearchSpace": "anychan.experiments.search_space",
+    "ablate": "anychan.experiments.ablation",
+    "ablation_table": "anychan.experiments.ablation",
+    "list_recipes": "anychan.experiments.recipes",
+    "list_recipes_with_results": "anychan.experiments.expected",
+    "recipe_results": "anychan.experiments.expected",
+    "recipes_table": "anychan.experiments.expected",
+    "record_kinds": "anychan.experiments.records",
+    "record_schema": "anychan.experiments.records",
+    "reproduce": "anychan.experiments.recipes",
+    "reproduction_table": "anychan.experiments.recipes",
+    "sweep": "anychan.experiments.search",
+    "sweep_table": "anychan.experiments.search",
+    "validate_records": "anychan.experiments.records",
+}
 __all__ = [
     "Ablation",
     "Recipe",
@@ -12,9 +40,16 @@ __all__ = [
     "ablate",
     "ablation_table",
     "list_recipes",
+    "list_recipes_with_results",
+    "recipe_results",
     "recipes_table",
+    "record_kinds",
+    "record_schema",
     "reproduce",
     "reproduction_table",
     "sweep",
     "sweep_table",
+    "validate_records",
 ]
+
+__getattr__, __dir__ = lazily(__name__, _PUBLIC)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import yaml
 
 from anychan._files import replacing
+from anychan._records import read_record as read_record_file
 from anychan.channels import ChannelSet
 from anychan.environment import environment
 from anychan.evaluation import HELD_OUT
@@ -22,7 +23,9 @@ from anychan.evaluation._folder import read_record, record_path
 from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.evaluation.predictions import unpack_right
-from anychan.experiments.completing import attempt, check_split
+from anychan.experiments._lock import alone
+from anychan.experiments.completing import check_split
+from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
 
@@ -126,7 +129,7 @@ class Ablation:
                     raise ValueError(f"{name}: {error}") from error
 
 
-def ablate(ablation: Ablation, folder: Path | str) -> dict[str, Any]:
+def ablate(ablation: Ablation, folder: Path | str, executor: str = "sequential") -> dict[str, Any]:
     """Run what is not there yet, and compare every change with the base.
 
     Asked again, it goes on where it was interrupted, in the middle of a run too. A run that fails is noted, and the
@@ -135,6 +138,7 @@ def ablate(ablation: Ablation, folder: Path | str) -> dict[str, Any]:
     Args:
         ablation: what to run.
         folder: where the runs lie, and ``ablation.json``.
+        executor: a key of ``EXECUTORS``: "sequential", or "ray" for many machines.
 
     Returns:
         The record, also written to ``ablation.json``: ``rows``, one a change, with the accuracy on all channels and the
@@ -144,21 +148,28 @@ def ablate(ablation: Ablation, folder: Path | str) -> dict[str, Any]:
     Raises:
         InterruptedRunError: if it was interrupted.
         OSError: if the data are not there, or runs cannot be written.
-        ValueError: if there is nothing to compare the runs on, an earlier record in the folder has seeds or changes
-            that are not asked for now, or no run could be completed.
+        FileExistsError: if another process is at the folder.
+        ValueError: for an unknown executor or one that is not installed, if there is nothing to compare the runs on, an
+            earlier record in the folder has seeds or changes that are not asked for now, or no run could be completed.
     """
+    if executor not in EXECUTORS:
+        raise ValueError(f"unknown executor {executor!r}; there are {', '.join(EXECUTORS)}")
     folder = Path(folder)
-    errors: dict[tuple[str, int], str] = {}
     _check_earlier(ablation, folder / RECORD)
     for name, _, config in ablation.runs(folder):
         try:
             check_split(config, ablation.split)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-    for name, seed, config in ablation.runs(folder):
-        failed = attempt(config, ablation.split)
-        if failed is not None:
-            errors[name, seed] = failed
+    with alone(folder):
+        return _made(ablation, folder, EXECUTORS[executor])
+
+
+def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any]:
+    asked = [*ablation.runs(folder)]
+    outcomes = executor([config for _, _, config in asked], ablation.split)
+    told = zip(asked, outcomes, strict=True)
+    errors = {(name, seed): failed for (name, seed, _), failed in told if failed is not None}
     if len(errors) == len(ablation.seeds) * (1 + len(ablation.changes)):
         raise ValueError(f"no run could be completed, so nothing is written; the first: {next(iter(errors.values()))}")
     rows = [_row(name, ablation, folder, errors) for name in (BASE, *ablation.changes)]
@@ -183,7 +194,7 @@ def _check_earlier(ablation: Ablation, path: Path) -> None:
     """That no row of an earlier record would be lost."""
     if not path.is_file():
         return
-    earlier = json.loads(path.read_text(encoding="utf-8"))
+    earlier = read_record_file(path, "ablation")
     for what, before, now in (
         ("seed", earlier["seeds"], ablation.seeds),
         ("change", earlier["changes"], ablation.changes),

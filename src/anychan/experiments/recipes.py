@@ -24,7 +24,7 @@ from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
 
 RECORD = "reproduction.json"
-_FOLDER = files("anychan.experiments").joinpath("recipes")
+RECIPES = files("anychan.experiments").joinpath("recipes")
 # What a fair twin takes from the recipe: what is compared, and not how it was trained.
 _OWN = ("model", "model_options", "strategy", "strategy_options", "channel_sampling", "channel_probability")
 _DROP = "channel_drop"  # of the augmentation: [001]'s own way to sample channels
@@ -37,6 +37,9 @@ _MEASURED = {
 }
 _COSTS = {"macs": "macs", "parameters": "parameters"}
 VALIDATION, LATENCY = "accuracy (validation)", "inference_s"
+# Two operations a multiply-accumulate, of all images of a batch: "gflops (batch of 64)".
+_GFLOPS = re.compile(r"gflops \(batch of (\d+)\)")
+_MEBI, _MEMORY = "parameters (units of 2^20)", "memory_mb (training)"
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Recipe:
         """
         if name not in list_recipes():
             raise ValueError(f"unknown recipe {name!r}; there are {', '.join(list_recipes())}")
-        told = yaml.safe_load(_FOLDER.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
+        told = yaml.safe_load(RECIPES.joinpath(f"{name}.yaml").read_text(encoding="utf-8"))
         return cls(name=name, **told)
 
     def configurations(
@@ -106,7 +109,7 @@ class Recipe:
 
 def list_recipes() -> list[str]:
     """Names of the recipes that come with anychan, sorted."""
-    return sorted(path.name.removesuffix(".yaml") for path in _FOLDER.iterdir() if path.name.endswith(".yaml"))
+    return sorted(path.name.removesuffix(".yaml") for path in RECIPES.iterdir() if path.name.endswith(".yaml"))
 
 
 def reproduce(
@@ -188,7 +191,7 @@ def _rows(name: str, run: Mapping[str, Any], folder: Path) -> list[dict[str, Any
     for figure in ("accuracy", *(figure for figure in reported if figure != "accuracy")):
         split = "val" if figure == VALIDATION else "test"
         results = [row for row in read_record(folder, split)["results"] if not row["fill"]]
-        measured = {row["subset"]: _measured(row, figure.partition(" ")[0]) for row in results}
+        measured = {row["subset"]: _measured(row, figure) for row in results}
         told = {"run": name, "layers": run.get("layers"), "figure": figure, "n": results[0]["n"]}
         if figure.startswith("accuracy"):
             told["intervals"] = {row["subset"]: [100 * bound for bound in row["accuracy_interval"]] for row in results}
@@ -197,12 +200,24 @@ def _rows(name: str, run: Mapping[str, Any], folder: Path) -> list[dict[str, Any
 
 
 def _measured(row: Mapping[str, Any], figure: str) -> float | None:
-    if figure in _COSTS:
-        return None if row["cost"] is None else row["cost"][_COSTS[figure]]
+    """One of our figures in the unit of the source; None where it was not measured."""
+    name, factor = _MEASURED.get(figure.removesuffix(" (validation)"), ("", 0.0))
+    if name:
+        return None if row[name] is None else factor * row[name]
+    return None if row["cost"] is None else _cost_of(row["cost"], figure)
+
+
+def _cost_of(cost: Mapping[str, Any], figure: str) -> float | None:
+    if batch := _GFLOPS.fullmatch(figure):
+        return 2e-9 * cost["macs"] * int(batch[1])
     if figure == LATENCY:  # of one image alone, as a call in the source
-        return None if row["cost"] is None else row["cost"]["latency_ms"]["1"]["median"] / 1000
-    name, factor = _MEASURED[figure]
-    return None if row[name] is None else factor * row[name]
+        return cost["latency_ms"]["1"]["median"] / 1000
+    if figure == _MEBI:
+        return cost["parameters"] / 2**20
+    if figure == _MEMORY:
+        found = cost["memory"]["training_bytes"]
+        return None if found is None else found / 1e6
+    return cost[_COSTS[figure]]
 
 
 def reproduction_table(record: Mapping[str, Any]) -> str:
@@ -237,14 +252,3 @@ def _short(value: float | None) -> str:
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
-
-
-def recipes_table() -> str:
-    """The recipes, a line each with the command that runs it."""
-    rows = [
-        (name, recipe.title, f"anychan reproduce {name} --data DATA --out runs")
-        for name in list_recipes()
-        for recipe in [Recipe.read(name)]
-    ]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anychan._files import replacing
 from anychan.data import open_dataset
 from anychan.environment import environment
+from anychan.experiments._lock import LOCK, alone
 from anychan.experiments.search_space import SearchSpace
-from anychan.training import InterruptedRunError, TrainConfig, train
+from anychan.experiments.settings import configuration, merged
+from anychan.training import InterruptedRunError, train
+from anychan.training.records import read_run_record
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -19,15 +22,18 @@ _JOURNAL, _RECORD = "optuna.log", "sweep.json"
 _ACCURACY, _CHOSEN = "val_accuracy", "chosen"
 
 
-def sweep(config: TrainConfig, space: SearchSpace, trials: int, seed: int = 0) -> dict[str, Any]:
+def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: int = 0) -> dict[str, Any]:
     """Train with settings that Optuna's tree of Parzen estimators proposes, one run after another.
 
-    What is maximised is the accuracy on validation after the last epoch, or with early stopping the best one; never
-    look at test. The state is kept in the folder: asked again, the search goes on where it was interrupted, in the
-    middle of a run too, until it has as many trials as asked for. A run that fails is noted and the search goes on.
+    What is maximised is the accuracy on validation of the model that is kept: that of the last epoch, or with early
+    stopping that of the best one by the metric it watches. Nothing looks at test. The state is kept in the folder:
+    asked again, the search goes on where it was interrupted, in the middle of a run too, until it has as many trials as
+    asked for. A run that fails is noted and the search goes on.
 
     Args:
-        config: settings of every run; its ``out`` is the folder of the search, with a run in ``trial-000`` and so on.
+        settings: of every run, by their names, in groups or dotted, as `anychan train` takes them: what is left out or
+            "auto" follows from what a trial chooses. ``out`` is the folder of the search, with a run in ``trial-000``
+            and so on.
         space: what is varied.
         trials: how many runs there shall be, those of before included.
         seed: of the proposals.
@@ -37,18 +43,27 @@ def sweep(config: TrainConfig, space: SearchSpace, trials: int, seed: int = 0) -
         and error, and ``best``, one of them or None.
 
     Raises:
-        ValueError: without Optuna (``pip install anychan[sweep]``), for fewer than one trial, a data set without
-            validation, or a folder that holds another search.
-        FileExistsError: if the folder holds something else.
+        ValueError: without Optuna (``pip install anychan[sweep]``), for fewer than one trial, wrong settings, a data
+            set without validation, or a folder that holds another search.
+        FileExistsError: if the folder holds something else, or another process is at it.
         InterruptedRunError: if it was interrupted.
     """
     if trials < 1:
         raise ValueError(f"{trials} trials: there must be 1 at least")
+    config = configuration(settings)
     if config.held_out is None and not open_dataset(config.data).splits.get("val"):
         raise ValueError(f"{config.data} has no validation split to choose on: hold training images out with held_out")
-    search = _Search(_study(config.out, seed), config, space)
-    search.go_on(trials)
-    return search.record()
+    _check_folder(config.out)
+    with alone(config.out):
+        search = _Search(_study(config.out, seed), settings, space)
+        search.go_on(trials)
+        return search.record()
+
+
+def _check_folder(folder: Path) -> None:
+    content = {path.name for path in folder.iterdir()} - {LOCK} if folder.exists() else set()
+    if content and _JOURNAL not in content:
+        raise FileExistsError(f"{folder} is not empty and holds no search; choose another folder")
 
 
 def _study(folder: Path, seed: int) -> Study:
@@ -60,14 +75,10 @@ def _study(folder: Path, seed: int) -> Study:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
 
-    journal = folder / _JOURNAL
-    if folder.exists() and not journal.exists() and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} is not empty and holds no search; choose another folder")
-    folder.mkdir(parents=True, exist_ok=True)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
         study_name="sweep",
-        storage=JournalStorage(JournalFileBackend(str(journal))),
+        storage=JournalStorage(JournalFileBackend(str(folder / _JOURNAL))),
         direction="maximize",
         load_if_exists=True,
     )
@@ -79,8 +90,9 @@ def _study(folder: Path, seed: int) -> Study:
 class _Search:
     """A study with the runs that stand for its trials."""
 
-    def __init__(self, study: Study, config: TrainConfig, space: SearchSpace) -> None:
-        self._study, self._config, self._space = study, config, space
+    def __init__(self, study: Study, settings: Mapping[str, Any], space: SearchSpace) -> None:
+        self._study, self._settings, self._space = study, settings, space
+        self._config = config = configuration(settings)
         asked = {"config": {**config.to_dict(), "out": None, "resume": None}, "space": dict(space.settings)}
         for name, value in asked.items():
             known = study.user_attrs.get(name)
@@ -105,9 +117,9 @@ class _Search:
 
         folder = self._config.out / f"trial-{number:03}"
         try:
-            settings = self._space.applied(self._config, chosen)
-            run = train(dataclasses.replace(settings, out=folder, resume=resume and folder.exists()))
-            self._study.tell(number, _accuracy(run, settings.early_stopping.patience is not None))
+            place = {"out": str(folder), "resume": resume and folder.exists()}
+            run = train(self._space.applied(merged(self._settings, place), chosen))
+            self._study.tell(number, _accuracy(run))
         except (InterruptedRunError, OSError):
             raise
         except Exception as error:  # such as a GPU's memory that does not suffice
@@ -147,10 +159,13 @@ def _error_of(number: int) -> str:
     return f"error of trial {number}"
 
 
-def _accuracy(run: Path, best: bool) -> float:
-    records = [json.loads(line) for line in (run / "records.jsonl").read_text(encoding="utf-8").splitlines()]
-    found = [record[_ACCURACY] for record in records]
-    return max(found) if best else found[-1]
+def _accuracy(run: Path) -> float:
+    """On validation, of the model that the run kept."""
+    record = read_run_record(run)
+    lines = [json.loads(line) for line in (run / "records.jsonl").read_text(encoding="utf-8").splitlines()]
+    by_epoch = {line["epoch"]: line[_ACCURACY] for line in lines}
+    kept = record["best_epoch"] if record["selected"] == "best" else max(by_epoch)
+    return float(by_epoch[kept])
 
 
 def sweep_table(record: dict[str, Any]) -> str:

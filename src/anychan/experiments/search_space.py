@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from anychan.experiments.settings import configuration, merged
 from anychan.training.config import TrainConfig
 
 if TYPE_CHECKING:
@@ -65,20 +66,24 @@ class SearchSpace:
         """A value for each setting, chosen by an Optuna trial."""
         return {name: _suggest(trial, name, values) for name, values in self.settings.items()}
 
-    def applied(self, config: TrainConfig, chosen: Mapping[str, Any]) -> TrainConfig:
-        """A configuration with some settings replaced.
+    def applied(self, settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> TrainConfig:
+        """A run's configuration with some settings replaced.
+
+        Args:
+            settings: as people write them: what follows from a chosen one (an optimiser's rate, an objective of
+                "auto") must not be settled yet, or it would stay that of another choice.
+            chosen: by dotted name.
 
         Raises:
             ValueError: if they do not fit the others.
+
+        Example:
+            >>> space = SearchSpace({"optimizer.name": ["adamw", "sgd"]})
+            >>> config = space.applied({"data": "a.zip", "out": "runs/a"}, {"optimizer.name": "sgd"})
+            >>> config.optimizer.learning_rate
+            0.05
         """
-        record = config.to_dict()
-        for name, value in chosen.items():
-            *groups, last = name.split(".")
-            place = record
-            for group in groups:
-                place = place[group]
-            place[last] = value
-        return TrainConfig.from_dict(record)
+        return configuration(merged(settings, chosen))
 
 
 def _check_name(name: Any, base: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from anychan.report.markdown import (
     front_figures,
+    markdown_ablations,
     markdown_networks,
     markdown_overview,
     markdown_tables,
@@ -11,6 +12,7 @@ from anychan.report.page import write_report
 
 __all__ = [
     "front_figures",
+    "markdown_ablations",
     "markdown_networks",
     "markdown_overview",
     "markdown_tables",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1
+from anychan._records import check_record
 
 
 @dataclass(frozen=True)
@@ -128,12 +128,5 @@ def _record(place: str, text: str, kind: str | None) -> Fields:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{place}: not JSON ({error})") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{place}: not a record, it holds {values!r:.60}")
-    if kind is not None and values.get("kind") != kind:
-        raise ValueError(f"{place}: a record of kind {values.get('kind')!r}, not {kind!r}")
-    if kind is not None and values.get("schema") != SCHEMA:
-        raise ValueError(
-            f"{place}: a record of schema {values.get('schema')!r}; this version of anychan reads schema {SCHEMA}"
-        )
+    check_record(values, place, kind)
     return Fields(place, values)

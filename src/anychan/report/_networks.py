@@ -9,17 +9,22 @@ from markupsafe import Markup
 
 from anychan.report import _format as fmt
 from anychan.report._figures import colour
+from anychan.report._pooling import interval_words, seed_words
 from anychan.report._records import Cost, Result, Run
 from anychan.report._svg import INK, MARKERS, PAPER, draw
 from anychan.report._table import Cell, Column, Group, Table
-from anychan.report._tables import accuracy_cell, conditions, image_count, latency_cell, seeds, share_cell
+from anychan.report._tables import accuracy_cell, conditions, difference_cell, image_count, latency_cell, share_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
 def network_table(
-    runs: Sequence[Run], split: str, against: str | None = None, notes: Mapping[str, Mapping[str, str]] | None = None
+    runs: Sequence[Run],
+    split: str,
+    against: str | None = None,
+    notes: Mapping[str, Mapping[str, str]] | None = None,
+    gaps: bool = False,
 ) -> Table:
     """A row for each run: its metrics on all channels, its depth and its cost.
 
@@ -28,6 +33,7 @@ def network_table(
         split: of the evaluations.
         against: name of the run whose accuracy the others' are given in percent of; None: no such column.
         notes: further columns: by their label, what stands there for each run by its name.
+        gaps: also the difference from ``against`` with its paired interval, where both answered the same images.
 
     Raises:
         ValueError: if ``against`` was not evaluated.
@@ -36,13 +42,15 @@ def network_table(
     reference = next((result.accuracy for run, result in evaluated if run.name == against), None)
     if against is not None and reference is None:
         raise ValueError(f"{against!r} was not evaluated on all channels of {split}")
+    paired = _gaps(runs, split, against) if against and gaps else {}
     costs = [result.cost for _, result in evaluated if result.cost]
     batches = sorted({batch for cost in costs for batch in cost.latency})
     flipped = any(result.flips is not None for _, result in evaluated)
     columns = (
         Column("network", numeric=False),
-        Column("accuracy", "percent of images named right, with its 95 % Wilson interval"),
+        Column("accuracy", f"percent of images named right, with its {interval_words([run for run, _ in evaluated])}"),
         *([Column(f"of {against}", f"accuracy in percent of {against}'s")] if against else []),
+        *([Column(f"less {against}", "points of percent, paired by image, 95 % interval")] if paired else []),
         *([Column("with flips", "accuracy of answers from each image with its mirror image")] if flipped else []),
         Column("precision", "macro average over classes, percent"),
         Column("recall", "macro average over classes, percent"),
@@ -59,6 +67,7 @@ def network_table(
             Cell(run.name),
             accuracy_cell(result),
             *([share_cell(result.accuracy / reference if reference else None)] if against else []),
+            *([paired[run.name]] if paired else []),
             *([share_cell(result.flips)] if flipped else []),
             *(share_cell(share) for share in (result.precision, result.recall, result.f1)),
             *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], batches),
@@ -67,9 +76,77 @@ def network_table(
     )
     counted = image_count(evaluation for run, _ in evaluated if (evaluation := run.on(split)))
     cost = f" Cost{conditions(costs)}." if costs else ""
-    shown = seeds([run for run, _ in evaluated])
+    shown = seed_words([run for run, _ in evaluated])
     caption = f"All channels, in percent: {counted} of the {split} split, {shown}.{cost}"
     return Table(caption, columns, (Group("", rows),))
+
+
+def _gaps(runs: Sequence[Run], split: str, against: str) -> dict[str, Cell]:
+    """Each run less the one held against, by its name; empty where their answers cannot be paired."""
+    found = {run.name: (run, result) for run, result in _evaluated(runs, split)}
+    base_run, base = found[against]
+    cells = {}
+    for name, (run, result) in found.items():
+        gap = None if name == against or _images(run, split) != _images(base_run, split) else _gap(result, base)
+        cells[name] = Cell("") if gap is None else difference_cell(*gap)
+    return cells
+
+
+def _images(run: Run, split: str) -> str | None:
+    evaluation = run.on(split)
+    return ((evaluation.data.get("fingerprints") or {}).get(split)) if evaluation else None
+
+
+def _gap(one: Result, base: Result) -> tuple[float, tuple[float, float]] | None:
+    """The difference of two runs, or of as many seeds of both, and its interval."""
+    from anychan.evaluation.bootstrap import paired_bootstrap
+    from anychan.evaluation.paired import Paired
+    from anychan.evaluation.predictions import unpack_right
+
+    rights = [[unpack_right(bits, r.n) for bits in (r.rights or (r.right,)) if bits] for r in (one, base)]
+    if not rights[0] or not rights[1] or len(rights[0]) != len(rights[1]) or one.n != base.n:
+        return None
+    if len(rights[0]) == 1:
+        paired = Paired.of(rights[0][0], rights[1][0])
+        return paired.difference, paired.interval
+    differences = [a.astype(float) - b for a, b in zip(*rights, strict=True)]
+    return one.accuracy - base.accuracy, paired_bootstrap(differences)
+
+
+def baseline(runs: Sequence[Run], split: str) -> str | None:
+    """The run that networks are held against: a plain ResNet34, where one was evaluated."""
+    return next((run.name for run, _ in _evaluated(runs, split) if _is_resnet34(run)), None)
+
+
+def _is_resnet34(run: Run) -> bool:
+    config = run.record.get("config") or {}
+    return config.get("model") == "resnet34" and config.get("strategy", "plain") == "plain"
+
+
+def are_networks(runs: Sequence[Run], split: str) -> bool:
+    """Whether these are different networks whose cost was measured, and not one network with several stems."""
+    made = set()
+    for run, result in _evaluated(runs, split):
+        config = run.record.get("config") or {}
+        if result.cost:
+            made.add(f"{run.model.get('architecture') or config.get('model')} {config.get('model_options')}")
+    return len(made) > 1
+
+
+def authors_layers(runs: Sequence[Run]) -> dict[str, str]:
+    """As how many layers the author of a network counts it, by the run's name; from the recipes that name it."""
+    from importlib.resources import files
+
+    import yaml
+
+    counted = {}
+    for path in files("anychan").joinpath("experiments", "recipes").iterdir():
+        if path.name.endswith(".yaml"):
+            for run in yaml.safe_load(path.read_text(encoding="utf-8"))["runs"].values():
+                if "layers" in run:
+                    counted[run["settings"]["model"]] = run["layers"]
+    named = {run.name: str(run.model.get("architecture") or "") for run in runs}
+    return {name: counted[model] for name, model in named.items() if model in counted}
 
 
 def front_charts(runs: Sequence[Run], split: str) -> dict[str, Markup]:
@@ -109,7 +186,7 @@ def _front_chart(name: str, label: str, known: Sequence[tuple[int, str, float, R
             axes.plot(cost, 100 * result.accuracy, marker, color=colour(index), markeredgecolor=PAPER, markersize=6.5)
             axes.annotate(run, (cost, 100 * result.accuracy), (5, 3), textcoords="offset points", fontsize=7)
         if name == "depth":
-            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
         else:
             axes.set_xscale("log")
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

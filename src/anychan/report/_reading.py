@@ -5,19 +5,24 @@ What is there and cannot be read is a ``ValueError`` that names the file and the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from anychan.channels import ChannelSet
+from anychan.evaluation.holm import holm
+from anychan.evaluation.paired import verdict
 from anychan.report._json import Fields, read_json, read_lines
 from anychan.report._records import (
+    AblationRecord,
     Bin,
+    Change,
     ClassScore,
     Comparison,
     Cost,
     Epoch,
     Evaluation,
+    Kernels,
     Picture,
     Result,
     Run,
@@ -43,7 +48,7 @@ def read_run(folder: Path) -> Run:
         raise FileNotFoundError(f"{folder}: not a run folder, it has no run.json")
     record = _run_record(folder / "run.json")
     config = folder / "config.yaml"
-    pictures_split, pictures = _pictures(folder / "pictures")
+    pictures_split, pictures, kernels = _pictures(folder / "pictures")
     return Run(
         folder=folder,
         name=record.text("name"),
@@ -55,6 +60,7 @@ def read_run(folder: Path) -> Run:
         evaluations={path.stem: _evaluation(path) for path in sorted((folder / "evaluation").glob("*.json"))},
         pictures=pictures,
         pictures_split=pictures_split,
+        kernels=kernels,
         seconds=record.maybe("seconds"),
         comparisons=tuple(
             comparison
@@ -158,6 +164,7 @@ def _result(result: Fields) -> Result:
         confusion=tuple(tuple(int(count) for count in row) for row in result.array("confusion")),
         cost=_cost(result.child("cost")) if cost else None,
         flips=result.maybe_child("flips").maybe("accuracy"),
+        right=result.text("right") if result.values.get("right") is not None else "",
     )
 
 
@@ -182,29 +189,70 @@ def _cost(cost: Fields) -> Cost:
     )
 
 
-def _pictures(folder: Path) -> tuple[str, tuple[Picture, ...]]:
+def _pictures(folder: Path) -> tuple[str, tuple[Picture, ...], tuple[Kernels, ...]]:
     if not (folder / "pictures.json").is_file():
-        return "", ()
+        return "", (), ()
     record = read_json(folder / "pictures.json", kind=None)
     try:
-        return record.text("split"), tuple(_picture(folder, picture) for picture in record.children("pictures"))
+        pictures = tuple(_picture(folder, picture) for picture in record.children("pictures"))
+        drawn = record.children("kernels") if record.values.get("kernels") is not None else []
+        files = [(kernel.text("subset"), _png(folder, kernel.text("file"))) for kernel in drawn]
+        return record.text("split"), pictures, tuple(Kernels(subset, png) for subset, png in files if png)
     except (TypeError, ValueError) as error:
         raise _naming(folder / "pictures.json", error) from error
 
 
 def _picture(folder: Path, picture: Fields) -> Picture:
-    file = picture.text("file")
-    if Path(file).name != file:
-        raise ValueError(f"{folder / 'pictures.json'}: picture {file!r} does not lie in this folder")
-    answers = picture.child("answers")
+    png = _png(folder, picture.text("file"))
+    answers, maps = picture.child("answers"), picture.maybe_child("activation")
+    drawn = {subset: _png(folder, maps.text(subset)) for subset in maps.values}
     return Picture(
-        png=(folder / file).read_bytes() if (folder / file).is_file() else None,
+        png=png,
+        activation={subset: found for subset, found in drawn.items() if found},
         path=picture.text("path"),
         truth=picture.text("class"),
         answers={
             subset: tuple((str(name), float(share)) for name, share in answers.array(subset))
             for subset in answers.values
         },
+    )
+
+
+def _png(folder: Path, file: str) -> bytes | None:
+    """A drawing in a folder; None if the file is gone."""
+    if Path(file).name != file:
+        raise ValueError(f"{folder / 'pictures.json'}: picture {file!r} does not lie in this folder")
+    return (folder / file).read_bytes() if (folder / file).is_file() else None
+
+
+def read_ablation(path: Path) -> AblationRecord:
+    """Read an ablation.json.
+
+    Raises:
+        ValueError: if it is broken, or of another kind or schema.
+    """
+    record = read_json(path, kind="ablation")
+    return AblationRecord(
+        title=record.text("title") or path.parent.name,
+        split=record.text("split"),
+        seeds=tuple(int(seed) for seed in record.array("seeds")),
+        changes=tuple(_change(row) for row in record.children("rows")),
+    )
+
+
+def _change(row: Fields) -> Change:
+    found = next((what for what in ("mean", "full") if row.values.get(f"difference_{what}") is not None), "")
+    difference = row.child(f"difference_{found}") if found else None
+    return Change(
+        name=row.text("name"),
+        seeds=tuple(int(seed) for seed in row.array("seeds")),
+        full=row.maybe("full"),
+        mean=row.maybe("mean"),
+        what=found,
+        difference=difference.number("difference") if difference else None,
+        interval=difference.interval("interval") if difference else None,
+        verdict=difference.text("verdict") if difference else "",
+        errors={str(seed): str(error) for seed, error in row.child("errors").values.items()},
     )
 
 
@@ -223,9 +271,19 @@ def _comparisons(record: Fields) -> list[Comparison]:
             difference=pair.number("difference"),
             interval=pair.interval("difference_interval"),
             p=pair.number("p"),
-            verdict=pair.text("verdict"),
+            p_holm=p_holm,
+            verdict=verdict,
         )
-        for pair in record.children("comparisons")
+        for pair, p_holm, verdict in _corrected(record.children("comparisons"))
+    ]
+
+
+def _corrected(pairs: Sequence[Fields]) -> list[tuple[Fields, float, str]]:
+    """Paired tests of one file with p by Holm and the verdict, which files from before it was recorded do not hold."""
+    ps = holm([pair.number("p") for pair in pairs])
+    return [
+        (pair, p, verdict(pair.number("difference"), pair.interval("difference_interval"), p))
+        for pair, p in zip(pairs, ps, strict=True)
     ]
 
 
@@ -245,9 +303,10 @@ def _specialists(record: Fields) -> Specialists:
                 difference=row.number("difference"),
                 interval=row.interval("difference_interval"),
                 p=row.number("p"),
-                verdict=row.text("verdict"),
+                p_holm=p_holm,
+                verdict=found,
             )
-            for row in record.children("rows")
+            for row, p_holm, found in _corrected(record.children("rows"))
         ),
         accuracy=mean.number("accuracy"),
         specialist=mean.number("specialists"),

@@ -6,7 +6,7 @@ What is not there yet is None or empty, and the page says so.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,8 @@ class Cost:
 class Result:
     """The metrics of one subset of channels, ``fill`` naming the naive answer to missing channels ("": none).
 
-    ``flips`` is the accuracy of answers from each image with its mirror image.
+    ``flips`` is the accuracy of answers from each image with its mirror image. ``right`` is a bit an image (see
+    ``pack_right``), "" where it was not recorded; of pooled runs, ``rights`` has those of each.
     """
 
     subset: str
@@ -96,6 +97,8 @@ class Result:
     confusion: tuple[tuple[int, ...], ...]
     cost: Cost | None
     flips: float | None = None
+    right: str = ""
+    rights: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -127,17 +130,58 @@ class Picture:
     """A thumbnail with the answers to each subset, the likeliest first.
 
     Answers are keyed by the subset, or by the subset, a blank and the fill; ``png`` is None if the file is gone.
+    ``activation`` has drawings of where the answer comes from, by subset.
     """
 
     png: bytes | None
     path: str
     truth: str
     answers: Mapping[str, tuple[tuple[str, float], ...]]
+    activation: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """A drawing of a stem's kernels for a subset."""
+
+    subset: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of an ablation: the mean over the subsets, and the difference from the base with its interval.
+
+    ``what`` says of what the difference is: "mean" over the subsets or "full", all channels.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    full: float | None
+    mean: float | None
+    what: str
+    difference: float | None
+    interval: tuple[float, float] | None
+    verdict: str
+    errors: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class AblationRecord:
+    """What ``anychan ablate`` found: the base first, then the changes."""
+
+    title: str
+    split: str
+    seeds: tuple[int, ...]
+    changes: tuple[Change, ...]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs on the same images of a split, with one subset of channels each: a paired test, and its verdict."""
+    """Two runs on the same images of a split, with one subset of channels each: a paired test, and its verdict.
+
+    ``p_holm`` is p corrected for all tests of the two runs; the verdict goes by it.
+    """
 
     split: str
     a: str
@@ -151,6 +195,7 @@ class Comparison:
     difference: float
     interval: tuple[float, float]
     p: float
+    p_holm: float
     verdict: str
 
     @property
@@ -172,6 +217,7 @@ class Specialist:
     difference: float
     interval: tuple[float, float]
     p: float
+    p_holm: float
     verdict: str
 
 
@@ -195,7 +241,8 @@ class Specialists:
 class Run:
     """All that a run folder tells; ``record`` is run.json as it stands, ``model`` model.json or empty.
 
-    Pictures show the answers to images of ``pictures_split``; ``seconds`` is the wall time of training.
+    Pictures show the answers to images of ``pictures_split``; ``seconds`` is the wall time of training. ``pooled`` are
+    the runs, with different seeds, that this one stands for.
     """
 
     folder: Path
@@ -211,6 +258,8 @@ class Run:
     seconds: float | None
     comparisons: tuple[Comparison, ...]
     specialists: tuple[Specialists, ...] = ()
+    kernels: tuple[Kernels, ...] = ()
+    pooled: tuple[Run, ...] = ()
 
     @property
     def seed(self) -> int | None:

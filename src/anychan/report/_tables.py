@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from anychan.report import _format as fmt
+from anychan.report._pooling import interval_words, seed_words
 from anychan.report._records import Comparison, Cost, Evaluation, Result, Run, Specialists, Spread
 from anychan.report._table import Cell, Column, Group, Table
 
@@ -57,7 +58,9 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
                 row = (Cell("specialists"), *(share_cell(known[s]) if s in known else Cell("") for s in subsets))
                 groups.append(Group("a plain network trained for each subset alone", (row,)))
     counted = image_count(e for _, e in evaluated)
-    caption = f"Accuracy in percent with its 95 % Wilson interval: {counted} of the {split} split, {seeds(runs)}."
+    caption = (
+        f"Accuracy in percent with its {interval_words(runs)}: {counted} of the {split} split, {seed_words(runs)}."
+    )
     return Table(caption, (Column("run", numeric=False), *(Column(s) for s in subsets)), tuple(groups))
 
 
@@ -84,9 +87,8 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
         for fill, results in series(evaluation).items()
     ]
     where = _place(evaluation.device, evaluation.hardware, evaluation.hardware.get("threads"))
-    caption = (
-        f"{run.name}: {image_count([evaluation])} of the {evaluation.split} split, {seeds([run])}; timed on {where}."
-    )
+    counted = f"{image_count([evaluation])} of the {evaluation.split} split"
+    caption = f"{run.name}: {counted}, {seed_words([run])}; timed on {where}."
     return Table(caption, columns, tuple(groups))
 
 
@@ -125,6 +127,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
         Column("accuracy b"),
         Column("a − b", "difference in points of percent, with its paired 95 % interval"),
         Column("p", "exact McNemar test, two-sided"),
+        Column("p, Holm", "corrected for the number of tests by Holm's method; the verdict goes by it"),
         Column("verdict", numeric=False),
     )
     rows = tuple(
@@ -134,15 +137,17 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
             Cell(c.b, f"filled: {fill_name(c.fill_b)}" if c.fill_b else ""),
             share_cell(c.accuracy_a),
             share_cell(c.accuracy_b),
-            _difference(c.difference, c.interval),
-            Cell("< 0.001" if c.p < 0.001 else f"{c.p:.3f}", sort=c.p),
+            difference_cell(c.difference, c.interval),
+            _p_cell(c.p),
+            _p_cell(c.p_holm),
             Cell(c.named_verdict),
         )
         for c in comparisons
     )
     counts = fmt.listing([fmt.count(n) for n in sorted({c.n for c in comparisons})])
     splits = fmt.listing(sorted({c.split for c in comparisons}))
-    caption = f"Paired comparisons, in percent: the same {counts} images of the {splits} split for both runs."
+    caption = f"Paired comparisons, in percent: the same {counts} images of the {splits} split for both runs. "
+    caption += "Verdicts are corrected by Holm's method for all tests of the same two runs."
     return Table(caption, columns, (Group("", rows),))
 
 
@@ -154,6 +159,7 @@ def specialists_table(found: Specialists) -> Table:
         Column("specialist", "a plain network trained for these channels alone"),
         Column("difference", "in points of percent, with its paired 95 % interval"),
         Column("p", "exact McNemar test, two-sided"),
+        Column("p, Holm", "corrected for the number of tests by Holm's method; the verdict goes by it"),
         Column("verdict", numeric=False),
     )
     better = {"a is better": f"{found.run} is better", "b is better": "the specialist is better"}
@@ -162,8 +168,9 @@ def specialists_table(found: Specialists) -> Table:
             Cell(row.subset),
             share_cell(row.accuracy),
             share_cell(row.specialist),
-            _difference(row.difference, row.interval),
-            Cell("< 0.001" if row.p < 0.001 else f"{row.p:.3f}", sort=row.p),
+            difference_cell(row.difference, row.interval),
+            _p_cell(row.p),
+            _p_cell(row.p_holm),
             Cell(better.get(row.verdict, row.verdict)),
         )
         for row in found.rows
@@ -173,16 +180,22 @@ def specialists_table(found: Specialists) -> Table:
         Cell("mean"),
         share_cell(found.accuracy),
         share_cell(found.specialist),
-        _difference(found.difference, found.interval),
+        difference_cell(found.difference, found.interval),
+        blank,
         blank,
         blank,
     )
     counts = fmt.listing([fmt.count(n) for n in sorted({row.n for row in found.rows})])
     caption = (
         f"{found.run} and a plain network trained for each subset alone, in percent: the same {counts} images of the "
-        f"{found.split} split. The mean's interval is a bootstrap over images.{_alike(found)}{_saving(found)}"
+        f"{found.split} split. Verdicts are corrected by Holm's method for the number of subsets; the mean's interval "
+        f"is a bootstrap over images.{_alike(found)}{_saving(found)}"
     )
     return Table(caption, columns, (Group("", (*rows, mean)),))
+
+
+def _p_cell(p: float) -> Cell:
+    return Cell("< 0.001" if p < 0.001 else f"{p:.3f}", sort=p)
 
 
 def _alike(found: Specialists) -> str:
@@ -202,7 +215,7 @@ def _saving(found: Specialists) -> str:
     return f" One network has {' and '.join(said)}." if said else ""
 
 
-def _difference(difference: float, interval: tuple[float, float]) -> Cell:
+def difference_cell(difference: float, interval: tuple[float, float]) -> Cell:
     return Cell(fmt.difference(difference), " to ".join(map(fmt.difference, interval)), difference)
 
 
@@ -228,14 +241,6 @@ def confusion_table(pairs: Sequence[tuple[str, str, int, int]]) -> Table:
     columns = (Column("is", numeric=False), Column("was called", numeric=False), Column("times"), Column("of"))
     rows = tuple((Cell(true), Cell(said), Cell(str(times)), Cell(str(of))) for true, said, times, of in pairs)
     return Table("Most frequent confusions.", columns, (Group("", rows),))
-
-
-def seeds(runs: Sequence[Run]) -> str:
-    """How many runs and which seeds stand behind the numbers."""
-    known = sorted({run.seed for run in runs if run.seed is not None})
-    names = fmt.listing([str(seed) for seed in known])
-    which = f"seed {names}" if len(known) == 1 else f"seeds {names}" if known else "seed not recorded"
-    return f"one run, {which}" if len(runs) == 1 else f"one run a row, {which}"
 
 
 def accuracy_cell(result: Result | None) -> Cell:

@@ -58,7 +58,28 @@ def headline(run: Run, split: str | None) -> list[str]:
             f", the best of {_number(len(fills))} ways chosen for each subset with hindsight" if len(fills) > 1 else ""
         )
         sentences.append(f"With missing channels filled in naively{best}, it keeps {kept}.")
+    if best_of_them := best_subset(run):
+        sentences.append(best_of_them)
     return sentences
+
+
+def best_subset(run: Run) -> str:
+    """The best proper subset, chosen on validation and reported on test; "" where it was not evaluated on both."""
+    validation, test = run.on("val"), run.on("test")
+    if validation is None or test is None:
+        return ""
+    smaller = [r for r in validation.results if not r.fill and validation.size(r) < len(validation.channels)]
+    if len(smaller) < 2:
+        return ""
+    chosen = max(smaller, key=lambda result: result.accuracy)
+    found = next((r for r in test.results if not r.fill and r.subset == chosen.subset), None)
+    if found is None:
+        return ""
+    low, high = found.interval
+    return (
+        f"The best subset on validation is {chosen.subset} ({fmt.percent(chosen.accuracy)} %); on test it reaches "
+        f"{fmt.percent(found.accuracy)} % (95 % interval {fmt.percent(low)} to {fmt.percent(high)})."
+    )
 
 
 def missing(run: Run, split: str | None, pictures: bool) -> list[str]:
@@ -150,7 +171,13 @@ def _trained(run: Run) -> str:
         words += f" of {name}" if isinstance(images, int) else f" on {name}"
     if isinstance(data, Mapping) and isinstance(classes := data.get("classes"), int):
         words += f" ({classes} classes)"
-    return f"{words}, {'seed not recorded' if run.seed is None else f'one seed ({run.seed})'}."
+    return f"{words}, {_seeds(run)}."
+
+
+def _seeds(run: Run) -> str:
+    if run.pooled:
+        return f"{_number(len(run.pooled))} seeds ({fmt.listing([str(one.seed) for one in run.pooled])})"
+    return "seed not recorded" if run.seed is None else f"one seed ({run.seed})"
 
 
 def _kept(evaluation: Evaluation, results: Iterable[Result]) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from anychan.report._differences import ablation_table
 from anychan.report._figures import retention_chart
 from anychan.report._networks import front_charts, network_table
+from anychan.report._pooling import pooled
+from anychan.report._reading import read_ablation
 from anychan.report._records import Run
 from anychan.report._svg import standalone
 from anychan.report._table import Cell, Table
 from anychan.report._tables import comparison_table, cost_table, overview_table, specialists_table, subset_table
-from anychan.report.page import main_split, read_runs
+from anychan.report.page import ABLATION, main_split, read_runs
 
 
 def markdown_tables(runs: Sequence[Path | str]) -> str:
@@ -26,14 +29,14 @@ def markdown_tables(runs: Sequence[Path | str]) -> str:
     Raises:
         FileNotFoundError, ValueError: see ``write_report``.
     """
-    records = read_runs(runs)
-    split = main_split(records)
+    read = read_runs(runs)
+    records, split = pooled(read), main_split(read)
     if split is None:
         return "None of these runs has been evaluated yet.\n"
     tables = [overview_table(records, split)] if len(records) > 1 else []
-    tables += [specialists_table(found) for run in records for found in run.specialists]
+    tables += [specialists_table(found) for run in read for found in run.specialists]
     tables += [subset_table(run, evaluation) for run in records if (evaluation := run.on(split))]
-    comparisons = [comparison for run in records for comparison in run.comparisons]
+    comparisons = [comparison for run in read for comparison in run.comparisons]
     tables += [comparison_table(comparisons)] if comparisons else []
     cost = cost_table(records, split)
     return "\n".join(markdown(table) for table in [*tables, *([cost] if cost else [])])
@@ -49,7 +52,7 @@ def markdown_overview(runs: Sequence[Path | str]) -> str:
         FileNotFoundError: see ``write_report``.
         ValueError: see ``write_report``; and if none has been evaluated.
     """
-    records = read_runs(runs)
+    records = pooled(read_runs(runs))
     return markdown(overview_table(records, _evaluated_split(records)))
 
 
@@ -67,7 +70,7 @@ def markdown_networks(
         FileNotFoundError: see ``write_report``.
         ValueError: see ``write_report``; and if none, or not ``against``, has been evaluated.
     """
-    records = read_runs(runs)
+    records = pooled(read_runs(runs))
     return markdown(network_table(records, _evaluated_split(records), against, notes))
 
 
@@ -81,9 +84,22 @@ def front_figures(runs: Sequence[Path | str]) -> dict[str, str]:
         FileNotFoundError: see ``write_report``.
         ValueError: see ``write_report``; and if none has been evaluated.
     """
-    records = read_runs(runs)
+    records = pooled(read_runs(runs))
     charts = front_charts(records, _evaluated_split(records))
     return {name: standalone(chart) for name, chart in charts.items()}
+
+
+def markdown_ablations(folders: Sequence[Path | str]) -> str:
+    """A table in Markdown for each ablation: what each change came to, against the base.
+
+    Args:
+        folders: of ablations, in the order in which they are shown.
+
+    Raises:
+        FileNotFoundError: for a folder without ``ablation.json``.
+        ValueError: for one that cannot be read.
+    """
+    return "\n".join(markdown(ablation_table(read_ablation(Path(folder) / ABLATION))) for folder in folders)
 
 
 def retention_figure(runs: Sequence[Path | str]) -> str:
@@ -96,7 +112,7 @@ def retention_figure(runs: Sequence[Path | str]) -> str:
         FileNotFoundError: see ``write_report``.
         ValueError: see ``write_report``; and if no run was evaluated on all channels and on some.
     """
-    records = read_runs(runs)
+    records = pooled(read_runs(runs))
     split = main_split(records)
     chart = retention_chart(records, split) if split else None
     if chart is None:

@@ -8,16 +8,22 @@ from pathlib import Path
 from typing import Any
 
 from anychan._files import replacing
+from anychan.report import _differences as differences
 from anychan.report import _figures as figures
+from anychan.report import _format as fmt
+from anychan.report import _networks as networks
 from anychan.report import _tables as tables
 from anychan.report import _words as words
+from anychan.report._classes import loss_table
 from anychan.report._confusion import confused, matrix
 from anychan.report._data import datasets, versions_table
 from anychan.report._format import short_names
-from anychan.report._reading import read_run
-from anychan.report._records import Evaluation, Picture, Run
+from anychan.report._pooling import pooled
+from anychan.report._reading import read_ablation, read_run
+from anychan.report._records import AblationRecord, Evaluation, Picture, Run
 from anychan.report._svg import SERIES
 
+ABLATION = "ablation.json"
 _MOST_ANSWERS = 15  # of more subsets a picture shows the first and the smallest ones, and lists all on request
 
 
@@ -25,7 +31,7 @@ def write_report(runs: Sequence[Path | str], out: Path | str, pictures: bool = T
     """Write one HTML file about runs; it needs nothing beside itself, and nothing but the run folders is read.
 
     Args:
-        runs: run folders, in the order in which they are shown.
+        runs: run folders, in the order in which they are shown, and folders of ablations.
         out: the file to write; an earlier one of the same name is replaced, folders above it are made.
         pictures: whether thumbnails of the images go in.
 
@@ -36,21 +42,29 @@ def write_report(runs: Sequence[Path | str], out: Path | str, pictures: bool = T
         FileNotFoundError: for a folder that is not there or is no run's.
         ValueError: if no run is given, one is given twice, or a file in a run is broken or of another schema than 1.
     """
-    records = read_runs(runs)
-    page, out = _render(records, pictures), Path(out)
+    folders = [Path(run) for run in runs]
+    of_ablations = [folder for folder in folders if is_ablation(folder)]
+    ablations = [read_ablation(folder / ABLATION) for folder in of_ablations]
+    records = read_runs([folder for folder in folders if folder not in of_ablations], none=bool(ablations))
+    page, out = _render(records, pictures, ablations), Path(out)
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
     return out
 
 
-def read_runs(folders: Sequence[Path | str]) -> list[Run]:
-    """Read run folders, refusing none at all and one twice.
+def is_ablation(folder: Path) -> bool:
+    """Whether a folder is that of an ablation and not of a run."""
+    return (folder / ABLATION).is_file() and not (folder / "run.json").is_file()
+
+
+def read_runs(folders: Sequence[Path | str], none: bool = False) -> list[Run]:
+    """Read run folders, refusing one twice, and none at all if not ``none``.
 
     Raises:
         FileNotFoundError, ValueError: see ``write_report``.
     """
     paths = [Path(folder) for folder in folders]
-    if not paths:
+    if not paths and not none:
         raise ValueError("no run given; name at least one run folder")
     for i, path in enumerate(paths):
         if path.resolve() in [earlier.resolve() for earlier in paths[:i]]:
@@ -64,7 +78,7 @@ def main_split(runs: Sequence[Run]) -> str | None:
     return next((split for split in ("test", "val") if split in splits), min(splits, default=None))
 
 
-def _render(runs: Sequence[Run], pictures: bool) -> str:
+def _render(runs: Sequence[Run], pictures: bool, ablations: Sequence[AblationRecord]) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     templates = Environment(
@@ -74,40 +88,77 @@ def _render(runs: Sequence[Run], pictures: bool) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return templates.get_template("page.html.j2").render(_page(runs, pictures)) + "\n"
+    return templates.get_template("page.html.j2").render(_page(runs, pictures, ablations)) + "\n"
 
 
-def _page(runs: Sequence[Run], pictures: bool) -> dict[str, Any]:
+def _page(runs: Sequence[Run], pictures: bool, ablations: Sequence[AblationRecord]) -> dict[str, Any]:
     split = main_split(runs)
+    rows = pooled(runs)
+    place = {id(run): i for i, row in enumerate(rows) for run in (row.pooled or (row,))}
     comparisons = [comparison for run in runs for comparison in run.comparisons]
     return {
-        "title": words.title(runs),
+        "title": words.title(runs) if runs else fmt.listing([ablation.title for ablation in ablations]),
+        "rows": [_row(row, i, split, pictures) for i, row in enumerate(rows)],
+        "some_pooled": any(row.pooled for row in rows),
+        "networks": _networks(rows, split) if split else None,
+        "ablations": {
+            "charts": differences.ablation_charts(ablations),
+            "tables": [differences.ablation_table(ablation) for ablation in ablations],
+        },
         "split": split,
         "cautions": words.cautions(runs, split),
         "several": len(runs) > 1,
         "with_pictures": pictures,
-        "overview": tables.overview_table(runs, split) if split else None,
+        "overview": tables.overview_table(rows, split) if split else None,
         "comparisons": tables.comparison_table(comparisons) if comparisons else None,
         "verdicts": words.verdicts(comparisons),
-        "specialists": [tables.specialists_table(found) for run in runs for found in run.specialists],
-        "retention": figures.retention_chart(runs, split) if split else None,
-        "fills": _fills(runs, split),
-        "cost": tables.cost_table(runs, split) if split else None,
+        "specialists": [
+            {"table": tables.specialists_table(found), "chart": differences.gap_chart(found, i)}
+            for i, found in enumerate(found for run in runs for found in run.specialists)
+        ],
+        "retention": figures.retention_chart(rows, split) if split else None,
+        "fills": _fills(rows, split),
+        "cost": tables.cost_table(rows, split) if split else None,
         "datasets": datasets(runs),
-        "runs": [_run(run, i, runs, split, pictures) for i, run in enumerate(runs)],
+        "runs": [_run(run, i, place[id(run)], runs, split) for i, run in enumerate(runs)],
     }
 
 
-def _run(run: Run, index: int, runs: Sequence[Run], split: str | None, pictures: bool) -> dict[str, Any]:
-    """What the templates need of one run."""
+def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
+    """Networks beside each other, where several different ones were evaluated and profiled."""
+    if not networks.are_networks(rows, split):
+        return None
+    against, layers = networks.baseline(rows, split), networks.authors_layers(rows)
+    notes = {"author's layers": layers} if layers else None
+    return {
+        "table": networks.network_table(rows, split, against, notes, gaps=True),
+        "fronts": networks.front_charts(rows, split),
+    }
+
+
+def _row(run: Run, index: int, split: str | None, pictures: bool) -> dict[str, Any]:
+    """What the templates need of one configuration, with one seed or several."""
     evaluation = run.on(split)
+    missing = [sentence for one in (run.pooled or (run,)) for sentence in words.missing(one, split, pictures)]
+    short = short_names(evaluation.classes if evaluation else ())
     return {
         "name": run.name,
         "index": index % len(SERIES),
         "model": words.model_name(run),
         "headline": words.headline(run, split),
-        "missing": words.missing(run, split, pictures),
+        "missing": list(dict.fromkeys(missing)),
         "subsets": tables.subset_table(run, evaluation) if evaluation else None,
+        "losses": loss_table(evaluation, short) if evaluation else None,
+    }
+
+
+def _run(run: Run, index: int, place: int, runs: Sequence[Run], split: str | None) -> dict[str, Any]:
+    """What the templates need of one run; ``index`` is its own, ``place`` that of its configuration."""
+    evaluation = run.on(split)
+    return {
+        "name": run.name,
+        "index": place % len(SERIES),
+        "model": words.model_name(run),
         "training": words.training(run) if run.epochs else None,
         "curves": [
             chart
@@ -117,6 +168,7 @@ def _run(run: Run, index: int, runs: Sequence[Run], split: str | None, pictures:
         "errors": _errors(run, index, evaluation) if evaluation else None,
         "pictures": [_picture(p, short_names(evaluation.classes if evaluation else ())) for p in run.pictures],
         "pictures_fill": _pictures_fill(run),
+        "kernels": [{"subset": kernels.subset, "source": _png(kernels.png)} for kernels in run.kernels],
         "pictures_split": run.pictures_split,
         "command": str(run.record.get("command") or ""),
         "config": run.config,
@@ -172,9 +224,15 @@ def _picture(picture: Picture, short: Mapping[str, str]) -> dict[str, Any]:
         }
     shown = list(rows.values())
     return {
-        "source": f"data:image/png;base64,{base64.b64encode(picture.png).decode()}" if picture.png else None,
+        "source": _png(picture.png) if picture.png else None,
+        "activation": [(subset, _png(png)) for subset, png in picture.activation.items()],
         "path": picture.path,
         "truth": short.get(picture.truth, picture.truth),
         "rows": shown if len(shown) <= _MOST_ANSWERS else [shown[0], *shown[1 - _MOST_ANSWERS :]],
         "answers": picture.answers,
     }
+
+
+def _png(png: bytes) -> str:
+    """A picture as it stands in the page."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,0 +1,59 @@
+"""Records: JSON files that say of which kind and of which schema they are, read by no one who does not know both."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1  # raised when a key changes its meaning or a new one is needed; what is only added leaves it as it is
+
+
+def read_record(path: Path, kind: str) -> dict[str, Any]:
+    """Read a record file.
+
+    Args:
+        path: the file.
+        kind: what it must be: "run", "evaluation", "comparison" and so on.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: if it is no JSON object, of another kind, or of another schema than this version of anychan reads.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "run.json")
+        ...     _ = path.write_text('{"schema": 2, "kind": "run"}')
+        ...     try:
+        ...         read_record(path, "run")
+        ...     except ValueError as error:
+        ...         print(str(error).removeprefix(folder))
+        /run.json: a record of schema 2; this version of anychan reads schema 1
+    """
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file ({error.reason})") from error
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is damaged: not JSON ({error})") from error
+    check_record(record, str(path), kind)
+    return record
+
+
+def check_record(record: Any, place: str, kind: str | None) -> None:
+    """Refuse what is no record of a kind and of the schema that is read; kind None: of files that carry neither.
+
+    Raises:
+        ValueError: see ``read_record``.
+    """
+    if not isinstance(record, dict):
+        raise ValueError(f"{place}: not a record, it holds {record!r:.60}")
+    if kind is None:
+        return
+    if record.get("kind") != kind:
+        raise ValueError(f"{place}: a record of kind {record.get('kind')!r}, not {kind!r}")
+    if record.get("schema") != SCHEMA:
+        raise ValueError(
+            f"{place}: a record of schema {record.get('schema')!r}; this version of anychan reads schema {SCHEMA}"
+        )

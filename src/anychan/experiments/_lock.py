@@ -1,0 +1,52 @@
+"""One process at a time on a folder of runs: two would train the same run twice and write over each other's record."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+LOCK = ".lock"
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder, which is made if need be, until the block ends; the system lets go of it if the process dies.
+
+    Raises:
+        FileExistsError: if another process holds it.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as name, alone(Path(name)):
+        ...     try:
+        ...         with alone(Path(name)):
+        ...             print("never reached")
+        ...     except FileExistsError as error:
+        ...         print(str(error).removeprefix(name))
+         is in use by another process: wait until it has ended, or choose another folder
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / LOCK).open("a") as file:
+        try:
+            _lock(file)
+        except OSError as error:
+            raise FileExistsError(
+                f"{folder} is in use by another process: wait until it has ended, or choose another folder"
+            ) from error
+        yield  # closing the file lets go
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _lock(file: IO[str]) -> None:
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _lock(file: IO[str]) -> None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

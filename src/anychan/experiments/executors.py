@@ -1,0 +1,70 @@
+"""How the runs of an ablation are made: one after another, or by Ray on as many machines as it has.
+
+Ray's machines must see the run folders and the data at the same paths, and have anychan installed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from anychan.experiments.completing import attempt
+from anychan.training import TrainConfig
+
+# Of each run what went wrong as a sentence, or None.
+Executor = Callable[[Sequence[TrainConfig], str], list[str | None]]
+
+
+def one_after_another(configs: Sequence[TrainConfig], split: str) -> list[str | None]:
+    """Make runs in this process; see `attempt` for what is raised."""
+    return [attempt(config, split) for config in configs]
+
+
+def by_ray(configs: Sequence[TrainConfig], split: str) -> list[str | None]:
+    """Make runs as tasks of Ray: in the cluster that RAY_ADDRESS names, else on this machine.
+
+    A run takes a GPU where the cluster has any, and a process of its own. One whose process dies is noted as failed,
+    and goes on from its checkpoint when the ablation is asked for again.
+
+    Raises:
+        ValueError: without Ray.
+        OSError: see `attempt`.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ValueError("executor 'ray' needs Ray: pip install anychan[ray]") from error
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(log_to_driver=False)
+    try:
+        gpus = bool(ray.cluster_resources().get("GPU", 0))
+        pending = []
+        for config in configs:
+            options = {"num_cpus": 1, "num_gpus": int(gpus and config.device in ("auto", "cuda"))}
+            task = ray.remote(_attempt_at).options(**options, max_calls=1, max_retries=0)
+            pending.append(task.remote(str(Path.cwd()), config.to_dict(), split))
+        return [_outcome(ray, task) for task in pending]
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _attempt_at(place: str, settings: dict[str, Any], split: str) -> str | None:
+    os.chdir(place)  # a run's folder and data may be named from there
+    return attempt(TrainConfig.from_dict(settings), split)
+
+
+def _outcome(ray: Any, task: Any) -> str | None:
+    try:
+        failed: str | None = ray.get(task)
+    except OSError:
+        raise
+    except ray.exceptions.RayError as error:
+        return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return failed
+
+
+EXECUTORS: dict[str, Executor] = {"sequential": one_after_another, "ray": by_ray}

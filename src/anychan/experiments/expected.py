@@ -1,0 +1,100 @@
+"""What the recipes came to: from committed records into a small file that ships with anychan, and from it to the list.
+
+``recipes/results.json`` is made by `make docs`, as an installed package has no docs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from anychan.evaluation._folder import read_record, read_run, record_path
+from anychan.experiments.recipes import RECIPES, Recipe, list_recipes
+
+RESULTS = "results.json"
+
+
+def recipes_table() -> str:
+    """The recipes with what their runs came to; accuracies in percent, empty where there is no record yet."""
+    rows = [("recipe", "what", "command", "time", "accuracy on all channels")]
+    for told in list_recipes_with_results():
+        expected = told["expected"] or {}
+        scores = "; ".join(_score(name, score) for name, score in expected.get("runs", {}).items())
+        spent = f"{expected['seconds'] / 3600:.1f} h, {expected['hardware']}" if expected else ""
+        rows.append((told["name"], told["title"], told["command"], spent, scores))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    note = "An empty cell: no record yet. Intervals are 95 %; the data and settings are in `--json`."
+    return "\n".join([*lines, "", note])
+
+
+def _score(name: str, score: Mapping[str, Any]) -> str:
+    low, high = (100 * bound for bound in score["interval"])
+    return f"{name} {100 * score['accuracy']:.1f} ({low:.1f} to {high:.1f})"
+
+
+def list_recipes_with_results() -> list[dict[str, Any]]:
+    """Each recipe's name, title, source, command, and what was ``expected`` of it by the committed records, or None.
+
+    Example:
+        >>> list_recipes_with_results()[0]["command"]
+        'anychan reproduce 000-A --data DATA --out runs'
+    """
+    path = RECIPES.joinpath(RESULTS)
+    known = json.loads(path.read_text(encoding="utf-8"))["recipes"] if path.is_file() else {}
+    return [
+        {
+            "name": name,
+            "title": recipe.title,
+            "source": recipe.source,
+            "command": f"anychan reproduce {name} --data DATA --out runs",
+            "expected": known.get(name),
+        }
+        for name in list_recipes()
+        for recipe in [Recipe.read(name)]
+    ]
+
+
+def recipe_results(folder: Path) -> dict[str, Any]:
+    """What recipes came to, by the run folders of `reproduce` (seed 0, not fair) that lie in a folder of records.
+
+    Args:
+        folder: such as docs/records.
+
+    Returns:
+        What ships as ``recipes/results.json``: for each recipe of which there is a run, ``seconds`` of training of all
+        its runs there, the ``hardware``, and of each run by name its test ``accuracy`` on all channels with its
+        ``interval``, ``n``, ``epochs``, ``data`` and ``commit``.
+
+    Raises:
+        ValueError: for records that cannot be read.
+    """
+    found = {}
+    for name in list_recipes():
+        recipe = Recipe.read(name)
+        configs = recipe.configurations(folder, {"data": "any"})
+        runs = {run: told for run, config in configs.items() if (told := _result_of(config.out))}
+        if runs:
+            hardware = sorted({told.pop("hardware") for told in runs.values()})
+            seconds = sum(told["seconds"] for told in runs.values())
+            found[name] = {"seconds": seconds, "hardware": " and ".join(hardware), "runs": runs}
+    return {"schema": 1, "kind": "recipes", "recipes": found}
+
+
+def _result_of(folder: Path) -> dict[str, Any] | None:
+    if not record_path(folder, "test").is_file():
+        return None
+    run, evaluation = read_run(folder), read_record(folder, "test")
+    row = next(row for row in evaluation["results"] if not row["fill"])  # the first is that of all channels
+    return {
+        "accuracy": row["accuracy"],
+        "interval": row["accuracy_interval"],
+        "n": row["n"],
+        "epochs": run["epochs"],
+        "seconds": run["seconds"],
+        "data": run["data"]["name"],
+        "commit": run["commit"],
+        "hardware": run["hardware"]["gpu"] or run["hardware"]["cpu"],
+    }

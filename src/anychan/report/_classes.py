@@ -1,0 +1,74 @@
+"""Which classes lose most when a channel is not there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from anychan.report import _format as fmt
+from anychan.report._records import Evaluation, Result
+from anychan.report._table import Cell, Column, Group, Table
+from anychan.report._tables import share_cell
+
+_MOST = 5  # classes a channel
+
+
+def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None:
+    """For each channel, the classes whose recall falls most without it; None where that was not evaluated.
+
+    Args:
+        evaluation: answered by the model itself on all channels and without one.
+        short: names of classes as they are shown.
+    """
+    full = evaluation.full
+    if full is None or len(evaluation.channels) < 2:
+        return None
+    groups = []
+    for name in evaluation.channels.names:
+        without = _without(evaluation, name)
+        if without is not None:
+            groups.append(Group(f"without {name}, on {without.subset}", _rows(full, without, short)))
+    if not groups:
+        return None
+    columns = (
+        Column("class", numeric=False),
+        Column("images"),
+        Column("recall on all", "percent of the class's images named right on all channels"),
+        Column("recall without", "percent named right without the channel"),
+        Column("lost", "points of percent"),
+    )
+    least = min((score.support for score in full.per_class if score.support), default=0)
+    chance = f" Of {least} images a class, a loss below {_chance(least):.0f} points is within chance." if least else ""
+    caption = f"Classes that lose most without a channel, the {_MOST} largest losses of recall.{chance}"
+    return Table(caption, columns, tuple(groups))
+
+
+def _without(evaluation: Evaluation, name: str) -> Result | None:
+    rest = set(evaluation.channels.names) - {name}
+    own = (result for result in evaluation.results if not result.fill)
+    return next((r for r in own if set(evaluation.channels.subset(r.subset).names) == rest), None)
+
+
+def _rows(full: Result, without: Result, short: Mapping[str, str]) -> tuple[tuple[Cell, ...], ...]:
+    pairs = [
+        (one.recall - other.recall, one, other)
+        for one, other in zip(full.per_class, without.per_class, strict=True)
+        if one.recall is not None and other.recall is not None
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    return tuple(
+        (
+            Cell(short.get(one.name, one.name)),
+            Cell(fmt.count(one.support), sort=one.support),
+            share_cell(one.recall),
+            share_cell(other.recall),
+            Cell(fmt.percent(lost), sort=lost),
+        )
+        for lost, one, other in pairs[:_MOST]
+        if lost > 0
+    )
+
+
+def _chance(n: int) -> float:
+    """Points that hold 95 % of the differences of two models that are each right on half of n images by chance."""
+    return 100 * 1.96 * math.sqrt(2 * 0.25 / n)

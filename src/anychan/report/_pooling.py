@@ -1,0 +1,161 @@
+"""Runs of one configuration with different seeds, as one row: means over seeds, intervals over seeds and images."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Sequence
+
+from anychan.report import _format as fmt
+from anychan.report._records import Bin, ClassScore, Evaluation, Result, Run
+
+# Settings that say where things lie and how a run was watched, and the seed.
+_NEUTRAL = {
+    *("data", "out", "seed", "resume", "cache_dir", "device", "precision", "channels_last", "initial"),
+    *("checkpoint_every_steps", "checkpoint_every_seconds"),
+}
+
+
+def pooled(runs: Sequence[Run]) -> list[Run]:
+    """Each configuration as one run, in the order of their first.
+
+    Runs belong together if they have the same settings, training images, evaluated images and questions, and other
+    seeds. Accuracies become means over seeds with an interval over seeds and images (see ``paired_bootstrap``); other
+    metrics become means, confusions and calibration sums. Cost is that of the first. A run that shares its settings
+    with none stands as it is, with the interval over images that it had.
+    """
+    groups: list[tuple[str | None, list[Run]]] = []
+    for run in runs:
+        key = _key(run)
+        fits = (group for known, group in groups if known == key and run.seed not in [r.seed for r in group])
+        group = next(fits, None) if key is not None else None
+        if group is None:
+            groups.append((key, [run]))
+        else:
+            group.append(run)
+    return [group[0] if len(group) == 1 else _pool(group) for _, group in groups]
+
+
+def _key(run: Run) -> str | None:
+    """What runs of one configuration have in common; None where it cannot be told, or images cannot be paired."""
+    config, data = run.record.get("config"), run.record.get("data") or {}
+    trained_on = (data.get("fingerprints") or {}).get("train")
+    if not config or run.seed is None or run.status != "finished" or trained_on is None:
+        return None
+    evaluations = {}
+    for split, evaluation in run.evaluations.items():
+        images = (evaluation.data.get("fingerprints") or {}).get(split)
+        if images is None or not all(result.right for result in evaluation.results):
+            return None
+        evaluations[split] = [images, [[r.subset, r.fill, r.n] for r in evaluation.results], evaluation.classes]
+    source = run.record.get("adapted_from") or {}
+    told = {
+        "config": {name: value for name, value in config.items() if name not in _NEUTRAL},
+        "adapted": {name: source.get(name) for name in ("strategy", "images")},
+        "recalibrated": run.record.get("recalibrated"),
+        "train": trained_on,
+        "evaluations": evaluations,
+    }
+    return json.dumps(told, sort_keys=True)
+
+
+def _pool(runs: Sequence[Run]) -> Run:
+    first = runs[0]
+    evaluations = {split: _evaluation([run.evaluations[split] for run in runs]) for split in first.evaluations}
+    return dataclasses.replace(
+        first,
+        name=_name(runs),
+        record={**first.record, "seed": None},
+        evaluations=evaluations,
+        pooled=tuple(runs),
+        comparisons=(),
+        specialists=(),
+    )
+
+
+def _name(runs: Sequence[Run]) -> str:
+    """The names without their seeds; where that differs, the first's."""
+    names = {re.sub(rf"[-_ ]?(seed|s)?[-_ ]?{run.seed}$", "", run.name) for run in runs}
+    return names.pop() or runs[0].name if len(names) == 1 else runs[0].name
+
+
+def _evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
+    first = evaluations[0]
+    results = [_result(same) for same in zip(*(e.results for e in evaluations), strict=True)]
+    full = next((r.accuracy for r in results if not r.fill and first.size(r) == len(first.channels)), None)
+    kept = [dataclasses.replace(r, retention=r.accuracy / full if full else None) for r in results]
+    return dataclasses.replace(first, results=tuple(kept))
+
+
+def _result(results: Sequence[Result]) -> Result:
+    """Of one question: the mean over seeds."""
+    from anychan.evaluation.bootstrap import paired_bootstrap
+    from anychan.evaluation.predictions import unpack_right
+
+    first = results[0]
+    low, high = paired_bootstrap([unpack_right(r.right, r.n) for r in results])
+    return dataclasses.replace(
+        first,
+        accuracy=sum(r.accuracy for r in results) / len(results),
+        interval=(max(low, 0.0), min(high, 1.0)),
+        top5=_mean([r.top5 for r in results]),
+        precision=_mean([r.precision for r in results]),
+        recall=_mean([r.recall for r in results]),
+        f1=_mean([r.f1 for r in results]),
+        calibration_error=_mean([r.calibration_error for r in results]),
+        inference_ms=_mean([r.inference_ms for r in results]),
+        flips=_mean([r.flips for r in results]),
+        calibration=_bins([b for r in results for b in r.calibration]),
+        per_class=tuple(_class(same) for same in zip(*(r.per_class for r in results), strict=True)),
+        confusion=tuple(
+            tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*(r.confusion for r in results), strict=True)
+        ),
+        right="",  # of several models there is no one answer
+        rights=tuple(r.right for r in results),
+    )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known and len(known) == len(values) else None
+
+
+def _bins(bins: Sequence[Bin]) -> tuple[Bin, ...]:
+    """Bins of equal place put together; they are known by the fifteenth that their confidence lies in."""
+    places: dict[int, list[Bin]] = {}
+    for b in bins:
+        places.setdefault(min(int(15 * b.confidence), 14), []).append(b)
+    return tuple(
+        Bin(
+            sum(b.confidence * b.count for b in same) / (count := sum(b.count for b in same)),
+            sum(b.accuracy * b.count for b in same) / count,
+            count,
+        )
+        for _, same in sorted(places.items())
+    )
+
+
+def _class(scores: Sequence[ClassScore]) -> ClassScore:
+    first = scores[0]
+    precision, recall = _mean([s.precision for s in scores]), _mean([s.recall for s in scores])
+    return ClassScore(first.name, first.support, precision, recall, _mean([s.f1 for s in scores]))
+
+
+def interval_words(runs: Sequence[Run]) -> str:
+    """What the intervals of these rows are, for a caption."""
+    if not any(run.pooled for run in runs):
+        return "95 % Wilson interval"
+    return "95 % interval (Wilson; of several seeds over seeds and images)"
+
+
+def seed_words(runs: Sequence[Run]) -> str:
+    """How many runs and which seeds stand behind the numbers."""
+    seeds = sorted({run.seed for row in runs for run in (row.pooled or (row,)) if run.seed is not None})
+    counts = sorted({len(row.pooled) or 1 for row in runs})
+    names = fmt.listing([str(seed) for seed in seeds])
+    which = f"seed {names}" if len(seeds) == 1 else f"seeds {names}" if seeds else "seed not recorded"
+    if counts == [1]:
+        return f"one run, {which}" if len(runs) == 1 else f"one run a row, {which}"
+    each = "" if len(runs) == 1 else " a row"
+    return f"{' or '.join(map(str, counts))} runs{each}, {which}"

@@ -1,0 +1,130 @@
+"""Records against their schema: the committed ones hold to it, and a fault is named in a line."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anychan._records import read_record
+from anychan.cli import main
+from anychan.experiments import record_kinds, record_schema, validate_records
+from anychan.experiments._schema import faults
+
+RECORDS = Path(__file__).parents[2] / "docs" / "records"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return Path(shutil.copytree(RECORDS / "any", tmp_path / "any"))
+
+
+def change(path: Path, **keys: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **keys}))
+
+
+def test_all_committed_records_are_valid() -> None:
+    count, found = validate_records([RECORDS])
+    assert found == []
+    assert count == sum(1 for path in RECORDS.rglob("*.json*"))
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "said"),
+    [
+        ("run.json", {"seed": "0"}, "seed is '0'; it should be an integer"),
+        ("run.json", {"seed": True}, "seed is True; it should be an integer"),
+        ("run.json", {"selected": "mean"}, "selected is 'mean'; it should be one of 'last', 'best'"),
+        ("run.json", {"schema": 2}, "schema is 2; this version of anychan reads 1"),
+        ("run.json", {"kind": "model"}, "kind is 'model'; it should be 'run'"),
+        ("run.json", {"skipped": [["a.png"]]}, "skipped[0] is ['a.png']; it should be a list of 2 or more"),
+        ("model.json", {"classes": None}, "classes is None; it should be a list"),
+        ("evaluation/test.json", {"results": []}, "results is []; it should be a list of 1 or more"),
+        ("evaluation/test.json", {"data": {}}, "data.name is missing"),
+        ("comparisons/plain-test.json", {"comparisons": [{}]}, "comparisons[0].p is missing"),
+    ],
+)
+def test_a_fault_names_file_key_value_and_what_was_allowed(
+    run: Path, file: str, keys: dict[str, Any], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    change(run / file, **keys)
+    assert main(["records", "validate", str(run)]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith(f"{run / file}: {said}") for line in lines), lines
+    assert main(["records", "validate", str(run / file)]) == 1
+
+
+def test_values_deep_inside_and_lines_are_looked_at(run: Path) -> None:
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    record["results"][1]["accuracy"] = 42.7
+    record["results"][1]["cost"]["latency_ms"]["32"] = {"median": 1}
+    path.write_text(json.dumps(record))
+    lines = (run / "records.jsonl").read_text().splitlines()
+    (run / "records.jsonl").write_text("\n".join([lines[0], '{"kind": "epoch"', lines[2].replace("375", "-1"), '{"']))
+    (run / "config.json").write_text("{}")  # somebody's own file
+    _, found = validate_records([run, path])
+    assert f"{path}: results[1].accuracy is 42.7; it should be 1 or less" in found
+    assert f"{path}: results[1].cost.latency_ms.32.q25 is missing" in found
+    assert [line for line in found if "records.jsonl: line 2: is not JSON" in line]
+    assert not [line for line in found if "line 4" in line]  # what a killed run leaves behind
+    assert len(found) == 4
+
+
+def test_what_is_no_record_is_a_fault_or_a_users_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for text, said in (
+        ("[1]", "is [1]; it should be an object"),
+        ("{}", "kind is None; it should be one of 'run'"),
+        ('{"a": NaN}', "NaN is no number of JSON"),
+    ):
+        (tmp_path / "a.json").write_text(text)
+        assert said in validate_records([tmp_path / "a.json"])[1][0]
+    (tmp_path / "a.json").write_bytes(b"\xff")
+    assert "is not a text file" in validate_records([tmp_path / "a.json"])[1][0]
+    (tmp_path / "a.json").unlink()
+    for words in ([str(tmp_path)], [str(tmp_path / "gone")], []):
+        assert main(["records", "validate", *words]) == 2
+    assert "there is no record in this folder" in capsys.readouterr().err
+    assert main(["records", "schema", "a"]) == 2
+
+
+def test_the_schema_is_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["records", "schema"]) == 0
+    assert json.loads(capsys.readouterr().out) == record_schema()
+    assert {"run", "epoch", "evaluation", "ablation", "sweep", "reproduction"} <= set(record_kinds())
+
+
+def test_a_keyword_that_is_not_checked_is_refused() -> None:
+    with pytest.raises(ValueError, match="keyword 'pattern' of the schema is not known"):
+        list(faults("a", {"pattern": "b"}, {}))
+
+
+def test_another_schema_is_refused_wherever_records_are_read(run: Path) -> None:
+    from anychan.evaluation import compare_runs
+    from anychan.report import write_report
+
+    change(run / "evaluation" / "test.json", schema=2)
+    with pytest.raises(ValueError, match=r"test\.json: a record of schema 2; this version of anychan reads schema 1"):
+        compare_runs(run, run)
+    with pytest.raises(ValueError, match=r"test\.json: a record of schema 2; this version of anychan reads schema 1"):
+        write_report([run], run / "report.html")
+    with pytest.raises(ValueError, match=r"run\.json: a record of kind 'run', not 'ablation'"):
+        read_record(run / "run.json", "ablation")
+
+
+def test_it_is_the_json_schema_that_others_read(run: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
+    schema = record_schema()
+    check = jsonschema.Draft202012Validator({"$ref": "#/$defs/evaluation", "$defs": schema["$defs"]})
+    jsonschema.Draft202012Validator.check_schema(dict(schema))
+    good = json.loads((run / "evaluation" / "test.json").read_text())
+    for key in ("n", "accuracy", "calibration", "cost", "right", "accuracy_interval"):
+        for value in (None, -1, "a", [], {}, 0.5, True):
+            record = copy.deepcopy(good)
+            record["results"][0][key] = value
+            ours = list(faults(record, schema["$defs"]["evaluation"], schema))
+            assert bool(ours) == (not check.is_valid(record)), (key, value)

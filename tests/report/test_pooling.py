@@ -1,0 +1,91 @@
+"""Seeds of one configuration are one row; what is not of one configuration stays apart."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.report import markdown_overview, write_report
+from anychan.report._pooling import pooled, seed_words
+from anychan.report._reading import read_run
+
+from ._runs import seeded_run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    return [seeded_run(tmp_path / f"any-seed{seed}", seed, 0.5 + 0.03 * seed) for seed in range(3)]
+
+
+def change(run: Path, **keys: Any) -> None:
+    record = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(record | keys))
+
+
+def test_a_row_is_the_mean_with_an_interval_over_seeds_and_images(runs: list[Path]) -> None:
+    read = [read_run(run) for run in runs]
+    (row,) = pooled(read)
+    assert (row.name, [run.seed for run in row.pooled], row.seed) == ("any", [0, 1, 2], None)
+    for i, result in enumerate(row.evaluations["test"].results):
+        of_seeds = [run.evaluations["test"].results[i] for run in read]
+        rights = np.stack([np.unpackbits(np.frombuffer(_bytes(r.right), np.uint8), count=r.n) for r in of_seeds])
+        assert result.accuracy == pytest.approx(rights.mean())
+        assert result.interval == pytest.approx(paired_bootstrap(rights))
+        assert result.f1 == pytest.approx(np.mean([r.f1 for r in of_seeds]))
+        assert sum(map(sum, result.confusion)) == sum(sum(map(sum, r.confusion)) for r in of_seeds)
+        assert sum(b.count for b in result.calibration) == sum(b.count for r in of_seeds for b in r.calibration)
+    full, other = row.evaluations["test"].results[:2]
+    assert other.retention == pytest.approx(other.accuracy / full.accuracy)
+    assert seed_words([row]) == "3 runs, seeds 0, 1 and 2"
+
+
+def _bytes(packed: str) -> bytes:
+    import base64
+
+    return base64.b64decode(packed)
+
+
+def test_tables_and_page_have_one_row(runs: list[Path], tmp_path: Path) -> None:
+    other = seeded_run(tmp_path / "other", 0, 0.4, model="wide6")
+    told = markdown_overview([*runs, other])
+    assert "1 or 3 runs a row, seeds 0, 1 and 2" in told.splitlines()[0]
+    assert [line.split(" | ")[0] for line in told.splitlines()[4:]] == ["| any", "| other"]
+    page = write_report([*runs, other], tmp_path / "report.html").read_text("utf-8")
+    assert "three seeds (0, 1 and 2)" in page
+    assert "one seed (0)" in page
+    assert "Student's t" in page
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"seed": 0},
+        {"status": "running"},
+        {"config": {"model": "resnet18", "strategy": "sliced", "epochs": 5}},
+        {"data": {"name": "animals", "fingerprints": {"train": "other"}}},
+        {"data": {"name": "animals"}},
+        {"adapted_from": {"name": "plain", "images": 10}},
+    ],
+)
+def test_what_is_not_another_seed_of_the_same_stays_apart(runs: list[Path], keys: dict[str, Any]) -> None:
+    change(runs[1], **keys)
+    assert [len(row.pooled) for row in pooled([read_run(run) for run in runs])] == [2, 0]
+
+
+@pytest.mark.parametrize("what", ["images", "right", "questions"])
+def test_other_images_or_questions_stay_apart(runs: list[Path], what: str) -> None:
+    path = runs[1] / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    if what == "images":
+        record["data"]["fingerprints"]["test"] = "others"
+    elif what == "right":
+        del record["results"][1]["right"]
+    else:
+        record["results"].pop()
+    path.write_text(json.dumps(record))
+    assert [len(row.pooled) for row in pooled([read_run(run) for run in runs])] == [2, 0]

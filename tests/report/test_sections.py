@@ -1,0 +1,138 @@
+"""Sections that are there where records are: networks, ablations, class losses, the best subset, drawings."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from anychan.evaluation.paired import Paired
+from anychan.evaluation.predictions import unpack_right
+from anychan.report import write_report
+from anychan.report._classes import loss_table
+from anychan.report._networks import authors_layers, network_table
+from anychan.report._reading import read_ablation, read_run
+from anychan.report._words import best_subset
+
+from ._runs import seeded_run, write_ablation, write_run
+
+
+def page(runs: list[Path], out: Path) -> str:
+    return write_report(runs, out).read_text("utf-8")
+
+
+def sections(text: str) -> list[str]:
+    return re.findall(r'<section id="(\w+)">', text)
+
+
+def test_networks_are_held_against_a_resnet34(tmp_path: Path) -> None:
+    runs = [seeded_run(tmp_path / "deep", 0, 0.6, "resnet34"), seeded_run(tmp_path / "ghost", 0, 0.5, "ghost2")]
+    run = json.loads((runs[0] / "run.json").read_text())
+    run["config"]["strategy"] = "plain"
+    (runs[0] / "run.json").write_text(json.dumps(run))
+    text = page(runs, tmp_path / "a.html")
+    assert "networks" in sections(text)
+    assert 'href="#networks"' in text
+    assert text.count('aria-label="Accuracy against') == 4
+    read = [read_run(run) for run in runs]
+    assert authors_layers(read) == {"ghost": "two"}
+    table = network_table(read, "test", "deep", gaps=True)
+    column = [c.label for c in table.columns].index("less deep")
+    cells = [row[column] for row in table.groups[0].rows]
+    a, b = (unpack_right(r.evaluations["test"].results[0].right, 400) for r in (read[1], read[0]))
+    paired = Paired.of(a, b)
+    assert cells[0].text == ""
+    assert cells[1].sort == pytest.approx(paired.difference)
+    assert f"{100 * paired.interval[0]:+.1f}".replace("-", "−") in cells[1].small
+
+
+def test_one_network_with_two_stems_is_no_section_of_networks(tmp_path: Path) -> None:
+    runs = [seeded_run(tmp_path / "a", 0, 0.6), seeded_run(tmp_path / "b", 0, 0.5)]
+    assert "networks" not in sections(page(runs, tmp_path / "a.html"))
+
+
+def test_an_ablation_is_drawn_with_its_verdicts(tmp_path: Path) -> None:
+    folder = write_ablation(tmp_path / "width")
+    text = page([folder, write_ablation(tmp_path / "flips", "Do flips?")], tmp_path / "a.html")
+    assert sections(text) == ["ablations"]
+    assert "wide +5.0 (+3.0 to +7.0), better" in text
+    assert "seed 0 failed: width is 3, but must be even" in text
+    chart = re.findall(r'<svg class="plot".*?</svg>', text, flags=re.DOTALL)
+    assert len(chart) == 2
+    assert {"--series-0", "--series-1", "--ink"} <= set(re.findall(r"var\((--[\w-]+)\)", chart[0]))
+    with_run = page([write_run(tmp_path / "run"), folder], tmp_path / "b.html")
+    assert sections(with_run)[:2] == ["subsets", "ablations"]
+    assert [change.name for change in read_ablation(folder / "ablation.json").changes][1] == "wide"
+    path = folder / "ablation.json"
+    path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(ValueError, match="a record of schema 2"):
+        page([folder], tmp_path / "a.html")
+
+
+def test_classes_that_lose_most_stand_first(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    for row in record["results"]:
+        for i, score in enumerate(row["per_class"]):
+            score["recall"] = 0.9 if row["subset"] == "RGB" else 0.9 - 0.1 * i
+    path.write_text(json.dumps(record))
+    evaluation = read_run(run).evaluations["test"]
+    table = loss_table(evaluation, {})
+    assert table is not None
+    assert [group.title for group in table.groups] == ["without R, on GB", "without G, on RB", "without B, on RG"]
+    assert [cell.text for cell in table.groups[0].rows[0]] == ["king penguin", "100", "90.0", "60.0", "30.0"]
+    assert len(table.groups[0].rows) == 3  # the first class loses nothing
+    assert "a loss below 14 points is within chance" in table.caption
+    assert "without R, on GB" in page([run], tmp_path / "a.html")
+
+
+def test_the_best_subset_is_chosen_on_validation(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    path = run / "evaluation" / "test.json"
+    assert best_subset(read_run(run)) == ""
+    record = json.loads(path.read_text()) | {"split": "val"}
+    for row in record["results"]:
+        row["accuracy"] = 0.59 if row["subset"] == "GB" else 0.1
+    path.with_name("val.json").write_text(json.dumps(record))
+    tested = json.loads(path.read_text())
+    for row in tested["results"]:
+        if row["subset"] == "GB":
+            row |= {"accuracy": 0.31, "accuracy_interval": [0.29, 0.33]}
+    path.write_text(json.dumps(tested))
+    said = "The best subset on validation is GB (59.0 %); on test it reaches 31.0 % (95 % interval 29.0 to 33.0)."
+    assert best_subset(read_run(run)) == said
+
+
+def test_drawings_are_shown_where_they_were_kept(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", pictures=1)
+    path = run / "pictures" / "pictures.json"
+    record = json.loads(path.read_text())
+    record["pictures"][0]["activation"] = {"RG": "000.png", "R": "gone.png"}
+    record["kernels"] = [{"subset": "RG", "file": "000.png"}, {"subset": "R", "file": "gone.png"}]
+    path.write_text(json.dumps(record))
+    text = page([run], tmp_path / "a.html")
+    assert 'alt="Where the answer on RG comes from"' in text
+    assert 'alt="Kernels for RG, run"' in text
+    assert text.count("data:image/png;base64,") == 3
+    record["kernels"][0]["file"] = "../000.png"
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"picture '\.\./000\.png' does not lie in this folder"):
+        page([run], tmp_path / "a.html")
+
+
+def test_the_gap_to_specialists_is_drawn(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "any")
+    pair = {"n": 400, "accuracy_a": 0.5, "accuracy_b": 0.4, "only_a": 60, "only_b": 20, "difference": 0.1}
+    pair |= {"difference_interval": [0.05, 0.15], "p": 1e-5, "verdict": "a is better", "specialist": "plain-R"}
+    rows = [{"subset": "R", **pair}, {"subset": "G", **pair, "p": 0.04}]
+    mean = {"accuracy": 0.5, "specialists": 0.45, "difference": 0.05, "difference_interval": [-0.01, 0.11]}
+    cost = {name: {"parameters": 1, "passes": 2, "seconds": 3.0} for name in ("run", "specialists")}
+    record = {"schema": 1, "kind": "specialists", "split": "test", "run": "any", "differs": [], "rows": rows}
+    (run / "specialists").mkdir()
+    (run / "specialists" / "test.json").write_text(json.dumps(record | {"mean": mean, "cost": cost}))
+    text = page([run], tmp_path / "a.html")
+    assert "any less the specialists: R +10.0 (+5.0 to +15.0), a is better" in text
+    assert "mean +5.0 (−1.0 to +11.0), not distinguishable" in text
