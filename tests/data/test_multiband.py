@@ -14,6 +14,7 @@ import torch
 
 from anychan.channels import ChannelSet
 from anychan.data import Dataset, ImageArray, check_dataset, load_split, open_dataset, split_statistics
+from anychan.data.bands import Bands
 from anychan.data.dataset import BYTES, Encoding
 from anychan.data.resize import resize_planes, resize_values
 
@@ -233,5 +234,7 @@ def test_what_is_said_of_the_bands_is_part_of_the_cache(folder: Pack, tmp_path: 
     second = loaded(open_dataset(path, "B,G,R"), tmp_path)
     assert torch.equal(first.images, second.images)
     assert (str(first.channels), str(second.channels)) == ("RGB", "BGR")
-    assert len(list((tmp_path / "cache").glob("*.images"))) == 2
+    values = loaded(open_dataset(path, Bands(ChannelSet.parse("RGB"), values=True)), tmp_path)
+    assert values.images.dtype == torch.float32
+    torch.testing.assert_close(values.images, first.images.float() / 65535)
     assert ChannelSet.parse("RGB") == open_dataset(path, "R,G,B").channels
