@@ -126,3 +126,12 @@ def test_statistics_are_attached_by_position():
     assert described[2] == Channel("B", RGB[2].wavelength, 0.3, 3.0)
     with pytest.raises(ValueError, match="shorter"):
         RGB.with_statistics([0.1], [1, 2, 3])
+
+
+def test_units_are_recorded_where_they_are_not_shares():
+    measured = ChannelSet([Channel("B04", 0.665, units="measured"), Channel("R")])
+    assert ChannelSet.from_dict(measured.to_dict()) == measured
+    assert "units" not in measured.to_dict()["channels"][1]  # as in records from before there were others
+    assert measured.with_statistics([1, 2], [3, 4])[0].units == "measured"
+    with pytest.raises(ValueError, match="units 'percent' are not 'share' or 'measured'"):
+        Channel("R", units="percent")

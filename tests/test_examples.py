@@ -24,7 +24,7 @@ def main_of(name: str) -> Callable[[list[str]], Any]:
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"fine_tune_new_bands"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"any_bands", "fine_tune_new_bands"}
 
 
 def test_no_test_image_is_left_out() -> None:
@@ -54,3 +54,12 @@ def test_fine_tuning_from_a_file_of_weights(tmp_path: Path) -> None:
     data = "synthetic:bands=4,train=64,test=9"
     results = main_of("fine_tune_new_bands")(["--data", data, "--epochs", "1", "--weights", str(weights)])
     assert len(results) == 6
+
+
+def test_any_bands(capsys: pytest.CaptureFixture[str]) -> None:
+    results = main_of("any_bands")(["--images", "180", "--size", "16", "--width", "6", "--epochs", "2"])
+    assert list(results) == ["all 13 bands", "RGB", "NIR+SWIR", "landsat-8-9-oli", "rgb-nir"]
+    assert all(0 <= accuracy <= 1 for accuracy in results.values())
+    said = capsys.readouterr().out
+    assert "landsat-8-9-oli: 8 of its 9 bands were trained on, 1 never" in said
+    assert "rgb-nir: 1 of its 4 bands were trained on, 3 never" in said

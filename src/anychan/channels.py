@@ -15,6 +15,10 @@ from typing import Any
 # Round centre wavelengths in micrometres for a camera's red, green and blue; sensors differ by some hundredths.
 _RGB_WAVELENGTHS = {"R": 0.600, "G": 0.540, "B": 0.460}
 
+# How pixel values are counted: as shares of the largest number that 8 or 16 bits can hold (255, 65535), or as what was
+# measured (reflectance, kelvin).
+SHARE, MEASURED = "share", "measured"
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -23,20 +27,25 @@ class Channel:
     Args:
         name: not empty, no comma, no white space.
         wavelength: centre wavelength in micrometres, or None where it has none (a fluorescent stain, depth).
-        mean: mean pixel value on a scale of 0 to 1, or None if unknown.
-        std: standard deviation of the pixel value on the same scale, or None if unknown.
+        mean: mean pixel value in ``units``, or None if unknown.
+        std: standard deviation of the pixel value in the same, or None if unknown.
+        units: "share": values are 0 to 1, shares of what 8 or 16 bits can hold; "measured": they are what was
+            measured, on any scale.
 
     Raises:
         ValueError: for a name that is empty or cannot be written in a list, a wavelength or standard
-            deviation that is not a positive number, or a mean that is not a number.
+            deviation that is not a positive number, a mean that is not a number, or other units.
     """
 
     name: str
     wavelength: float | None = None
     mean: float | None = None
     std: float | None = None
+    units: str = SHARE
 
     def __post_init__(self) -> None:
+        if self.units not in (SHARE, MEASURED):
+            raise ValueError(f"channel {self.name!r}: units {self.units!r} are not {SHARE!r} or {MEASURED!r}")
         if not self.name or "," in self.name or any(letter.isspace() for letter in self.name):
             raise ValueError(f"channel name {self.name!r} is empty or has a comma or white space in it")
         for field, value in (("wavelength", self.wavelength), ("standard deviation", self.std)):
@@ -108,11 +117,7 @@ class ChannelSet(Sequence[Channel]):
 
     def to_dict(self) -> dict[str, Any]:
         """A record that JSON can hold."""
-        return {
-            "channels": [
-                {"name": c.name, "wavelength": c.wavelength, "mean": c.mean, "std": c.std} for c in self._channels
-            ]
-        }
+        return {"channels": [_record(channel) for channel in self._channels]}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -248,6 +253,12 @@ class ChannelSet(Sequence[Channel]):
 
     def __repr__(self) -> str:
         return f"ChannelSet({str(self)!r})"
+
+
+def _record(channel: Channel) -> dict[str, Any]:
+    """Units that are not shares are named; records from before there were others have none."""
+    record = {"name": channel.name, "wavelength": channel.wavelength, "mean": channel.mean, "std": channel.std}
+    return record if channel.units == SHARE else {**record, "units": channel.units}
 
 
 # What is taken wherever channels are asked for.

@@ -18,7 +18,7 @@ from anychan.channels import ChannelSet, ChannelsLike
 
 @dataclass(frozen=True, eq=False)
 class ChannelStatistics:
-    """What is known of the pixel values of a channel set, on a scale of 0 to 1.
+    """What is known of the pixel values of a channel set, in the channels' units: shares of 0 to 1 for photographs.
 
     Args:
         channels: the C channels.
@@ -142,3 +142,78 @@ class RunningStatistics:
         if not self._count:
             raise ValueError("no image has been seen: there are no statistics of nothing")
         return ChannelStatistics(self._channels, self._mean.clone(), self._scatter / self._count, self._count)
+
+
+class MaskedStatistics:
+    """Gathers ``ChannelStatistics`` from images of which some pixels or channels have no value (NaN).
+
+    A channel's mean and deviation are those of all its values. Two channels correlate as they do where both have a
+    value, and not at all where they never do. Correlations of different pixels need not fit together: if they do not,
+    the nearest that do in their eigenvectors are taken (negative eigenvalues become 0).
+
+    Example:
+        >>> masked = MaskedStatistics(ChannelSet.parse("RG"))
+        >>> masked.update(torch.tensor([[[[0.0, 1.0, 0.5]], [[1.0, 0.0, torch.nan]]]]))
+        >>> masked.result().mean.tolist(), round(masked.result().normalised().covariance[0, 1].item(), 9)
+        ([0.5, 0.5], -1.0)
+    """
+
+    def __init__(self, channels: ChannelSet) -> None:
+        c = len(channels)
+        self._channels = channels
+        self._origin = torch.full((c,), torch.nan, dtype=torch.float64)  # values are counted from the first mean
+        # Over the pixels where both channels have a value: their number, and sums of row's values (times column's).
+        self._count, self._sum, self._square, self._product = torch.zeros(4, c, c, dtype=torch.float64)
+
+    def update(self, images: Tensor) -> None:
+        """Take in images of shape (N, C, H, W), floating point in the channels' units, NaN where there is no value.
+
+        Raises:
+            ValueError: for another shape or an integer type.
+        """
+        if images.ndim != 4 or images.shape[1] != len(self._channels) or not images.is_floating_point():
+            raise ValueError(
+                f"images must be floating point (N, {len(self._channels)}, H, W), not {images.dtype} "
+                f"{tuple(images.shape)}"
+            )
+        values_CP = images.transpose(0, 1).flatten(1).double().cpu()
+        self._origin = torch.where(self._origin.isnan(), values_CP.nanmean(dim=1), self._origin)
+        there_CP = (~values_CP.isnan()).double()
+        centred_CP = (values_CP - self._origin[:, None]).nan_to_num_(nan=0.0)
+        self._count += there_CP @ there_CP.T
+        self._sum += centred_CP @ there_CP.T
+        self._square += centred_CP.square() @ there_CP.T
+        self._product += centred_CP @ centred_CP.T
+
+    def result(self) -> ChannelStatistics:
+        """The statistics of all values seen so far.
+
+        Raises:
+            ValueError: for a channel of which there was none.
+        """
+        counts = self._count.diagonal()
+        if not counts.all():
+            name = self._channels[int((counts == 0).nonzero()[0])].name
+            raise ValueError(f"channel {name!r} has no value in any image: there are no statistics of nothing")
+        count = self._count.clamp(min=1)
+        mean_of_row = self._sum / count
+        variance_of_row = (self._square / count - mean_of_row.square()).clamp(min=0)
+        covariance = self._product / count - mean_of_row * mean_of_row.T
+        scale = (variance_of_row * variance_of_row.T).sqrt()
+        correlation = torch.where(scale > 0, covariance / scale.clamp(min=torch.finfo(scale.dtype).tiny), 0.0)
+        std = variance_of_row.diagonal().sqrt()
+        correlation = _consistent(correlation.clamp(-1, 1))
+        correlation.diagonal().copy_(torch.where(std > 0, 1.0, 0.0))
+        mean = self._origin + mean_of_row.diagonal()
+        return ChannelStatistics(self._channels, mean, correlation * std[:, None] * std[None, :], int(counts.max()))
+
+
+def _consistent(correlation: Tensor) -> Tensor:
+    """A correlation without negative eigenvalues; itself, if it has none beyond rounding."""
+    symmetric = (correlation + correlation.T) / 2
+    values, vectors = torch.linalg.eigh(symmetric)
+    if values[0] > -1e-10:
+        return symmetric
+    repaired = (vectors * values.clamp(min=0)) @ vectors.T
+    scale = repaired.diagonal().clamp(min=torch.finfo(values.dtype).tiny).rsqrt()
+    return repaired * scale[:, None] * scale[None, :]

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image, ImageFile, ImageOps
 
 from anychan.data import decode
-from anychan.data.decode import MAX_PIXELS, decode_photograph, resize_planes, strict_pillow
+from anychan.data.decode import MAX_PIXELS, decode_photograph, strict_pillow
 from anychan.data.findings import BrokenFileError
+from anychan.data.resize import resize_planes
 
 Make = Callable[..., bytes]
 

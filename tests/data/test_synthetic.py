@@ -148,3 +148,26 @@ def test_spectra_differ() -> None:
     shapes = table / np.linalg.norm(table, axis=1, keepdims=True)
     similarity = shapes @ shapes.T - np.eye(len(table))
     assert similarity.max() < 0.995
+
+
+def test_other_sensors_see_the_same_scenes() -> None:
+    assert str(SyntheticSpec.parse("synthetic:sensor=naip,train=9")) == (
+        "synthetic:train=9,val=300,test=600,size=32,classes=9,seed=0,sensor=naip"
+    )
+    nine = open_dataset("synthetic:sensor=landsat-8-9-oli,train=9,size=16")
+    four = open_dataset("synthetic:sensor=rgb-nir,train=9,size=16")
+    assert (len(nine.channels), len(four.channels)) == (9, 4)
+    assert nine.fingerprint(nine.splits["train"]) != four.fingerprint(four.splits["train"])
+    infrared = [
+        [
+            dataset.decode(dataset.source.read(f"train/{row:07d}.npy"), None).pixels[..., plane].ravel()
+            for row in range(9)
+        ]
+        for dataset, plane in ((nine, 4), (four, 3))  # 0.8647 and 0.84 micrometres
+    ]
+    alike = np.corrcoef(*infrared)[:9, 9:]  # nine images by nine images
+    assert alike.diagonal().mean() > 0.4 + alike[~np.eye(9, dtype=bool)].mean()
+    with pytest.raises(ValueError, match="the sensor cell-painting sees what has no wavelength"):
+        SyntheticSpec.parse("synthetic:sensor=cell-painting")
+    with pytest.raises(ValueError, match="bands and sensor are given"):
+        SyntheticSpec.parse("synthetic:sensor=naip,bands=4")

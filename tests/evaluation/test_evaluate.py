@@ -16,6 +16,7 @@ from anychan.evaluation.metrics import metrics
 from anychan.models import ModelInfo, save_model
 
 SPEC = "synthetic:bands=3,train=24,val=12,test=30,size=16,classes=6,seed=0"
+RUN = {"schema": 1, "kind": "run"}
 MakeRun = Callable[..., Path]
 
 
@@ -32,7 +33,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         )  # fmt: skip
         run = tmp_path / name
         save_model(run, info.create(), info)
-        (run / "run.json").write_text(json.dumps({"config": {"data": spec}}))
+        (run / "run.json").write_text(json.dumps({**RUN, "config": {"data": spec}}))
         return run
 
     return make
@@ -88,7 +89,7 @@ def test_images_held_out_of_training_are_a_split(make_run: MakeRun, evaluate: Ca
     with pytest.raises(ValueError, match="was trained on all training images: none is held out"):
         evaluate(run, split="held-out")
     data = open_dataset(SPEC).description
-    told = {"config": {"data": SPEC, "held_out": 7}, "data": {**data, "fingerprints": {"train": "others"}}}
+    told = {**RUN, "config": {"data": SPEC, "held_out": 7}, "data": {**data, "fingerprints": {"train": "others"}}}
     (run / "run.json").write_text(json.dumps(told))
     with pytest.raises(ValueError, match="the training images have changed since"):
         evaluate(run, split="held-out")
@@ -220,7 +221,7 @@ def test_what_is_not_there_is_named(make_run: MakeRun, evaluate: Callable[..., d
     with pytest.raises(FileNotFoundError, match="nowhere"):
         evaluate(tmp_path / "nowhere")
     run = make_run()
-    (run / "run.json").write_text(json.dumps({"config": {"data": "moved/away.zip"}}))
+    (run / "run.json").write_text(json.dumps({**RUN, "config": {"data": "moved/away.zip"}}))
     with pytest.raises(FileNotFoundError, match=r"trained on moved/away\.zip: say with --data"):
         evaluate(run)
     (run / "run.json").unlink()

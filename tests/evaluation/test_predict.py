@@ -129,5 +129,5 @@ def test_what_is_not_there_is_named(sliced: AnyChannelModel, array: ImageArray) 
     with pytest.raises(ValueError, match="device 'abacus' cannot be used"):
         predict_subset(sliced, array, "R", device="abacus")
     without_blue = dataclasses.replace(array, images=array.images[:, :2], channels=ChannelSet.parse("RG"))
-    with pytest.raises(ValueError, match="unknown channel 'B'"):
+    with pytest.raises(ValueError, match="no channel 'B'"):
         predict_subset(sliced, without_blue, "B")

@@ -110,6 +110,14 @@ def test_what_was_not_trained_alike_is_said(runs: Any, tmp_path: Path) -> None:
     assert "They were not trained alike: they differ in data, epochs and strategy." in markdown_tables([run])
 
 
+def test_a_setting_that_came_later_is_no_difference(runs: Any) -> None:
+    run, others, _ = runs
+    record = json.loads((run / "run.json").read_text())
+    for unit, differs in (("batch", []), ("image", ["sampling_unit"])):
+        (run / "run.json").write_text(json.dumps({**record, "config": {**record["config"], "sampling_unit": unit}}))
+        assert compare_specialists(run, others)["differs"] == differs
+
+
 def test_what_cannot_be_compared_is_refused(runs: Any, tmp_path: Path) -> None:
     run, others, right = runs
     with pytest.raises(ValueError, match="no specialist is given"):

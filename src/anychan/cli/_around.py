@@ -13,13 +13,14 @@ from anychan.cli._common import Command, Parser, add_json, print_record
 def _data_options(parser: Parser) -> None:
     parser.add_argument("action", choices=["check"], help="check: decode every file and say what is wrong")
     parser.add_argument("data", metavar="DATA", help='a folder, a zip, or "synthetic"')
+    parser.add_argument("--bands", metavar="BANDS", help="what the images' planes are: a sensor, names, a bands.yaml")
     add_json(parser)
 
 
 def _data(options: Any) -> int:
     from anychan.data import check_dataset
 
-    found = check_dataset(options.data, progress=sys.stderr.isatty())
+    found = check_dataset(options.data, options.bands, progress=sys.stderr.isatty())
     print_record(found.to_dict(), lambda _: found.table(), options.json)
     return 1 if found.unfit else 0
 

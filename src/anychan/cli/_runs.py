@@ -27,6 +27,7 @@ def _evaluate_options(parser: Parser) -> None:
         'zeros, zeros-rescaled, mean, mean-of-present, or "all" four',
     )
     parser.add_argument("--data", metavar="DATA", help="read the split from here; default: what the run was trained on")
+    parser.add_argument("--bands", metavar="BANDS", help="what the planes of --data are: a sensor, names, a bands.yaml")
     parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once; default: 128")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; default: a GPU where there is one")
@@ -47,6 +48,7 @@ def _evaluate(options: Any) -> int:
         options.split,
         fills,
         options.data,
+        bands=options.bands,
         batch_size=options.batch_size,
         device=options.device,
         cache_dir=options.cache_dir,

@@ -1,17 +1,26 @@
-"""A split decoded: bytes of pixels that training and evaluation slice batches from."""
+"""A split decoded: the pixels that training and evaluation slice batches from."""
 
 from __future__ import annotations
 
+import json
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from anychan._files import replacing
 from anychan.channels import ChannelSet
-from anychan.statistics import ChannelStatistics, RunningStatistics
+from anychan.data.dataset import BYTES, Encoding
+from anychan.statistics import ChannelStatistics, MaskedStatistics, RunningStatistics
 
 _CHUNK = 256
+_CHUNK_VALUES = 2**24  # images of many bands are gone through in smaller chunks
+_UNITS = {"share": "shares of the full scale", "measured": "values that were measured"}
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,14 +28,18 @@ class ImageArray:
     """N labelled images of the same size.
 
     Args:
-        images: uint8, shape (N, C, H, W), in ``channels_last`` order. It lies in a memory-mapped file where it
-            came from the cache; what is written to it changes neither the file nor what others read.
+        images: uint8, uint16, int16 or float32, shape (N, C, H, W), in ``channels_last`` order. It lies in a
+            memory-mapped file where it came from the cache; what is written to it changes neither the file nor what
+            others read.
         labels: int64, shape (N,).
         paths: the file of each image, relative to the root of the data.
         channels: the C channels.
         classes: a name for each label.
         skipped: path and reason of each file that was left out as broken; empty unless that was asked for.
         fingerprint: tells these images, in this order and with these labels, from others.
+        encoding: what the numbers of ``images`` stand for; of float32 ones, NaN is no value.
+        present: bool (N, C), the channels of which each image has a value somewhere; None: all have all.
+        stored: where to keep what is computed of these images; None: nowhere.
     """
 
     images: Tensor
@@ -36,6 +49,9 @@ class ImageArray:
     classes: tuple[str, ...]
     skipped: tuple[tuple[str, str], ...]
     fingerprint: str
+    encoding: Encoding = BYTES
+    present: Tensor | None = None
+    stored: Path | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -43,6 +59,29 @@ class ImageArray:
     def to(self, device: torch.device | str) -> ImageArray:
         """A copy that lies in the memory of a device, the computer's own or an accelerator's."""
         return replace(self, images=self.images.to(device, copy=True), labels=self.labels.to(device, copy=True))
+
+    def values(self, images: Tensor, channels: Sequence[int] | None = None) -> Tensor:
+        """What some of the images stand for, in the units of the channels.
+
+        Args:
+            images: (N, S, H, W), of the type of ``self.images``.
+            channels: positions of its S channels; None: all, in their order.
+
+        Returns:
+            float32 (N, S, H, W), NaN where there is no value.
+        """
+        encoding = self.encoding
+        if encoding == BYTES:
+            return images.float() / 255
+        if encoding.values:
+            return images
+        scale, offset = (
+            torch.tensor(of_all, dtype=torch.float64).expand(len(self.channels))[..., None, None].to(images.device)
+            for of_all in (encoding.scale, encoding.offset)
+        )
+        if channels is not None:
+            scale, offset = scale[list(channels)], offset[list(channels)]
+        return (images.double() * scale + offset).float()
 
 
 def hold_out(array: ImageArray, images: int) -> tuple[ImageArray, ImageArray]:
@@ -90,16 +129,91 @@ def _rows(array: ImageArray, wanted: Tensor) -> ImageArray:
     digest = sha256(f"{array.fingerprint} {rows.tolist()}".encode()).hexdigest()
     return replace(
         array,
-        images=array.images[rows.to(array.images.device)].contiguous(memory_format=torch.channels_last),
+        images=take(array.images, rows.to(array.images.device)).contiguous(memory_format=torch.channels_last),
         labels=array.labels[rows.to(array.labels.device)],
         paths=tuple(array.paths[row] for row in rows.tolist()),
         fingerprint=digest[: len(array.fingerprint)],
+        present=None if array.present is None else array.present[rows],
+        stored=None,
     )
 
 
+def take(images: Tensor, rows: Tensor, axis: int = 0) -> Tensor:
+    """``images.index_select``, also for uint16, of which not all devices can."""
+    if images.dtype == torch.uint16:
+        return images.view(torch.int16).index_select(axis, rows).view(torch.uint16)
+    return images.index_select(axis, rows)
+
+
+def check_units(known: ChannelSet, given: ChannelSet) -> None:
+    """Refuse images that count a channel in other units than a model was trained in.
+
+    Args:
+        known: channels of the model.
+        given: the same of the images.
+
+    Raises:
+        ValueError: naming the first that differs.
+    """
+    for ours, theirs in zip(known, given, strict=True):
+        if ours.units != theirs.units:
+            raise ValueError(
+                f"channel {ours.name!r} was trained on as {_UNITS[ours.units]}, but these images have it as "
+                f"{_UNITS[theirs.units]}: say scale and offset in bands.yaml"
+            )
+
+
+def find_present(images: Tensor) -> Tensor | None:
+    """The channels of which each image has a value somewhere, bool (N, C); None: all have all.
+
+    Args:
+        images: (N, C, H, W); of a floating-point type, NaN is no value.
+    """
+    if not images.is_floating_point() or not len(images):
+        return None
+    present = torch.cat([(~chunk.isnan()).any(dim=3).any(dim=2) for chunk in _chunks(images)])
+    return None if present.all() else present
+
+
 def split_statistics(array: ImageArray) -> ChannelStatistics:
-    """Means and covariance of the channels over all pixels, on a scale of 0 to 1; for the training split."""
-    running = RunningStatistics(array.channels)
-    for images in array.images.split(_CHUNK):
-        running.update(images)
-    return running.result()
+    """Means and covariance of the channels over all pixels, in the channels' units; for the training split.
+
+    Pixels without a value are left out. They are computed once for images that lie in the cache, and kept there.
+    """
+    file = None if array.stored is None else array.stored.with_name(f"{array.stored.name}.statistics.json")
+    found = None if file is None else _kept(file, array.channels)
+    if found is not None:
+        return found
+    if array.encoding == BYTES:
+        running = RunningStatistics(array.channels)
+        for images in array.images.split(_CHUNK):
+            running.update(images)
+        found = running.result()
+    else:
+        masked = MaskedStatistics(array.channels)
+        for images in _chunks(array.images):
+            masked.update(array.values(images))
+        found = masked.result()
+    if file is not None:
+        try:
+            with replacing(file) as temporary:
+                temporary.write_text(json.dumps(found.to_dict()))
+        except OSError as error:
+            _logger.warning("statistics cannot be kept in %s: %s", file.name, error)
+    return found
+
+
+def _kept(file: Path, channels: ChannelSet) -> ChannelStatistics | None:
+    try:
+        found = ChannelStatistics.from_dict(json.loads(file.read_text()))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        _logger.warning("kept statistics are damaged and will be computed again: %s", error)
+        return None
+    return found if found.channels == channels else None
+
+
+def _chunks(images: Tensor) -> Iterator[Tensor]:
+    values = max(1, images[0].numel())
+    yield from images.split(max(1, min(_CHUNK, _CHUNK_VALUES // values)))

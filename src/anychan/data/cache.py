@@ -33,7 +33,7 @@ def decode_split(
     """
     samples = dataset.splits[split]
     if not dataset.source.kept:
-        return in_memory(_decode_all(dataset, samples, image_size, progress))
+        return in_memory(_decode_all(dataset, samples, image_size, progress), dataset.encoding.kept_as)
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(dataset.name).stem)[:40]
     key = _cache_key(dataset, samples)
     path = (cache_dir or default_cache_dir()) / f"{name}-{split}-{image_size}-{key[:24]}"
@@ -41,7 +41,7 @@ def decode_split(
     if found is None:
         try:
             with strict_pillow(), closing(_decode_all(dataset, samples, image_size, progress)) as pictures:
-                write_cache(path, pictures)
+                write_cache(path, pictures, dataset.encoding.kept_as)
         except OSError as error:
             raise ValueError(f"the cache {path.parent} cannot be written ($ANYCHAN_CACHE moves it): {error}") from error
         found = _found_in_cache(path, len(samples))
@@ -85,7 +85,7 @@ def _decode_all(
 
 
 def _cache_key(dataset: Dataset, samples: Sequence[Sample]) -> str:
-    digest = hashlib.sha256(f"{FORMAT} {','.join(dataset.channels.names)}\n".encode())
+    digest = hashlib.sha256(f"{FORMAT} {','.join(dataset.channels.names)}{dataset.decoding}\n".encode())
     for sample in samples:
         digest.update(f"{sample.path}\0{dataset.source.stamp(sample.path)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()

@@ -1,10 +1,10 @@
 """Decoded images in a file of bytes, which is mapped into memory rather than read.
 
-``<name>.images`` holds the pixels, uint8, shape (N, H, W, C), and nothing else; ``<name>.json`` says what they are:
-their shape, their CRC-32, and which files were broken and so are not among them. Both are written to a temporary
-file and renamed, the second last, so that the second vouches for the first. Two processes that build the same
-cache at once do the work twice and replace each other's files by equal ones. A file that is short or damaged
-is found by its checksum (about a second for each gigabyte) and built again.
+``<name>.images`` holds the pixels, shape (N, H, W, C), and nothing else; ``<name>.json`` says what they are: their
+shape, their type where it is not uint8, their CRC-32, and which files were broken and so are not among them. Both are
+written to a temporary file and renamed, the second last, so that the second vouches for the first. Two processes that
+build the same cache at once do the work twice and replace each other's files by equal ones. A file that is short or
+damaged is found by its checksum (about a second for each gigabyte) and built again.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ class Decoded:
     """The images of a split that can be decoded, and those that cannot.
 
     Args:
-        pixels: uint8, shape (N, H, W, C).
+        pixels: shape (N, H, W, C).
         broken: position among all samples, and reason, of each file that is not in ``pixels``.
+        path: of the cache, without an ending; None: it is in no file.
     """
 
     pixels: Pixels
     broken: tuple[tuple[int, str], ...]
+    path: Path | None = None
 
 
-def in_memory(pictures: Iterable[Pixels | BrokenFileError]) -> Decoded:
+def in_memory(pictures: Iterable[Pixels | BrokenFileError], kept_as: str = "uint8") -> Decoded:
     """Keep pictures in memory rather than in a file."""
     kept, broken = [], []
     for i, picture in enumerate(pictures):
@@ -46,11 +48,11 @@ def in_memory(pictures: Iterable[Pixels | BrokenFileError]) -> Decoded:
             broken.append((i, picture.reason))
         else:
             kept.append(picture)
-    return Decoded(np.stack(kept) if kept else np.empty((0, 0, 0, 0), np.uint8), tuple(broken))
+    return Decoded(np.stack(kept) if kept else np.empty((0, 0, 0, 0), kept_as), tuple(broken))
 
 
-def write_cache(path: Path, pictures: Iterable[Pixels | BrokenFileError]) -> None:
-    """Write pictures, all of one shape, to ``path`` with ``.images`` and ``.json`` added."""
+def write_cache(path: Path, pictures: Iterable[Pixels | BrokenFileError], kept_as: str = "uint8") -> None:
+    """Write pictures of one shape and of the type ``kept_as`` to ``path`` with ``.images`` and ``.json`` added."""
     count, checksum, shape = 0, 0, (0, 0, 0)
     broken: list[tuple[int, str]] = []
     with replacing(path.with_name(f"{path.name}.images")) as temporary, temporary.open("wb") as file:
@@ -63,6 +65,8 @@ def write_cache(path: Path, pictures: Iterable[Pixels | BrokenFileError]) -> Non
             checksum = zlib.crc32(content, checksum)
             count, shape = count + 1, picture.shape
     record = {"format": FORMAT, "shape": [count, *shape], "crc32": checksum, "broken": broken}
+    if kept_as != "uint8":
+        record["type"] = np.dtype(kept_as).str  # with the order of bytes
     with replacing(path.with_name(f"{path.name}.json")) as temporary:
         temporary.write_text(json.dumps(record))
 
@@ -80,19 +84,19 @@ def read_cache(path: Path) -> Decoded | None:
         record = json.loads(record_path.read_text())
         count, height, width, channels = map(int, record["shape"])
         broken = tuple((int(i), str(reason)) for i, reason in record["broken"])
-        expected = int(record["crc32"])
+        expected, kept_as = int(record["crc32"]), np.dtype(str(record.get("type", "uint8")))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{record_path.name} cannot be read") from error
-    size = count * height * width * channels
+    size = count * height * width * channels * kept_as.itemsize
     if images_path.stat().st_size != size:
         raise ValueError(f"{images_path.name} has {images_path.stat().st_size:,} bytes and not {size:,}")
     if size == 0:
-        return Decoded(np.empty((0, 0, 0, 0), np.uint8), broken)
+        return Decoded(np.empty((0, 0, 0, 0), kept_as), broken, path)
     # "c": on writing, the process gets a page of its own. The file is never written to.
-    pixels = np.memmap(images_path, np.uint8, "c", shape=(count, height, width, channels))
-    flat, checksum = pixels.reshape(-1), 0
+    pixels = np.memmap(images_path, kept_as, "c", shape=(count, height, width, channels))
+    flat, checksum = pixels.reshape(-1).view(np.uint8), 0
     for start in range(0, size, _CHECKED_AT_ONCE):
         checksum = zlib.crc32(flat[start : start + _CHECKED_AT_ONCE].data, checksum)
     if checksum != expected:
         raise ValueError(f"{images_path.name} is damaged: its checksum is not the one it was written with")
-    return Decoded(pixels, broken)
+    return Decoded(pixels, broken, path)

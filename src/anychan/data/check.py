@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from anychan.data.bands import Bands
 from anychan.data.check_report import CheckReport
 from anychan.data.dataset import Dataset, Sample
 from anychan.data.decode import strict_pillow
@@ -34,11 +35,11 @@ class _Reading:
     broken: BrokenFileError | None
 
 
-def check_dataset(spec: str | Path, progress: bool = False) -> CheckReport:
+def check_dataset(spec: str | Path, bands: Bands | str | Path | None = None, *, progress: bool = False) -> CheckReport:
     """Read all of a data set and report what is unusual or broken in it.
 
     Args:
-        spec: as for ``open_dataset``.
+        spec, bands: as for ``open_dataset``.
         progress: show it on the standard error stream.
 
     Raises:
@@ -51,7 +52,7 @@ def check_dataset(spec: str | Path, progress: bool = False) -> CheckReport:
         (40, False)
     """
     started = time.perf_counter()
-    dataset, findings = inspect_layout(spec)
+    dataset, findings = inspect_layout(spec, bands)
     readings = _read_all(dataset, progress)
     for split, samples in dataset.splits.items():
         findings += _of_files(split, samples, readings)

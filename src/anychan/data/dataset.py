@@ -8,13 +8,57 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
-from anychan.channels import ChannelSet
+from anychan.channels import MEASURED, ChannelSet
 from anychan.data.sources import Source
 
-Pixels = NDArray[np.uint8]  # (H, W, C)
+Pixels = NDArray[Any]  # (H, W, C) of the type that the data set's encoding names; uint8 for photographs
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """How pixels are kept, and what they stand for: kept number * scale + offset is the value.
+
+    Args:
+        kept_as: "uint8", "uint16", "int16", or "float32", where NaN is no value.
+        scale, offset: for each channel, or one for all.
+
+    Example:
+        >>> str(Encoding()), Encoding().plain
+        ('uint8', True)
+    """
+
+    kept_as: str = "uint8"
+    scale: tuple[float, ...] = (1 / 255,)
+    offset: tuple[float, ...] = (0.0,)
+
+    @property
+    def plain(self) -> bool:
+        """Whether all channels have one scale and no offset."""
+        return len(set(self.scale)) == 1 and set(self.offset) == {0.0}
+
+    @property
+    def values(self) -> bool:
+        """Whether what is kept are the values themselves."""
+        return self.kept_as == "float32"
+
+    def __str__(self) -> str:
+        full = {"uint8": 255, "uint16": 65535, "int16": 32767, "float32": 1}[self.kept_as]
+        if self.plain and self.scale[0] == 1 / full:
+            return self.kept_as
+        return f"{self.kept_as} with scale {_one_or_all(self.scale)} and offset {_one_or_all(self.offset)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """A record that JSON can hold."""
+        return {"kept_as": self.kept_as, "scale": list(self.scale), "offset": list(self.offset)}
+
+
+def _one_or_all(numbers: tuple[float, ...]) -> str:
+    return ", ".join(f"{number:g}" for number in (numbers[:1] if len(set(numbers)) == 1 else numbers))
+
+
+BYTES = Encoding()  # photographs
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +79,7 @@ class Picture:
     """One decoded image.
 
     Args:
-        pixels: uint8, shape (H, W, C).
+        pixels: shape (H, W, C), as the data set's encoding says.
         odd: what is unusual about the file, by the kinds of ``anychan.data.findings``.
     """
 
@@ -60,6 +104,8 @@ class Dataset:
         classes: a name for each label.
         splits: the samples of "train", "val" and "test", as far as there are such splits.
         layout: how the data are laid out, and how they were split where that was not given.
+        encoding: how pixels are kept.
+        decoding: what tells how pictures are made of the files from other ways; "" for photographs.
     """
 
     name: str
@@ -69,13 +115,18 @@ class Dataset:
     classes: tuple[str, ...]
     splits: dict[str, list[Sample]]
     layout: str
+    encoding: Encoding = BYTES
+    decoding: str = ""
 
     @cached_property
     def description(self) -> dict[str, Any]:
         """A record that JSON can hold, with no path of the machine in it."""
+        measured = any(channel.units == MEASURED for channel in self.channels)
+        kept = {} if self.encoding == BYTES and not measured else {"encoding": self.encoding.to_dict()}
         return {
             "name": self.name,
             "layout": self.layout,
+            **kept,
             "channels": list(self.channels.names),
             "classes": len(self.classes),
             "splits": {split: len(samples) for split, samples in self.splits.items()},

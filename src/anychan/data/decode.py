@@ -27,6 +27,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from anychan.data.dataset import Picture, Pixels
 from anychan.data.findings import BrokenFileError
+from anychan.data.resize import fit
 
 # Not all that Pillow knows: a file that calls itself PostScript, say, would start another program.
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
@@ -90,7 +91,7 @@ def decode_photograph(data: bytes, image_size: int | None = None) -> Picture:
                 raise Image.DecompressionBombError
             odd = _oddities(image)
             rgb = _fast_jpeg(image, data) or _upright_rgb(image)
-            return Picture(np.asarray(_fit(rgb, image_size)), odd)
+            return Picture(np.asarray(fit(rgb, image_size)), odd)
     except BrokenFileError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -107,23 +108,6 @@ def decode_photograph(data: bytes, image_size: int | None = None) -> Picture:
 def _formats() -> tuple[str, ...]:
     Image.init()  # Pillow stumbles over formats whose readers it has not loaded, or was built without
     return tuple(name for name in FORMATS if name in Image.OPEN)
-
-
-def resize_planes(pixels: Pixels, image_size: int | None) -> Pixels:
-    """Pixels (H, W, C) of any channels -> (image_size, image_size, C), as photographs are resized."""
-    if image_size is None or pixels.shape[:2] == (image_size, image_size):
-        return pixels
-    planes = (_fit(Image.fromarray(np.ascontiguousarray(plane)), image_size) for plane in pixels.transpose(2, 0, 1))
-    return np.stack([np.asarray(plane) for plane in planes], axis=-1)
-
-
-def _fit(image: Image.Image, size: int | None) -> Image.Image:
-    if size is None or image.size == (size, size):
-        return image
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    # The box does in one step what resizing and cutting would: what lies outside is not computed.
-    return image.resize((size, size), Image.Resampling.BICUBIC, box=(left, top, left + side, top + side))
 
 
 def _fast_jpeg(image: Image.Image, data: bytes) -> Image.Image | None:

@@ -19,7 +19,7 @@ from anychan.data.sources import Source
 SPLIT_FOLDERS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".npy", ".npz"),
 )
 
 

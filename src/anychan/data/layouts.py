@@ -2,35 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from anychan.channels import ChannelSet
+from anychan.data.bands import Bands, parse_bands
 from anychan.data.dataset import Dataset
 from anychan.data.decode import decode_photograph
 from anychan.data.findings import Finding
 from anychan.data.folders import read_folders
-from anychan.data.lists import read_lists
-from anychan.data.sources import open_source
+from anychan.data.lists import Layout, read_lists
+from anychan.data.multiband import band_decoder, bands_beside
+from anychan.data.sources import Source, open_source
+from anychan.data.stacks import StackedSource
 from anychan.data.synthetic import SPEC_PREFIX, open_synthetic
 
-# The first that finds its own decides. A new layout of photographs is one file and one entry.
+# The first that finds its own decides. A new layout of images is one file and one entry.
 LAYOUTS = (read_lists, read_folders)
 
 
-def open_dataset(spec: str | Path) -> Dataset:
-    """Open a data set, without decoding any of it.
+def open_dataset(spec: str | Path, bands: Bands | str | Path | None = None) -> Dataset:
+    """Open a data set, without decoding more of it than an image.
+
+    The first image that can be read tells whether they are photographs, which are read as R, G and B in 8 bits, or
+    images of any bands (``anychan.data.images``), which keep their bits.
 
     Args:
         spec: a folder or a zip archive with image lists (``anychan.data.lists``) or one folder a class
             (``anychan.data.folders``); or ``"synthetic"``, with options as in
             ``"synthetic:bands=5,train=2000,seed=1"`` (``anychan.data.synthetic``).
+        bands: what the planes of the images are: a sensor's name (``anychan.sensors``), names in their order, or the
+            path of a ``bands.yaml`` (``anychan.data.bands``); None: the ``bands.yaml`` in the data, or the files
+            themselves.
 
     Raises:
         FileNotFoundError: if there is nothing at that path.
         ValueError: if it is no data set, or a list cannot be trusted: a line that is not ``path label``, a path
-            that leaves the root, one path with two labels, a label without a class. It names file and line.
+            that leaves the root, one path with two labels, a label without a class (it names file and line); or the
+            channels of the first image are not known.
     """
-    dataset, findings = inspect_layout(spec)
+    dataset, findings = inspect_layout(spec, bands)
     unfit = [finding for finding in findings if finding.unfit]
     if unfit:
         more = f" (and {len(unfit) - 1} more; `anychan data check` lists them)" if len(unfit) > 1 else ""
@@ -38,11 +49,14 @@ def open_dataset(spec: str | Path) -> Dataset:
     return dataset
 
 
-def inspect_layout(spec: str | Path) -> tuple[Dataset, list[Finding]]:
+def inspect_layout(spec: str | Path, bands: Bands | str | Path | None = None) -> tuple[Dataset, list[Finding]]:
     """The data set as far as it can be made out, and what is wrong with its lists and folders."""
+    said = bands if isinstance(bands, Bands) else parse_bands(bands)
     if isinstance(spec, str) and (spec == SPEC_PREFIX or spec.startswith(f"{SPEC_PREFIX}:")):
+        if said is not None:
+            raise ValueError(f"{spec} says itself what its bands are: no others can be given")
         return open_synthetic(spec), []
-    source = open_source(Path(spec))
+    source = StackedSource(open_source(Path(spec)))
     for read in LAYOUTS:
         layout = read(source)
         if layout is not None:
@@ -52,7 +66,13 @@ def inspect_layout(spec: str | Path) -> tuple[Dataset, list[Finding]]:
             f"{spec} is no data set: there is no train.txt, val.txt or test.txt in it or one folder down, "
             "and there are no folders of images, one a class"
         )
-    dataset = Dataset(
+    return _dataset(source, layout, bands_beside(source) if said is None else said), layout.findings
+
+
+def _dataset(source: Source, layout: Layout, bands: Bands | None) -> Dataset:
+    paths = (sample.path for samples in layout.splits.values() for sample in samples)
+    decoder = band_decoder(source, paths, bands)
+    photographs = Dataset(
         name=source.name,
         source=source,
         decode=decode_photograph,
@@ -61,4 +81,8 @@ def inspect_layout(spec: str | Path) -> tuple[Dataset, list[Finding]]:
         splits=layout.splits,
         layout=layout.description,
     )
-    return dataset, layout.findings
+    if decoder is None:
+        return photographs
+    return replace(
+        photographs, decode=decoder, channels=decoder.channels, encoding=decoder.encoding, decoding=decoder.key
+    )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from anychan.data.arrays import ImageArray
+from anychan.data.arrays import ImageArray, find_present
 from anychan.data.cache import decode_split
 from anychan.data.cache_file import Decoded
 from anychan.data.dataset import Dataset
@@ -24,8 +24,8 @@ def load_split(  # noqa: PLR0917 (the first three are needed, the others are nam
 ) -> ImageArray:
     """All images of a split, decoded to squares of ``image_size`` pixels.
 
-    Photographs are decoded once, on all cores, into the cache; built-in images are made in memory. The cache
-    holds for the same files, unchanged, and the same size.
+    Files are decoded once, on all cores, into the cache; built-in images are made in memory. The cache holds for the
+    same files, unchanged, the same size, and the same that is said of their bands.
 
     Args:
         dataset: from ``open_dataset``.
@@ -52,14 +52,18 @@ def load_split(  # noqa: PLR0917 (the first three are needed, the others are nam
         raise ValueError(f"{dataset.name}: all {len(samples)} images of the split {split} are broken")
     left_out = {i for i, _ in decoded.broken}
     kept = [sample for i, sample in enumerate(samples) if i not in left_out]
+    images = torch.from_numpy(decoded.pixels).permute(0, 3, 1, 2)
     return ImageArray(
-        images=torch.from_numpy(decoded.pixels).permute(0, 3, 1, 2),
+        images=images,
         labels=torch.tensor([sample.label for sample in kept]),
         paths=tuple(sample.path for sample in kept),
         channels=dataset.channels,
         classes=dataset.classes,
         skipped=tuple((samples[i].path, reason) for i, reason in decoded.broken),
         fingerprint=dataset.fingerprint(kept),
+        encoding=dataset.encoding,
+        present=find_present(images),
+        stored=decoded.path,
     )
 
 

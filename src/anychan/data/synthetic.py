@@ -15,15 +15,17 @@ import io
 import threading
 from collections import OrderedDict
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anychan.channels import Channel, ChannelSet
 from anychan.data.dataset import Dataset, Picture, Pixels, Sample
-from anychan.data.decode import resize_planes
 from anychan.data.findings import BrokenFileError
+from anychan.data.resize import resize_planes
 from anychan.data.synthetic_shapes import MATERIALS, SHAPES, draw_shape, reflectance
+from anychan.sensors import sensor
 
 SPEC_PREFIX = "synthetic"
 _VERSION = 1  # of the pictures: counts into what tells them apart
@@ -52,6 +54,8 @@ class SyntheticSpec:
         size: side of an image in pixels, 8 or more.
         classes: 2 to 64.
         seed: another seed gives other images of the same classes.
+        sensor: one of ``anychan.sensors`` whose bands all have a wavelength, in place of ``bands``: other sensors see
+            the same scenes.
 
     Raises:
         ValueError: for a value out of its range.
@@ -64,8 +68,13 @@ class SyntheticSpec:
     size: int = 32
     classes: int = 9
     seed: int = 0
+    sensor: str = ""
 
     def __post_init__(self) -> None:
+        if self.sensor:
+            if None in (known := sensor(self.sensor)).wavelengths:
+                raise ValueError(f"synthetic: the sensor {self.sensor} sees what has no wavelength")
+            object.__setattr__(self, "bands", len(known))
         for key, (smallest, largest) in _LIMITS.items():
             if not smallest <= getattr(self, key) <= largest:
                 raise ValueError(f"synthetic: {key}={getattr(self, key)} is not between {smallest} and {largest}")
@@ -82,7 +91,7 @@ class SyntheticSpec:
             'synthetic:bands=5,train=2000,val=300,test=600,size=32,classes=9,seed=0'
         """
         known = [field.name for field in fields(cls)]
-        values: dict[str, int] = {}
+        values: dict[str, Any] = {}
         options = text.removeprefix(SPEC_PREFIX).removeprefix(":")
         for option in options.split(",") if options else []:
             key, _, value = (part.strip() for part in option.partition("="))
@@ -90,16 +99,25 @@ class SyntheticSpec:
                 raise ValueError(f"synthetic: unknown option {key!r}; there are {', '.join(known)}")
             if key in values:
                 raise ValueError(f"synthetic: {key} is given twice")
+            if key == "sensor":
+                values[key] = value
+                continue
             if not (value.isascii() and value.isdecimal()):
                 raise ValueError(f"synthetic: {key}={value!r} is not a whole number, 0 or more")
             values[key] = int(value)
+        if "bands" in values and "sensor" in values:
+            raise ValueError("synthetic: bands and sensor are given, of which one says what the bands are")
         return cls(**values)
 
     def __str__(self) -> str:
-        return f"{SPEC_PREFIX}:" + ",".join(f"{key}={value}" for key, value in asdict(self).items())
+        chosen = asdict(self)
+        left_out = "bands" if self.sensor else "sensor"
+        return f"{SPEC_PREFIX}:" + ",".join(f"{key}={value}" for key, value in chosen.items() if key != left_out)
 
     @property
     def channels(self) -> ChannelSet:
+        if self.sensor:
+            return sensor(self.sensor)
         rgb = ChannelSet.parse("RGB")
         if self.bands == 3:
             return rgb
@@ -175,7 +193,7 @@ class SyntheticSource:
 
     def content(self, path: str) -> str:
         bands, size, classes, seed = self._spec.bands, self._spec.size, self._spec.classes, self._spec.seed
-        return f"{_VERSION}:{bands}:{size}:{classes}:{seed}:{path}"
+        return f"{_VERSION}:{self._spec.sensor or bands}:{size}:{classes}:{seed}:{path}"
 
     stamp = content
 

@@ -28,6 +28,7 @@ from anychan.evaluation.predict import predict_subset
 from anychan.evaluation.predictions import Key, Predictions, pack_right, read_predictions, write_predictions
 from anychan.evaluation.questions import Question, list_questions, rank
 from anychan.models.files import ModelInfo, load_model
+from anychan.sensors import match
 
 HELD_OUT = "held-out"
 
@@ -39,6 +40,7 @@ def evaluate_run(
     fills: Sequence[str] | None = None,
     data: str | Path | None = None,
     *,
+    bands: str | Path | None = None,
     batch_size: int = 128,
     device: str | None = None,
     autocast: torch.dtype | None = None,
@@ -61,6 +63,8 @@ def evaluate_run(
         fills: keys of ``FILLS``, with which to answer proper subsets as well. A plain model answers its full channel
             set by itself and proper subsets with fills only.
         data: what to read the split from; None: what the run was trained on. Its classes must be the run's.
+        bands: what the planes of ``data`` are, as for ``open_dataset``; None: the data say it. What the run was trained
+            on has the bands that it was trained with.
         batch_size, device, autocast: see ``predict_subset``; device None: a GPU where there is one.
         cache_dir: where decoded images are kept; None: the user's cache folder.
         cost: measure parameters, MACs, latency and memory for each subset the model answers by itself.
@@ -85,7 +89,7 @@ def evaluate_run(
     if model.subset_statistics:  # a subset without statistics is refused before the first is answered
         for subset, fill in questions:
             model.subset_statistics.of(info.channels if fill else subset)
-    dataset = _open(run, info, data)
+    dataset = _open(run, info, data, bands)
     _check_channels(dataset, questions)
     skip, whole = _split_of(run, split)
     array = load_split(dataset, whole, info.image_size, cache_dir, skip_broken=skip, progress=progress)
@@ -137,13 +141,16 @@ def evaluate_run(
     return record
 
 
-def _open(run: Path, info: ModelInfo, data: str | Path | None) -> Dataset:
+def _open(run: Path, info: ModelInfo, data: str | Path | None, bands: str | Path | None) -> Dataset:
     if data is not None:
-        dataset = open_dataset(data)
+        dataset = open_dataset(data, bands)
+    elif bands is not None:
+        raise ValueError(f"bands {str(bands)!r} go with other data than the run's, whose bands are known: name --data")
     else:
-        spec = _run_record(run)["config"]["data"]
+        config = _run_record(run)["config"]
+        spec = config["data"]
         try:
-            dataset = open_dataset(spec)
+            dataset = open_dataset(spec, config.get("bands"))
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}; the run was trained on {spec}: say with --data where it is") from error
     if tuple(dataset.classes) != info.classes:
@@ -168,7 +175,8 @@ def _split_of(run: Path, split: str) -> tuple[bool, str]:
 
 def _check_channels(dataset: Dataset, questions: Iterable[Question]) -> None:
     for subset, _ in questions:
-        missing = [channel.name for channel in subset if channel not in dataset.channels]
+        found = match(subset, dataset.channels)
+        missing = [channel.name for channel in subset if channel.name not in found]
         if missing:
             raise ValueError(
                 f"{dataset.name} has no channel {missing[0]!r}, so nothing can be evaluated on {subset}; "

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
+from anychan.data.dataset import BYTES
 from anychan.evaluation.predictions import Key, Predictions
 
 LONGEST_SIDE = 128
@@ -84,12 +85,25 @@ def view_planes(channels: ChannelSet) -> list[int]:
 def _save_thumbnail(array: ImageArray, row: int, path: Path) -> None:
     from PIL import Image
 
-    planes_HWS = array.images[row, view_planes(array.channels)].permute(1, 2, 0).cpu().numpy()
+    planes_HWS = _in_8_bits(array, row, view_planes(array.channels))
     if planes_HWS.shape[2] < 3:  # one plane, or the mean of two, in gray
         planes_HWS = planes_HWS.mean(axis=2).round().astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(planes_HWS))
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
     image.save(path)
+
+
+def _in_8_bits(array: ImageArray, row: int, planes: list[int]) -> npt.NDArray[np.uint8]:
+    """Pixels (H, W, S) as people see them: what is not in 8 bits is stretched, from its 2nd to its 98th percentile."""
+    chosen = array.images[row : row + 1, planes]
+    if array.encoding == BYTES:
+        return np.asarray(chosen[0].permute(1, 2, 0).cpu())
+    values_HWS = array.values(chosen, planes)[0].permute(1, 2, 0).cpu().numpy()
+    if np.isnan(values_HWS).all():
+        return np.zeros(values_HWS.shape, dtype=np.uint8)
+    dark, bright = np.nanpercentile(values_HWS, (2, 98))
+    shares = (values_HWS - dark) / max(bright - dark, 1e-12)
+    return (np.nan_to_num(shares, nan=0.0).clip(0, 1) * 255).round().astype(np.uint8)
 
 
 def _named(answers: Predictions, row: int, classes: Sequence[str]) -> list[list[Any]]:

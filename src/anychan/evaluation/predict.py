@@ -18,8 +18,11 @@ from torch import Tensor
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.data import ImageArray
+from anychan.data.arrays import check_units
+from anychan.data.dataset import BYTES
 from anychan.evaluation.fills import check_fill, fill_missing
 from anychan.evaluation.predictions import Predictions
+from anychan.sensors import find
 
 
 def predict_subset(
@@ -36,11 +39,15 @@ def predict_subset(
 ) -> Predictions:
     """The model's answers to all images of an array, given only some of their channels.
 
+    Where images have different channels, or pixels without a value, the model is told which channels each has, and
+    sees the mean where there is no value.
+
     Args:
         model: is moved to ``device`` and set to evaluation mode, in place. Its channels carry the means and standard
-            deviations (scale 0 to 1) that it was trained with.
-        array: images of which at least ``channels`` are there; channels are found by name.
-        channels: what the model gets to see; None: all it knows.
+            deviations that it was trained with, in their units.
+        array: images of which at least ``channels`` are there; channels are found by name, or by wavelength.
+        channels: what the model gets to see; None: all it knows. Channels that it does not know need a wavelength, a
+            mean and a deviation, and a strategy that takes unseen ones.
         batch_size: images that go through at once, at least 1.
         device: where the model runs.
         autocast: a dtype for mixed precision; None: float32 throughout, so that the numbers depend as little on
@@ -51,9 +58,10 @@ def predict_subset(
         progress: show a progress bar.
 
     Raises:
-        ValueError: for a channel that the model or the array does not have or whose mean or deviation is unknown, an
-            unknown fill, a plain model asked for a subset without a fill, logits that are not finite, a batch size
-            below 1, no image, or a device there is not.
+        ValueError: for a channel that the model or the array does not have, whose mean or deviation is unknown, or
+            which the images count in other units; an image without any of the channels, an unknown fill, a plain model
+            asked for a subset without a fill, logits that are not finite, a batch size below 1, no image, or a device
+            there is not.
 
     Example:
         >>> from anychan.data import load_split, open_dataset, split_statistics
@@ -65,7 +73,7 @@ def predict_subset(
         (8, 5)
     """
     known = model.channels
-    present = known.subset(channels)
+    present = model.resolve(channels)
     if fill:
         check_fill(fill)
     elif model.strategy == "plain" and len(present) < len(known):
@@ -78,12 +86,13 @@ def predict_subset(
     top, probability, times = [], [], []
     with torch.inference_mode(), _full_float32(), _autocast(device, autocast), torch.random.fork_rng():
         torch.manual_seed(0)  # a stem that draws at test time draws the same again
-        for path, images_NSHW in _batches(array, present, batch_size, progress):
+        for path, images_NSHW, there_NS in _batches(array, present, batch_size, progress):
             x_NSHW = prepare(images_NSHW.to(device), known, present, fill)
+            some = {} if fill or there_NS is None else {"present": there_NS.to(device)}
             started = _now(device)
-            logits_NK = model(x_NSHW, channels=asked)
+            logits_NK = model(x_NSHW, channels=asked, **some)
             if flips:
-                logits_NK = (logits_NK + model(x_NSHW.flip(3), channels=asked)) / 2
+                logits_NK = (logits_NK + model(x_NSHW.flip(3), channels=asked, **some)) / 2
             times.append((_now(device) - started, len(x_NSHW)))
             if not logits_NK.isfinite().all():
                 raise ValueError(f"the model's logits are not finite for {present} of {path} or the images after it")
@@ -105,9 +114,10 @@ def prepare(images_NSHW: Tensor, known: ChannelSet, present: ChannelSet, fill: s
     """The input of a model: planes filled if asked, then normalised by name.
 
     Args:
-        images_NSHW: uint8, the planes of ``present`` in their order.
-        known: all channels of the model, with means and standard deviations (scale 0 to 1).
-        present: the channels that are there.
+        images_NSHW: the planes of ``present`` in their order: uint8, or floating point in the channels' units, where
+            NaN is no value and becomes the mean.
+        known: all channels of the model, with means and standard deviations in their units.
+        present: the channels that are there; those that are not known have means and deviations of their own.
         fill: "" gives the planes of ``present``, a key of ``FILLS`` those of ``known``.
 
     Returns:
@@ -116,21 +126,36 @@ def prepare(images_NSHW: Tensor, known: ChannelSet, present: ChannelSet, fill: s
     Raises:
         ValueError: for an unknown channel or fill, or a channel without mean or deviation.
     """
-    pixels_NSHW = images_NSHW.float() / 255
-    asked = known if fill else known.subset(present.names)
-    if fill:
-        pixels_NSHW = fill_missing(pixels_NSHW, known, present, fill)
+    if not (images_NSHW.dtype == torch.uint8 or images_NSHW.is_floating_point()):
+        raise ValueError(f"images must be uint8, or values in floating point, not {images_NSHW.dtype}")
+    pixels_NSHW = images_NSHW.float() if images_NSHW.is_floating_point() else images_NSHW.float() / 255
+    asked = known if fill else ChannelSet(known.subset([c.name])[0] if c in known else c for c in present)
     for channel in asked:
         if channel.mean is None or channel.std is None:
             raise ValueError(f"channel {channel.name!r} has no mean and standard deviation to be normalised by")
+    if fill:
+        means = torch.tensor([channel.mean for channel in known.subset(present.names)], device=pixels_NSHW.device)
+        pixels_NSHW = torch.where(pixels_NSHW.isnan(), means[:, None, None], pixels_NSHW)
+        pixels_NSHW = fill_missing(pixels_NSHW, known, present, fill)
     moments = torch.tensor([(channel.mean, channel.std) for channel in asked], device=pixels_NSHW.device)
     x_NSHW = (pixels_NSHW - moments[:, 0, None, None]) / moments[:, 1, None, None]
+    if images_NSHW.is_floating_point():
+        x_NSHW = x_NSHW.nan_to_num(nan=0.0)
     return x_NSHW.contiguous(memory_format=torch.channels_last)
 
 
-def _batches(array: ImageArray, present: ChannelSet, size: int, progress: bool) -> Iterable[tuple[str, Tensor]]:
-    """The first image's path and the planes of ``present``, (N, S, H, W), batch by batch."""
-    planes = list(array.channels.indices(present.names))
+def _batches(
+    array: ImageArray, present: ChannelSet, size: int, progress: bool
+) -> Iterable[tuple[str, Tensor, Tensor | None]]:
+    """The first image's path, the planes of ``present`` (N, S, H, W), and which of them each has (N, S), by batches."""
+    planes = find(present, array.channels)
+    check_units(present, array.channels.subset([array.channels.names[plane] for plane in planes]))
+    there_NS = None if array.present is None else array.present[:, planes]
+    if there_NS is not None:
+        empty = (~there_NS.any(dim=1)).nonzero()
+        if len(empty):
+            raise ValueError(f"{array.paths[int(empty[0])]} has none of the channels {','.join(present.names)}")
+        there_NS = None if there_NS.all() else there_NS
     in_order = planes == list(range(len(array.channels)))
     firsts: Iterable[int] = range(0, len(array.paths), size)
     if progress:
@@ -139,7 +164,13 @@ def _batches(array: ImageArray, present: ChannelSet, size: int, progress: bool) 
         firsts = tqdm(firsts, desc=str(present), unit="batch", leave=False)
     for first in firsts:
         images_NCHW = array.images[first : first + size]
-        yield array.paths[first], images_NCHW if in_order else images_NCHW[:, planes]
+        images_NSHW = images_NCHW if in_order else images_NCHW[:, planes]
+        values_NSHW = (
+            images_NSHW
+            if images_NSHW.dtype == torch.uint8 and array.encoding == BYTES
+            else (array.values(images_NSHW, planes))
+        )
+        yield array.paths[first], values_NSHW, None if there_NS is None else there_NS[first : first + size]
 
 
 def _checked_device(name: torch.device | str) -> torch.device:

@@ -22,6 +22,8 @@ from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 
+# Settings that older records do not have yet, and what they trained with.
+_LATER = {"sampling_unit": "batch"}
 # What runs that are compared must have in common to have been trained alike.
 _ALIKE = (
     *(
@@ -137,7 +139,7 @@ def _mean(rows: Sequence[dict[str, Any]], differences_SN: npt.NDArray[np.float64
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
     """The settings in which two runs were not trained alike, but for what makes one of them a specialist."""
     for name in _ALIKE:
-        if one["config"].get(name) != other["config"].get(name):
+        if one["config"].get(name, _LATER.get(name)) != other["config"].get(name, _LATER.get(name)):
             yield name
     if one["data"]["fingerprints"]["train"] != other["data"]["fingerprints"]["train"]:
         yield "data"

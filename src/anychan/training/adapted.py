@@ -110,7 +110,7 @@ def _training_images(
     """The images that statistics are computed from: those the run was trained on, or others that are named."""
     spec = record["config"]["data"] if data is None else data
     try:
-        dataset = open_dataset(spec)
+        dataset = open_dataset(spec, record["config"].get("bands") if data is None else None)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; the run was trained on {spec}: say with --data where it is") from error
     skip = bool(record["config"].get("skip_broken", False))

@@ -13,8 +13,11 @@ from torch import Tensor
 
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
+from anychan.data.arrays import check_units, take
 from anychan.data.augment import augment
 from anychan.data.augment_config import AugmentationConfig
+from anychan.data.dataset import BYTES
+from anychan.training.buckets import BucketOrder, make_buckets
 from anychan.training.config import TrainConfig
 from anychan.training.machine import Machine
 from anychan.training.randomness import counter_seed
@@ -40,11 +43,14 @@ class Inputs:
     """Turns rows of an image array into what a model is fed: planes by name, augmented, normalised by name.
 
     Args:
-        array: uint8 images (in memory, on a disk, or on the device).
-        channels: those of the model, with mean and standard deviation.
+        array: images (in memory, on a disk, or on the device).
+        channels: those of the model, with mean and standard deviation in the array's units.
         device: where batches go.
         machine: for the memory layout.
         augmentation: None leaves images as they are.
+
+    Raises:
+        ValueError: for a channel that the array does not have or counts in other units, or an image without any.
     """
 
     def __init__(
@@ -60,6 +66,8 @@ class Inputs:
         self._device = device
         self._memory_format = machine.memory_format
         self._augmentation = None if augmentation is None or augmentation.off else augmentation
+        check_units(channels, array.channels.subset(channels.names))
+        self.present_NC = _present_of(array, channels)
         self._pixels_NHWC = array.images.permute(0, 2, 3, 1)
         self._chosen: dict[tuple[str, ...], tuple[Tensor, Tensor, Tensor]] = {}
 
@@ -70,14 +78,26 @@ class Inputs:
         """The images of some rows (int64, on the array's device), seen through some of the model's channels."""
         planes, scale, shift = self._of(channels)
         # Rows of N, H, W, C are whole in memory, so they are gathered before the layout is looked at otherwise.
-        pixels_NHWC = self._pixels_NHWC.index_select(0, rows)
+        pixels_NHWC = take(self._pixels_NHWC, rows)
         if channels.names != self.array.channels.names:
-            pixels_NHWC = pixels_NHWC.index_select(3, planes)
+            pixels_NHWC = take(pixels_NHWC, planes, axis=3)
         pixels_NSHW = pixels_NHWC.permute(0, 3, 1, 2).to(self._device, non_blocking=True)
+        if pixels_NSHW.dtype != torch.uint8:
+            pixels_NSHW = pixels_NSHW.float()  # which holds every number of 16 bits
         if self._augmentation is not None and generator is not None:
             pixels_NSHW = augment(pixels_NSHW, self._augmentation, generator)
         x_NSHW = pixels_NSHW.float().mul_(scale).add_(shift).contiguous(memory_format=self._memory_format)
-        return Batch(x_NSHW, self.array.labels[rows].to(self._device, non_blocking=True), channels)
+        if self.array.images.is_floating_point():
+            x_NSHW.nan_to_num_(nan=0.0)  # the mean, where there is no value
+        labels = self.array.labels[rows].to(self._device, non_blocking=True)
+        return Batch(x_NSHW, labels, channels, self._present(rows, channels))
+
+    def _present(self, rows: Tensor, channels: ChannelSet) -> Tensor | None:
+        """Which of the channels each of some images has, (N, S); None: all have all."""
+        if self.present_NC is None:
+            return None
+        present_NS = self.present_NC[rows.cpu()][:, list(self.channels.indices(channels.names))]
+        return None if present_NS.all() else present_NS.to(self._device, non_blocking=True)
 
     def _of(self, channels: ChannelSet) -> tuple[Tensor, Tensor, Tensor]:
         """Positions of channels in the array (S,), and what their pixels are multiplied by and added to, (S, 1, 1).
@@ -88,20 +108,51 @@ class Inputs:
             known = self.channels.subset(channels)
             mean = torch.tensor([channel.mean for channel in known], dtype=torch.float64)[:, None, None]
             std = torch.tensor([channel.std for channel in known], dtype=torch.float64)[:, None, None]
-            # Pixels are 0..255: (x / 255 - mean) / std = x * scale + shift.
-            scale, shift = (1 / (255 * std)).float(), (-mean / std).float()
+            scale, shift = self._to_normalised(known, mean, std)
             planes = torch.tensor(self.array.channels.indices(channels.names), device=self.array.images.device)
             self._chosen[channels.names] = (planes, scale.to(self._device), shift.to(self._device))
         return self._chosen[channels.names]
+
+    def _to_normalised(self, known: ChannelSet, mean: Tensor, std: Tensor) -> tuple[Tensor, Tensor]:
+        """What stored numbers are multiplied by and added to, float32 (S, 1, 1)."""
+        encoding = self.array.encoding
+        if encoding == BYTES:  # pixels are 0..255: (x / 255 - mean) / std = x * scale + shift
+            return (1 / (255 * std)).float(), (-mean / std).float()
+        planes = list(self.array.channels.indices(known.names))
+        factor, offset = (
+            torch.tensor(of_all, dtype=torch.float64).expand(len(self.array.channels))[planes][:, None, None]
+            for of_all in (encoding.scale, encoding.offset)
+        )
+        return (factor / std).float(), ((offset - mean) / std).float()
+
+
+def _present_of(array: ImageArray, channels: ChannelSet) -> Tensor | None:
+    """Which of the channels each image has, bool (N, C) on the CPU; None: all have all."""
+    if array.present is None:
+        return None
+    present_NC = array.present[:, list(array.channels.indices(channels.names))]
+    empty = (~present_NC.any(dim=1)).nonzero()
+    if len(empty):
+        raise ValueError(f"{array.paths[int(empty[0])]} has none of the channels {','.join(channels.names)}")
+    return None if present_NC.all() else present_NC
 
 
 def unaugmented(inputs: Inputs, images: int, seed: int, size: int = 64) -> Iterator[Tensor]:
     """Some images as the model's input, all its channels, drawn at random: (size, C, H, W), the last one smaller.
 
-    An image that would be a batch of its own is left out, since it has no statistics.
+    An image that would be a batch of its own is left out, since it has no statistics, and so is one that has not all
+    the channels.
+
+    Raises:
+        ValueError: if fewer than two images have all channels.
     """
     generator = torch.Generator().manual_seed(counter_seed("recalibration", seed))
-    rows = torch.randperm(len(inputs), generator=generator)[:images].to(inputs.array.images.device)
+    rows = torch.randperm(len(inputs), generator=generator)
+    if inputs.present_NC is not None:
+        rows = rows[inputs.present_NC.all(dim=1)[rows]]
+        if len(rows) < 2:
+            raise ValueError(f"{len(rows)} images have all of {inputs.channels}: statistics of subsets need 2 at least")
+    rows = rows[:images].to(inputs.array.images.device)
     for some in rows.split(size):
         if len(some) > 1:
             yield inputs.batch(some, inputs.channels).images
@@ -111,7 +162,8 @@ class TrainingBatches:
     """The batches of a run, for one of its processes.
 
     An epoch is a permutation of the images cut into steps; what does not fill the last step is left out of that
-    epoch. A step's images are shared out among the processes, which all see the same channels.
+    epoch. A step's images are shared out among the processes, which all see the same channels. Images of different
+    channels are in different steps (``anychan.training.buckets``).
 
     Args:
         inputs: the training images.
@@ -122,8 +174,9 @@ class TrainingBatches:
         correlation: of the channels, (C, C), for diverse sampling.
 
     Raises:
-        ValueError: if the processes cannot have equal shares of a batch, or for subsets left out that are none of
-            the channels' or leave nothing below the full set to draw.
+        ValueError: if the processes cannot have equal shares of a batch, images have too rare a channel set or lack
+            channels of the fixed subset, or for subsets left out that are none of the channels', leave nothing below
+            the full set to draw, or stand beside images with channels of their own.
     """
 
     def __init__(
@@ -142,26 +195,43 @@ class TrainingBatches:
                 f"a batch of {size} images cannot be shared equally by {processes} processes; "
                 f"batch_size {config.batch_size} must be a multiple of {processes}, and there must be as many images"
             )
-        self.steps = len(inputs) // size
-        self._size, self._share, self._rank = size, size // processes, rank
+        self._buckets: BucketOrder | None = None
+        if inputs.present_NC is not None:
+            _check_fixed(inputs, config)
+            buckets = make_buckets(inputs.present_NC, inputs.channels, inputs.array.paths, size, processes)
+            self._buckets = BucketOrder(buckets, config.seed)
+        self.steps = len(inputs) // size if self._buckets is None else self._buckets.steps
+        self._size, self._processes, self._rank = size, processes, rank
         self._inputs, self._config, self._correlation = inputs, config, correlation
         self._augmentation_generator = torch.Generator(device)
         self._channel_generator = torch.Generator()
         self._order: tuple[int, Tensor] | None = None
-        self._unseen = _left_out(inputs.channels, config.unseen_subsets or ())
+        self._unseen = _left_out(inputs, config.unseen_subsets or ())
 
     def batch(self, epoch: int, step: int) -> Batch:
         """This process's share of a step, both counted from 0."""
-        first = step * self._size + self._rank * self._share
-        rows = self._epoch_order(epoch)[first : first + self._share]
+        rows = self._rows(epoch, step)
         self._augmentation_generator.manual_seed(
             counter_seed("augmentation", self._config.seed, epoch, step, self._rank)
         )
         batch = self._inputs.batch(rows, self.channels(epoch, step), self._augmentation_generator)
         present = self.present(epoch, step, len(rows))
         if present is not None:
-            present = present.to(batch.images.device, non_blocking=True)
-        return replace(batch, present=present, subsets=self.subsets(epoch, step))
+            batch = replace(batch, present=present.to(batch.images.device, non_blocking=True))
+        return replace(batch, subsets=self.subsets(epoch, step))
+
+    def _rows(self, epoch: int, step: int) -> Tensor:
+        """This process's rows of a step."""
+        if self._buckets is None:
+            whole = self._epoch_order(epoch)[step * self._size : (step + 1) * self._size]
+        else:
+            whole = self._buckets.step(epoch, step)[1].to(self._inputs.array.images.device)
+        share = len(whole) // self._processes
+        return whole[self._rank * share : (self._rank + 1) * share]
+
+    def _all(self, epoch: int, step: int) -> ChannelSet:
+        """The channels that all images of a step have."""
+        return self._inputs.channels if self._buckets is None else self._buckets.step(epoch, step)[0]
 
     def as_they_are(self, images: int) -> Iterator[Tensor]:
         """Some of the training images, not augmented, all channels, batch by batch; see `unaugmented`."""
@@ -170,44 +240,50 @@ class TrainingBatches:
     def channels(self, epoch: int, step: int) -> ChannelSet:
         """The channels of a step's images: the same in every process."""
         whole = self._config.objective.name != "labels" or self._config.sampling_unit == "image"
-        return self._inputs.channels if whole else self._sample(self._seeded(epoch, step))
+        there = self._all(epoch, step)
+        return there if whole else self._sample(there, self._seeded(epoch, step))
 
     def subsets(self, epoch: int, step: int) -> tuple[ChannelSet, ...]:
-        """The subsets that a step's images are seen through beside the full set: the same in every process."""
-        objective, generator = self._config.objective, self._seeded(epoch, step)
+        """The subsets that a step's images are seen through beside their full set: the same in every process."""
+        objective, generator, there = self._config.objective, self._seeded(epoch, step), self._all(epoch, step)
+        if objective.name == "sandwich" and len(there) == 1:
+            return ()  # images of one channel have no smaller subset
         if objective.name == "sandwich" and self._config.channel_sampling == "hierarchical" and not self._unseen:
-            return tuple(sample_smaller(self._inputs.channels, objective.subsets, generator))
+            return tuple(sample_smaller(there, objective.subsets, generator))
         if objective.name == "sandwich":
-            return tuple(self._sample_smaller(generator) for _ in range(objective.subsets))
-        return (self._sample(generator),) if objective.name == "teacher" else ()
+            return tuple(self._sample_smaller(there, generator) for _ in range(objective.subsets))
+        return (self._sample(there, generator),) if objective.name == "teacher" else ()
 
     def present(self, epoch: int, step: int, images: int) -> Tensor | None:
-        """Which channels each of this process's images has, bool (N, C), where each has its own."""
+        """Which of a step's channels each of this process's images is given, bool (N, S), where each draws its own."""
         if self._config.sampling_unit == "batch":
             return None
-        generator = self._seeded(epoch, step, self._rank)
-        drawn = [self._sample(generator) for _ in range(images)]
-        return torch.tensor([[channel in channels for channel in self._inputs.channels] for channels in drawn])
+        generator, there = self._seeded(epoch, step, self._rank), self._all(epoch, step)
+        drawn = [self._sample(there, generator) for _ in range(images)]
+        return torch.tensor([[channel in channels for channel in there] for channels in drawn])
 
     def _seeded(self, *counters: int) -> torch.Generator:
         return self._channel_generator.manual_seed(counter_seed("channels", self._config.seed, *counters))
 
-    def _sample_smaller(self, generator: torch.Generator) -> ChannelSet:
+    def _sample_smaller(self, there: ChannelSet, generator: torch.Generator) -> ChannelSet:
         """A draw below the full set, which has nothing to learn from itself."""
-        while len(drawn := self._sample(generator)) == len(self._inputs.channels):
+        while len(drawn := self._sample(there, generator)) == len(there):
             pass
         return drawn
 
-    def _sample(self, generator: torch.Generator) -> ChannelSet:
-        config = self._config
+    def _sample(self, there: ChannelSet, generator: torch.Generator) -> ChannelSet:
+        config, correlation = self._config, self._correlation
+        if correlation is not None and len(there) < len(correlation):
+            planes = list(self._inputs.channels.indices(there.names))
+            correlation = correlation[planes][:, planes]
         while True:
             drawn = sample_channels(
-                self._inputs.channels,
+                there,
                 config.channel_sampling,  # type: ignore[arg-type] # settled, no longer "auto"
                 generator,
                 probability=config.channel_probability,
                 fixed=config.fixed_subset,
-                correlation=self._correlation,
+                correlation=correlation,
             )
             if frozenset(drawn.names) not in self._unseen:
                 return drawn
@@ -220,11 +296,25 @@ class TrainingBatches:
         return self._order[1]
 
 
-def _left_out(channels: ChannelSet, subsets: Iterable[str]) -> set[frozenset[str]]:
+def _left_out(inputs: Inputs, subsets: Iterable[str]) -> set[frozenset[str]]:
     """The subsets that are never drawn, whatever the order of their channels; something else must be left."""
+    channels = inputs.channels
     left_out = {frozenset(channels.subset(subset).names) for subset in subsets}
     if frozenset(channels.names) in left_out:
         raise ValueError(f"unseen_subsets names {channels}, which is all channels; it must name some of them")
     if left_out and len(left_out) == 2 ** len(channels) - 2:
         raise ValueError(f"unseen_subsets names every subset below {channels}, so that none is left to draw")
+    if left_out and inputs.present_NC is not None:
+        raise ValueError("unseen_subsets goes with images that all have the same channels only")
     return left_out
+
+
+def _check_fixed(inputs: Inputs, config: TrainConfig) -> None:
+    if config.fixed_subset is None or inputs.present_NC is None:
+        return
+    chosen = list(inputs.channels.indices(config.fixed_subset))
+    lacking = (~inputs.present_NC[:, chosen].all(dim=1)).nonzero()
+    if len(lacking):
+        raise ValueError(
+            f"{inputs.array.paths[int(lacking[0])]} lacks channels of the fixed subset {config.fixed_subset}"
+        )

@@ -59,6 +59,8 @@ class TrainConfig:
     Args:
         data: a folder, a zip, or "synthetic" with its settings ("synthetic:bands=5,classes=6").
         out: the run folder to make.
+        bands: what the planes of the images are: a sensor ("sentinel-2-l2a"), names in their order, or the path of a
+            bands.yaml. Not given: the bands.yaml in the data, or what the files say.
         model: a network of anychan's or timm's, by name.
         channels: the channels the model is made for ("RG", "B04,B08"); not given: all that the data have.
         strategy: how the stem makes kernels for any channels; "plain" is the ordinary network.
@@ -112,6 +114,7 @@ class TrainConfig:
 
     data: str
     out: Path
+    bands: str | None = None
     model: str = "resnet18"
     channels: str | None = None
     strategy: str = PLAIN

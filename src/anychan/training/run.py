@@ -92,7 +92,7 @@ class _Data:
 
 
 def _load(config: TrainConfig, accelerator: Accelerator) -> _Data:
-    dataset = open_dataset(config.data)
+    dataset = open_dataset(config.data, config.bands)
     there = [split for split, samples in dataset.splits.items() if samples]
     if "train" not in there:
         raise ValueError(f"{config.data} has no training split; it has {', '.join(there)}")

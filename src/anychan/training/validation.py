@@ -38,7 +38,8 @@ def validate(
         for rows in mine.to(inputs.array.images.device).split(_BATCH):
             batch = inputs.batch(rows, channels)
             with machine.context():
-                logits = model(batch.images, channels=batch.channels).float()
+                some = {} if batch.present is None else {"present": batch.present}
+                logits = model(batch.images, channels=batch.channels, **some).float()
             losses = F.cross_entropy(logits, batch.labels, reduction="sum")
             right = (logits.argmax(dim=1) == batch.labels).sum()
             totals += torch.stack([losses, right]).cpu().double()

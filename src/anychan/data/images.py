@@ -1,0 +1,270 @@
+"""One reader for images of any bands: names, wavelengths, scale and nodata with the pixels, in the bits they came in.
+
+TIFF and GeoTIFF (``anychan.data.tiff``), NPY and NPZ (``anychan.data.numpy_files``), PNG of 8 or 16 bits, JPEG and what
+else Pillow knows (``anychan.data.decode``), and several files of one channel each (``anychan.data.stacks``).
+
+Shape suffixes: C channels, H and W height and width.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anychan.channels import MEASURED, SHARE, Channel, ChannelSet, ChannelsLike
+from anychan.data.bands import FILE, Bands, parse_bands, read_bands
+from anychan.data.findings import BrokenFileError
+from anychan.data.raw import RawImage, planes_first
+from anychan.sensors import match
+
+_FULL = {"uint8": 255, "uint16": 65535, "int16": 32767}
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as its file has it, with what is known of its channels.
+
+    Args:
+        pixels: (C, H, W), uint8, uint16, int16 or float32, as stored.
+        channels: the C channels, in the order of the planes; their ``units`` say what ``values`` are in.
+        scale, offset: for each channel: stored number * scale + offset is its value.
+        valid: bool (C, H, W), where there is a value; None: everywhere, and nothing was said of nodata.
+    """
+
+    pixels: NDArray[Any]
+    channels: ChannelSet
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    valid: NDArray[np.bool_] | None = None
+
+    @property
+    def values(self) -> NDArray[np.float32]:
+        """Shares of the full scale, or what was measured: float32 (C, H, W), NaN where there is no value."""
+        scale, offset = (np.array(of_C, dtype=np.float64)[:, None, None] for of_C in (self.scale, self.offset))
+        values: NDArray[np.float32] = (self.pixels * scale + offset).astype(np.float32)
+        return values if self.valid is None else np.where(self.valid, values, np.float32(np.nan))
+
+    def subset(self, channels: ChannelsLike) -> Image:
+        """Some of its channels, in the order asked for.
+
+        Raises:
+            ValueError: for one it does not have.
+        """
+        chosen = list(self.channels.indices(channels))
+        return replace(
+            self,
+            pixels=self.pixels[chosen],
+            channels=self.channels.subset(channels),
+            scale=tuple(self.scale[i] for i in chosen),
+            offset=tuple(self.offset[i] for i in chosen),
+            valid=None if self.valid is None else self.valid[chosen],
+        )
+
+
+def read_image(path: str | Path, bands: Bands | str | Path | None = None) -> Image:
+    """Read an image file of any number of bands.
+
+    Args:
+        path: a TIFF, GeoTIFF, NPY, NPZ, PNG, JPEG, ...
+        bands: what its planes are, where the file does not say it: a sensor's name, names in their order, or a
+            ``bands.yaml``; None: the ``bands.yaml`` in the same folder, if there is one.
+
+    Returns:
+        The pixels in the bits they are stored in, and their channels.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it cannot be read, its planes have no names, or its axes are not known; it names the file.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder, "tile.npy")
+        ...     np.save(path, np.zeros((12, 64, 64), np.uint16))
+        ...     image = read_image(path, "sentinel-2-l2a")
+        >>> image.pixels.dtype, str(image.channels[:3]), image.channels.subset("B04")[0].wavelength
+        (dtype('uint16'), 'B01,B02,B03', 0.6646)
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no image at {path}")
+    beside = path.with_name(FILE)
+    if bands is None and beside.is_file():
+        bands = read_bands(beside.read_text(encoding="utf-8"), str(beside))
+    said = bands if isinstance(bands, Bands) else parse_bands(bands)
+    try:
+        return decode_image(path.read_bytes(), said)
+    except ValueError as error:
+        raise ValueError(f"{path} {error}") from error
+
+
+def decode_image(data: bytes, bands: Bands | None = None) -> Image:
+    """The image in the content of a file; see ``read_image``.
+
+    Raises:
+        BrokenFileError: if it cannot be read, its planes have no names, or its axes are not known. The text reads on
+            from the file's name.
+    """
+    if not data:
+        raise BrokenFileError("empty", "has zero bytes")
+    return _described(read_raw(data), bands or Bands())
+
+
+def read_raw(data: bytes) -> RawImage:
+    """The planes in a file, by what it begins with; raises ``BrokenFileError``."""
+    from anychan.data import numpy_files, png16, stacks, tiff
+
+    if tiff.is_tiff(data):
+        return _of_photograph(data) if tiff.is_coloured(data) else tiff.read_tiff(data)
+    if data[:6] == b"\x93NUMPY":
+        return numpy_files.read_npy(data)
+    if stacks.is_stack(data):
+        return stacks.read_stack(data)
+    if data[:4] == b"PK\x03\x04":
+        return numpy_files.read_npz(data)
+    if png16.is_png_16(data):
+        planes = png16.read_png_16(data)
+        return RawImage(planes, "CHW", _colour_names(len(planes)), display=True, alpha=len(planes) in (2, 4))
+    return _of_photograph(data)
+
+
+def _of_photograph(data: bytes) -> RawImage:
+    import PIL.Image
+
+    from anychan.data.decode import decode_photograph
+
+    pixels = decode_photograph(data).pixels.transpose(2, 0, 1)
+    with PIL.Image.open(io.BytesIO(data)) as image:
+        gray = image.mode in ("1", "L")
+    return RawImage(pixels[:1] if gray else pixels, "CHW", _colour_names(1 if gray else 3), display=True)
+
+
+def _colour_names(planes: int) -> tuple[str | None, ...] | None:
+    return ("R", "G", "B", None)[:planes] if planes >= 3 else None
+
+
+def _described(raw: RawImage, bands: Bands) -> Image:
+    """Names, scale and masks settled."""
+    if not raw.axes and bands.axes:
+        raw = replace(raw, axes=bands.axes)
+    listed = None if bands.renamed else bands.bands
+    count = len(raw.names) if raw.names is not None else None if listed is None else len(listed)
+    pixels, valid = planes_first(raw, count), raw.valid
+    if raw.alpha and (listed is None or len(listed) != len(pixels)):  # else it is a band, whatever the file says
+        opaque = pixels[-1] > 0
+        pixels, valid = pixels[:-1], opaque if valid is None else valid & opaque
+        raw = _without_last(raw)
+    channels = _channels(raw, bands, len(pixels))
+    return _scaled(raw, bands, pixels, channels, _mask(raw, bands, pixels, valid))
+
+
+def _without_last(raw: RawImage) -> RawImage:
+    cut: dict[str, Any] = {
+        name: getattr(raw, name)[:-1]
+        for name in ("names", "wavelengths", "scale", "offset")
+        if getattr(raw, name) is not None
+    }
+    return replace(raw, alpha=False, **cut)
+
+
+def _mask(raw: RawImage, bands: Bands, pixels: NDArray[Any], valid: Any) -> NDArray[np.bool_] | None:
+    """Where there is a value, (C, H, W); None: everywhere, and nothing was said of nodata."""
+    nodata = raw.nodata if bands.nodata is None else bands.nodata
+    if valid is not None and valid.shape[-2:] != pixels.shape[1:]:
+        raise BrokenFileError("unreadable", f"has a mask of shape {valid.shape} for planes of {pixels.shape[1:]}")
+    mask = None if valid is None else np.broadcast_to(valid, pixels.shape).copy()
+    if nodata is not None and not np.isnan(nodata):
+        there = pixels != (np.float32(nodata) if pixels.dtype == np.float32 else nodata)
+        mask = there if mask is None else mask & there
+    if pixels.dtype == np.float32:
+        if np.isinf(pixels).any():
+            raise BrokenFileError("unreadable", "has infinite pixels")
+        numbers = ~np.isnan(pixels)
+        if mask is not None or not numbers.all() or nodata is not None:
+            mask = numbers if mask is None else mask & numbers
+    return mask
+
+
+def _channels(raw: RawImage, bands: Bands, count: int) -> ChannelSet:
+    wavelengths = raw.wavelengths or (None,) * count
+    names = raw.names or (None,) * count
+    if bands.renamed:
+        names, wavelengths = _renamed(raw, bands, names, wavelengths)
+    listed = None if bands.renamed else bands.bands
+    if raw.display and listed is not None and len(listed) == count:
+        return listed
+    if all(name is not None for name in names):
+        found = ChannelSet(_channel(name, at) for name, at in zip(names, wavelengths, strict=True))
+        return found if listed is None else _as_listed(found, listed)
+    if listed is not None:
+        return _by_order(raw, listed, names, wavelengths)
+    if count == 1 and raw.numbers is None:
+        return ChannelSet(["gray"])
+    unnamed = [i + 1 for i, name in enumerate(names) if name is None]
+    raise BrokenFileError(
+        "unreadable",
+        f"has {count} planes and no name for {'any of them' if len(unnamed) == count else f'plane {unnamed[0]}'}: "
+        f"say what they are in {FILE} or with --bands",
+    )
+
+
+def _channel(name: str | None, wavelength: float | None) -> Channel:
+    """A file's name may have what a list of names may not."""
+    assert name is not None
+    written = "_".join(name.replace(",", " ").split())
+    return replace(ChannelSet.parse([written or "?"])[0], **({} if wavelength is None else {"wavelength": wavelength}))
+
+
+def _renamed(raw: RawImage, bands: Bands, names: Any, wavelengths: Any) -> tuple[Any, Any]:
+    if raw.numbers is not None:
+        names = [f"ch{number}" for number in raw.numbers]
+    new = dict(bands.renamed)
+    pairs = [(new[name].name, new[name].wavelength or at) if name in new else (name, at)
+             for name, at in zip(names, wavelengths, strict=True)]  # fmt: skip
+    return tuple(name for name, _ in pairs), tuple(at for _, at in pairs)
+
+
+def _as_listed(found: ChannelSet, listed: ChannelSet) -> ChannelSet:
+    """The file's planes under the names of the list, each found by name or wavelength; others keep theirs."""
+    try:
+        known = {theirs: ours for ours, theirs in match(listed, found).items()}
+    except ValueError as error:
+        raise BrokenFileError("unreadable", f"has bands that do not fit those said of it: {error}") from error
+    of = {channel.name: channel for channel in listed}
+    return ChannelSet(of[known[channel.name]] if channel.name in known else channel for channel in found)
+
+
+def _by_order(raw: RawImage, listed: ChannelSet, names: Any, wavelengths: Any) -> ChannelSet:
+    """The list in its order, for a file that has no names; what it does say must not say otherwise."""
+    positions = range(len(names)) if raw.numbers is None else [number - 1 for number in raw.numbers]
+    if raw.numbers is None and len(names) != len(listed):
+        raise BrokenFileError("unreadable", f"has {len(names)} planes, but the bands said of it are {len(listed)}")
+    if not all(0 <= position < len(listed) for position in positions):
+        raise BrokenFileError("unreadable", f"has channels {raw.numbers}, but the bands said of it are {len(listed)}")
+    channels = ChannelSet(listed[position] for position in positions)
+    for channel, name, at in zip(channels, names, wavelengths, strict=True):
+        said = _channel(name or channel.name, at)
+        try:
+            if match(ChannelSet([channel]), ChannelSet([said])):
+                continue
+        except ValueError as error:
+            raise BrokenFileError("unreadable", f"has other bands than those said of it: {error}") from error
+        raise BrokenFileError("unreadable", f"says {said.name!r} of the plane that is said to be {channel.name!r}")
+    return channels
+
+
+def _scaled(raw: RawImage, bands: Bands, pixels: NDArray[Any], channels: ChannelSet, valid: Any) -> Image:
+    c, dtype = len(channels), pixels.dtype.name
+    scale, offset = raw.scale, raw.offset
+    if bands.scale is not None or bands.offset is not None:
+        scale = (1.0 if bands.scale is None else bands.scale,) * c
+        offset = (bands.offset or 0.0,) * c
+    measured = scale is not None or dtype not in _FULL
+    described = ChannelSet(replace(channel, units=MEASURED if measured else SHARE) for channel in channels)
+    default = (1 / _FULL[dtype] if dtype in _FULL else 1.0,) * c
+    return Image(pixels, described, scale or default, offset or (0.0,) * c, valid)

@@ -1,0 +1,179 @@
+"""Data sets of images of any bands: what their channels are, and pictures in the bits that the files have.
+
+Two ways to keep pixels. As stored: the files' own 8 or 16 bits, where all files agree on type and scale and none has
+a pixel without a value. As values: 32-bit floating point, what was measured or shares of the full scale, NaN where
+there is no value; nothing of 8 or 16 bits is lost in it. The first image and ``bands.yaml`` decide.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anychan.channels import SHARE, ChannelSet
+from anychan.data import tiff
+from anychan.data.bands import FILE, Bands, read_bands
+from anychan.data.dataset import Encoding, Picture
+from anychan.data.findings import BrokenFileError
+from anychan.data.images import Image, decode_image
+from anychan.data.png16 import is_png_16
+from anychan.data.resize import resize_planes, resize_values
+from anychan.data.sources import Source
+from anychan.sensors import match
+
+_VERSION = 1  # of how files are decoded: raise it when that changes
+_LOOKED_AT = 16  # files that are tried for one that can be read
+
+
+@dataclass(frozen=True)
+class BandDecoder:
+    """From the bytes of a file to the planes of a data set's channels.
+
+    Args:
+        bands: what is said of the files.
+        channels: the C channels, in their order.
+        encoding: how pixels are kept.
+        only: whether a file may have no other channels.
+    """
+
+    bands: Bands
+    channels: ChannelSet
+    encoding: Encoding
+    only: bool
+
+    def __call__(self, data: bytes, image_size: int | None) -> Picture:
+        """The picture of a file, (H, W, C); a channel that it lacks is NaN where that is allowed.
+
+        Raises:
+            BrokenFileError: if it cannot be read, lacks a channel, or differs in type or scale from the others.
+        """
+        image = self._chosen(decode_image(data, self.bands))
+        if self.encoding.values:
+            return Picture(resize_values(self._spread(image), image_size))
+        if image.valid is not None and not image.valid.all():
+            raise BrokenFileError("mixed-type", f"has pixels without a value, unlike the first image: {_SAY_VALUES}")
+        return Picture(resize_planes(self._as_stored(image).transpose(1, 2, 0), image_size))
+
+    def _chosen(self, image: Image) -> Image:
+        """The channels wanted, under their names here."""
+        try:
+            found = match(self.channels, image.channels)
+        except ValueError as error:
+            raise BrokenFileError("no-channel", f"has other bands than the first image: {error}") from error
+        missing = [name for name in self.channels.names if name not in found]
+        if missing and (not self.bands.partial or not found):
+            raise BrokenFileError("no-channel", f"has no channel {missing[0]!r}, but {','.join(image.channels.names)}")
+        others = set(image.channels.names) - set(found.values())
+        if others and self.only:
+            raise BrokenFileError(
+                "no-channel", f"has the channel {min(others)!r}, which the first image has not: name those in {FILE}"
+            )
+        chosen = image.subset(tuple(found.values()))
+        for theirs, ours in zip(chosen.channels, self.channels.subset(tuple(found)), strict=True):
+            if theirs.units != ours.units:
+                raise BrokenFileError(
+                    "mixed-type", f"has {theirs.units} values of {ours.name!r}, not {ours.units} ones like the first"
+                )
+        return replace(chosen, channels=self.channels.subset(tuple(found)))
+
+    def _as_stored(self, image: Image) -> NDArray[Any]:
+        theirs = Encoding(image.pixels.dtype.name, image.scale, image.offset)
+        if theirs == self.encoding:
+            return image.pixels
+        if self.encoding.kept_as == "uint16" and theirs.kept_as == "uint8" and image.channels[0].units == SHARE:
+            return image.pixels.astype(np.uint16) * 257  # the same share of the full scale
+        raise BrokenFileError("mixed-type", f"is stored as {theirs}, the first image as {self.encoding}: {_SAY_VALUES}")
+
+    def _spread(self, image: Image) -> NDArray[np.float32]:
+        """Values (C, H, W) of all channels."""
+        values = image.values
+        if len(image.channels) == len(self.channels):
+            return values
+        spread = np.full((len(self.channels), *values.shape[1:]), np.nan, dtype=np.float32)
+        spread[list(self.channels.indices(image.channels))] = values
+        return spread
+
+    @property
+    def key(self) -> str:
+        """What tells pictures made in this way from others of the same files."""
+        said = f"{_VERSION} {self.bands} {self.channels!r} {self.channels.wavelengths} {self.encoding}"
+        return hashlib.sha256(said.encode()).hexdigest()
+
+
+_SAY_VALUES = f"with 'values: true' in {FILE} such files go together"
+
+
+def bands_beside(source: Source) -> Bands | None:
+    """What the ``bands.yaml`` at the root of the data says, or in the one folder that all are in; None: there is none.
+
+    Raises:
+        ValueError: if it cannot be read.
+    """
+    folder = ""
+    while True:
+        path = f"{folder}/{FILE}" if folder else FILE
+        if source.exists(path):
+            return read_bands(source.read(path).decode(errors="replace"), f"{source.name}/{path}")
+        inside = source.folders(folder)
+        if len(inside) != 1:
+            return None
+        folder = f"{folder}/{inside[0]}" if folder else inside[0]
+
+
+def band_decoder(source: Source, paths: Iterable[str], bands: Bands | None) -> BandDecoder | None:
+    """How to decode images of any bands, settled by the first that can be read; None: they are photographs.
+
+    Args:
+        source: where the files are.
+        paths: of the images.
+        bands: what is said of them; None: nothing, and the first image tells whether they are photographs.
+
+    Raises:
+        ValueError: if the first image's channels are not known, or are not those wanted; it names the file.
+    """
+    for path, _ in zip(paths, range(_LOOKED_AT), strict=False):
+        try:
+            data = source.read(path)
+        except BrokenFileError:
+            continue
+        if bands is None and is_photograph(data):
+            return None
+        try:
+            return _settled(decode_image(data, bands), bands or Bands())
+        except BrokenFileError as error:
+            first = error
+            raise ValueError(f"{source.name}: {path} {first}") from error
+    if bands is not None and bands.wanted is not None:  # nothing can be read: a check still says why
+        return BandDecoder(bands, bands.wanted, Encoding("float32", (1.0,), (0.0,)), only=False)
+    return None
+
+
+def is_photograph(data: bytes) -> bool:
+    """Whether a file is a picture in 8 bits for people, which is read as R, G and B."""
+    if tiff.is_tiff(data):
+        return tiff.is_photograph(data)
+    return not (data[:6] == b"\x93NUMPY" or data[:4] == b"PK\x03\x04" or is_png_16(data))
+
+
+def _settled(image: Image, bands: Bands) -> BandDecoder:
+    wanted = bands.wanted or (image.channels if bands.channels is None else image.channels.subset(bands.channels))
+    found = match(wanted, image.channels)
+    missing = [name for name in wanted.names if name not in found]
+    if missing and not bands.partial:
+        raise BrokenFileError("no-channel", f"has no channel {missing[0]!r}, but {','.join(image.channels.names)}")
+    if not found:
+        raise BrokenFileError("no-channel", f"has none of {wanted}, but {','.join(image.channels.names)}")
+    units = {image.channels.subset([name])[0].units for name in found.values()}
+    channels = ChannelSet(replace(channel, units=next(iter(units))) for channel in wanted)
+    as_stored = image.subset(tuple(found.values()))
+    whole_numbers = as_stored.pixels.dtype.kind in "iu"
+    if bands.values or bands.partial or image.valid is not None or not whole_numbers:
+        encoding = Encoding("float32", (1.0,), (0.0,))
+    else:
+        encoding = Encoding(as_stored.pixels.dtype.name, as_stored.scale, as_stored.offset)
+    return BandDecoder(bands, channels, encoding, only=bands.wanted is None and bands.channels is None)

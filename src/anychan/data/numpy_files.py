@@ -1,0 +1,66 @@
+"""NPY and NPZ: an array, or an array a channel; never pickled objects."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from typing import Any
+
+import numpy as np
+
+from anychan.data.findings import BrokenFileError
+from anychan.data.raw import RawImage, check_size, stored
+
+VALID = "valid"  # the name of a mask in an NPZ
+
+
+def read_npy(data: bytes) -> RawImage:
+    """An array (C, H, W), (H, W, C) or (H, W).
+
+    Raises:
+        BrokenFileError: if it is damaged, holds objects, or has other axes.
+    """
+    return _of_array(_load(data))
+
+
+def read_npz(data: bytes) -> RawImage:
+    """One array of two or three axes, or an array (H, W) for each channel, under its name; and ``valid``, if there is.
+
+    Raises:
+        BrokenFileError: if it is damaged, or holds objects or anything else.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            for member in archive.infolist():
+                check_size((member.file_size,), 1)
+            arrays = {name.removesuffix(".npy"): _load(archive.read(name)) for name in archive.namelist()}
+    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+        raise BrokenFileError("unreadable", f"cannot be unpacked: {error}") from error
+    mask = arrays.pop(VALID, None)
+    valid = None if mask is None else mask.astype(bool)
+    if len(arrays) == 1 and next(iter(arrays.values())).ndim == 3:
+        return _of_array(next(iter(arrays.values())), valid)
+    if not arrays or any(array.ndim != 2 for array in arrays.values()):
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        raise BrokenFileError(
+            "unreadable", f"holds {shapes or 'nothing'}: one image or a plane for each channel is read"
+        )
+    if len({array.shape for array in arrays.values()}) > 1 or len({array.dtype for array in arrays.values()}) > 1:
+        raise BrokenFileError("unreadable", f"has planes of different sizes or types: {', '.join(arrays)}")
+    return RawImage(stored(np.stack(list(arrays.values()))), "CHW", tuple(arrays), valid=valid)
+
+
+def _of_array(array: Any, valid: Any = None) -> RawImage:
+    if array.ndim not in (2, 3):
+        raise BrokenFileError("unreadable", f"has the shape {array.shape}: two or three axes are read")
+    check_size(array.shape, array.dtype.itemsize)
+    return (
+        RawImage(stored(array[None]), "CHW", valid=valid) if array.ndim == 2 else RawImage(stored(array), valid=valid)
+    )
+
+
+def _load(data: bytes) -> Any:
+    try:
+        return np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise BrokenFileError("unreadable", f"is no array that can be read: {error}") from error

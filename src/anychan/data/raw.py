@@ -1,0 +1,117 @@
+"""What a file says of its planes, before names and scales are settled: what each reader gives (plumbing).
+
+Shape suffixes: C planes, H and W their height and width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anychan.data.findings import BrokenFileError
+
+# What the caches hold; other numbers are brought to one of these without loss, or refused.
+STORED = ("uint8", "uint16", "int16", "float32")
+MAX_IMAGE_BYTES = 2**30
+_EXACT_IN_FLOAT32 = 2**24
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """Planes and what is known of them.
+
+    Args:
+        pixels: three axes, in the order of ``axes``, of any of ``STORED``.
+        axes: "CHW", "HWC", or "" where the file does not say which.
+        names: a name for each plane, None where it has none; None: none has one.
+        display: whether the names say only how it is to be shown, so that what is said of the file counts more.
+        wavelengths: in micrometres, likewise.
+        numbers: the number of each plane where each was a file, from 1.
+        nodata: the value that stands for no value; None: there is none.
+        valid: bool, (H, W) or (C, H, W): where there is a value; None: it is not said.
+        alpha: whether the last plane is said to be an opacity.
+        scale, offset: for each plane, by which stored numbers become what was measured; None: it is not said.
+    """
+
+    pixels: NDArray[Any]
+    axes: str = ""
+    names: tuple[str | None, ...] | None = None
+    display: bool = False
+    wavelengths: tuple[float | None, ...] | None = None
+    numbers: tuple[int, ...] | None = None
+    nodata: float | None = None
+    valid: NDArray[np.bool_] | None = None
+    alpha: bool = False
+    scale: tuple[float, ...] | None = None
+    offset: tuple[float, ...] | None = None
+
+
+def stored(pixels: NDArray[Any]) -> NDArray[Any]:
+    """Numbers as one of ``STORED``: wider ones as float32 where that holds each of them exactly.
+
+    Raises:
+        BrokenFileError: for complex numbers or texts, and whole numbers beyond 2^24.
+
+    Example:
+        >>> stored(np.array([1, 2], dtype=np.int64)).dtype
+        dtype('float32')
+    """
+    native = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if native.dtype.name in STORED:
+        return native
+    if native.dtype.kind == "f":  # float64 has more digits than any sensor
+        with np.errstate(over="ignore"):
+            narrow: NDArray[Any] = native.astype(np.float32)
+        if np.isinf(narrow).sum() > np.isinf(native).sum():
+            raise BrokenFileError("unreadable", "has pixels too large for 32-bit numbers")
+        return narrow
+    if native.dtype.kind in "iu":
+        if native.size and not -_EXACT_IN_FLOAT32 <= int(native.min()) <= int(native.max()) <= _EXACT_IN_FLOAT32:
+            raise BrokenFileError("unreadable", f"has {native.dtype.name} pixels beyond {_EXACT_IN_FLOAT32:,}")
+        return native.astype(np.float32)
+    raise BrokenFileError("unreadable", f"has pixels of type {native.dtype.name}, which are no numbers of a plane")
+
+
+def check_size(shape: tuple[int, ...], itemsize: int) -> None:
+    """Refuse what would fill the memory before it is decoded."""
+    size = itemsize
+    for length in shape:
+        size *= length
+    if size > MAX_IMAGE_BYTES:
+        raise BrokenFileError("too-large", f"has {size:,} bytes of pixels; up to {MAX_IMAGE_BYTES:,} are decoded")
+    if size == 0:
+        raise BrokenFileError("empty", "has no pixel")
+
+
+def planes_first(raw: RawImage, count: int | None) -> NDArray[Any]:
+    """Pixels as (C, H, W).
+
+    Where the file does not say which axis has the planes, it is the first or the last, the one that is ``count`` long.
+    Where the number is not known either, it is the one that is shorter than the two others.
+
+    Raises:
+        BrokenFileError: where both or neither would do.
+
+    Example:
+        >>> planes_first(RawImage(np.zeros((64, 64, 13), np.uint8)), count=13).shape
+        (13, 64, 64)
+    """
+    axes = raw.axes
+    if not axes:
+        first, middle, last = raw.pixels.shape
+        if count is not None:
+            fits = [axes for axes, length in (("CHW", first), ("HWC", last)) if length == count]
+        else:
+            fits = ["CHW"] if first < min(middle, last) else ["HWC"] if last < min(first, middle) else []
+        if len(fits) != 1:
+            wanted = "planes" if count is None else f"{count} planes"
+            raise BrokenFileError(
+                "unreadable",
+                f"has the shape {first} x {middle} x {last}, and which axis has the {wanted} is not known: "
+                "say axes: CHW or axes: HWC in bands.yaml",
+            )
+        axes = fits[0]
+    return raw.pixels if axes == "CHW" else np.moveaxis(raw.pixels, 2, 0)

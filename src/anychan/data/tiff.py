@@ -1,0 +1,198 @@
+"""TIFF and GeoTIFF: several pages, several samples a pixel, planar or interleaved, with what they say of their bands.
+
+tifffile reads them; what it has no decoder for (LZW, ZSTD, JPEG, ... compressed pixels) rasterio does, where it is
+installed (extra ``geo``). Names come from GDAL's descriptions, ImageJ's labels, OME's channels or the pages' names;
+wavelengths, scale, offset and nodata from GDAL's tags; masks from GDAL's mask page or an opacity plane.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+
+from anychan.data.findings import BrokenFileError
+from anychan.data.raw import RawImage, check_size, stored
+from anychan.data.wavelengths import micrometres
+
+_ALPHA = (1, 2)  # of the tag ExtraSamples
+_PAGE_NAME, _GDAL_METADATA, _GDAL_NODATA = 285, 42112, 42113
+_COLOURS = ("PALETTE", "SEPARATED", "YCBCR", "CIELAB")  # what only a reader of photographs turns into RGB
+_WAVELENGTHS = ("wavelength", "wavelengths", "center_wavelength", "central_wavelength")
+
+
+def is_tiff(data: bytes) -> bool:
+    """Whether a file begins as a TIFF or BigTIFF does."""
+    return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+
+
+def is_coloured(data: bytes) -> bool:
+    """Whether a TIFF is in black and white, or in colours that only a reader of photographs turns into RGB."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages.first
+            return page.photometric.name in _COLOURS or page.bitspersample == 1
+    except Exception:  # what is wrong with it is said by who reads it
+        return False
+
+
+def is_photograph(data: bytes) -> bool:
+    """Whether a TIFF holds a picture for people: 8 bits, one page of gray or colours, nothing said of bands."""
+    import tifffile
+
+    if is_coloured(data):
+        return True
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = file.pages.first
+            told = _GDAL_METADATA in page.tags or _GDAL_NODATA in page.tags or file.is_imagej or file.is_ome
+            plain = page.bitspersample == 8 and page.samplesperpixel in (1, 3, 4) and len(file.pages) == 1
+            return plain and not told and (page.samplesperpixel == 1 or page.photometric.name == "RGB")
+    except Exception:  # what is wrong with it is said by who reads it
+        return True
+
+
+def read_tiff(data: bytes) -> RawImage:
+    """The planes of a TIFF.
+
+    Raises:
+        BrokenFileError: if it is damaged, has pages of different sizes, other axes than planes, height and width, or
+            a compression for which a library is missing.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            series = [series for series in file.series if not series.keyframe.is_mask]
+            if len(series) != 1:
+                how_many = f"{len(series)} images of different shapes" if series else "no image"
+                raise BrokenFileError("unreadable", f"holds {how_many}, where one is read")
+            check_size(series[0].shape, series[0].dtype.itemsize)
+            try:
+                pixels = series[0].asarray(maxworkers=1)
+                masks = [mask.asarray(maxworkers=1) for mask in file.series if mask.keyframe.is_mask]
+            except (KeyError, ValueError, ImportError) as error:
+                if not _lacks_decoder(error):
+                    raise
+                return _read_with_rasterio(data, series[0].keyframe.compression.name, error)
+            return _raw(file, series[0], pixels, masks)
+    except BrokenFileError:
+        raise
+    except Exception as error:  # tifffile raises whatever a damaged file makes it stumble over
+        raise BrokenFileError("unreadable", f"cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _lacks_decoder(error: Exception) -> bool:
+    return isinstance(error, ImportError) or "imagecodecs" in str(error)
+
+
+def _read_with_rasterio(data: bytes, compression: str, error: Exception) -> RawImage:
+    try:
+        from anychan.data.geo import read_geotiff
+    except ImportError as missing:
+        reason = f"is compressed by {compression}, for which rasterio is needed: install anychan[geo]"
+        raise BrokenFileError("unreadable", reason) from missing
+    try:
+        return read_geotiff(data)
+    except BrokenFileError:
+        raise
+    except Exception as second:
+        raise BrokenFileError("unreadable", f"cannot be decoded: {second}") from error
+
+
+def _raw(file: Any, series: Any, pixels: Any, masks: list[Any]) -> RawImage:
+    axes = "".join(axis for axis, length in zip(series.axes, series.shape, strict=True) if length > 1 or axis in "YX")
+    pixels = stored(pixels).reshape([n for axis, n in zip(series.axes, series.shape, strict=True) if axis in axes])
+    others = axes.replace("Y", "", 1).replace("X", "", 1)
+    if len(others) > 1 or others not in ("", "S", "C", "I", "Q"):
+        raise BrokenFileError("unreadable", f"has the axes {axes}: planes, height and width are read, no more")
+    if not others:
+        pixels, order = pixels[None], "CHW"
+    else:  # pages of rows may be the rows of an array whose last axis has the planes
+        order = "" if others in ("I", "Q") else "CHW" if axes[0] == others else "HWC"
+    page = series.keyframe
+    if page.photometric.name == "MINISWHITE":
+        if pixels.dtype.kind != "u":
+            raise BrokenFileError(
+                "unreadable", f"shows {pixels.dtype.name} pixels white at 0: their scale is not known"
+            )
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    count = 1 if not others else series.shape[series.axes.index(others)]
+    told = _gdal_bands(page, count)
+    names = told.pop("names", None)
+    return RawImage(
+        pixels,
+        order,
+        names or _other_names(file, series, page, count),
+        display=names is None and page.photometric.name == "RGB" and not (file.is_imagej or file.is_ome),
+        alpha=others == "S" and bool(page.extrasamples) and int(page.extrasamples[-1]) in _ALPHA,
+        valid=None if not masks else np.asarray(masks[0]) != 0,
+        **told,
+    )
+
+
+def _other_names(file: Any, series: Any, page: Any, count: int) -> tuple[str | None, ...] | None:
+    names: list[str | None] = []
+    if file.is_imagej:
+        names = list((file.imagej_metadata or {}).get("Labels") or [])
+    elif file.is_ome:
+        channels = ElementTree.fromstring(file.ome_metadata).iter()
+        names = [element.get("Name") for element in channels if element.tag.rpartition("}")[2] == "Channel"]
+    elif page.photometric.name == "RGB" and count >= 3:
+        names = ["R", "G", "B", *[None] * (count - 3)]
+    elif len(series.pages) == count > 1:
+        tags = [getattr(one, "tags", {}).get(_PAGE_NAME) for one in file.pages[:count]]
+        names = [None if tag is None else str(tag.value) for tag in tags]
+    return tuple(names) if len(names) == count and any(names) else None
+
+
+def _gdal_bands(page: Any, count: int) -> dict[str, Any]:
+    """What GDAL's tags say: names, wavelengths, scale and offset of each plane, nodata of all."""
+    found: dict[str, Any] = {}
+    if (tag := page.tags.get(_GDAL_NODATA)) is not None:
+        text = str(tag.value).strip("\0 ")
+        try:
+            found["nodata"] = float(text)
+        except ValueError as error:
+            raise BrokenFileError("unreadable", f"says that {text!r} is nodata, which is no number") from error
+    if (tag := page.tags.get(_GDAL_METADATA)) is None:
+        return found
+    of_all: dict[str, str] = {}
+    of_plane: list[dict[str, str]] = [{} for _ in range(count)]
+    for item in ElementTree.fromstring(str(tag.value).strip("\0")).iter("Item"):
+        sample, name = item.get("sample"), (item.get("role") or item.get("name") or "").lower()
+        if sample is None:
+            of_all[name] = item.text or ""
+        elif int(sample) < count:
+            of_plane[int(sample)][name] = item.text or ""
+    return found | described(of_plane, of_all)
+
+
+def described(of_plane: list[dict[str, str]], of_all: dict[str, str]) -> dict[str, Any]:
+    """Names, wavelengths, scale and offset for ``RawImage``, from GDAL's items of each plane, in lower case."""
+    found: dict[str, Any] = {}
+    names = tuple(items.get("description") or None for items in of_plane)
+    if any(names):
+        found["names"] = names
+    wavelengths = tuple(_wavelength(items, of_all) for items in of_plane)
+    if any(wavelengths):
+        found["wavelengths"] = wavelengths
+    scale = tuple(float(items.get("scale", 1)) for items in of_plane)
+    offset = tuple(float(items.get("offset", 0)) for items in of_plane)
+    if set(scale) != {1.0} or set(offset) != {0.0}:
+        found |= {"scale": scale, "offset": offset}
+    return found
+
+
+def _wavelength(items: dict[str, str], of_all: dict[str, str]) -> float | None:
+    if "central_wavelength_um" in items:  # GDAL's own
+        return micrometres(items["central_wavelength_um"], "um")
+    for name in _WAVELENGTHS:
+        if name in items:
+            units = (place.get(key) for place in (items, of_all) for key in ("wavelength_units", "wavelength_unit"))
+            return micrometres(items[name], next((unit for unit in units if unit), None))
+    return None

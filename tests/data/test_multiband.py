@@ -1,0 +1,240 @@
+"""Data sets of images of any bands: from files to arrays, with each level, name and mask kept."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from anychan.channels import ChannelSet
+from anychan.data import Dataset, ImageArray, check_dataset, load_split, open_dataset, split_statistics
+from anychan.data.bands import Bands
+from anychan.data.dataset import BYTES, Encoding
+from anychan.data.resize import resize_planes, resize_values
+
+Files = dict[str, bytes]
+Pack = Callable[[Files], Path]
+SIZE = 12
+
+
+def tiff(pixels: Any, names: list[str] | None = None) -> bytes:
+    file = io.BytesIO()
+    said = {} if names is None else {"imagej": True, "metadata": {"axes": "CYX", "Labels": names}}
+    tifffile.imwrite(file, pixels, **({"photometric": "minisblack"} | said))
+    return file.getvalue()
+
+
+def noise(*shape: int, dtype: str = "uint16", seed: int = 0) -> Any:
+    return np.random.default_rng(seed).integers(0, 30_000, shape).astype(dtype)
+
+
+def folders(make: Callable[[int], bytes], suffix: str = "tif", **more: str) -> Files:
+    """Two classes, 2 images each in train and 1 in test."""
+    files = {f"train/{'ab'[i % 2]}/{i}.{suffix}": make(i) for i in range(4)}
+    files |= {f"test/{'ab'[i % 2]}/{i}.{suffix}": make(i) for i in (4, 5)}
+    return files | {name.replace("_", "."): text.encode() for name, text in more.items()}
+
+
+def loaded(dataset: Dataset, tmp_path: Path, split: str = "train", size: int = SIZE) -> ImageArray:
+    return load_split(dataset, split, size, tmp_path / "cache")
+
+
+def test_16_bits_stay_16_bits(pack: Pack, tmp_path: Path) -> None:
+    files = folders(lambda i: tiff(noise(4, SIZE, SIZE, seed=i)), bands_yaml="bands: naip")
+    path = pack(files)
+    dataset = open_dataset(path)
+    assert (dataset.channels.names, dataset.encoding) == (
+        ("R", "G", "B", "NIR"),
+        Encoding("uint16", (1 / 65535,) * 4, (0.0,) * 4),
+    )
+    for _ in range(2):  # decoded, then from the cache
+        array = loaded(dataset, tmp_path)
+        assert array.images.dtype == torch.uint16
+        for i, name in enumerate(array.paths):
+            expected = noise(4, SIZE, SIZE, seed=int(Path(name).stem))
+            np.testing.assert_array_equal(array.images[i].numpy(), expected)
+    statistics = split_statistics(array)
+    values = array.images.double().transpose(0, 1).flatten(1) / 65535
+    torch.testing.assert_close(statistics.mean, values.mean(1))
+    torch.testing.assert_close(statistics.covariance, torch.cov(values, correction=0))
+    assert dataset.description["encoding"]["kept_as"] == "uint16"
+    assert not check_dataset(path).unfit
+
+
+def test_photographs_are_as_they_were(pack: Pack, photographs: Files, tmp_path: Path) -> None:
+    dataset = open_dataset(pack(photographs))
+    assert (dataset.encoding, dataset.decoding) == (BYTES, "")
+    assert "encoding" not in dataset.description
+    array = loaded(dataset, tmp_path)
+    assert array.images.dtype == torch.uint8
+    assert array.present is None
+
+
+def test_statistics_are_computed_once_and_kept_beside_the_cache(
+    folder: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset = open_dataset(folder(folders(lambda i: tiff(noise(2, SIZE, SIZE, seed=i), ["a", "b"]))))
+    first = split_statistics(loaded(dataset, tmp_path))
+    monkeypatch.setattr("anychan.data.arrays.MaskedStatistics", None)
+    again = split_statistics(loaded(dataset, tmp_path))
+    assert again.to_dict() == first.to_dict()
+    next((tmp_path / "cache").glob("*.statistics.json")).write_text("{")
+    monkeypatch.undo()
+    assert split_statistics(loaded(dataset, tmp_path)).to_dict() == first.to_dict()
+
+
+def test_nodata_is_no_value(folder: Pack, tmp_path: Path) -> None:
+    def make(i: int) -> bytes:
+        pixels = noise(2, SIZE, SIZE, dtype="int16", seed=i) - 9000
+        pixels[0, :4] = -9999
+        pixels[1] = -9999 if i == 1 else pixels[1]
+        return tiff(pixels, ["a", "b"])
+
+    said = "nodata: -9999\nscale: 0.0001\noffset: -0.1\n"
+    dataset = open_dataset(folder(folders(make, bands_yaml=said)))
+    array = loaded(dataset, tmp_path)
+    assert array.encoding == Encoding("float32", (1.0,), (0.0,))
+    assert array.channels[0].units == "measured"
+    assert array.present is not None
+    assert array.present.tolist() == [[True, Path(name).stem != "1"] for name in array.paths]
+    assert array.images[:, 0, :4].isnan().all()
+    assert not array.images[:, 0, 4:].isnan().any()
+    statistics = split_statistics(array)
+    of_a = array.images[:, 0, 4:].double().flatten()
+    torch.testing.assert_close(statistics.mean[0], of_a.mean())
+    torch.testing.assert_close(statistics.std[0], of_a.std(correction=0))
+    assert statistics.mean[0] > -1.0  # -9999 is -1.0999
+
+
+def test_images_may_lack_channels_where_that_is_said(folder: Pack, tmp_path: Path) -> None:
+    def make(i: int) -> bytes:
+        names = ["NIR", "G", "R"] if i % 2 else ["R", "G"]
+        return tiff(
+            np.stack([np.full((SIZE, SIZE), 1000 * ord(name[0]) // 10 + i, np.uint16) for name in names]), names
+        )
+
+    path = folder(folders(make))
+    with pytest.raises(ValueError, match=r"1\.tif has the channel 'NIR', which the first image has not: name those in"):
+        loaded(open_dataset(path), tmp_path)
+    (path / "bands.yaml").write_text("channels: R,G,NIR\nbands: rgb-nir\n")
+    with pytest.raises(ValueError, match=r"0\.tif has no channel 'NIR', but R,G"):
+        open_dataset(path)
+    (path / "bands.yaml").write_text("channels: R,G,NIR\nbands: rgb-nir\npartial: true\n")
+    array = loaded(open_dataset(path), tmp_path)
+    for i, name in enumerate(array.paths):
+        number = int(Path(name).stem)
+        assert array.present is not None
+        assert array.present[i].tolist() == [True, True, number % 2 == 1]
+        for plane, channel in enumerate(("R", "G", "NIR")):
+            expected = (1000 * ord(channel[0]) // 10 + number) / 65535
+            if array.present[i, plane]:
+                torch.testing.assert_close(array.images[i, plane], torch.full((SIZE, SIZE), expected))
+
+
+def test_a_choice_of_bands_and_another_sensors_names(folder: Pack, tmp_path: Path) -> None:
+    path = folder(
+        folders(lambda i: tiff(noise(13, SIZE, SIZE, seed=i)), bands_yaml="bands: sentinel-2-l1c\nchannels: [B11, B04]")
+    )
+    array = loaded(open_dataset(path), tmp_path)
+    assert array.channels.names == ("B11", "B04")
+    np.testing.assert_array_equal(array.images[0].numpy(), noise(13, SIZE, SIZE, seed=0)[[11, 3]])
+    whole = open_dataset(path, "sentinel-2-l1c")  # what is said when it is opened comes first
+    assert len(whole.channels) == 13
+    with pytest.raises(ValueError, match=r"0\.tif has the shape 13 x 12 x 12, and which axis has the 9 planes"):
+        open_dataset(path, "landsat-8-9-oli")
+    with pytest.raises(ValueError, match="says itself what its bands are"):
+        open_dataset("synthetic", "rgb")
+
+
+def test_a_file_a_channel(pack: Pack, tmp_path: Path) -> None:
+    files: Files = {"bands.yaml": b"bands: cell-painting"}
+    for i in range(4):
+        for channel in range(1, 6):
+            files[f"train/{'ab'[i % 2]}/well{i}_ch{channel}.tif"] = tiff(noise(SIZE, SIZE, seed=10 * i + channel))
+    dataset = open_dataset(pack(files))
+    assert [sample.path for sample in dataset.splits["train"]][:2] == ["train/a/well0_ch*.tif", "train/a/well2_ch*.tif"]
+    array = loaded(dataset, tmp_path)
+    assert array.channels.names == ("DNA", "ER", "RNA", "AGP", "Mito")
+    np.testing.assert_array_equal(array.images[1, 2].numpy(), noise(SIZE, SIZE, seed=23))
+
+
+def test_a_channel_file_that_is_missing_is_missed(folder: Pack, tmp_path: Path) -> None:
+    files: Files = {
+        f"train/{'ab'[i]}/well{i}_ch{channel}.tif": tiff(noise(SIZE, SIZE)) for i in range(2) for channel in (1, 2)
+    }
+    del files["train/b/well1_ch1.tif"]
+    path = folder(files | {"bands.yaml": b"bands: {ch1: DNA, ch2: ER}"})
+    with pytest.raises(ValueError, match=r"train/b/well1_ch\*\.tif has no channel 'DNA', but ER"):
+        loaded(open_dataset(path), tmp_path)
+    report = check_dataset(path)
+    assert report.kinds == {"no-channel": 1}
+    assert report.unfit
+
+
+@pytest.mark.parametrize(
+    ("odd", "said"),
+    [
+        (tiff(noise(2, SIZE, SIZE, dtype="int16"), ["a", "b"]), "is stored as int16, the first image as uint16"),
+        (tiff(noise(2, SIZE, SIZE), ["a", "c"]), "has no channel 'b', but a,c"),
+        (tiff(noise(2, SIZE, SIZE).astype(np.float32), ["a", "b"]), "has measured values of 'a', not share ones"),
+        (b"II*\0 no TIFF", "holds no image, where one is read"),
+    ],
+)
+def test_files_unlike_the_first_are_named(folder: Pack, tmp_path: Path, odd: bytes, said: str) -> None:
+    files = folders(lambda i: tiff(noise(2, SIZE, SIZE, seed=i), ["a", "b"]))
+    path = folder(files | {"train/b/3.tif": odd})
+    with pytest.raises(ValueError, match=r"train/b/3\.tif") as caught:
+        loaded(open_dataset(path), tmp_path)
+    assert said in str(caught.value)
+
+
+def test_files_of_different_types_go_together_as_values(folder: Pack, tmp_path: Path) -> None:
+    def make(i: int) -> bytes:
+        pixels = np.full((2, SIZE, SIZE), 51, np.uint8) if i % 2 else np.full((2, SIZE, SIZE), 51 * 257, np.uint16)
+        return tiff(pixels, ["a", "b"])
+
+    path = folder(folders(make))
+    assert loaded(open_dataset(path), tmp_path).images.unique().tolist() == [51 * 257]  # 8 bits go into 16
+    (path / "bands.yaml").write_text("values: true")
+    torch.testing.assert_close(loaded(open_dataset(path), tmp_path).images.unique(), torch.tensor([0.2]))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_planes_of_all_types_are_resized_alike(dtype: str) -> None:
+    bytes_ = noise(30, 40, 3) % 256
+    expected = resize_planes(bytes_.astype(np.uint8), 10).astype(float)
+    found = resize_planes((bytes_ * (1 if dtype == "uint8" else 100)).astype(dtype), 10)
+    assert found.dtype == dtype
+    np.testing.assert_allclose(found / (1 if dtype == "uint8" else 100), expected, atol=1)
+
+
+def test_resizing_leaves_what_is_missing_out() -> None:
+    values = np.full((2, 20, 30), 5.0, np.float32)
+    values[0, :, :15] = np.nan
+    values[1, 3, 8] = np.nan
+    resized = resize_values(values, 5)
+    np.testing.assert_allclose(resized[..., 1], 5.0)  # a hole of a pixel is filled by those around it
+    assert np.isnan(resized[:, :2, 0]).all()
+    np.testing.assert_allclose(resized[:, 3:, 0], 5.0)
+    smooth = resize_values(np.random.default_rng(0).random((1, 20, 30), np.float32), 5)
+    holed = np.random.default_rng(0).random((1, 20, 30), np.float32)
+    holed[0, :2, 5:9] = np.nan
+    np.testing.assert_allclose(resize_values(holed, 5)[2:], smooth[2:], atol=1e-6)  # far from the hole all is as ever
+
+
+def test_what_is_said_of_the_bands_is_part_of_the_cache(folder: Pack, tmp_path: Path) -> None:
+    path = folder(folders(lambda i: tiff(noise(3, SIZE, SIZE, seed=i))))
+    first = loaded(open_dataset(path, "R,G,B"), tmp_path)
+    second = loaded(open_dataset(path, "B,G,R"), tmp_path)
+    assert torch.equal(first.images, second.images)
+    assert (str(first.channels), str(second.channels)) == ("RGB", "BGR")
+    values = loaded(open_dataset(path, Bands(ChannelSet.parse("RGB"), values=True)), tmp_path)
+    assert values.images.dtype == torch.float32
+    torch.testing.assert_close(values.images, first.images.float() / 65535)
+    assert ChannelSet.parse("RGB") == open_dataset(path, "R,G,B").channels
