@@ -7,6 +7,7 @@ from pathlib import Path
 
 from anychan.channels import ChannelSet
 from anychan.data.bands import Bands, parse_bands
+from anychan.data.beside import with_lists_beside
 from anychan.data.dataset import Dataset
 from anychan.data.decode import decode_photograph
 from anychan.data.findings import Finding
@@ -28,8 +29,8 @@ def open_dataset(spec: str | Path, bands: Bands | str | Path | None = None) -> D
     images of any bands (``anychan.data.images``), which keep their bits.
 
     Args:
-        spec: a folder or a zip archive with image lists (``anychan.data.lists``) or one folder a class
-            (``anychan.data.folders``); or ``"synthetic"``, with options as in
+        spec: a folder or a zip archive with image lists (``anychan.data.lists``), which may lie beside an archive,
+            or one folder a class (``anychan.data.folders``); or ``"synthetic"``, with options as in
             ``"synthetic:bands=5,train=2000,seed=1"`` (``anychan.data.synthetic``).
         bands: what the planes of the images are: a sensor's name (``anychan.sensors``), names in their order, or the
             path of a ``bands.yaml`` (``anychan.data.bands``); None: the ``bands.yaml`` in the data, or the files
@@ -56,15 +57,18 @@ def inspect_layout(spec: str | Path, bands: Bands | str | Path | None = None) ->
         if said is not None:
             raise ValueError(f"{spec} says itself what its bands are: no others can be given")
         return open_synthetic(spec), []
-    source = StackedSource(open_source(Path(spec)))
+    files = open_source(Path(spec))
+    if read_lists(files) is None:
+        files = with_lists_beside(files, Path(spec))
+    source = StackedSource(files)
     for read in LAYOUTS:
         layout = read(source)
         if layout is not None:
             break
     else:
         raise ValueError(
-            f"{spec} is no data set: there is no train.txt, val.txt or test.txt in it or one folder down, "
-            "and there are no folders of images, one a class"
+            f"{spec} is no data set: there is no train.txt, val.txt or test.txt in it or one folder down (nor of an "
+            "archive's images beside it), and there are no folders of images, one a class"
         )
     return _dataset(source, layout, bands_beside(source) if said is None else said), layout.findings
 

@@ -1,0 +1,69 @@
+"""Lists that lie beside an archive, as mini-ImageNet is handed out: images.zip, and train.txt, val.txt, test.txt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from anychan.data.findings import BrokenFileError
+from anychan.data.lists import SPLIT_LISTS
+from anychan.data.sources import FolderSource, Source, ZipSource
+
+_LISTS = tuple(name for names in SPLIT_LISTS.values() for name in names)
+
+
+class ListsBeside:
+    """An archive, and at its root the lists from the folder that it lies in; all else is the archive's.
+
+    Args:
+        archive: has no lists of its own.
+        folder: where it lies.
+        names: of the lists and, if there is one, classes.txt.
+    """
+
+    def __init__(self, archive: ZipSource, folder: FolderSource, names: tuple[str, ...]) -> None:
+        self.name, self.kept = archive.name, archive.kept
+        self._archive, self._folder, self._names = archive, folder, names
+
+    def _of(self, path: str) -> Source:
+        return self._folder if path in self._names else self._archive
+
+    def files(self, folder: str = "") -> list[str]:
+        return self._archive.files(folder)
+
+    def folders(self, folder: str = "") -> list[str]:
+        return self._archive.folders(folder)
+
+    def exists(self, path: str) -> bool:
+        return self._of(path).exists(path)
+
+    def read(self, path: str) -> bytes:
+        return self._of(path).read(path)
+
+    def content(self, path: str) -> str:
+        return self._of(path).content(path)
+
+    def stamp(self, path: str) -> str:
+        return self._of(path).stamp(path)
+
+
+def with_lists_beside(source: Source, path: Path) -> Source:
+    """The source with the lists that lie beside it, if it is an archive and the first image that they name is in it.
+
+    An archive without a folder of lists of its own is asked about only; others are left as they are.
+    """
+    if not isinstance(source, ZipSource):
+        return source
+    folder = FolderSource(path.resolve().parent)
+    lists = tuple(name for name in _LISTS if folder.exists(name))
+    if not any(source.exists(_first_path(folder, name)) for name in lists):
+        return source
+    return ListsBeside(source, folder, (*lists, *(["classes.txt"] if folder.exists("classes.txt") else [])))
+
+
+def _first_path(folder: FolderSource, name: str) -> str:
+    """The image that a list names first; "" where there is none, or no list."""
+    try:
+        first = folder.read(name).split(b"\n", 1)[0].decode("utf-8-sig", errors="replace")
+    except BrokenFileError:
+        return ""
+    return first.rsplit(None, 1)[0].strip() if first.strip() else ""
