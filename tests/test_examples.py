@@ -24,7 +24,7 @@ def main_of(name: str) -> Callable[[list[str]], Any]:
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"fine_tune_new_bands"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"export_onnx", "fine_tune_new_bands"}
 
 
 def test_no_test_image_is_left_out() -> None:
@@ -54,3 +54,13 @@ def test_fine_tuning_from_a_file_of_weights(tmp_path: Path) -> None:
     data = "synthetic:bands=4,train=64,test=9"
     results = main_of("fine_tune_new_bands")(["--data", data, "--epochs", "1", "--weights", str(weights)])
     assert len(results) == 6
+
+
+def test_one_file_for_every_subset(tmp_path: Path) -> None:
+    answers = main_of("export_onnx")(["--out", str(tmp_path / "bands.onnx")])
+    assert list(answers) == ["R,G,B,NIR", "NIR,R", "G"]
+    assert all(abs(found.sum(axis=1) - 1).max() < 1e-5 for found in answers.values())
+    with pytest.raises(ValueError, match="no answer for R, R"):
+        example("export_onnx")["Classifier"](tmp_path / "bands.onnx").probabilities(
+            torch.zeros(1, 2, 8, 8).numpy(), "RR"
+        )
