@@ -36,6 +36,8 @@ class KernelTable(nn.Module):
     """
 
     weights: Tensor
+    biases: Tensor | None
+    ones: Tensor | None
     row: Tensor
     columns: Tensor
 
@@ -79,6 +81,7 @@ class MixedKernels(nn.Module):
 
     columns: Tensor
     weight: Tensor
+    bias: Tensor | None
     temperature: Tensor
 
     def __init__(self, stem: AnyChannelConv2d, subset: ChannelSet) -> None:

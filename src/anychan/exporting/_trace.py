@@ -71,7 +71,7 @@ def varying(program: ExportedProgram) -> list[str]:
 def symbols(program: ExportedProgram) -> dict[str, str]:
     """The image's dimensions that may vary: the name of the program's symbol, and what it is called in a file."""
     inputs = {node.name: node for node in program.graph.nodes if node.op == "placeholder"}
-    shape = inputs[program.graph_signature.user_inputs[0]].meta["val"].shape  # type: ignore[index] # a name
+    shape = inputs[program.graph_signature.user_inputs[0]].meta["val"].shape
     return {str(extent): name for extent, name in zip(shape, _IMAGE, strict=True) if not isinstance(extent, int)}
 
 
