@@ -24,7 +24,7 @@ def main_of(name: str) -> Callable[[list[str]], Any]:
 
 
 def test_every_example_is_run_here() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"any_bands", "fine_tune_new_bands"}
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {"any_bands", "export_onnx", "fine_tune_new_bands"}
 
 
 def test_no_test_image_is_left_out() -> None:
@@ -63,3 +63,13 @@ def test_any_bands(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr().out
     assert "landsat-8-9-oli: 8 of its 9 bands were trained on, 1 never" in said
     assert "rgb-nir: 1 of its 4 bands were trained on, 3 never" in said
+
+
+def test_one_file_for_every_subset(tmp_path: Path) -> None:
+    answers = main_of("export_onnx")(["--out", str(tmp_path / "bands.onnx")])
+    assert list(answers) == ["R,G,B,NIR", "NIR,R", "G"]
+    assert all(abs(found.sum(axis=1) - 1).max() < 1e-5 for found in answers.values())
+    with pytest.raises(ValueError, match="no answer for R, R"):
+        example("export_onnx")["Classifier"](tmp_path / "bands.onnx").probabilities(
+            torch.zeros(1, 2, 8, 8).numpy(), "RR"
+        )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from anychan.adaptation import AnyChannelModel, adapt, keep_statistics, recalibrate, specialize
     from anychan.channels import Channel, ChannelSet
     from anychan.cost import depth, profile
+    from anychan.exporting import export
     from anychan.models import create_model, load_model, save_model
     from anychan.statistics import ChannelStatistics
     from anychan.training import sample_channels, sample_smaller, sandwich
@@ -32,6 +33,7 @@ _PUBLIC = {
     "adapt": "anychan.adaptation",
     "create_model": "anychan.models",
     "depth": "anychan.cost",
+    "export": "anychan.exporting",
     "keep_statistics": "anychan.adaptation",
     "load_model": "anychan.models",
     "profile": "anychan.cost",
@@ -50,6 +52,7 @@ __all__ = [
     "adapt",
     "create_model",
     "depth",
+    "export",
     "keep_statistics",
     "load_model",
     "profile",

@@ -17,6 +17,7 @@ from anychan.cli._ablate import ABLATE
 from anychan.cli._adapt import ADAPT
 from anychan.cli._around import DATA, DEMO, LIST
 from anychan.cli._common import Parser, one_line, parsed
+from anychan.cli._export import EXPORT
 from anychan.cli._records import RECORDS
 from anychan.cli._reproduce import REPRODUCE
 from anychan.cli._runs import COMPARE, EVALUATE, PROFILE, REPORT
@@ -85,6 +86,7 @@ COMMANDS = {
     "compare": COMPARE,
     "report": REPORT,
     "records": RECORDS,
+    "export": EXPORT,
     "profile": PROFILE,
     "data": DATA,
     "list": LIST,

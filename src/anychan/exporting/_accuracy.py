@@ -1,0 +1,61 @@
+"""What int8 weights cost in accuracy: two files asked about the same images, through every channel set they take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from anychan.channels import ChannelSet
+from anychan.data import ImageArray, load_split, open_dataset
+from anychan.evaluation.paired import Paired
+from anychan.evaluation.predict import prepare
+from anychan.exporting._formats import Run
+from anychan.models.files import ModelInfo
+
+_BATCH = 64
+
+
+def load_images(
+    data: str | Path, split: str, info: ModelInfo, subsets: Sequence[ChannelSet], cache_dir: Path | None
+) -> ImageArray:
+    """The images of a split, of the model's size.
+
+    Raises:
+        ValueError: for other classes than the model's, missing channels, or an image that cannot be read.
+    """
+    dataset = open_dataset(data)
+    if dataset.classes != info.classes:
+        raise ValueError(
+            f"{dataset.name} has the classes {_few(dataset.classes)}, but the model knows {_few(info.classes)}"
+        )
+    for subset in subsets:
+        dataset.channels.indices(subset.names)
+    return load_split(dataset, split, info.image_size, cache_dir)
+
+
+def accuracy_cost(
+    before: Run, after: Run, array: ImageArray, info: ModelInfo, subsets: Sequence[ChannelSet], *, one_set: bool
+) -> list[dict[str, Any]]:
+    """How two files do on the same images: for each subset, model a of `Paired` is int8 and b the one before."""
+    found = []
+    for subset in subsets:
+        places = () if one_set else (torch.tensor(info.channels.indices(subset.names)),)
+        planes = list(array.channels.indices(subset.names))
+        right: list[list[np.ndarray]] = [[], []]
+        for first in range(0, len(array), _BATCH):
+            images_NSHW = array.images[first : first + _BATCH][:, planes]
+            x_NSHW = prepare(images_NSHW, info.channels, subset).contiguous()
+            labels_N = array.labels[first : first + _BATCH]
+            for run, its in zip((after, before), right, strict=True):
+                its.append((run(x_NSHW, *places).argmax(dim=1) == labels_N).numpy())
+        pair = Paired.of(*(np.concatenate(its) for its in right))
+        found.append({"subset": str(subset), **pair.to_dict()})
+    return found
+
+
+def _few(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:3])}{', ...' if len(names) > 3 else ''} ({len(names)})"

@@ -1,0 +1,217 @@
+"""Write a model into one file that runs without anychan, and check that the file answers as the model does."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch.export import ExportedProgram
+
+from anychan import __version__
+from anychan._files import replacing
+from anychan.adaptation import AnyChannelModel
+from anychan.channels import ChannelSet, ChannelsLike
+from anychan.exporting._accuracy import accuracy_cost, load_images
+from anychan.exporting._check import Question, check, compare, questions
+from anychan.exporting._formats import OPSET, SUFFIXES, Run, need_libraries, open_file, write
+from anychan.exporting._graph import AllSubsets, OneSubset, tabled_subsets
+from anychan.exporting._quantize import quantize_int8
+from anychan.exporting._trace import UntraceableError, example, takes, trace, varying
+from anychan.exporting.record import Exported
+from anychan.models.files import ModelInfo, load_model
+
+_OTHER_SIZE = 32  # pixels by which another size differs, a multiple of what networks divide by
+
+
+def export(
+    model: AnyChannelModel | str | Path,
+    path: str | Path,
+    channels: ChannelsLike | None = None,
+    format: Literal["onnx", "torch"] = "onnx",
+    *,
+    info: ModelInfo | None = None,
+    image_size: int | None = None,
+    any_size: bool = True,
+    quantize: Literal["int8"] | None = None,
+    data: str | Path | None = None,
+    split: str = "test",
+    cache_dir: Path | None = None,
+    replace: bool = False,
+) -> Exported:
+    """Write a model into one file that runs without anychan: for one channel set, or for all subsets in one graph.
+
+    With ``channels`` the file is an ordinary network: input ``image`` (N, |S|, H, W), output ``logits`` (N, K).
+    Without, it takes the planes of every subset that the model answers: ``image`` (N, |S|, H, W) with ``channels``
+    int64 (|S|,), the place of each plane in the model's channel set, in any order. For channels that are no such
+    subset its logits are NaN: a graph cannot refuse. A plain model takes all its channels only. Images are normalised
+    as the model's are; what with is in the file, as are the names of classes and channels.
+
+    The file is loaded and compared with the model: every subset, of every channel count batches of 1, 3 and 32 images
+    of two sizes. It takes its place only if no logit differs by more than 1e-4 and no class.
+
+    Args:
+        model: an adapted or plain model, exported as it is in evaluation mode, or a run folder or model file.
+        path: of the file; folders above it are made.
+        channels: the planes of a file of one channel set, in their order; None: all subsets, of a plain model all
+            channels.
+        format: "onnx" (opset 18, by ``torch.onnx``, one file) or "torch" (a ``.pt2`` of ``torch.export``).
+        info: of a model given as such: its classes and preprocessing; None: the file does not say them.
+        image_size: height and width in pixels; None: those of ``info``.
+        any_size: let height and width vary where the network does.
+        quantize: "int8": weights in 8 bits, ONNX only.
+        data: images to measure what int8 costs in accuracy; None: it is not measured.
+        split: of the data.
+        cache_dir: where decoded images are kept; None: the user's cache folder.
+        replace: write over a file that is there.
+
+    Returns:
+        What was written, and what the check found.
+
+    Raises:
+        ValueError: for channels that the model does not take, more than 64 subsets, a strategy that no graph holds for
+            all subsets, a network that cannot be traced or returns no logits, weights that are not float32, an unknown
+            image size, unknown options or such as do not go together, or a library that is not installed.
+        FileExistsError: if the file is there and is not to be replaced.
+        CheckFailedError: if the file does not answer as the model; it is removed then.
+
+    Example:
+        >>> import tempfile, timm, torch
+        >>> from anychan import adapt
+        >>> model = adapt(timm.create_model("test_resnet", num_classes=5), strategy="sliced")
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> made = export(model, f"{folder.name}/model.pt2", "RG", "torch", image_size=64)
+        >>> run = torch.export.load(made.path).module()
+        >>> run(torch.randn(7, 2, 96, 64)).shape
+        torch.Size([7, 5])
+        >>> folder.cleanup()
+    """
+    path = Path(path)
+    _check_options(path, format, quantize, data, replace)
+    model, info = _model_and_info(model, info)
+    size = info.image_size if image_size is None and info else image_size
+    if size is None or size < 1:
+        raise ValueError(f"image_size is {size}: give a number of pixels, or the model's info")
+    if data is not None and info is None:
+        raise ValueError("data is given, but not the model's info, which says how its images are normalised")
+    one_set = channels is not None or not model.stems
+    planes = model.resolve(channels) if one_set else model.channels
+    subsets = [planes] if one_set else tabled_subsets(model)
+    array = None if data is None or info is None else load_images(data, split, info, subsets, cache_dir)
+    module = OneSubset(model, planes) if one_set else AllSubsets(model, subsets)
+    program, sizes = _traced(module, len(planes), size, any_size, guarded=format == "torch")
+    dynamic = varying(program)
+    description = _description(model, planes, None if one_set else subsets, info, dynamic=dynamic, size=size)
+    asked = list(questions(model.channels, subsets, sizes, one_set))
+    with replacing(path) as temporary:
+        write(program, temporary, format, description)
+        run = open_file(temporary, format)
+        checked = check(model, run, asked, subsets)
+        int8 = None
+        if quantize:
+            int8 = _quantized(temporary, run, asked)
+            if array is not None and info is not None:
+                after = open_file(temporary, format)
+                int8["accuracy"] = accuracy_cost(run, after, array, info, subsets, one_set=one_set)
+    return Exported(
+        path=str(path),
+        format=format,
+        opset=OPSET if format == "onnx" else None,
+        channels=planes.names,
+        subsets=None if one_set else tuple(map(str, subsets)),
+        image_size=size,
+        dynamic=tuple(dynamic),
+        bytes=path.stat().st_size,
+        check=checked.to_dict(),
+        int8=int8,
+    )
+
+
+def _check_options(path: Path, format: str, quantize: str | None, data: object, replace: bool) -> None:
+    if format not in SUFFIXES:
+        raise ValueError(f"format is {format!r}; choose from {', '.join(SUFFIXES)}")
+    if quantize not in (None, "int8"):
+        raise ValueError(f"quantize is {quantize!r}; there is 'int8'")
+    if quantize and format != "onnx":
+        raise ValueError(f"quantize is {quantize!r}, which is for the format 'onnx', not {format!r}")
+    if data is not None and not quantize:
+        raise ValueError("data is to measure what quantize='int8' costs, which is not asked for")
+    if path.exists() and not replace:
+        raise FileExistsError(f"{path} is there already: say --replace to write over it, or choose another")
+    need_libraries(format)
+
+
+def _model_and_info(
+    model: AnyChannelModel | str | Path, info: ModelInfo | None
+) -> tuple[AnyChannelModel, ModelInfo | None]:
+    """A copy of the model on the CPU in evaluation mode, and what is known of it."""
+    if isinstance(model, AnyChannelModel):
+        model = copy.deepcopy(model).cpu().eval()
+    else:
+        if info is not None:
+            raise ValueError("info is given, but the model's file says it: leave it out")
+        folder = Path(model)
+        model, info = load_model(folder.parent if folder.is_file() else folder)
+    other = next((tensor.dtype for tensor in model.parameters() if tensor.dtype != torch.float32), None)
+    if other is not None:
+        raise ValueError(f"the model has weights in {other}; a file is made of float32: model.float() first")
+    return model, info
+
+
+def _traced(
+    module: OneSubset | AllSubsets, planes: int, size: int, any_size: bool, *, guarded: bool
+) -> tuple[ExportedProgram, list[tuple[int, int]]]:
+    """A program that takes images of any size, if the network does, or of its own; and sizes to check it with.
+
+    A program of torch's refuses what does not go the way it was traced, such as an image whose last map is one pixel;
+    as ONNX (``guarded`` is False) it goes on, and the check shows whether it is right.
+    """
+    own, other = (size, size), (size + _OTHER_SIZE, size + 2 * _OTHER_SIZE)
+    module.eval()
+    inputs = example(module, planes, other)
+    if any_size and takes(module, inputs):
+        with suppress(UntraceableError):
+            program = trace(module, inputs, any_size=True)
+            asked = [] if not guarded else [example(module, planes, shape) for shape in (own, other)]
+            if {"height", "width"} <= set(varying(program)) and all(takes(program.module(), x) for x in asked):
+                return program, [own, other]
+    return trace(module, example(module, planes, own), any_size=False), [own]
+
+
+def _quantized(path: Path, before: Run, asked: Sequence[Question]) -> dict[str, Any]:
+    """Quantise a file in place, and how it differs from what it was."""
+    bytes_before = path.stat().st_size
+    weights = quantize_int8(path)
+    found = compare(lambda question: before(*question.inputs), open_file(path, "onnx"), asked)
+    return {"bytes_before": bytes_before, "weights": weights, "check": found.to_dict(), "accuracy": None}
+
+
+def _description(
+    model: AnyChannelModel,
+    planes: ChannelSet,
+    subsets: Sequence[ChannelSet] | None,
+    info: ModelInfo | None,
+    *,
+    dynamic: Sequence[str],
+    size: int,
+) -> dict[str, Any]:
+    """What a file says of itself; each entry is JSON."""
+    known = info.channels if info else planes
+    described = ChannelSet(known[known.indices([c.name])[0]] if c in known else c for c in planes)
+    return {
+        "anychan_version": __version__,
+        "architecture": info.architecture if info else type(model.body).__name__,
+        "strategy": model.strategy,
+        "channels": list(described.names),
+        "wavelengths": list(described.wavelengths),
+        "subsets": None if subsets is None else [list(subset.names) for subset in subsets],
+        "value_range": [0.0, 1.0],
+        "mean": [channel.mean for channel in described],
+        "std": [channel.std for channel in described],
+        "image_size": size,
+        "dynamic": list(dynamic),
+        "classes": list(info.classes) if info else None,
+    }

@@ -1,0 +1,90 @@
+"""int8 weights: a smaller file that rounds as it says, and what that costs."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, numpy_helper
+
+from anychan.adaptation import adapt
+from anychan.data import load_split, open_dataset, split_statistics
+from anychan.exporting import export
+from anychan.exporting._quantize import quantize_int8
+
+from ._small import INFO, Small, small
+
+DATA = "synthetic:bands=3,classes=4,train=8,val=4,test=40,size=16"
+
+
+def weights(path) -> dict[str, np.ndarray]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(path).graph.initializer}
+
+
+def test_weights_are_rounded_to_a_step_of_their_output(tmp_path):
+    plain, quantised = tmp_path / "a.onnx", tmp_path / "b.onnx"
+    export(small(), plain, "R,G", info=INFO)
+    made = export(small(), quantised, "R,G", info=INFO, quantize="int8")
+    before, after = weights(plain), weights(quantised)
+    rounded = [name.removesuffix("_int8") for name in after if name.endswith("_int8")]
+    assert made.int8 is not None
+    assert made.int8["weights"] == len(rounded) == 1
+    for name in rounded:
+        step = after[f"{name}_scale"][:, None, None, None]
+        assert after[f"{name}_int8"].dtype == np.int8
+        assert np.abs(after[f"{name}_int8"]).max(axis=(1, 2, 3)).tolist() == [127] * len(step)
+        assert (np.abs(after[f"{name}_int8"] * step - before[name]) <= 0.5001 * step).all()
+        assert name not in after
+    assert after.keys() - {f"{n}{end}" for n in rounded for end in ("_int8", "_scale")} == before.keys() - {*rounded}
+    assert made.int8["bytes_before"] == plain.stat().st_size
+    assert made.bytes == quantised.stat().st_size
+    assert 0 < made.int8["check"]["difference"] < 0.5
+    assert made.int8["accuracy"] is None
+    assert "not measured: name --data" in made.table()
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "axis"), [("Gemm", (16, 32), 0), ("Gemm", (32, 16), 1), ("MatMul", (32, 16), 1)]
+)
+def test_the_outputs_of_products_have_scales(kind, shape, axis, tmp_path):
+    weight = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    options = {"transB": 1} if (kind, axis) == ("Gemm", 0) else {}
+    node = onnx.helper.make_node(kind, ["x", "w"], ["y"], **options)
+    values = [
+        onnx.helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", k]) for name, k in (("x", 32), ("y", 16))
+    ]
+    graph = onnx.helper.make_graph([node], "g", values[:1], values[1:], [numpy_helper.from_array(weight, "w")])
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10), tmp_path / "a"
+    )
+    assert quantize_int8(tmp_path / "a") == 1
+    onnx.checker.check_model(tmp_path / "a", full_check=True)
+    assert weights(tmp_path / "a")["w_scale"].shape == (16,)
+    with pytest.raises(ValueError, match="leave out int8"):
+        quantize_int8(tmp_path / "a")
+
+
+def test_what_it_costs_is_measured_on_each_subset(tmp_path):
+    array = load_split(open_dataset(DATA), "test", 16)
+    torch.manual_seed(0)
+    channels = split_statistics(array).described
+    model = adapt(Small(3), channels, "sliced").eval()
+    info = dataclasses.replace(INFO, channels=channels, classes=array.classes)
+    made = export(model, tmp_path / "a.onnx", info=info, quantize="int8", data=DATA)
+    assert made.int8 is not None
+    rows = {row["subset"]: row for row in made.int8["accuracy"]}
+    assert list(rows) == ["RGB", "RG", "RB", "GB", "R", "G", "B"]
+    for subset in ("RGB", "GB"):
+        planes = list(channels.indices(subset))
+        x = torch.stack([(array.images[:, p] / 255 - channels[p].mean) / channels[p].std for p in planes], dim=1)
+        right = (model(x, subset).argmax(dim=1) == array.labels).float().mean()
+        assert rows[subset]["accuracy_b"] == pytest.approx(float(right))
+        assert rows[subset]["n"] == 40
+    assert "RGB      " in made.table()
+    with pytest.raises(ValueError, match=r"has the classes .*, but the model knows cat, dog, fox, \.\.\. \(4\)"):
+        export(
+            model, tmp_path / "b.onnx", info=dataclasses.replace(info, classes=INFO.classes), quantize="int8", data=DATA
+        )
