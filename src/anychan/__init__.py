@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anychan.channels import Channel, ChannelSet
     from anychan.cost import depth, profile
     from anychan.models import create_model, load_model, save_model
+    from anychan.prediction import Prediction, Predictor, predict
     from anychan.statistics import ChannelStatistics
     from anychan.training import sample_channels, sample_smaller, sandwich
 
@@ -29,11 +30,14 @@ _PUBLIC = {
     "Channel": "anychan.channels",
     "ChannelSet": "anychan.channels",
     "ChannelStatistics": "anychan.statistics",
+    "Prediction": "anychan.prediction",
+    "Predictor": "anychan.prediction",
     "adapt": "anychan.adaptation",
     "create_model": "anychan.models",
     "depth": "anychan.cost",
     "keep_statistics": "anychan.adaptation",
     "load_model": "anychan.models",
+    "predict": "anychan.prediction",
     "profile": "anychan.cost",
     "recalibrate": "anychan.adaptation",
     "sample_channels": "anychan.training",
@@ -47,11 +51,14 @@ __all__ = [
     "Channel",
     "ChannelSet",
     "ChannelStatistics",
+    "Prediction",
+    "Predictor",
     "adapt",
     "create_model",
     "depth",
     "keep_statistics",
     "load_model",
+    "predict",
     "profile",
     "recalibrate",
     "sample_channels",

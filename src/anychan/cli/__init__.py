@@ -17,6 +17,7 @@ from anychan.cli._ablate import ABLATE
 from anychan.cli._adapt import ADAPT
 from anychan.cli._around import DATA, DEMO, LIST
 from anychan.cli._common import Parser, one_line, parsed
+from anychan.cli._predict import PREDICT
 from anychan.cli._reproduce import REPRODUCE
 from anychan.cli._runs import COMPARE, EVALUATE, PROFILE, REPORT
 from anychan.cli._sweep import SWEEP
@@ -84,6 +85,7 @@ COMMANDS = {
     "compare": COMPARE,
     "report": REPORT,
     "profile": PROFILE,
+    "predict": PREDICT,
     "data": DATA,
     "list": LIST,
     "demo": DEMO,
