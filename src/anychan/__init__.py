@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anychan.channels import Channel, ChannelSet
     from anychan.cost import depth, profile
     from anychan.models import create_model, load_model, save_model
+    from anychan.models.hub import PretrainedModel
     from anychan.prediction import Prediction, Predictor, predict
     from anychan.statistics import ChannelStatistics
     from anychan.training import sample_channels, sample_smaller, sandwich
@@ -32,6 +33,7 @@ _PUBLIC = {
     "ChannelStatistics": "anychan.statistics",
     "Prediction": "anychan.prediction",
     "Predictor": "anychan.prediction",
+    "PretrainedModel": "anychan.models.hub",
     "adapt": "anychan.adaptation",
     "create_model": "anychan.models",
     "depth": "anychan.cost",
@@ -53,6 +55,7 @@ __all__ = [
     "ChannelStatistics",
     "Prediction",
     "Predictor",
+    "PretrainedModel",
     "adapt",
     "create_model",
     "depth",
