@@ -20,6 +20,7 @@ from anychan.cli._common import Parser, one_line, parsed
 from anychan.cli._predict import PREDICT
 from anychan.cli._reproduce import REPRODUCE
 from anychan.cli._runs import COMPARE, EVALUATE, PROFILE, REPORT
+from anychan.cli._serve import SERVE
 from anychan.cli._sweep import SWEEP
 from anychan.cli._train import TRAIN, parsed_train
 
@@ -86,6 +87,7 @@ COMMANDS = {
     "report": REPORT,
     "profile": PROFILE,
     "predict": PREDICT,
+    "serve": SERVE,
     "data": DATA,
     "list": LIST,
     "demo": DEMO,
