@@ -152,6 +152,7 @@ def test_a_recipe_its_overrides_and_resuming(runs, tmp_path, capsys):
         (["train", "--data", "synthetic:bnads=3", "--out", "{new}"], "bnads"),
         (["train", "--config", "{new}/none.yaml", "--out", "{new}"], "none.yaml"),
         (["evaluate", "{new}/none"], "none"),
+        (["evaluate", "{any}/model.safetensors"], "is no run folder"),
         (["evaluate", "{any}", "--channels", "RX"], "unknown channel 'X'"),
         (["evaluate", "{any}", "--split", "tset"], "tset"),
         (["evaluate", "{any}", "--fill", "black"], "black"),
