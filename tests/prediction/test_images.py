@@ -18,6 +18,8 @@ def folder(tmp_path, monkeypatch):
         (tmp_path / name).write_bytes(b"x")
     (tmp_path / "bare").mkdir()
     monkeypatch.chdir(tmp_path)
+    found = images.glob.glob  # in the order of the file system, which may be any
+    monkeypatch.setattr(images.glob, "glob", lambda *given, **how: sorted(found(*given, **how), reverse=True))
     return tmp_path
 
 
