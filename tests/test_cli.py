@@ -72,6 +72,9 @@ def test_profile_takes_names_runs_and_files(runs, capsys):
         assert (found["depth"], found["channels"], found["image_size"]) == (4, channels, size)
     assert main(["profile", str(runs[0]), "--batch-size", "2"]) == 0
     assert "depth" in capsys.readouterr().out
+    for nothing, said in (("resnet19", "packaged models are"), (str(runs[0] / "config.yaml"), "is no model file")):
+        assert main(["profile", nothing]) == 2
+        assert said in capsys.readouterr().err
 
 
 def test_data_check_and_its_exit_codes(tmp_path, capsys):
@@ -111,7 +114,7 @@ def test_list(capsys):
 
 def test_a_plain_run_is_adapted_and_compared_with_a_specialist(runs, tmp_path, capsys):
     out = tmp_path / "completed"
-    assert main(["adapt", str(runs[1]), "--out", str(out), "--images", "8"]) == 0
+    assert main(["adapt", str(runs[1] / "model.json"), "--out", str(out), "--images", "8"]) == 0
     assert capsys.readouterr().out.strip() == str(out)
     for run in (out, runs[1]):
         assert main(["evaluate", str(run), "--channels", "RGB", "--no-cost", "--no-pictures"]) == 0
@@ -149,6 +152,7 @@ def test_a_recipe_its_overrides_and_resuming(runs, tmp_path, capsys):
         (["train", "--data", "synthetic:bnads=3", "--out", "{new}"], "bnads"),
         (["train", "--config", "{new}/none.yaml", "--out", "{new}"], "none.yaml"),
         (["evaluate", "{new}/none"], "none"),
+        (["evaluate", "{any}/model.safetensors"], "is no run folder"),
         (["evaluate", "{any}", "--channels", "RX"], "unknown channel 'X'"),
         (["evaluate", "{any}", "--split", "tset"], "tset"),
         (["evaluate", "{any}", "--fill", "black"], "black"),

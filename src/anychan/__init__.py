@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from anychan.cost import depth, profile
     from anychan.exporting import export
     from anychan.models import create_model, load_model, save_model
+    from anychan.models.hub import PretrainedModel
+    from anychan.prediction import Prediction, Predictor, predict
     from anychan.statistics import ChannelStatistics
     from anychan.training import sample_channels, sample_smaller, sandwich
 
@@ -30,12 +32,16 @@ _PUBLIC = {
     "Channel": "anychan.channels",
     "ChannelSet": "anychan.channels",
     "ChannelStatistics": "anychan.statistics",
+    "Prediction": "anychan.prediction",
+    "Predictor": "anychan.prediction",
+    "PretrainedModel": "anychan.models.hub",
     "adapt": "anychan.adaptation",
     "create_model": "anychan.models",
     "depth": "anychan.cost",
     "export": "anychan.exporting",
     "keep_statistics": "anychan.adaptation",
     "load_model": "anychan.models",
+    "predict": "anychan.prediction",
     "profile": "anychan.cost",
     "recalibrate": "anychan.adaptation",
     "sample_channels": "anychan.training",
@@ -49,12 +55,16 @@ __all__ = [
     "Channel",
     "ChannelSet",
     "ChannelStatistics",
+    "Prediction",
+    "Predictor",
+    "PretrainedModel",
     "adapt",
     "create_model",
     "depth",
     "export",
     "keep_statistics",
     "load_model",
+    "predict",
     "profile",
     "recalibrate",
     "sample_channels",

@@ -7,7 +7,8 @@ import json
 import pytest
 import torch
 
-from anychan.models import ModelInfo, create_model, load_model, save_model
+from anychan import packaged
+from anychan.models import ModelInfo, create_model, find_model, load_model, save_model
 from anychan.statistics import RunningStatistics
 
 
@@ -62,3 +63,42 @@ def test_missing_and_damaged_files_are_named(tmp_path):
 def test_a_description_needs_means_to_normalise_by():
     with pytest.raises(ValueError, match="'R' has no mean"):
         ModelInfo("wide4", 1, "plain", create_model("wide4", num_classes=1).channels, ("cat",), 16)
+
+
+def test_a_model_is_named_by_folder_file_or_packaged_name(tmp_path, monkeypatch):
+    model, info = _model()
+    shipped = tmp_path / "shipped"
+    monkeypatch.setattr(packaged, "FOLDER", shipped)
+    monkeypatch.chdir(tmp_path)
+    save_model(shipped / "two-animals", model, info)
+    save_model(tmp_path / "run", model, info)
+    for name in ("run", "run/model.safetensors", "run/model.json", tmp_path / "run"):
+        assert find_model(name).resolve() == tmp_path / "run"
+    assert find_model("two-animals") == shipped / "two-animals"
+    assert load_model("two-animals")[1].classes == ("cat", "dog")
+    save_model(tmp_path / "two-animals", model, info)  # what is there as a path comes first
+    assert find_model("two-animals").resolve() == tmp_path / "two-animals"
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        (
+            "run/config.yaml",
+            ValueError,
+            r"config\.yaml is no model file: a model is model\.safetensors with model\.json",
+        ),
+        ("wide4", FileNotFoundError, r"wide4 is a network's name.*a run folder, a model file.*\(two-animals\)"),
+        ("three-animals", FileNotFoundError, r"three-animals is not there.*a packaged model's name \(two-animals\)"),
+        ("../two-animals", FileNotFoundError, "is not there"),
+        ("", FileNotFoundError, "holds no model"),
+    ],
+)
+def test_what_names_no_trained_model_is_told_what_would(tmp_path, monkeypatch, name, error, said):
+    monkeypatch.setattr(packaged, "FOLDER", tmp_path / "shipped")
+    save_model(tmp_path / "shipped" / "two-animals", *_model())
+    (tmp_path / "here" / "run").mkdir(parents=True)
+    (tmp_path / "here" / "run" / "config.yaml").touch()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(error, match=said):
+        find_model(name)

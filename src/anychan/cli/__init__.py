@@ -18,9 +18,11 @@ from anychan.cli._adapt import ADAPT
 from anychan.cli._around import DATA, DEMO, LIST
 from anychan.cli._common import Parser, one_line, parsed
 from anychan.cli._export import EXPORT
+from anychan.cli._predict import PREDICT
 from anychan.cli._records import RECORDS
 from anychan.cli._reproduce import REPRODUCE
 from anychan.cli._runs import COMPARE, EVALUATE, PROFILE, REPORT
+from anychan.cli._serve import SERVE
 from anychan.cli._sweep import SWEEP
 from anychan.cli._train import TRAIN, parsed_train
 
@@ -88,6 +90,8 @@ COMMANDS = {
     "records": RECORDS,
     "export": EXPORT,
     "profile": PROFILE,
+    "predict": PREDICT,
+    "serve": SERVE,
     "data": DATA,
     "list": LIST,
     "demo": DEMO,

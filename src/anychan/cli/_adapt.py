@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anychan.cli._common import Command, Parser
+from anychan.cli._common import MODEL, Command, Parser
 
 
 def _adapt_options(parser: Parser) -> None:
-    parser.add_argument("run", metavar="RUN", type=Path, help="a trained run folder")
+    parser.add_argument("model", metavar="MODEL", help=f"{MODEL}; run.json beside it says what it was trained on")
     parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="the run folder to make")
     parser.add_argument("--strategy", metavar="NAME", help="of the stem that a plain model gets; default: completed")
     parser.add_argument(
@@ -26,10 +26,11 @@ def _adapt_options(parser: Parser) -> None:
 
 
 def _adapt(options: Any) -> int:
+    from anychan.models import find_model
     from anychan.training import adapt_run
 
     run = adapt_run(
-        options.run,
+        find_model(options.model),
         options.out,
         options.strategy,
         options.subsets,

@@ -26,7 +26,7 @@ def _data(options: Any) -> int:
 
 
 def _list_options(parser: Parser) -> None:
-    parser.add_argument("what", choices=["models", "strategies", "fills", "recipes"], help="what to list")
+    parser.add_argument("what", choices=["models", "packaged", "strategies", "fills", "recipes"], help="what to list")
     parser.add_argument("--timm", action="store_true", help="with models: timm's as well")
     add_json(parser)
 
@@ -34,6 +34,8 @@ def _list_options(parser: Parser) -> None:
 def _list(options: Any) -> int:
     if options.what == "strategies":
         return print_record(_strategies(), _strategy_table, options.json)
+    if options.what == "packaged":
+        return print_record(_packaged(), _packaged_table, options.json)
     if options.what == "recipes":
         from anychan.experiments import list_recipes_with_results, recipes_table
 
@@ -47,6 +49,34 @@ def _list(options: Any) -> int:
 
         names = list(FILLS)
     return print_record(names, "\n".join, options.json)
+
+
+def _packaged() -> list[dict[str, Any]]:
+    """What model.json says of each trained model that comes with the package."""
+    import json
+
+    from anychan.channels import ChannelSet
+    from anychan.packaged import list_packaged, packaged_folder
+
+    records = []
+    for name in list_packaged():
+        folder = packaged_folder(name)
+        said = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        kept = {key: said[key] for key in ("architecture", "strategy")}
+        channels = str(ChannelSet.from_dict(said))
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        shape = {"channels": channels, "classes": said["num_classes"], "image_size": said["image_size"], "bytes": size}
+        records.append({"name": name, **kept, **shape})
+    return records
+
+
+def _packaged_table(records: Sequence[Mapping[str, Any]]) -> str:
+    lines = (
+        f"{found['name']}  {found['architecture']}, {found['strategy']}; {found['classes']} classes from "
+        f"{found['channels']}, {found['image_size']} pixels; {found['bytes'] / 1e6:.1f} MB"
+        for found in records
+    )
+    return "\n".join(lines) or "no trained model comes with this version"
 
 
 # What a strategy promises, as the table has it: see `anychan.nn.Promises`.
@@ -108,8 +138,9 @@ anychan data check folder --json""",
     _data,
 )
 LIST = Command(
-    "list models, strategies, or answers to missing channels",
-    """anychan list strategies
+    "list networks, packaged models, strategies, or answers to missing channels",
+    """anychan list packaged
+anychan list strategies
 anychan list strategies --json
 anychan list models --timm""",
     _list_options,

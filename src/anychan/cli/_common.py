@@ -6,7 +6,12 @@ import argparse
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from anychan.adaptation import AnyChannelModel
+    from anychan.models import ModelInfo
 
 Parser = argparse.ArgumentParser
 
@@ -49,3 +54,34 @@ def print_record(record: Any, table: Callable[[Any], str], as_json: bool) -> int
 
 def one_line(error: object) -> str:
     return " ".join(str(error).split())
+
+
+MODEL = "a run folder, a model file, or a packaged model's name"  # what a command takes that needs a trained model
+
+
+def open_model(model: str, channels: str | None, num_classes: int) -> tuple[AnyChannelModel, ModelInfo | None]:
+    """The model that MODEL names, for a command that also takes a network's name.
+
+    Args:
+        model: a network's name, or what `anychan.models.find_model` takes, which comes first.
+        channels, num_classes: those of a network that is named; it has random weights then.
+
+    Returns:
+        The model in evaluation mode, and its description; None for a network.
+
+    Raises:
+        FileNotFoundError: for a folder or file without a model.
+        ValueError: if there is nothing of that name, or the model's files are damaged.
+    """
+    from anychan.models import create_model, is_network, load_model
+    from anychan.packaged import list_packaged
+
+    if Path(model).exists() or model in list_packaged():
+        return load_model(model)
+    if is_network(model):
+        return create_model(model, channels or "RGB", num_classes).eval(), None
+    packaged = ", ".join(list_packaged()) or "none yet"
+    raise ValueError(
+        f"unknown model {model!r}: there is no run folder or model file of that name, "
+        f"packaged models are {packaged}, and networks those of `anychan list models --timm`"
+    )

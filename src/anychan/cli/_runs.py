@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anychan.cli._common import Command, Parser, add_json, print_record
+from anychan.cli._common import MODEL, Command, Parser, add_json, open_model, print_record
 
 
 def _evaluate_options(parser: Parser) -> None:
@@ -101,7 +101,7 @@ def _report(options: Any) -> int:
 
 
 def _profile_options(parser: Parser) -> None:
-    parser.add_argument("model", metavar="MODEL", help="a network's name, a run folder or a model file")
+    parser.add_argument("model", metavar="MODEL", help=f"a network's name, {MODEL}")
     parser.add_argument("--channels", metavar="SET", help="the channels of the input; default: all")
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help="default: the run's, else 224")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="the larger batch; default: 32")
@@ -115,18 +115,15 @@ def _profile_options(parser: Parser) -> None:
 def _profile(options: Any) -> int:
     from anychan.adaptation import PLAIN, specialize
     from anychan.cost import profile
-    from anychan.models import create_model, load_model
 
-    path = Path(options.model)
-    if path.exists():
-        model, info = load_model(path if path.is_dir() else path.parent)
-        channels, size = options.channels, options.image_size or info.image_size
-    else:  # a network by name is made for the channels asked for
-        channels, size = None, options.image_size or 224
-        model = create_model(options.model, options.channels or "RGB", options.num_classes).eval()
+    model, info = open_model(options.model, options.channels, options.num_classes)
+    # A network by name is made for the channels asked for.
+    channels, size = (None, 224) if info is None else (options.channels, info.image_size)
     # A plain network as it would be shipped, with its branches folded.
     measured = specialize(model, channels) if model.strategy == PLAIN else model
-    found = profile(measured, model.resolve(channels), size, options.batch_size, device=options.device)
+    found = profile(
+        measured, model.resolve(channels), options.image_size or size, options.batch_size, device=options.device
+    )
     return print_record(found.to_dict(), lambda _: found.table(), options.json)
 
 

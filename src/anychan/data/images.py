@@ -121,12 +121,10 @@ def read_raw(data: bytes) -> RawImage:
 
     if tiff.is_tiff(data):
         return _of_photograph(data) if tiff.is_coloured(data) else tiff.read_tiff(data)
-    if data[:6] == b"\x93NUMPY":
-        return numpy_files.read_npy(data)
     if stacks.is_stack(data):
         return stacks.read_stack(data)
-    if data[:4] == b"PK\x03\x04":
-        return numpy_files.read_npz(data)
+    if numpy_files.is_numpy(data):
+        return numpy_files.read_numpy(data)
     if png16.is_png_16(data):
         planes = png16.read_png_16(data)
         return RawImage(planes, "CHW", _colour_names(len(planes)), display=True, alpha=len(planes) in (2, 4))

@@ -11,7 +11,18 @@ import numpy as np
 from anychan.data.findings import BrokenFileError
 from anychan.data.raw import RawImage, check_size, stored
 
+_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 VALID = "valid"  # the name of a mask in an NPZ
+
+
+def is_numpy(data: bytes) -> bool:
+    """Whether a file begins as an NPY does, or as an NPZ, which is an archive."""
+    return data.startswith((_NPY, _ZIP))
+
+
+def read_numpy(data: bytes) -> RawImage:
+    """The planes in either; raises ``BrokenFileError``."""
+    return read_npy(data) if data.startswith(_NPY) else read_npz(data)
 
 
 def read_npy(data: bytes) -> RawImage:

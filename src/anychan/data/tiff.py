@@ -40,8 +40,21 @@ def is_coloured(data: bytes) -> bool:
         return False
 
 
-def is_photograph(data: bytes) -> bool:
-    """Whether a TIFF holds a picture for people: 8 bits, one page of gray or colours, nothing said of bands."""
+def has_16_bits(data: bytes) -> bool:
+    """Whether a TIFF has 16 bits a sample in its first page."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        return bool(file.pages.first.bitspersample == 16)
+
+
+def is_photograph(data: bytes, any_bits: bool = False) -> bool:
+    """Whether a TIFF holds a picture for people: one page of gray or colours, nothing said of bands.
+
+    Args:
+        data: the content of the file.
+        any_bits: pictures of more than 8 bits count too.
+    """
     import tifffile
 
     if is_coloured(data):
@@ -50,7 +63,7 @@ def is_photograph(data: bytes) -> bool:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages.first
             told = _GDAL_METADATA in page.tags or _GDAL_NODATA in page.tags or file.is_imagej or file.is_ome
-            plain = page.bitspersample == 8 and page.samplesperpixel in (1, 3, 4) and len(file.pages) == 1
+            plain = (any_bits or page.bitspersample == 8) and page.samplesperpixel in (1, 3, 4) and len(file.pages) == 1
             return plain and not told and (page.samplesperpixel == 1 or page.photometric.name == "RGB")
     except Exception:  # what is wrong with it is said by who reads it
         return True

@@ -84,6 +84,8 @@ def evaluate_run(
             an image that cannot be read, or rows there of another model or other data.
     """
     run = Path(run)
+    if not run.is_dir():  # a model file or a packaged model is no place to write to
+        raise FileNotFoundError(f"{run} is no run folder")
     model, info = load_model(run)
     questions = list_questions(info.channels, info.strategy, channels, fills)
     if model.subset_statistics:  # a subset without statistics is refused before the first is answered

@@ -35,6 +35,7 @@ def predict_subset(
     autocast: torch.dtype | None = None,
     fill: str = "",
     flips: bool = False,
+    top: int = 5,
     progress: bool = False,
 ) -> Predictions:
     """The model's answers to all images of an array, given only some of their channels.
@@ -55,6 +56,7 @@ def predict_subset(
         fill: "" asks the model about the channels themselves; a key of ``FILLS`` fills the planes that are missing
             and asks it about all.
         flips: ask about each image and its mirror image, and take the mean of the logits; twice the time.
+        top: how many of the most probable classes are kept; where there are fewer classes, all.
         progress: show a progress bar.
 
     Raises:
@@ -83,7 +85,7 @@ def predict_subset(
     device = _checked_device(device)
     asked = known if fill else present
     model = model.to(device).to(memory_format=torch.channels_last).eval()
-    top, probability, times = [], [], []
+    labels, probability, times = [], [], []
     with torch.inference_mode(), _full_float32(), _autocast(device, autocast), torch.random.fork_rng():
         torch.manual_seed(0)  # a stem that draws at test time draws the same again
         for path, images_NSHW, there_NS in _batches(array, present, batch_size, progress):
@@ -96,15 +98,15 @@ def predict_subset(
             times.append((_now(device) - started, len(x_NSHW)))
             if not logits_NK.isfinite().all():
                 raise ValueError(f"the model's logits are not finite for {present} of {path} or the images after it")
-            best = logits_NK.float().softmax(dim=1).topk(min(5, logits_NK.shape[1]))
+            best = logits_NK.float().softmax(dim=1).topk(min(top, logits_NK.shape[1]))
             probability.append(best.values.cpu())
-            top.append(best.indices.cpu())
+            labels.append(best.indices.cpu())
     return Predictions(
         str(present),
         fill,
         array.paths,
         array.labels.cpu().numpy(),
-        torch.cat(top).numpy(),
+        torch.cat(labels).numpy(),
         torch.cat(probability).numpy(),
         _milliseconds(times),
     )

@@ -4,7 +4,7 @@ The package is ``exporting``, not ``export``: a module of that name would hide t
 """
 
 from anychan.exporting._check import CheckFailedError
-from anychan.exporting.export import export
 from anychan.exporting.record import Exported
+from anychan.exporting.writing import export
 
 __all__ = ["CheckFailedError", "Exported", "export"]

@@ -12,7 +12,16 @@ from anychan.models import (  # noqa: F401 # each registers its networks
     rrdb3,
     wide,
 )
-from anychan.models._registry import create_model, list_models, register_model
-from anychan.models.files import ModelInfo, load_model, save_model
+from anychan.models._registry import create_model, is_network, list_models, register_model
+from anychan.models.files import ModelInfo, find_model, load_model, save_model
 
-__all__ = ["ModelInfo", "create_model", "list_models", "load_model", "register_model", "save_model"]
+__all__ = [
+    "ModelInfo",
+    "create_model",
+    "find_model",
+    "is_network",
+    "list_models",
+    "load_model",
+    "register_model",
+    "save_model",
+]

@@ -38,6 +38,16 @@ def list_models(timm: bool = False) -> list[str]:
     return names
 
 
+def is_network(name: str) -> bool:
+    """Whether ``create_model`` knows a network of this name, ours or timm's."""
+    if name in _NETWORKS:
+        return True
+    import timm
+
+    # Names with a prefix ("hf-hub:", "local-dir:") would fetch or read files; a model is made by its bare name.
+    return bool(timm.is_model(name))
+
+
 def create_model(  # noqa: PLR0917 # in the order in which a model file names them
     name: str,
     channels: ChannelsLike = "RGB",
@@ -94,8 +104,7 @@ def _construct(name: str, **options: Any) -> nn.Module:
     if construct is None:
         import timm
 
-        # Names with a prefix ("hf-hub:", "local-dir:") would fetch or read files; a model is made by its bare name.
-        if not timm.is_model(name):
+        if not is_network(name):
             close = timm.list_models(f"*{name}*")[:5]
             timms = f"timm has {', '.join(close)}" if close else "for timm's see `anychan list models`"
             raise ValueError(f"unknown model {name!r}; ours are {', '.join(list_models())}; {timms}")

@@ -13,7 +13,8 @@ from typing import Any
 from anychan._files import replacing
 from anychan.adaptation import AnyChannelModel, keep_statistics
 from anychan.channels import ChannelSet
-from anychan.models._registry import create_model
+from anychan.models._registry import create_model, is_network
+from anychan.packaged import list_packaged, packaged_folder
 from anychan.statistics import ChannelStatistics
 
 SCHEMA = 1
@@ -134,30 +135,63 @@ def save_model(folder: Path, model: AnyChannelModel, info: ModelInfo) -> None:
         temporary.write_text(json.dumps(info.to_dict(), indent=1) + "\n", encoding="utf-8")
 
 
-def load_model(folder: Path | str) -> tuple[AnyChannelModel, ModelInfo]:
-    """Read a model's two files.
+def find_model(model: Path | str) -> Path:
+    """The folder in which a trained model lies.
+
+    Args:
+        model: a folder that holds a model, such as a run's; a model's file; or a packaged model's name. What is there
+            as a path comes before a packaged model of the same name.
+
+    Raises:
+        FileNotFoundError: if there is no such thing, or one of the model's two files is missing.
+        ValueError: for a file that is not a model's.
+    """
+    path = Path(model)
+    if path.is_dir():
+        folder = path
+    elif path.is_file():
+        if path.name not in (WEIGHTS, DESCRIPTION):
+            raise ValueError(f"{path} is no model file: a model is {WEIGHTS} with {DESCRIPTION} beside it")
+        folder = path.parent
+    elif str(model) in list_packaged():
+        folder = packaged_folder(str(model))
+    else:
+        what = "is a network's name, and has no weights" if is_network(str(model)) else "is not there"
+        packaged = ", ".join(list_packaged()) or "there are none yet"
+        raise FileNotFoundError(
+            f"{model} {what}: give a run folder, a model file, or a packaged model's name ({packaged})"
+        )
+    for part in (folder / WEIGHTS, folder / DESCRIPTION):
+        if not part.is_file():
+            raise FileNotFoundError(f"{part} is not there: {folder} holds no model")
+    return folder
+
+
+def load_model(model: Path | str) -> tuple[AnyChannelModel, ModelInfo]:
+    """Read a trained model's two files.
+
+    Args:
+        model: a folder, a model's file, or a packaged model's name: see `find_model`.
 
     Returns:
         The model in evaluation mode on the CPU, and its description.
 
     Raises:
-        FileNotFoundError: if one of the files is not there.
-        ValueError: if they are damaged or do not fit each other.
+        FileNotFoundError: if there is no such model, or one of its files is missing.
+        ValueError: if the files are damaged or do not fit each other.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_model as load_tensors
 
-    weights, description = Path(folder) / WEIGHTS, Path(folder) / DESCRIPTION
-    for path in (weights, description):
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} is not there: {folder} holds no model")
+    folder = find_model(model)
+    weights, description = folder / WEIGHTS, folder / DESCRIPTION
     try:
         info = ModelInfo.from_dict(json.loads(description.read_text(encoding="utf-8")))
-    except (AttributeError, KeyError, TypeError, json.JSONDecodeError) as error:
+    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{description} is damaged: {error!r}") from error
-    model = info.create()
+    network = info.create()
     try:
-        load_tensors(model, str(weights))
+        load_tensors(network, str(weights))
     except (SafetensorError, RuntimeError) as error:
         raise ValueError(f"{weights} does not fit {description}: {str(error).splitlines()[0]}") from error
-    return model.eval(), info
+    return network.eval(), info

@@ -1,0 +1,73 @@
+"""Which image files are meant by what a user names: files, folders and globs."""
+
+from __future__ import annotations
+
+import glob
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+from anychan.data.findings import BrokenFileError
+from anychan.data.folders import IMAGE_SUFFIXES
+from anychan.data.sources import MAX_FILE_BYTES, FolderSource
+from anychan.data.stacks import StackedSource
+
+
+def find_images(named: Iterable[str | Path]) -> list[Path]:
+    """The files that are named, each once, in the order in which they are named.
+
+    Args:
+        named: files; folders, of which all images are taken that lie below them, by their suffix and sorted, without
+            hidden ones; and globs such as ``photos/**/*.jpg``. What is there by its name is no glob.
+
+    Returns:
+        Paths. What names nothing stays in the list as it was written, so that reading it says what is wrong.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("b.png", "a.jpg", "notes.txt"):
+        ...         (Path(folder) / name).touch()
+        ...     [[path.name for path in find_images([where])] for where in (folder, f"{folder}/*.txt")]
+        [['a.jpg', 'b.png'], ['notes.txt']]
+    """
+    found: dict[Path, None] = {}
+    for name in named:
+        for path in _matching(name):
+            found.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
+    return list(found)
+
+
+def _matching(name: str | Path) -> list[Path]:
+    if glob.has_magic(str(name)) and not Path(name).exists():
+        return [Path(match) for match in sorted(glob.glob(str(name), recursive=True))] or [Path(name)]  # noqa: PTH207
+    return [Path(name)]
+
+
+def _below(folder: Path) -> list[Path]:
+    images = (path for path in StackedSource(FolderSource(folder)).files() if path.lower().endswith(IMAGE_SUFFIXES))
+    return [folder / path for path in images] or [folder]
+
+
+def read_file(path: Path) -> bytes:
+    """The content of a file of up to ``MAX_FILE_BYTES``, or of the files of one channel each that a path stands for.
+
+    Raises:
+        BrokenFileError: if it is missing, no file, too large, or cannot be read.
+    """
+    stacked = StackedSource(FolderSource(path.parent)) if "_ch*" in path.name and path.parent.is_dir() else None
+    if stacked is not None and stacked.exists(path.name):
+        return stacked.read(path.name)
+    try:
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):
+            raise BrokenFileError("not-a-file", "is a folder without images")
+        if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
+            raise BrokenFileError("not-a-file", "is not a file")
+        if status.st_size > MAX_FILE_BYTES:
+            raise BrokenFileError("too-large", f"has {status.st_size:,} bytes; up to {MAX_FILE_BYTES:,} are read")
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise BrokenFileError("missing", "is missing") from error
+    except OSError as error:
+        raise BrokenFileError("unreadable", f"cannot be read: {error.strerror}") from error

@@ -1,0 +1,246 @@
+"""A trained model's answers to image files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from anychan.adaptation import PLAIN, AnyChannelModel
+from anychan.channels import ChannelSet, ChannelsLike
+from anychan.data import ImageArray
+from anychan.data.bands import Bands, parse_bands
+from anychan.data.dataset import Encoding
+from anychan.data.decode import strict_pillow
+from anychan.data.findings import BrokenFileError
+from anychan.data.parallel import ordered_map
+from anychan.evaluation.predict import predict_subset
+from anychan.models import ModelInfo, load_model
+from anychan.prediction.images import find_images, read_file
+from anychan.prediction.reading import Planes, read_planes
+from anychan.sensors import match
+
+_VALUES = Encoding("float32", (1.0,), (0.0,))
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The most likely classes of one image, or what is wrong with it.
+
+    Args:
+        image: the file, as it was named; "" for bytes.
+        channels: the channels that the model was shown, as ``str(ChannelSet)``.
+        labels: the classes' numbers, the most likely first; none for a broken image.
+        classes: their names.
+        probabilities: theirs, 0 to 1.
+        error: what is wrong with a broken image, reading on from its name; else None.
+    """
+
+    image: str
+    channels: str
+    labels: tuple[int, ...] = ()
+    classes: tuple[str, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    error: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """A record that JSON can hold."""
+        ranked = zip(self.labels, self.classes, self.probabilities, strict=True)
+        return {
+            "image": self.image,
+            "channels": self.channels,
+            "classes": [{"label": label, "class": name, "probability": share} for label, name, share in ranked],
+            "error": self.error,
+        }
+
+
+class Predictor:
+    """A trained model to be asked about images.
+
+    Args:
+        model: is moved to ``device`` and set to evaluation mode, in place.
+        info: its description.
+        device: where it runs; None: a GPU where there is one.
+        batch_size: images that go through at once, at least 1.
+        bands: what the planes of files are, as in `anychan.data.read_image`; None: what the files say, of photographs
+            R, G and B.
+
+    Raises:
+        ValueError: for a batch size below 1.
+    """
+
+    def __init__(
+        self,
+        model: AnyChannelModel,
+        info: ModelInfo,
+        *,
+        device: str | None = None,
+        batch_size: int = 32,
+        bands: Bands | str | Path | None = None,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch_size {batch_size} is not a positive number of images")
+        self.model, self.info, self.batch_size = model, info, batch_size
+        self.bands = bands if isinstance(bands, Bands) else parse_bands(bands)
+        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+
+    @classmethod
+    def load(
+        cls,
+        model: str | Path,
+        *,
+        device: str | None = None,
+        batch_size: int = 32,
+        bands: Bands | str | Path | None = None,
+    ) -> Predictor:
+        """The predictor of a run folder, a model file or a packaged model; raises what ``load_model`` does."""
+        return cls(*load_model(model), device=device, batch_size=batch_size, bands=bands)
+
+    def asked(self, channels: ChannelsLike | None = None) -> ChannelSet:
+        """The channels that the model would be shown, with what it knows of them (None: all it knows).
+
+        Raises:
+            ValueError: for channels that it does not know, less than all where it is a plain model, or a subset without
+                normalisation statistics where others have them.
+        """
+        known = self.model.channels
+        asked = known.subset(channels)
+        if self.model.strategy == PLAIN and len(asked) < len(known):
+            raise ValueError(f"a plain model takes all of {known}, not {asked}: `anychan adapt` makes it take any")
+        if self.model.subset_statistics:
+            self.model.subset_statistics.of(asked)
+        return asked
+
+    def predict(
+        self, images: Iterable[str | Path | bytes], channels: ChannelsLike | None = None, top: int = 5
+    ) -> Iterator[Prediction]:
+        """The answer to each image in turn.
+
+        Args:
+            images: files, or the bytes of files. `find_images` makes files of folders and globs.
+            channels: what the model is shown of them; None: all it knows.
+            top: how many of the most likely classes are given; where there are fewer classes, all.
+
+        Returns:
+            As many predictions as images. A broken image has an ``error`` and stops nothing.
+
+        Raises:
+            ValueError: for channels that the model does not take (`asked`), ``top`` below 1, or logits that are not
+                finite.
+        """
+        asked = self.asked(channels)
+        if top < 1:
+            raise ValueError(f"top {top} is not a positive number of classes")
+        return self._predict(iter(images), asked, top)
+
+    def _predict(self, images: Iterator[str | Path | bytes], asked: ChannelSet, top: int) -> Iterator[Prediction]:
+        while some := list(islice(images, self.batch_size)):
+            with strict_pillow():
+                read = list(ordered_map(self._read, some))
+            problems = [_problem(planes, asked) for planes in read]
+            whole = [planes for planes, problem in zip(read, problems, strict=True) if problem is None]
+            answers = iter(self.answer(whole, asked, top) if whole else [])  # type: ignore[arg-type] # none is broken
+            for image, problem in zip(some, problems, strict=True):
+                name = "" if isinstance(image, bytes) else str(image)
+                if problem is None:
+                    labels, probabilities = next(answers)
+                    classes = tuple(self.info.classes[label] for label in labels)
+                    yield Prediction(name, str(asked), labels, classes, probabilities)
+                else:
+                    yield Prediction(name, str(asked), error=problem)
+
+    def answer(
+        self, images: Sequence[Planes], channels: ChannelsLike | None = None, top: int = 5
+    ) -> list[tuple[tuple[int, ...], tuple[float, ...]]]:
+        """The most likely labels and their probabilities of decoded images, of the model's image size.
+
+        Args:
+            images: at least one; each has the channels that are asked about.
+            channels, top: as in `predict`.
+        """
+        asked = self.asked(channels)
+        planes = torch.stack([image.values[_places(image, asked)] for image in images])
+        there_NS = ~planes.isnan().flatten(2).all(dim=2)  # a channel without any value is not there
+        array = ImageArray(
+            planes.contiguous(memory_format=torch.channels_last),
+            torch.zeros(len(images), dtype=torch.int64),
+            tuple(str(i) for i in range(len(images))),
+            asked,
+            self.info.classes,
+            (),
+            "",
+            _VALUES,
+            None if there_NS.all() else there_NS,
+        )
+        given = predict_subset(self.model, array, asked, batch_size=self.batch_size, device=self.device, top=top)
+        return [
+            (tuple(labels), tuple(probabilities))
+            for labels, probabilities in zip(given.top.tolist(), given.probability.tolist(), strict=True)
+        ]
+
+    def read(self, data: bytes) -> Planes:
+        """An image file's planes, as large as the model wants them; raises ``BrokenFileError``."""
+        return read_planes(data, self.info.image_size, self.bands)
+
+    def _read(self, image: str | Path | bytes) -> Planes | BrokenFileError:
+        try:
+            return self.read(image if isinstance(image, bytes) else read_file(Path(image)))
+        except BrokenFileError as broken:
+            return broken
+
+
+def _problem(read: Planes | BrokenFileError, asked: ChannelSet) -> str | None:
+    if isinstance(read, BrokenFileError):
+        return read.reason
+    try:
+        found = match(asked, read.channels)
+    except ValueError as error:
+        return f"has other bands: {error}"
+    missing = [name for name in asked.names if name not in found]
+    if missing:
+        return f"has no channel {', '.join(missing)}; there are {','.join(read.channels.names)}"
+    theirs = read.channels.subset(tuple(found.values()))
+    if read.values[_places(read, asked)].isnan().all():
+        return f"has no value in any of {','.join(asked.names)}"
+    other = [ours.name for ours, there in zip(asked, theirs, strict=True) if there.units != ours.units]
+    return f"has values of {other[0]} in other units than the model was trained on" if other else None
+
+
+def _places(image: Planes, asked: ChannelSet) -> list[int]:
+    """Where the channels asked about are among an image's planes, by name or wavelength."""
+    return list(image.channels.indices(tuple(match(asked, image.channels).values())))
+
+
+def predict(
+    model: str | Path | Predictor,
+    images: str | Path | Sequence[str | Path],
+    channels: ChannelsLike | None = None,
+    top: int = 5,
+) -> list[Prediction]:
+    """The most likely classes of images, as a trained model sees them through some of their channels.
+
+    Args:
+        model: a run folder, a model file, a packaged model's name, or a `Predictor`, which is not loaded each time.
+        images: files, folders and globs, one or several.
+        channels: what the model is shown; None: all it knows.
+        top: how many classes are given.
+
+    Returns:
+        One prediction an image; a broken one has an ``error``.
+
+    Raises:
+        FileNotFoundError: if there is no such model.
+        ValueError: for a damaged model or channels that it does not take.
+
+    Example:
+        >>> for answer in predict("runs/any", "photos/*.jpg", "RG"):  # doctest: +SKIP
+        ...     print(answer.image, answer.classes[0], answer.probabilities[0])
+        photos/tom.jpg tabby, tabby cat 0.62
+    """
+    predictor = model if isinstance(model, Predictor) else Predictor.load(model)
+    named = [images] if isinstance(images, str | Path) else images
+    return list(predictor.predict(find_images(named), channels, top))

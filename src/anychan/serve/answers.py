@@ -1,0 +1,164 @@
+"""What a model says of a photograph, as the HTML that the page shows; its pictures lie in it as data, in no file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from anychan.channels import ChannelSet
+from anychan.prediction import Predictor
+from anychan.prediction.activation_map import activation_map
+from anychan.prediction.reading import Planes
+from anychan.serve.photograph import Photograph
+
+MOST_SUBSETS = 63  # of 6 channels
+_one_at_a_time = threading.Lock()  # a class-activation map listens to the whole model
+Colours = NDArray[np.uint8]  # (H, W, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A model's likely classes through one channel set, and the picture of what it saw."""
+
+    channels: ChannelSet
+    labels: tuple[int, ...]
+    probabilities: tuple[float, ...]
+    picture: Colours
+    no_map: str = ""  # why there is no class-activation map where one was asked for
+
+
+def answers_html(predictor: Predictor, photograph: Photograph, names: Sequence[str], maps: bool) -> str:
+    """The three parts of the page's answer.
+
+    Args:
+        predictor: of the model that is chosen.
+        photograph: what it is shown.
+        names: the channels that are switched on.
+        maps: lay class-activation maps over the pictures.
+
+    Raises:
+        ValueError: for a broken photograph, no channel, or channels that the model does not take; for people.
+    """
+    channels = predictor.model.channels
+    image = photograph.planes(predictor.info.image_size)
+    chosen = [channel.name for channel in channels if channel.name in names]
+    if not chosen:
+        raise ValueError("Switch on one channel at least.")
+    if missing := [name for name in chosen if name not in image.channels.names]:
+        raise ValueError(f"A photograph has no channel {', '.join(missing)}.")
+    with _one_at_a_time:
+        answer = _ask(predictor, image, predictor.asked(chosen), maps)
+        others = [_ask(predictor, image, subset, maps) for subset in subsets(predictor, image.channels)]
+    return _seen(answer, image) + _classes(answer, predictor) + _all_subsets(answer, others, predictor)
+
+
+def subsets(predictor: Predictor, there: ChannelSet) -> list[ChannelSet]:
+    """The channel sets of a photograph that a model answers, the largest first; those of up to 6 channels."""
+    known = [channel.name for channel in predictor.model.channels if channel.name in there.names]
+    taken = []
+    for subset in ChannelSet(known).subsets() if len(known) <= 6 else []:
+        try:
+            taken.append(predictor.asked(subset.names))
+        except ValueError:
+            continue  # a plain model takes its full set alone, and others may lack a subset's statistics
+    return taken
+
+
+def _ask(predictor: Predictor, image: Planes, channels: ChannelSet, maps: bool) -> Answer:
+    labels, probabilities = predictor.answer([image], channels)[0]
+    picture = view(image, channels)
+    if not maps:
+        return Answer(channels, labels, probabilities, picture)
+    try:
+        heat = activation_map(predictor, image, channels, labels[0])
+    except ValueError as error:
+        return Answer(channels, labels, probabilities, picture, str(error))
+    return Answer(channels, labels, probabilities, overlaid(picture, heat))
+
+
+def view(image: Planes, channels: ChannelSet) -> Colours:
+    """What a model is shown, in colour: planes that it is not shown are black. One plane alone is gray."""
+    levels_CHW = image.levels.numpy()
+    shown = [name for name in "RGB" if name in channels.names and name in image.channels.names]
+    if len(channels) == 1 or not shown:
+        plane = levels_CHW[image.channels.indices([channels.names[0]])[0]]
+        return np.repeat(plane[:, :, None], 3, axis=2)
+    colours = np.zeros((*levels_CHW.shape[1:], 3), np.uint8)
+    for name in shown:
+        colours[:, :, "RGB".index(name)] = levels_CHW[image.channels.indices([name])[0]]
+    return colours
+
+
+def overlaid(picture: Colours, heat_HW: Tensor) -> Colours:
+    """A picture in gray with a map of 0 to 1 over it, from nothing over orange to yellow."""
+    heat = heat_HW.numpy()[:, :, None]
+    gray = picture.mean(axis=2, keepdims=True) * 0.7
+    glow = np.concatenate([np.full_like(heat, 255), 255 * heat, np.zeros_like(heat)], axis=2)
+    return (gray * (1 - 0.75 * heat) + glow * 0.75 * heat).round().astype(np.uint8)
+
+
+def _seen(answer: Answer, image: Planes) -> str:
+    pictures = [_figure(answer.picture, f"shown: {answer.channels}")]
+    if len(answer.channels) > 1:
+        pictures += [_figure(view(image, ChannelSet([name])), name) for name in answer.channels.names]
+    note = f'<p role="note">{_text(answer.no_map)}</p>' if answer.no_map else ""
+    side = image.pixels.shape[1]
+    return (
+        f'<section class="seen"><h2>What the network sees</h2><p>{side} x {side} pixels of {answer.channels}</p>'
+        f'<div class="row">{"".join(pictures)}</div>{note}</section>'
+    )
+
+
+def _classes(answer: Answer, predictor: Predictor) -> str:
+    rows = []
+    for label, share in zip(answer.labels, answer.probabilities, strict=True):
+        rows.append(
+            f'<li data-label="{label}" data-probability="{share!r}"><span>{_text(predictor.info.classes[label])}</span>'
+            f'<meter min="0" max="1" value="{share:.4f}"></meter><b>{share:.1%}</b></li>'
+        )
+    return (
+        f'<section class="likely" data-channels="{answer.channels}"><h2>Likely classes</h2>'
+        f"<ol>{''.join(rows)}</ol></section>"
+    )
+
+
+def _all_subsets(chosen: Answer, answers: Sequence[Answer], predictor: Predictor) -> str:
+    if not answers:
+        return '<section class="subsets"><h2>All subsets</h2><p>There are too many of them to show.</p></section>'
+    cards = []
+    for answer in answers:
+        rows = "".join(
+            f"<li>{_text(predictor.info.classes[label])} <b>{share:.1%}</b></li>"
+            for label, share in zip(answer.labels[:3], answer.probabilities[:3], strict=True)
+        )
+        changed = answer.labels[0] != answers[0].labels[0]
+        marks = ("current " if answer.channels.names == chosen.channels.names else "") + ("changed" if changed else "")
+        note = f"<p>another class than on {answers[0].channels}</p>" if changed else ""
+        cards.append(
+            f'<article class="{marks.strip()}" data-channels="{answer.channels}" data-label="{answer.labels[0]}">'
+            f"<h3>{answer.channels}</h3>{_figure(answer.picture)}<ol>{rows}</ol>{note}</article>"
+        )
+    alone = "<p>A plain network takes all its channels together only.</p>" if len(answers) == 1 else ""
+    return f'<section class="subsets"><h2>All subsets</h2>{alone}<div class="cards">{"".join(cards)}</div></section>'
+
+
+def _figure(picture: Colours, caption: str = "") -> str:
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode("ascii")
+    said = f"<figcaption>{_text(caption)}</figcaption>" if caption else ""
+    return f'<figure><img alt="{_text(caption or "what it saw")}" src="data:image/png;base64,{data}">{said}</figure>'
+
+
+def _text(words: str) -> str:
+    """For HTML, and with nothing in it that a template would take for its own."""
+    return html.escape(words).replace("{", "&#123;").replace("}", "&#125;").replace("$", "&#36;").replace("`", "&#96;")

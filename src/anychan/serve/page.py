@@ -1,0 +1,87 @@
+"""The page itself, in Gradio: what is on it and what happens when something is touched."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from anychan.prediction import Predictor
+from anychan.serve.answers import answers_html
+from anychan.serve.drop import drop_zone
+from anychan.serve.photograph import Photograph, example
+
+_IDLE = "Drop a photograph, or take the example."
+_SECONDS_KEPT = 1800  # an untouched photograph in memory
+
+CSS = """
+.answer section { margin: 0 0 1.5rem; }
+.answer h2 { font-size: 1.15rem; margin: 0 0 .25rem; }
+.answer h3 { font-size: 1rem; margin: 0 0 .25rem; }
+.answer figure { margin: 0; }
+.answer img { width: 100%; image-rendering: pixelated; border-radius: .25rem; display: block; }
+.answer figcaption { font-size: .85rem; text-align: center; }
+.answer .row { display: grid; grid-template-columns: repeat(auto-fill, minmax(7rem, 1fr)); gap: .5rem; }
+.answer .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(8rem, 1fr)); gap: .75rem; }
+.answer article { border: 1px solid var(--border-color-primary); border-radius: .5rem; padding: .5rem; min-width: 0; }
+.answer article.current { border: 2px solid var(--color-accent); }
+.answer article.changed h3::after { content: " *"; }
+.answer article ol, .answer .likely ol { margin: .25rem 0 0; padding: 0; list-style: none; }
+.answer article li { font-size: .85rem; overflow-wrap: anywhere; }
+.answer article p { font-size: .8rem; opacity: .8; margin: .25rem 0 0; }
+.answer .likely li { display: grid; grid-template-columns: minmax(0, 1fr) minmax(4rem, 8rem) 4rem; gap: .5rem;
+                     align-items: center; margin: .25rem 0; overflow-wrap: anywhere; }
+.answer .likely meter { width: 100%; }
+.answer .likely b { text-align: right; }
+"""
+
+
+def build_page(predictors: Mapping[str, Predictor]) -> Any:
+    """The page for models by name.
+
+    Args:
+        predictors: at least one; the first is chosen at first.
+    """
+    import gradio as gr
+
+    first = next(iter(predictors))
+
+    def channel_choice(name: str) -> Any:
+        names = list(predictors[name].model.channels.names)
+        return gr.CheckboxGroup(choices=names, value=[name for name in names if name in "RGB"] or names)
+
+    def take(text: str) -> tuple[Photograph | None, str, str]:
+        try:
+            return Photograph.from_base64(text), "", ""
+        except ValueError as error:
+            return None, "", str(error)
+
+    def show(photograph: Photograph | None, said: str, name: str, channels: list[str], maps: bool) -> str:
+        if photograph is None:
+            return f'<p role="status">{said or _IDLE}</p>'
+        try:
+            return answers_html(predictors[name], photograph, channels, maps)
+        except ValueError as error:
+            return f'<p role="status">{error}</p>'
+
+    with gr.Blocks(title="anychan", analytics_enabled=False) as page:
+        gr.Markdown("# anychan\nOne network, any channels: see what it makes of a photograph when some are missing.")
+        photograph = gr.State(None, time_to_live=_SECONDS_KEPT)
+        said = gr.State("")
+        with gr.Row():
+            with gr.Column(scale=1, min_width=280):
+                drop = drop_zone()
+                cat = gr.Button("Take the example: a cat", elem_id="example", visible=example() is not None)
+                model = gr.Dropdown(list(predictors), value=first, label="Model", elem_id="model")
+                names = list(predictors[first].model.channels.names)
+                channels = gr.CheckboxGroup(names, value=names, label="Channels", elem_id="channels")
+                maps = gr.Checkbox(False, label="Class-activation maps", elem_id="maps")
+            with gr.Column(scale=2, min_width=280):
+                answer = gr.HTML(f'<p role="status">{_IDLE}</p>', elem_id="answer", elem_classes="answer")
+        shown = {"fn": show, "inputs": [photograph, said, model, channels, maps], "outputs": answer}
+        quiet = {"api_visibility": "private"}
+        drop.upload(take, drop, [photograph, drop, said], **quiet).then(**shown, **quiet)
+        cat.click(lambda: (example(), ""), None, [photograph, said], **quiet).then(**shown, **quiet)
+        model.input(channel_choice, model, channels, **quiet).then(**shown, **quiet)
+        channels.input(**shown, **quiet)
+        maps.input(**shown, **quiet)
+    return page

@@ -1,0 +1,100 @@
+"""Images of any bands: matched by name or wavelength, in the units of the model, and never by position."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+
+from anychan.channels import Channel, ChannelSet
+from anychan.evaluation import evaluate_run, read_predictions
+from anychan.prediction import Predictor, find_images
+from anychan.sensors import sensor
+
+from ._runs import CLASSES, make_run
+
+BANDS = ("B02", "B03", "B04", "B08")
+
+
+@pytest.fixture
+def tiles(tmp_path: Path) -> Path:
+    """A data set of 16-bit tiles with four bands of Sentinel-2, a class a folder."""
+    root = tmp_path / "tiles"
+    for number, name in enumerate(CLASSES):
+        pixels = np.random.default_rng(number).integers(0, 65536, (4, 20, 20), dtype=np.uint16)
+        (root / "test" / name).mkdir(parents=True)
+        tifffile.imwrite(root / "test" / name / "tile.tif", pixels, photometric="minisblack")
+    (root / "bands.yaml").write_text("bands: [B02, B03, B04, B08]\n")
+    return root
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    channels = sensor("sentinel-2-l2a").subset(BANDS)
+    return make_run(tmp_path / "run", channels=channels)
+
+
+def test_answers_are_those_that_evaluate_stores(run: Path, tiles: Path, tmp_path: Path) -> None:
+    evaluate_run(run, "B02,B08", data=tiles, cost=False, pictures=False, device="cpu", cache_dir=tmp_path / "cache")
+    stored = read_predictions(run / "predictions" / "test.parquet")["B02,B08", ""]
+    predictor = Predictor.load(run, device="cpu", bands="B02,B03,B04,B08")
+    answers = list(predictor.predict(find_images([tiles / "test"]), "B08,B02"))
+    assert [answer.error for answer in answers] == [None] * len(CLASSES)
+    for answer, labels, probabilities in zip(answers, stored.top, stored.probability, strict=True):
+        assert answer.labels == tuple(labels)
+        assert answer.probabilities == pytest.approx(tuple(probabilities), abs=1e-6)
+
+
+def test_bands_are_found_by_their_wavelength(run: Path) -> None:
+    predictor = Predictor.load(run, device="cpu")
+    pixels = np.random.default_rng(0).random((2, 16, 16), dtype=np.float32)
+    named = predictor.predict([_npz(B08=pixels[0], B02=pixels[1])], "B02,B08")
+    near = ChannelSet([Channel("nir", sensor("sentinel-2-l2a").subset(["B08"])[0].wavelength), "B02"])
+    said = dataclasses.replace(Predictor.load(run, device="cpu", bands="B08,B02").bands, bands=near)
+    other = Predictor(predictor.model, predictor.info, device="cpu", bands=said).predict([_npy(pixels)], "B02,B08")
+    assert next(named).probabilities == pytest.approx(next(other).probabilities, abs=1e-6)
+
+
+def test_what_does_not_fit_is_said(run: Path) -> None:
+    predictor = Predictor.load(run, device="cpu")
+    lacking, empty = _npz(B02=np.ones((16, 16), np.float32)), _npz(B02=np.full((16, 16), np.nan, np.float32))
+    (answer,) = predictor.predict([lacking], "B02,B08")
+    assert answer.error == "has no channel B08; there are B02"
+    (answer,) = predictor.predict([empty], "B02")
+    assert answer.error == "has no value in any of B02"
+    (answer,) = predictor.predict([_npz(B02=np.full((16, 16), 280.5, np.float32))], "B02")
+    assert answer.error == "has values of B02 in other units than the model was trained on"
+
+
+def test_a_channel_without_a_value_is_not_there(run: Path) -> None:
+    predictor = Predictor.load(run, device="cpu")
+    seen = np.random.default_rng(0).random((16, 16), dtype=np.float32)
+    half = _npz(B02=seen, B08=np.full((16, 16), np.nan, np.float32))
+    both, one = next(predictor.predict([half], "B02,B08")), next(predictor.predict([half], "B02"))
+    assert both.probabilities == pytest.approx(one.probabilities, abs=1e-6)
+
+
+def test_a_file_a_channel_is_one_image(run: Path, tmp_path: Path) -> None:
+    for number in (1, 2):
+        pixels = np.random.default_rng(number).integers(0, 65536, (20, 20), dtype=np.uint16)
+        tifffile.imwrite(tmp_path / f"cell_ch{number}.tif", pixels, photometric="minisblack")
+    found = find_images([tmp_path])
+    assert [path.name for path in found] == ["cell_ch*.tif"]
+    (answer,) = Predictor.load(run, device="cpu", bands="B02,B08").predict(found, "B02,B08")
+    assert answer.error is None
+
+
+def _npz(**planes: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **planes)
+    return file.getvalue()
+
+
+def _npy(pixels: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, pixels)
+    return file.getvalue()

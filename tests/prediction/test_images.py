@@ -1,0 +1,59 @@
+"""Files, folders and globs; what cannot be read."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from anychan.data.findings import BrokenFileError
+from anychan.prediction import images
+from anychan.prediction.images import find_images, read_file
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    for name in ("a/1.jpg", "a/deep/2.PNG", "a/notes.txt", "a/.hidden.jpg", "b/3.tif", "odd[1].jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "bare").mkdir()
+    monkeypatch.chdir(tmp_path)
+    found = images.glob.glob  # in the order of the file system, which may be any
+    monkeypatch.setattr(images.glob, "glob", lambda *given, **how: sorted(found(*given, **how), reverse=True))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        (["a"], ["a/1.jpg", "a/deep/2.PNG"]),
+        (["b", "a/1.jpg"], ["b/3.tif", "a/1.jpg"]),
+        (["a/notes.txt"], ["a/notes.txt"]),
+        (["*/*.*"], ["a/1.jpg", "a/notes.txt", "b/3.tif"]),
+        (["**/*.PNG", "a"], ["a/deep/2.PNG", "a/1.jpg"]),
+        (["[ab]"], ["a/1.jpg", "a/deep/2.PNG", "b/3.tif"]),
+        (["odd[1].jpg", "o*"], ["odd[1].jpg"]),
+        (["*.webp", "none.jpg", "bare"], ["*.webp", "none.jpg", "bare"]),
+        ([], []),
+    ],
+)
+def test_what_is_named_is_found_once_and_in_order(folder, named, found):
+    assert [path.as_posix() for path in find_images(named)] == found
+
+
+def test_what_cannot_be_read_says_why(folder, monkeypatch):
+    os.mkfifo(folder / "pipe.jpg")
+    monkeypatch.setattr(images, "MAX_FILE_BYTES", 3)
+    (folder / "long.jpg").write_bytes(b"four")
+    assert read_file(folder / "a" / "1.jpg") == b"x"
+    for name, kind in (
+        ("none.jpg", "missing"),
+        ("bare", "not-a-file"),
+        ("pipe.jpg", "not-a-file"),
+        ("long.jpg", "too-large"),
+    ):
+        with pytest.raises(BrokenFileError) as caught:
+            read_file(folder / name)
+        assert caught.value.kind == kind
+    with pytest.raises(BrokenFileError, match="is missing"):
+        read_file(folder / "a" / "1.jpg" / "below")

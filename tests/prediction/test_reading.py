@@ -1,0 +1,95 @@
+"""Decoding for prediction: that of data sets in 8 bits, all levels in 16."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from anychan.data.decode import decode_photograph
+from anychan.data.findings import BrokenFileError
+from anychan.prediction.reading import pixel_count, read_planes
+
+from ._runs import photograph
+
+RAMP = np.arange(65536, dtype=np.uint16).reshape(128, 512)
+
+
+def _png16(pixels_HWS: np.ndarray, orientation: int = 1) -> bytes:
+    """A PNG of 16 bits with 1 to 4 samples a pixel, which Pillow cannot write."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width, samples = pixels_HWS.shape
+    header = struct.pack(">2I5B", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[samples], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels_HWS)
+    exif = Image.Exif()
+    exif[274] = orientation
+    parts = (b"IHDR", header), (b"eXIf", exif.tobytes()[6:]), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def _tiff(pixels: np.ndarray, **options: Any) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **options)
+    return file.getvalue()
+
+
+def test_8_bits_are_as_in_a_data_set():
+    for number, mode in enumerate(("RGB", "L", "RGBA", "LA", "P")):
+        data = photograph(number, mode)
+        planes = read_planes(data, 16)
+        expected = decode_photograph(data, 16).pixels.transpose(2, 0, 1)
+        np.testing.assert_array_equal(planes.pixels.numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        _png16(RAMP[..., None]),
+        _png16(np.stack([RAMP, RAMP.T.reshape(RAMP.shape), RAMP], axis=2)),
+        _png16(np.stack([RAMP] * 3 + [np.full_like(RAMP, 65535)], axis=2)),
+        _png16(np.stack([RAMP, np.full_like(RAMP, 65535)], axis=2)),
+        _tiff(RAMP),
+        _tiff(np.stack([RAMP] * 3, axis=2), photometric="rgb"),
+        _tiff(np.stack([RAMP] * 3), photometric="rgb", planarconfig="separate"),
+        _tiff((RAMP / 65535).astype(np.float32)),
+    ],
+    ids=["gray", "colour", "alpha", "gray-alpha", "tiff", "tiff-colour", "tiff-planar", "float"],
+)
+def test_16_bits_keep_all_their_levels(data):
+    red = read_planes(data).pixels[0].numpy()
+    assert len(np.unique(red)) == 65536
+    np.testing.assert_allclose(red * 65535, RAMP, atol=0.02)
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_16_bits_are_turned_and_cut_as_8_are(orientation, samples):
+    coarse = np.random.default_rng(0).integers(0, 256, (3, 5, samples), dtype=np.uint8)
+    fine = coarse.repeat(8, axis=0).repeat(8, axis=1)
+    data = _png16(fine.astype(np.uint16) * 257, orientation)
+    for size in (None, 16):
+        expected = decode_photograph(data, size).pixels.transpose(2, 0, 1)
+        got = read_planes(data, size).pixels.numpy()
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got * 255, expected, atol=1)
+
+
+def test_alpha_of_16_bits_is_laid_over_white():
+    half = np.stack([np.zeros_like(RAMP)] * 3 + [RAMP], axis=2)
+    np.testing.assert_allclose(read_planes(_png16(half)).pixels[1].numpy() * 65535, 65535 - RAMP.astype(int), atol=0.02)
+
+
+def test_pixels_are_counted_without_decoding():
+    data = photograph(0)
+    assert pixel_count(data) == pixel_count(data[:200]) == 40 * 26
+    with pytest.raises(BrokenFileError, match="no image of a known format"):
+        pixel_count(b"%!PS-Adobe")
