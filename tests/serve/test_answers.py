@@ -11,7 +11,6 @@ import torch
 from anychan.channels import ChannelSet
 from anychan.models import load_model
 from anychan.prediction import Predictor
-from anychan.prediction.activation_map import activation_map
 from anychan.prediction.reading import Planes
 from anychan.serve.answers import answers_html, overlaid, subsets, view
 from anychan.serve.photograph import Photograph
@@ -93,15 +92,3 @@ def test_what_the_network_sees():
     assert view(image, ChannelSet.parse("G")).tolist() == [[[20, 20, 20]]]
     assert overlaid(view(image, ChannelSet.parse("G")), torch.zeros(1, 1)).tolist() == [[[14, 14, 14]]]
     assert overlaid(view(image, ChannelSet.parse("G")), torch.ones(1, 1))[0, 0, 0] > 190
-
-
-def test_a_map_lies_where_the_class_is(any_channel):
-    """Of a network that averages its last map and ends in a linear layer, it is that layer's weights on the map."""
-    image = Photograph(photograph(5)).planes(16)
-    for label in (0, 3):
-        heat = activation_map(any_channel, image, "RB", label)
-        assert heat.shape == (16, 16)
-        assert 0 <= heat.min() <= heat.max() <= 1.001
-    with pytest.raises(ValueError, match="label 7 is not one of 0 to 6"):
-        activation_map(any_channel, image, "RB", 7)
-    assert not any(module._forward_hooks for module in any_channel.model.modules())

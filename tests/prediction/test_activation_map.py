@@ -1,0 +1,52 @@
+"""Class-activation maps against the weights they are made of, and their refusals."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from anychan.adaptation import adapt
+from anychan.channels import ChannelSet
+from anychan.evaluation.predict import prepare
+from anychan.models import ModelInfo
+from anychan.prediction import Predictor
+from anychan.prediction.activation_map import activation_map
+from anychan.prediction.reading import Planes
+
+RGB = ChannelSet.parse("RGB").with_statistics([0.48, 0.45, 0.4], [0.27, 0.26, 0.28])
+INFO = ModelInfo("wide4", 4, "sliced", RGB, ("ant", "bee", "cat", "dog"), 16)
+IMAGE = Planes(torch.randint(0, 256, (3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)), RGB)
+
+
+def _predictor(*head: nn.Module) -> Predictor:
+    torch.manual_seed(3)
+    body = nn.Sequential(nn.Conv2d(3, 6, 3, stride=2, padding=1), nn.ReLU(inplace=True), *head)
+    return Predictor(adapt(body, RGB, strategy="sliced").eval(), INFO, device="cpu")
+
+
+def test_a_map_is_the_last_layers_weights_on_the_last_map():
+    predictor = _predictor(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+    body = predictor.model.bind("BR")
+    x_NSHW = prepare(IMAGE.pixels[None, [2, 0]], RGB, RGB.subset("BR"))
+    maps = []
+    for label in range(4):
+        with torch.no_grad():
+            features_NFhw = body[:2](x_NSHW)
+            speaks_hw = (body[-1].weight[label, :, None, None] * features_NFhw[0]).sum(0).relu()
+        expected = F.interpolate(speaks_hw[None, None], (16, 16), mode="bilinear")[0, 0]
+        maps.append(activation_map(predictor, IMAGE, "BR", label))
+        torch.testing.assert_close(maps[-1], expected / expected.max().clamp_min(1e-12), atol=1e-5, rtol=1e-5)
+    assert max(float(map_HW.max()) for map_HW in maps) == 1
+    assert not any(module._forward_hooks for module in predictor.model.modules())
+
+
+def test_what_has_no_map_or_no_such_class_is_refused():
+    with pytest.raises(ValueError, match="label 4 is not one of 0 to 3"):
+        activation_map(_predictor(nn.Flatten(), nn.Linear(384, 4)), IMAGE, None, 4)
+    predictor = Predictor(
+        adapt(nn.Sequential(nn.Conv2d(3, 4, 16), nn.Flatten()), RGB, strategy="sliced"), INFO, device="cpu"
+    )
+    with pytest.raises(ValueError, match="keeps no map of places"):
+        activation_map(predictor, IMAGE, None, 0)
