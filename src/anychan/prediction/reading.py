@@ -5,8 +5,8 @@ photograph what it saw in its data set; images of any bands through that of `any
 
 - a grayscale photograph has R = G = B; alpha is laid over white; EXIF orientation is obeyed;
 - 16 bits (grayscale in any format, colour in PNG and TIFF) and floating-point numbers from 0 to 1 keep all their levels
-  where the decoder of a data set of 8 bits rounds them: what is answered may differ by that rounding, half a
-  level of 255. In other formats Pillow gives colour in 8 bits, and so do we.
+  where the decoder of a data set of 8 bits cuts them off: pixels may differ by a level of 255. In other formats Pillow
+  gives colour in 8 bits, and so do we.
 """
 
 from __future__ import annotations
