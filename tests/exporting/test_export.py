@@ -47,7 +47,9 @@ KINDS = [
 ]
 
 
-@pytest.mark.parametrize(("number", "kind"), list(enumerate(KINDS)), ids=str)
+@pytest.mark.parametrize(
+    ("number", "kind"), list(enumerate(KINDS)), ids=lambda given: given[0] if isinstance(given, tuple) else ""
+)
 def test_all_subsets_in_one_graph(number, kind, tmp_path):
     *variant, form = kind
     model = small(*variant, kept=number % 2 == 0)

@@ -223,7 +223,7 @@ def _kernel_of(stem: AnyChannelConv2d, subset: ChannelSet) -> Kernel:
 
 
 def _stacked(rows: Sequence[Tensor | None]) -> Tensor | None:
-    there = [row for row in rows if row is not None]
+    there = [row.detach() for row in rows if row is not None]
     assert len(there) in (0, len(rows))
     return torch.stack(there) if there else None
 
