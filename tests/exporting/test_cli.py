@@ -48,7 +48,7 @@ def test_a_users_error_exits_with_2(run, tmp_path, capsys):
     out = ["--out", str(tmp_path / "a.onnx")]
     for words, said in (
         ([str(run), "--channels", "X"], "unknown channel 'X'"),
-        ([str(tmp_path / "none")], "holds no model"),
+        ([str(tmp_path / "none")], "none is not there: give a run folder"),
         ([str(run), "--format", "torch", "--quantize", "int8"], "for the format 'onnx'"),
     ):
         assert main(["export", *words, *out]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 import anychan
 from anychan.adaptation import adapt
+from anychan.channels import ChannelSet
 from anychan.exporting import CheckFailedError, _check, export
 from anychan.models import create_model, save_model
 
@@ -115,6 +117,13 @@ def test_a_mobilenet(tmp_path):
     made = export(model, tmp_path / "mobilenet.onnx", image_size=32)
     assert "height" in made.dynamic
     close(run_onnx(made.path, images(3, 2, (64, 96)), places("G,R")), model(images(3, 2, (64, 96)), "G,R"))
+
+
+def test_what_was_measured_has_no_range_of_shares(tmp_path):
+    measured = ChannelSet(dataclasses.replace(channel, units="measured") for channel in INFO.channels)
+    made = export(small(), tmp_path / "a.onnx", "R", info=dataclasses.replace(INFO, channels=measured))
+    said = {prop.key: json.loads(prop.value) for prop in onnx.load(made.path).metadata_props}
+    assert said["value_range"] is None
 
 
 def test_both_forms_say_what_they_are(tmp_path):

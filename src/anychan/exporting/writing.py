@@ -14,7 +14,7 @@ from torch.export import ExportedProgram
 from anychan import __version__
 from anychan._files import replacing
 from anychan.adaptation import AnyChannelModel
-from anychan.channels import ChannelSet, ChannelsLike
+from anychan.channels import MEASURED, ChannelSet, ChannelsLike
 from anychan.exporting._accuracy import accuracy_cost, load_images
 from anychan.exporting._check import Question, check, compare, questions
 from anychan.exporting._formats import OPSET, SUFFIXES, Run, need_libraries, open_file, write
@@ -208,7 +208,7 @@ def _description(
         "channels": list(described.names),
         "wavelengths": list(described.wavelengths),
         "subsets": None if subsets is None else [list(subset.names) for subset in subsets],
-        "value_range": [0.0, 1.0],
+        "value_range": None if any(channel.units == MEASURED for channel in described) else [0.0, 1.0],
         "mean": [channel.mean for channel in described],
         "std": [channel.std for channel in described],
         "image_size": size,
