@@ -47,6 +47,18 @@ def test_pictures_show_the_image_and_the_answers(sliced: AnyChannelModel, array:
         assert np.array_equal(pixels, array.images[row].permute(1, 2, 0).numpy())
 
 
+def test_with_a_model_maps_and_kernels_are_drawn(sliced: AnyChannelModel, array: ImageArray, tmp_path: Path) -> None:
+    answers = {(subset, ""): predict_subset(sliced, array, subset) for subset in ("RGB", "G")}
+    write_pictures(tmp_path / "pictures", "test", array, answers, array.classes, model=sliced, count=2)
+    record = json.loads((tmp_path / "pictures" / "pictures.json").read_text())
+    assert [drawn["subset"] for drawn in record["kernels"]] == ["RGB", "G"]
+    for picture in record["pictures"]:
+        assert list(picture["activation"]) == ["RGB", "G"]
+        shown = [read(tmp_path / "pictures" / file) for file in picture["activation"].values()]
+        assert all(pixels.shape[:2] == tuple(array.images.shape[2:]) for pixels in shown)
+        assert not np.array_equal(*shown)
+
+
 def test_the_same_pictures_again_and_none_left_over(sliced: AnyChannelModel, array: ImageArray, tmp_path: Path) -> None:
     answers = {("RGB", ""): predict_subset(sliced, array)}
     for folder in ("one", "two"):

@@ -12,7 +12,6 @@ from anychan.channels import ChannelSet
 from anychan.evaluation.predict import prepare
 from anychan.models import ModelInfo
 from anychan.prediction import Predictor
-from anychan.prediction.activation_map import activation_map
 from anychan.prediction.reading import Planes
 
 RGB = ChannelSet.parse("RGB").with_statistics([0.48, 0.45, 0.4], [0.27, 0.26, 0.28])
@@ -36,7 +35,7 @@ def test_a_map_is_the_last_layers_weights_on_the_last_map():
             features_NFhw = body[:2](x_NSHW)
             speaks_hw = (body[-1].weight[label, :, None, None] * features_NFhw[0]).sum(0).relu()
         expected = F.interpolate(speaks_hw[None, None], (16, 16), mode="bilinear")[0, 0]
-        maps.append(activation_map(predictor, IMAGE, "BR", label))
+        maps.append(predictor.activation_map(IMAGE, "BR", label))
         torch.testing.assert_close(maps[-1], expected / expected.max().clamp_min(1e-12), atol=1e-5, rtol=1e-5)
     assert max(float(map_HW.max()) for map_HW in maps) == 1
     assert not any(module._forward_hooks for module in predictor.model.modules())
@@ -44,9 +43,9 @@ def test_a_map_is_the_last_layers_weights_on_the_last_map():
 
 def test_what_has_no_map_or_no_such_class_is_refused():
     with pytest.raises(ValueError, match="label 4 is not one of 0 to 3"):
-        activation_map(_predictor(nn.Flatten(), nn.Linear(384, 4)), IMAGE, None, 4)
+        _predictor(nn.Flatten(), nn.Linear(384, 4)).activation_map(IMAGE, None, 4)
     predictor = Predictor(
         adapt(nn.Sequential(nn.Conv2d(3, 4, 16), nn.Flatten()), RGB, strategy="sliced"), INFO, device="cpu"
     )
     with pytest.raises(ValueError, match="keeps no map of places"):
-        activation_map(predictor, IMAGE, None, 0)
+        predictor.activation_map(IMAGE, None, 0)

@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from anychan.channels import ChannelSet
+from anychan.evaluation.activation import overlaid
 from anychan.models import load_model
 from anychan.prediction import Predictor
 from anychan.prediction.reading import Planes
-from anychan.serve.answers import answers_html, overlaid, subsets, view
+from anychan.serve.answers import answers_html, subsets, view
 from anychan.serve.photograph import Photograph
 
 from ..prediction._runs import CLASSES, make_run, photograph

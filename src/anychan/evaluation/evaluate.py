@@ -139,7 +139,7 @@ def evaluate_run(
     answers = {key: answers[key] for key in order}
     _write(run, split, record, answers.values())
     if pictures:
-        write_pictures(run / "pictures", split, array, answers, info.classes)
+        write_pictures(run / "pictures", split, array, answers, info.classes, model=model)
     return record
 
 

@@ -12,12 +12,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
 from anychan.data.dataset import BYTES
+from anychan.evaluation.activation import activation_map, overlaid
+from anychan.evaluation.kernels import draw_kernels
+from anychan.evaluation.predict import prepare
 from anychan.evaluation.predictions import Key, Predictions
+from anychan.sensors import find
 
 LONGEST_SIDE = 128
+MOST_DRAWN = 7  # subsets: all those of three channels
 
 
 def write_pictures(
@@ -27,10 +33,14 @@ def write_pictures(
     answers: Mapping[Key, Predictions],
     classes: Sequence[str],
     *,
+    model: AnyChannelModel | None = None,
     count: int = 12,
     seed: int = 0,
 ) -> None:
     """Write thumbnails and ``pictures.json`` to a folder, in place of what it held.
+
+    With a model also where in each picture it saw the class it names (`activation_map`), and its stem's kernels
+    (`draw_kernels`), for the first subsets that it answers by itself.
 
     Args:
         folder: is replaced as a whole.
@@ -39,6 +49,7 @@ def write_pictures(
         answers: by (subset, fill); the first says which images were answered rightly. A subset that the model
             answers by itself is shown without its fills.
         classes: the names of the classes.
+        model: what gave the answers, in evaluation mode.
         count: how many pictures: half of them right, half wrong, or more of one where there are too few.
         seed: of the choice.
     """
@@ -56,9 +67,57 @@ def write_pictures(
                 for (subset, fill), given in answers.items()
                 if not fill or (subset, "") not in answers
             }
-            pictures.append({"file": file, "path": path, "label": label, "class": classes[label], "answers": shown})
-        record = json.dumps({"split": split, "pictures": pictures}, ensure_ascii=False, indent=1)
-        (temporary / "pictures.json").write_text(record, encoding="utf-8")
+            told = {"file": file, "path": path, "label": label, "class": classes[label], "answers": shown}
+            if model is not None:
+                named = [(subset, answers[subset, ""].top[rows[subset, ""][path]]) for subset in _drawn(answers, model)]
+                maps = _draw_maps(model, array, index[path], {subset: int(top[0]) for subset, top in named})
+                told["activation"] = _saved(temporary, f"{number:03}", maps)
+            pictures.append(told)
+        record: dict[str, Any] = {"split": split, "pictures": pictures}
+        if model is not None:
+            sheets = ((subset, draw_kernels(model, model.channels.subset(subset))) for subset in _drawn(answers, model))
+            files = _saved(temporary, "kernels", {subset: sheet for subset, sheet in sheets if sheet is not None})
+            record["kernels"] = [{"subset": subset, "file": file} for subset, file in files.items()]
+        text = json.dumps(record, ensure_ascii=False, indent=1)
+        (temporary / "pictures.json").write_text(text, encoding="utf-8")
+
+
+def _drawn(answers: Mapping[Key, Predictions], model: AnyChannelModel) -> list[str]:
+    """The subsets that maps and kernels are drawn for: of channels that the model was made with."""
+    own = (subset for subset, fill in answers if not fill)
+    return [subset for subset in own if all(c in model.channels for c in ChannelSet.parse(subset))][:MOST_DRAWN]
+
+
+def _draw_maps(
+    model: AnyChannelModel, array: ImageArray, row: int, labels: Mapping[str, int]
+) -> dict[str, npt.NDArray[np.uint8]]:
+    """A picture for each subset: the image in gray, and over it what speaks for the label; none without places."""
+    seen = _in_8_bits(array, row, view_planes(array.channels)).mean(axis=2, keepdims=True)
+    gray = seen.round().astype(np.uint8).repeat(3, axis=2)
+    known, drawn = model.channels, {}
+    for subset, label in labels.items():
+        present = known.subset(subset)
+        planes = find(present, array.channels)
+        values_1SHW = array.values(array.images[row : row + 1, planes], planes).to(next(model.parameters()).device)
+        if values_1SHW.isnan().flatten(2).all(dim=2).any():
+            continue  # a channel that this image does not have
+        try:
+            heat = activation_map(model, prepare(values_1SHW, known, present), present, label)
+        except ValueError:  # a network without a map of places has nothing to show
+            return {}
+        drawn[subset] = overlaid(gray, heat)
+    return drawn
+
+
+def _saved(folder: Path, stem: str, pictures: Mapping[str, npt.NDArray[np.uint8]]) -> dict[str, str]:
+    """The file of each picture, by its subset."""
+    from PIL import Image
+
+    files = {}
+    for number, (subset, pixels) in enumerate(pictures.items()):
+        files[subset] = f"{stem}-{number}.png"
+        Image.fromarray(pixels).save(folder / files[subset])
+    return files
 
 
 def choose(correct: npt.NDArray[np.bool_], count: int, seed: int) -> list[int]:

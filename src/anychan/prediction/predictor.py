@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from anychan.adaptation import PLAIN, AnyChannelModel
 from anychan.channels import ChannelSet, ChannelsLike
@@ -18,7 +19,8 @@ from anychan.data.dataset import Encoding
 from anychan.data.decode import strict_pillow
 from anychan.data.findings import BrokenFileError
 from anychan.data.parallel import ordered_map
-from anychan.evaluation.predict import predict_subset
+from anychan.evaluation.activation import activation_map
+from anychan.evaluation.predict import predict_subset, prepare
 from anychan.models import ModelInfo, load_model
 from anychan.prediction.images import find_images, read_file
 from anychan.prediction.reading import Planes, read_planes
@@ -181,6 +183,24 @@ class Predictor:
             (tuple(labels), tuple(probabilities))
             for labels, probabilities in zip(given.top.tolist(), given.probability.tolist(), strict=True)
         ]
+
+    def activation_map(self, image: Planes, channels: ChannelsLike | None, label: int) -> Tensor:
+        """How much each place of an image speaks for a class (`anychan.evaluation.activation`): (H, W), 0 to 1.
+
+        Args:
+            image: of the model's image size, with the channels that are asked about.
+            channels: what the model is shown; None: all it knows.
+            label: the class, from 0.
+
+        Raises:
+            ValueError: for channels or a label that the model does not have, or a network without a map of places.
+        """
+        asked = self.asked(channels)
+        if not 0 <= label < self.info.num_classes:
+            raise ValueError(f"label {label} is not one of 0 to {self.info.num_classes - 1}")
+        model = self.model.to(self.device).eval()
+        planes_NSHW = image.values[None, _places(image, asked)].to(self.device)
+        return activation_map(model, prepare(planes_NSHW, model.channels, asked), asked, label)
 
     def read(self, data: bytes) -> Planes:
         """An image file's planes, as large as the model wants them; raises ``BrokenFileError``."""

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from anychan.channels import ChannelSet
+from anychan.evaluation.activation import overlaid
 from anychan.prediction import Predictor
-from anychan.prediction.activation_map import activation_map
 from anychan.prediction.reading import Planes
 from anychan.serve.photograph import Photograph
 
@@ -79,7 +78,7 @@ def _ask(predictor: Predictor, image: Planes, channels: ChannelSet, maps: bool) 
     if not maps:
         return Answer(channels, labels, probabilities, picture)
     try:
-        heat = activation_map(predictor, image, channels, labels[0])
+        heat = predictor.activation_map(image, channels, labels[0])
     except ValueError as error:
         return Answer(channels, labels, probabilities, picture, str(error))
     return Answer(channels, labels, probabilities, overlaid(picture, heat))
@@ -96,14 +95,6 @@ def view(image: Planes, channels: ChannelSet) -> Colours:
     for name in shown:
         colours[:, :, "RGB".index(name)] = levels_CHW[image.channels.indices([name])[0]]
     return colours
-
-
-def overlaid(picture: Colours, heat_HW: Tensor) -> Colours:
-    """A picture in gray with a map of 0 to 1 over it, from nothing over orange to yellow."""
-    heat = heat_HW.numpy()[:, :, None]
-    gray = picture.mean(axis=2, keepdims=True) * 0.7
-    glow = np.concatenate([np.full_like(heat, 255), 255 * heat, np.zeros_like(heat)], axis=2)
-    return (gray * (1 - 0.75 * heat) + glow * 0.75 * heat).round().astype(np.uint8)
 
 
 def _seen(answer: Answer, image: Planes) -> str:
