@@ -15,7 +15,7 @@ from anychan.evaluation import evaluate_run, read_predictions
 from anychan.prediction import Predictor, find_images
 from anychan.sensors import sensor
 
-from ._runs import CLASSES, make_run
+from ._runs import CLASSES, SIZE, make_run
 
 BANDS = ("B02", "B03", "B04", "B08")
 
@@ -25,7 +25,7 @@ def tiles(tmp_path: Path) -> Path:
     """A data set of 16-bit tiles with four bands of Sentinel-2, a class a folder."""
     root = tmp_path / "tiles"
     for number, name in enumerate(CLASSES):
-        pixels = np.random.default_rng(number).integers(0, 65536, (4, 20, 20), dtype=np.uint16)
+        pixels = np.random.default_rng(number).integers(0, 65536, (4, SIZE, SIZE), dtype=np.uint16)
         (root / "test" / name).mkdir(parents=True)
         tifffile.imwrite(root / "test" / name / "tile.tif", pixels, photometric="minisblack")
     (root / "bands.yaml").write_text("bands: [B02, B03, B04, B08]\n")

@@ -74,7 +74,7 @@ def test_statistics_are_kept_from_those_of_the_run(runs: Path) -> None:
 def test_what_does_not_fit_is_refused(runs: Path, name: str, settings: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         start(runs, **settings, initial=runs / name)
-    with pytest.raises(FileNotFoundError, match="holds no model"):
+    with pytest.raises(FileNotFoundError, match="none is not there: give a run folder"):
         start(runs, initial=runs / "none")
 
 
