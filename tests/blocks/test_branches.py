@@ -11,15 +11,7 @@ from torch.testing import assert_close
 from anychan.adaptation import adapt, keep_statistics, specialize
 from anychan.blocks import BranchedConv2d, fold_branches
 
-
-def trained(branched: BranchedConv2d) -> BranchedConv2d:
-    """With statistics, scales and shifts as training might leave them."""
-    for module in branched.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for values in (module.running_mean, module.weight, module.bias):
-                nn.init.normal_(values)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-    return branched.eval()
+from .._trained import as_if_trained
 
 
 def slow(branched: BranchedConv2d, x: Tensor, stride: int) -> Tensor:
@@ -51,7 +43,7 @@ def slow(branched: BranchedConv2d, x: Tensor, stride: int) -> Tensor:
 )
 def test_folded_equals_the_branches_and_their_definition(kernel_sizes: list, stride: int, shortcut: bool) -> None:
     with torch.no_grad():
-        branched = trained(BranchedConv2d(4, 4, kernel_sizes, stride, shortcut=shortcut))
+        branched = as_if_trained(BranchedConv2d(4, 4, kernel_sizes, stride, shortcut=shortcut))
         x = torch.randn(2, 4, 8, 6)
         expected = slow(branched, x, stride)
         assert_close(branched(x), expected, atol=1e-4, rtol=1e-4)
@@ -60,7 +52,7 @@ def test_folded_equals_the_branches_and_their_definition(kernel_sizes: list, str
 
 def test_a_model_is_folded_in_a_copy() -> None:
     model = nn.Sequential(BranchedConv2d(3, 6, [4, 2], 2), nn.GELU(), nn.Sequential(BranchedConv2d(6, 6, [3, 1])))
-    trained(model)
+    as_if_trained(model)
     state = {name: value.clone() for name, value in model.state_dict().items()}
     model.train()
     folded = fold_branches(model)

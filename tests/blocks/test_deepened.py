@@ -13,16 +13,12 @@ from torch.testing import assert_close
 from anychan.blocks import BranchedConv2d, DeepenedConv2d, fold_branches
 from anychan.cost import depth
 
+from .._trained import as_if_trained
+
 
 def deepened(**options: Any) -> DeepenedConv2d:
     torch.manual_seed(0)
-    made = DeepenedConv2d(BranchedConv2d(3, 4, [3, 1]), **options).eval()
-    for module in made.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            for values in (module.running_mean, module.weight, module.bias):
-                nn.init.normal_(values)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-    return made.double()
+    return as_if_trained(DeepenedConv2d(BranchedConv2d(3, 4, [3, 1]), **options)).double()
 
 
 def test_the_activation_between_becomes_linear() -> None:

@@ -14,17 +14,7 @@ from anychan.blocks import fold_branches
 from anychan.cost import count_macs, depth
 from anychan.models import create_model
 
-
-def trained(model: nn.Module) -> nn.Module:
-    """As if it had been trained: no normalisation is the identity, no attention 1."""
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
-            for values in (module.running_mean, module.weight, module.bias):
-                nn.init.normal_(values)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.1)
-    return model.eval()
+from .._trained import as_if_trained
 
 
 @pytest.mark.parametrize("activation", ["silu", "geglu"])
@@ -34,7 +24,7 @@ def test_streams_stand_side_by_side_and_fold(streams: int, layers: int, activati
     model = create_model("parallel6", num_classes=5, model_options=options)
     assert depth(model, image_size=64) == layers + 2
     x = torch.randn(2, 3, 64, 48, dtype=torch.float64)
-    folded = fold_branches(trained(model).double())
+    folded = fold_branches(as_if_trained(model).double())
     assert_close(folded(x), model(x))
     assert sum(isinstance(module, nn.Conv2d) for module in folded.modules()) == 1 + streams * layers
 

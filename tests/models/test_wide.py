@@ -18,6 +18,8 @@ from anychan.models import create_model, load_model
 from anychan.training import TrainConfig, train
 from anychan.training.config import OptimizerConfig
 
+from .._trained import as_if_trained
+
 EVERYTHING: dict[str, Any] = {
     "kernel_size": 5,
     "branches": [3, [1, 3]],
@@ -31,17 +33,6 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
-def trained(model: nn.Module) -> nn.Module:
-    for module in model.modules():
-        if isinstance(module, nn.BatchNorm2d | nn.BatchNorm1d):
-            for values in (module.running_mean, module.weight, module.bias):
-                nn.init.normal_(values)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-        if isinstance(module, nn.Linear):
-            nn.init.normal_(module.weight, std=0.1)
-    return model.eval()
-
-
 @pytest.mark.parametrize("activation", ["silu", "geglu"])
 @pytest.mark.parametrize("layers", [3, 4, 5, 6])
 def test_no_option_adds_depth_and_all_fold(layers: int, activation: str) -> None:
@@ -52,7 +43,7 @@ def test_no_option_adds_depth_and_all_fold(layers: int, activation: str) -> None
     model = create_model(f"wide{layers}", num_classes=5, model_options=options)
     assert depth(plain, image_size=64) == depth(model, image_size=64) == layers
     x = torch.randn(2, 3, 64, 48, dtype=torch.float64)
-    folded = fold_branches(trained(model).double())
+    folded = fold_branches(as_if_trained(model).double())
     assert_close(folded(x), model(x))
     assert depth(folded, image_size=64) == layers
     convolutions = [m for m in folded.modules() if isinstance(m, nn.Conv2d)]
