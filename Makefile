@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench docs wheel clean
 .DEFAULT_GOAL := demo
 
 demo: $(READY)  ## train, evaluate and report on the built-in data
@@ -27,6 +27,11 @@ docs: $(READY)  ## the documents' tables from the records in docs/records, and t
 	$(BIN)/python docs/make_results.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo build/site/index.html
+
+wheel: $(READY)  ## dist/*.whl, which installs without this folder
+	@if command -v uv >/dev/null; then uv build --quiet --wheel --out-dir dist; \
+	else $(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .; fi
+	@ls dist/*.whl
 
 clean:  ## what the other targets made, but for runs
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
