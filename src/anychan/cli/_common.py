@@ -53,6 +53,8 @@ def print_record(record: Any, table: Callable[[Any], str], as_json: bool) -> int
 
 
 def one_line(error: object) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename:  # the system's own: file first, and no number
+        return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split())
 
 
