@@ -90,6 +90,16 @@ def test_the_last_convolution_sees_78_pixels() -> None:
     assert (seen.max(dim=0).values - seen.min(dim=0).values + 1).tolist() == [78, 78]
 
 
+@pytest.mark.parametrize("pools", [[1, 4, 2, 1, 1], [1, 8, 1, 1, 1]])
+def test_a_blur_takes_the_map_down_as_a_maximum_does(pools: list[int]) -> None:
+    x, options = torch.randn(1, 3, 64, 64), {"width": 4, "pools": pools}
+    blurred, taken = (
+        create_model("wide6", model_options={**options, "pooling": pooling}).eval().body.features(x)
+        for pooling in ("blur", "max")
+    )
+    assert blurred.shape == taken.shape
+
+
 def test_two_layers() -> None:
     assert depth(create_model("wide2", num_classes=5, model_options={"width": 12}), image_size=64) == 2
 
@@ -140,6 +150,7 @@ def test_training_whitens_before_the_first_step(tmp_path: Path) -> None:
         ("wide6", {"scales": 6}, "scales is 6, but must be one of 1, 2, 3, 4, 5"),
         ("wide6", {"stem_kernel_size": 3}, "stem_kernel_size is 3, but must be even"),
         ("wide6", {"kernel_size": 4}, "even ones go with an even stride"),
+        ("wide6", {"pools": [1, 6, 1, 1, 1], "pooling": "blur"}, "by two at a time, not by 6"),
         ("wide6", {"depth": 7}, "'wide6' does not take these options"),
         ("wide6", {"pools": [1, 2]}, r"pools \[1, 2\]: five of each"),
         ("wide5", {"shortcut": True}, "has as many planes out as in, as a shortcut needs"),

@@ -1,13 +1,14 @@
 """How sure is a mean difference of two models, over the images and the seeds that there might have been?
 
-Images, and with more than one seed the seeds too, are drawn with replacement, as many as there are, and the mean is
-taken again: the 2.5 and 97.5 percentiles of many such means are the interval (Efron and Tibshirani, "An Introduction
-to the Bootstrap", 1993, chapter 13; both levels drawn as in Davison and Hinkley, "Bootstrap Methods and their
-Application", 1997, section 3.8). With one seed the interval says nothing about other seeds.
+With one seed, images are drawn with replacement, as many as there are, and the mean is taken again: the 2.5 and 97.5
+percentiles of many such means are the interval (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
+13). It says nothing about other seeds.
 
-Draws of two to five seeds are too much alike: where the seeds decide, intervals of their percentiles would hold the
-truth in 49 to 86 % of cases only. With so few the interval is that of Student's t with one degree of freedom less than
-seeds, on the variance of the seeds' means and that of the mean over images.
+Draws of few seeds are too much alike: where the seeds decide, intervals of their percentiles would hold the truth in 49
+% (two seeds) to 87 % (six) of cases only. With several seeds the interval is therefore Student's t on the sum of two
+variances, that of the seeds' means and that of the mean over images, with the degrees of freedom of Satterthwaite
+("An Approximate Distribution of Estimates of Variance Components", Biometrics 2, 1946): few where the seeds decide,
+many where the images do.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from numpy.typing import ArrayLike
 
 DRAWS = 10_000
 _CHUNK = 500
-_FEW_SEEDS = 6
 
 
 def paired_bootstrap(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
@@ -27,7 +27,7 @@ def paired_bootstrap(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) 
     Args:
         differences: float (R, N): for each of R seeds and N images what one model has over the other, such as 1 where
             only the first is right, -1 where only the second is; or a mean of such over channel subsets.
-        draws: how many means are taken.
+        draws: how many means are taken of one seed's images.
         seed: of the draws.
 
     Raises:
@@ -42,23 +42,25 @@ def paired_bootstrap(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) 
     if differences_RN.ndim != 2 or not differences_RN.size:
         raise ValueError(f"differences must be a row for each seed, not an array of shape {differences_RN.shape}")
     (seeds, n), generator = differences_RN.shape, np.random.default_rng(seed)
-    if 1 < seeds < _FEW_SEEDS:
-        return _few_seeds(differences_RN)
+    if seeds > 1:
+        return _several_seeds(differences_RN)
     means = []
     for first in range(0, draws, _CHUNK):
         count = min(_CHUNK, draws - first)
         images_DN = generator.multinomial(n, np.full(n, 1 / n), size=count) / n
-        seeds_DR = generator.multinomial(seeds, np.full(seeds, 1 / seeds), size=count) / seeds
-        means.append(((images_DN @ differences_RN.T) * seeds_DR).sum(axis=1))
+        means.append(images_DN @ differences_RN[0])
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     return float(low), float(high)
 
 
-def _few_seeds(differences_RN: npt.NDArray[np.float64]) -> tuple[float, float]:
+def _several_seeds(differences_RN: npt.NDArray[np.float64]) -> tuple[float, float]:
     from scipy.stats import t
 
     seeds, n = differences_RN.shape
     means_R, of_images_N = differences_RN.mean(axis=1), differences_RN.mean(axis=0)
-    variance = means_R.var(ddof=1) / seeds + of_images_N.var() / n
-    half = float(t.ppf(0.975, seeds - 1)) * float(np.sqrt(variance))
+    of_seeds, of_images = means_R.var(ddof=1) / seeds, of_images_N.var() / n
+    if of_seeds + of_images == 0:
+        return float(means_R.mean()), float(means_R.mean())
+    freedom = (of_seeds + of_images) ** 2 / (of_seeds**2 / (seeds - 1) + of_images**2 / max(n - 1, 1))
+    half = float(t.ppf(0.975, freedom)) * float(np.sqrt(of_seeds + of_images))
     return float(means_R.mean()) - half, float(means_R.mean()) + half

@@ -162,11 +162,13 @@ def _pool(kind: Pooling, size: int, width: int) -> nn.Module:
         return nn.MaxPool2d(size)
     if kind == "mean":
         return nn.AvgPool2d(size)
-    if size % 2:
+    if size & (size - 1):
         raise ValueError(f"a blur goes down by two at a time, not by {size}")
     from timm.layers import BlurPool2d
 
-    halves = [nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool2d(width, stride=2)) for _ in range(size // 2)]
+    halves = [
+        nn.Sequential(nn.MaxPool2d(2, stride=1), BlurPool2d(width, stride=2)) for _ in range(size.bit_length() - 1)
+    ]
     return nn.Sequential(*halves)
 
 
