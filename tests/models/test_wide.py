@@ -16,7 +16,7 @@ from anychan.blocks import fold_branches
 from anychan.cost import count_macs, depth
 from anychan.models import create_model, load_model
 from anychan.training import TrainConfig, train
-from anychan.training.config import OptimizerConfig
+from anychan.training.config import EarlyStoppingConfig, OptimizerConfig
 
 from .._trained import as_if_trained
 
@@ -88,6 +88,21 @@ def test_the_last_convolution_sees_78_pixels() -> None:
     y[0, :, 4, 4].sum().backward()
     seen = x.grad.abs().sum(dim=(0, 1)).nonzero()
     assert (seen.max(dim=0).values - seen.min(dim=0).values + 1).tolist() == [78, 78]
+
+
+def test_deep_training_goes_without_early_stopping(tmp_path: Path) -> None:
+    config = TrainConfig(
+        data="synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4",
+        out=tmp_path / "run",
+        cache_dir=tmp_path / "cache",
+        image_size=16,
+        model="wide4",
+        model_options={"width": 12, "deepened": True},
+        early_stopping=EarlyStoppingConfig(patience=2),
+    )
+    with pytest.raises(ValueError, match=r"early_stopping.patience 2 could keep an epoch"):
+        train(config)
+    assert not config.out.exists()
 
 
 @pytest.mark.parametrize("pools", [[1, 4, 2, 1, 1], [1, 8, 1, 1, 1]])

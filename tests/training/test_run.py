@@ -13,6 +13,7 @@ from torch import nn
 
 from anychan.adaptation.batch_renorm import BatchRenorm2d
 from anychan.channels import ChannelSet
+from anychan.evaluation import evaluate_run
 from anychan.models import load_model
 from anychan.training import TrainConfig, adapt_run, train
 from anychan.training import run as run_module
@@ -178,6 +179,19 @@ def test_validation_on_images_held_out_of_training(make: Any, tmp_path: Path) ->
     assert recorded(run)[0]["val_accuracy"] * 16 % 1 == pytest.approx(0, abs=1e-6)
     adapted = adapt_run(run, tmp_path / "adapted")  # looks at none of them either
     assert described(adapted)["adapted_from"]["images"] == 32
+
+
+def test_images_held_out_are_found_again_beside_broken_ones(make: Any, tmp_path: Path) -> None:
+    for number in range(16):
+        path = tmp_path / "data" / "train" / f"class{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (15 * number, 0, 200)).save(path)
+    (tmp_path / "data" / "train" / "class0" / "broken.png").write_bytes(b"no image")
+    run = train(make(data=str(tmp_path / "data"), batch_size=4, epochs=1, held_out=4, skip_broken=True))
+    record = evaluate_run(
+        run, "RGB", "held-out", cost=False, pictures=False, device="cpu", cache_dir=tmp_path / "cache"
+    )
+    assert record["results"][0]["n"] == 4
 
 
 def test_it_learns(make: Any) -> None:

@@ -61,7 +61,7 @@ def ablation_table(ablation: AblationRecord) -> Table:
             Cell("") if change.difference is None or change.interval is None
             else difference_cell(change.difference, change.interval),
             Cell({"mean": "mean over subsets", "full": "all channels"}.get(change.what, "")),
-            Cell(change.verdict or "; ".join(f"seed {seed} failed: {error}" for seed, error in change.errors.items())),
+            Cell("; ".join(said for said in (change.verdict, *_failures(change)) if said)),
         )
         for change in ablation.changes
     )  # fmt: skip
@@ -72,6 +72,10 @@ def ablation_table(ablation: AblationRecord) -> Table:
         f"{ablation.title} {ablation.split} split, percent, {several} {seeds}; 95 % intervals {of}, not corrected."
     )
     return Table(caption, columns, (Group("", rows),))
+
+
+def _failures(change: Change) -> list[str]:
+    return [f"seed {seed} failed: {error}" for seed, error in change.errors.items()]
 
 
 def _row(change: Change) -> _Row | None:

@@ -42,7 +42,7 @@ def network_table(
     reference = next((result.accuracy for run, result in evaluated if run.name == against), None)
     if against is not None and reference is None:
         raise ValueError(f"{against!r} was not evaluated on all channels of {split}")
-    paired = _gaps(runs, split, against) if against and gaps else {}
+    paired = _gaps(runs, split, against) if against and gaps else []
     costs = [result.cost for _, result in evaluated if result.cost]
     batches = sorted({batch for cost in costs for batch in cost.latency})
     flipped = any(result.flips is not None for _, result in evaluated)
@@ -67,12 +67,12 @@ def network_table(
             Cell(run.name),
             accuracy_cell(result),
             *([share_cell(result.accuracy / reference if reference else None)] if against else []),
-            *([paired[run.name]] if paired else []),
+            *([paired[number]] if paired else []),
             *([share_cell(result.flips)] if flipped else []),
             *(share_cell(share) for share in (result.precision, result.recall, result.f1)),
             *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], batches),
         )
-        for run, result in evaluated
+        for number, (run, result) in enumerate(evaluated)
     )
     counted = image_count(evaluation for run, _ in evaluated if (evaluation := run.on(split)))
     cost = f" Cost{conditions(costs)}." if costs else ""
@@ -81,14 +81,14 @@ def network_table(
     return Table(caption, columns, (Group("", rows),))
 
 
-def _gaps(runs: Sequence[Run], split: str, against: str) -> dict[str, Cell]:
-    """Each run less the one held against, by its name; empty where their answers cannot be paired."""
-    found = {run.name: (run, result) for run, result in _evaluated(runs, split)}
-    base_run, base = found[against]
-    cells = {}
-    for name, (run, result) in found.items():
-        gap = None if name == against or _images(run, split) != _images(base_run, split) else _gap(result, base)
-        cells[name] = Cell("") if gap is None else difference_cell(*gap)
+def _gaps(runs: Sequence[Run], split: str, against: str) -> list[Cell]:
+    """Each run less the one held against, in their order; empty where their answers cannot be paired."""
+    evaluated = _evaluated(runs, split)
+    base_run, base = next((run, result) for run, result in evaluated if run.name == against)
+    cells = []
+    for run, result in evaluated:
+        gap = None if run is base_run or _images(run, split) != _images(base_run, split) else _gap(result, base)
+        cells.append(Cell("") if gap is None else difference_cell(*gap))
     return cells
 
 

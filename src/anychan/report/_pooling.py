@@ -54,6 +54,7 @@ def _key(run: Run) -> str | None:
         "config": {name: value for name, value in config.items() if name not in _NEUTRAL},
         "adapted": {name: source.get(name) for name in ("strategy", "images")},
         "recalibrated": run.record.get("recalibrated"),
+        "initial": config.get("initial") is not None,  # each seed may start from a run of its own
         "train": trained_on,
         "evaluations": evaluations,
     }

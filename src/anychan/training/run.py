@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anychan.adaptation import AnyChannelModel, recalibrate
+from anychan.blocks import FoldedConv2d
 from anychan.data import Dataset, ImageArray, hold_out, load_split, open_dataset, split_statistics
 from anychan.environment import environment
 from anychan.models import ModelInfo, save_model
@@ -67,6 +68,7 @@ def train(config: TrainConfig) -> Path:
     with algorithms(config.deterministic):
         data = _load(config, accelerator)
         model, info = make_model(config, split_statistics(data.train), data.train.classes)
+        _check_deepened(config, model)
         trainer = _make_trainer(config, data, model, info, accelerator)
         _prepare(config, trainer)
         return _Run(config, data, info, trainer).complete()
@@ -129,6 +131,16 @@ def _make_trainer(
     teacher = load_teacher(config, info)
     seen = channels.subset(config.fixed_subset)
     return Trainer(config, machine, accelerator, model, batches, validation, seen, teacher)
+
+
+def _check_deepened(config: TrainConfig, model: AnyChannelModel) -> None:
+    """A network that is deeper while it trains must train to the end, or it would be saved as a deep one."""
+    deep = any(isinstance(module, FoldedConv2d) and not module.foldable for module in model.modules())
+    if deep and config.early_stopping.patience is not None:
+        raise ValueError(
+            f"early_stopping.patience {config.early_stopping.patience} could keep an epoch in which the activations "
+            "between 'deepened' layers are not linear yet; train such a network without it"
+        )
 
 
 def _prepare(config: TrainConfig, trainer: Trainer) -> None:
