@@ -14,6 +14,7 @@ from anychan.models import load_model
 from anychan.prediction import Predictor
 from anychan.prediction.reading import Planes
 from anychan.serve.answers import answers_html, subsets, view
+from anychan.serve.page import shown_html
 from anychan.serve.photograph import Photograph
 
 from ..prediction._runs import CLASSES, make_run, photograph
@@ -83,6 +84,23 @@ def test_names_of_classes_are_text(tmp_path):
     assert "<script" not in page
     assert "${" not in page
     assert "{{" not in page
+
+
+def test_names_of_channels_are_text(tmp_path):
+    names = ["R", "<script>alert(1)</script>", 'B"onload="alert(1)', "${value}"]
+    predictor = Predictor.load(make_run(tmp_path, channels=names), device="cpu")
+    image = Planes(torch.zeros(4, 16, 16, dtype=torch.uint8), ChannelSet(names))
+    taken = Photograph(photograph(5), {16: image})
+    for page in (
+        shown_html(predictor, taken, "", names, False),
+        shown_html(predictor, Photograph(photograph(5)), "", names, False),
+        shown_html(predictor, None, "".join(names), names, False),
+    ):
+        assert "&lt;script" in page
+        assert "<script" not in page
+        assert "${" not in page
+        assert 'B"onload' not in page
+    assert "Drop a photograph" in shown_html(predictor, None, "", names, False)
 
 
 def test_what_the_network_sees():

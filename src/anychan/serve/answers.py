@@ -101,10 +101,10 @@ def _seen(answer: Answer, image: Planes) -> str:
     pictures = [_figure(answer.picture, f"shown: {answer.channels}")]
     if len(answer.channels) > 1:
         pictures += [_figure(view(image, ChannelSet([name])), name) for name in answer.channels.names]
-    note = f'<p role="note">{_text(answer.no_map)}</p>' if answer.no_map else ""
-    side = image.pixels.shape[1]
+    note = f'<p role="note">{as_text(answer.no_map)}</p>' if answer.no_map else ""
+    side, shown = image.pixels.shape[1], as_text(str(answer.channels))
     return (
-        f'<section class="seen"><h2>What the network sees</h2><p>{side} x {side} pixels of {answer.channels}</p>'
+        f'<section class="seen"><h2>What the network sees</h2><p>{side} x {side} pixels of {shown}</p>'
         f'<div class="row">{"".join(pictures)}</div>{note}</section>'
     )
 
@@ -112,12 +112,13 @@ def _seen(answer: Answer, image: Planes) -> str:
 def _classes(answer: Answer, predictor: Predictor) -> str:
     rows = []
     for label, share in zip(answer.labels, answer.probabilities, strict=True):
+        name = as_text(predictor.info.classes[label])
         rows.append(
-            f'<li data-label="{label}" data-probability="{share!r}"><span>{_text(predictor.info.classes[label])}</span>'
+            f'<li data-label="{label}" data-probability="{share!r}"><span>{name}</span>'
             f'<meter min="0" max="1" value="{share:.4f}"></meter><b>{share:.1%}</b></li>'
         )
     return (
-        f'<section class="likely" data-channels="{answer.channels}"><h2>Likely classes</h2>'
+        f'<section class="likely" data-channels="{as_text(str(answer.channels))}"><h2>Likely classes</h2>'
         f"<ol>{''.join(rows)}</ol></section>"
     )
 
@@ -128,15 +129,15 @@ def _all_subsets(chosen: Answer, answers: Sequence[Answer], predictor: Predictor
     cards = []
     for answer in answers:
         rows = "".join(
-            f"<li>{_text(predictor.info.classes[label])} <b>{share:.1%}</b></li>"
+            f"<li>{as_text(predictor.info.classes[label])} <b>{share:.1%}</b></li>"
             for label, share in zip(answer.labels[:3], answer.probabilities[:3], strict=True)
         )
-        changed = answer.labels[0] != answers[0].labels[0]
+        changed, shown = answer.labels[0] != answers[0].labels[0], as_text(str(answer.channels))
         marks = ("current " if answer.channels.names == chosen.channels.names else "") + ("changed" if changed else "")
-        note = f"<p>another class than on {answers[0].channels}</p>" if changed else ""
+        note = f"<p>another class than on {as_text(str(answers[0].channels))}</p>" if changed else ""
         cards.append(
-            f'<article class="{marks.strip()}" data-channels="{answer.channels}" data-label="{answer.labels[0]}">'
-            f"<h3>{answer.channels}</h3>{_figure(answer.picture)}<ol>{rows}</ol>{note}</article>"
+            f'<article class="{marks.strip()}" data-channels="{shown}" data-label="{answer.labels[0]}">'
+            f"<h3>{shown}</h3>{_figure(answer.picture)}<ol>{rows}</ol>{note}</article>"
         )
     alone = "<p>A plain network takes all its channels together only.</p>" if len(answers) == 1 else ""
     return f'<section class="subsets"><h2>All subsets</h2>{alone}<div class="cards">{"".join(cards)}</div></section>'
@@ -146,10 +147,10 @@ def _figure(picture: Colours, caption: str = "") -> str:
     file = io.BytesIO()
     Image.fromarray(picture).save(file, "PNG")
     data = base64.b64encode(file.getvalue()).decode("ascii")
-    said = f"<figcaption>{_text(caption)}</figcaption>" if caption else ""
-    return f'<figure><img alt="{_text(caption or "what it saw")}" src="data:image/png;base64,{data}">{said}</figure>'
+    said = f"<figcaption>{as_text(caption)}</figcaption>" if caption else ""
+    return f'<figure><img alt="{as_text(caption or "what it saw")}" src="data:image/png;base64,{data}">{said}</figure>'
 
 
-def _text(words: str) -> str:
-    """For HTML, and with nothing in it that a template would take for its own."""
+def as_text(words: str) -> str:
+    """Words that are not ours, for HTML, with nothing in them that a template would take for its own."""
     return html.escape(words).replace("{", "&#123;").replace("}", "&#125;").replace("$", "&#36;").replace("`", "&#96;")

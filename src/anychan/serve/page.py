@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anychan.prediction import Predictor
-from anychan.serve.answers import answers_html
+from anychan.serve.answers import answers_html, as_text
 from anychan.serve.drop import drop_zone
 from anychan.serve.photograph import Photograph, example
 
@@ -35,6 +35,26 @@ CSS = """
 """
 
 
+def shown_html(predictor: Predictor, photograph: Photograph | None, said: str, names: Sequence[str], maps: bool) -> str:
+    """The page's answer, or why there is none: a reason may quote a file or a model, which are other people's.
+
+    Args:
+        predictor, names, maps: as in `answers_html`.
+        photograph: None where there is none yet, or the last was refused.
+        said: why it was refused; "" where it was not.
+    """
+    if photograph is None:
+        return _reason(said or _IDLE)
+    try:
+        return answers_html(predictor, photograph, names, maps)
+    except ValueError as error:
+        return _reason(str(error))
+
+
+def _reason(words: str) -> str:
+    return f'<p role="status">{as_text(words)}</p>'
+
+
 def build_page(predictors: Mapping[str, Predictor]) -> Any:
     """The page for models by name.
 
@@ -56,12 +76,7 @@ def build_page(predictors: Mapping[str, Predictor]) -> Any:
             return None, "", str(error)
 
     def show(photograph: Photograph | None, said: str, name: str, channels: list[str], maps: bool) -> str:
-        if photograph is None:
-            return f'<p role="status">{said or _IDLE}</p>'
-        try:
-            return answers_html(predictors[name], photograph, channels, maps)
-        except ValueError as error:
-            return f'<p role="status">{error}</p>'
+        return shown_html(predictors[name], photograph, said, channels, maps)
 
     with gr.Blocks(title="anychan", analytics_enabled=False) as page:
         gr.Markdown("# anychan\nOne network, any channels: see what it makes of a photograph when some are missing.")
@@ -76,7 +91,7 @@ def build_page(predictors: Mapping[str, Predictor]) -> Any:
                 channels = gr.CheckboxGroup(names, value=names, label="Channels", elem_id="channels")
                 maps = gr.Checkbox(False, label="Class-activation maps", elem_id="maps")
             with gr.Column(scale=2, min_width=280):
-                answer = gr.HTML(f'<p role="status">{_IDLE}</p>', elem_id="answer", elem_classes="answer")
+                answer = gr.HTML(_reason(_IDLE), elem_id="answer", elem_classes="answer")
         shown = {"fn": show, "inputs": [photograph, said, model, channels, maps], "outputs": answer}
         quiet = {"api_visibility": "private"}
         drop.upload(take, drop, [photograph, drop, said], **quiet).then(**shown, **quiet)
