@@ -71,6 +71,16 @@ def test_a_ramps_levels_survive_from_file_to_network(tmp_path: Path, dtype: str,
     torch.testing.assert_close(trained.images.flip(3), predicted, rtol=1e-5, atol=1e-5)
 
 
+def test_what_a_crop_leaves_empty_is_the_mean() -> None:
+    kelvin = ChannelSet([Channel("T", 11.0, 285.0, 5.0, "measured")])
+    array = dataclasses.replace(mixed(), images=torch.full((12, 1, 16, 16), 290.0), channels=kelvin, present=None)
+    cropped = AugmentationConfig(crop_padding=4)
+    seen = Inputs(array, kelvin, CPU, MACHINE, cropped).batch(
+        torch.arange(12), kelvin, torch.Generator().manual_seed(0)
+    )
+    assert seen.images.unique().tolist() == [0, 1]
+
+
 def test_what_has_no_value_is_the_mean_and_an_absent_channel_is_said_to_be() -> None:
     array = mixed()
     batch = Inputs(array, BANDS, CPU, MACHINE).batch(torch.arange(6), BANDS.subset("NIR,G"))

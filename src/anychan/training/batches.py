@@ -82,13 +82,13 @@ class Inputs:
         if channels.names != self.array.channels.names:
             pixels_NHWC = take(pixels_NHWC, planes, axis=3)
         pixels_NSHW = pixels_NHWC.permute(0, 3, 1, 2).to(self._device, non_blocking=True)
-        if pixels_NSHW.dtype != torch.uint8:
-            pixels_NSHW = pixels_NSHW.float()  # which holds every number of 16 bits
+        if self.array.encoding != BYTES:  # normalised first: what augmentation leaves empty is 0, the mean and no value
+            pixels_NSHW = pixels_NSHW.float().mul_(scale).add_(shift).nan_to_num_(nan=0.0)
         if self._augmentation is not None and generator is not None:
             pixels_NSHW = augment(pixels_NSHW, self._augmentation, generator)
-        x_NSHW = pixels_NSHW.float().mul_(scale).add_(shift).contiguous(memory_format=self._memory_format)
-        if self.array.images.is_floating_point():
-            x_NSHW.nan_to_num_(nan=0.0)  # the mean, where there is no value
+        if self.array.encoding == BYTES:
+            pixels_NSHW = pixels_NSHW.float().mul_(scale).add_(shift)
+        x_NSHW = pixels_NSHW.contiguous(memory_format=self._memory_format)
         labels = self.array.labels[rows].to(self._device, non_blocking=True)
         return Batch(x_NSHW, labels, channels, self._present(rows, channels))
 
