@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
 
 from anychan.channels import ChannelSet
@@ -79,3 +80,17 @@ def test_bad_names_and_options_are_refused(arguments, said):
 def test_a_name_is_registered_once():
     with pytest.raises(ValueError, match="'wide4' is registered already"):
         register_model(wide4)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("model_name", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"),
+        *("in_chans", "num_classes"),
+    ],
+)
+@pytest.mark.parametrize("name", ["wide4", "test_resnet"])
+def test_no_option_brings_weights_or_another_network(name, option, monkeypatch):
+    monkeypatch.setattr(timm, "create_model", None)  # would be called
+    with pytest.raises(ValueError, match=f"model_options {option} not taken"):
+        create_model(name, num_classes=2, model_options={option: 1})

@@ -14,6 +14,12 @@ from anychan.nn import get_strategy
 from anychan.statistics import ChannelStatistics
 
 _AS_IT_IS = "batch"  # the normalisation that a network has by itself
+# Not options: create_model says the first three itself, and with the others timm would read or fetch weights, which a
+# shared description must not make it do.
+_OURS = (
+    *("model_name", "in_chans", "num_classes"),
+    *("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir"),
+)
 # A network's constructor takes in_chans and num_classes, as timm's do, and its own options.
 _NETWORKS: dict[str, Callable[..., nn.Module]] = {}
 Network = TypeVar("Network", bound=Callable[..., nn.Module])
@@ -68,7 +74,8 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
         statistics: of the pixels before normalisation; the stem is told what becomes of them after it.
             Only strategies that use them need them.
         strategy_options: the strategy's own options.
-        model_options: the network's own options, such as timm's ``drop_path_rate``.
+        model_options: the network's own options, such as timm's ``drop_path_rate``; none that name a network, its
+            channels or classes, or weights to read or fetch.
         normalisation: "batch" leaves the network's; "group" or "renorm" puts another in place of each batch
             normalisation (`replace_batch_norm`).
 
@@ -83,6 +90,10 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
     """
     if normalisation not in (_AS_IT_IS, *KINDS):
         raise ValueError(f"unknown normalisation {normalisation!r}; there are {', '.join((_AS_IT_IS, *KINDS))}")
+    if refused := [option for option in _OURS if option in (model_options or {})]:
+        raise ValueError(
+            f"model_options {', '.join(refused)} not taken: {', '.join(_OURS)} are no options; others go to the network"
+        )
     known = ChannelSet.parse(channels)
     body = _construct(name, in_chans=len(known), num_classes=num_classes, **(model_options or {}))
     if normalisation != _AS_IT_IS:
@@ -108,7 +119,7 @@ def _construct(name: str, **options: Any) -> nn.Module:
             close = timm.list_models(f"*{name}*")[:5]
             timms = f"timm has {', '.join(close)}" if close else "for timm's see `anychan list models`"
             raise ValueError(f"unknown model {name!r}; ours are {', '.join(list_models())}; {timms}")
-        options = {"model_name": name, "pretrained": False, **options}
+        options = {**options, "model_name": name, "pretrained": False}
         construct = timm.create_model
     try:
         return construct(**options)
