@@ -112,7 +112,12 @@ def decode_image(data: bytes, bands: Bands | None = None) -> Image:
     """
     if not data:
         raise BrokenFileError("empty", "has zero bytes")
-    return _described(read_raw(data), bands or Bands())
+    try:
+        return _described(read_raw(data), bands or Bands())
+    except BrokenFileError:
+        raise
+    except Exception as error:  # the readers raise whatever a damaged file makes them stumble over
+        raise BrokenFileError("unreadable", f"cannot be read: {error or type(error).__name__}") from error
 
 
 def read_raw(data: bytes) -> RawImage:
@@ -153,9 +158,11 @@ def _described(raw: RawImage, bands: Bands) -> Image:
     listed = None if bands.renamed else bands.bands
     count = len(raw.names) if raw.names is not None else None if listed is None else len(listed)
     pixels, valid = planes_first(raw, count), raw.valid
+    if valid is not None and valid.shape not in (pixels.shape, pixels.shape[1:]):
+        raise BrokenFileError("unreadable", f"has a mask of shape {valid.shape} for planes of {pixels.shape}")
     if raw.alpha and (listed is None or len(listed) != len(pixels)):  # else it is a band, whatever the file says
         opaque = pixels[-1] > 0
-        pixels, valid = pixels[:-1], opaque if valid is None else valid & opaque
+        pixels, valid = pixels[:-1], opaque if valid is None else (valid if valid.ndim == 2 else valid[:-1]) & opaque
         raw = _without_last(raw)
     channels = _channels(raw, bands, len(pixels))
     return _scaled(raw, bands, pixels, channels, _mask(raw, bands, pixels, valid))
@@ -173,8 +180,6 @@ def _without_last(raw: RawImage) -> RawImage:
 def _mask(raw: RawImage, bands: Bands, pixels: NDArray[Any], valid: Any) -> NDArray[np.bool_] | None:
     """Where there is a value, (C, H, W); None: everywhere, and nothing was said of nodata."""
     nodata = raw.nodata if bands.nodata is None else bands.nodata
-    if valid is not None and valid.shape[-2:] != pixels.shape[1:]:
-        raise BrokenFileError("unreadable", f"has a mask of shape {valid.shape} for planes of {pixels.shape[1:]}")
     mask = None if valid is None else np.broadcast_to(valid, pixels.shape).copy()
     if nodata is not None and not np.isnan(nodata):
         there = pixels != (np.float32(nodata) if pixels.dtype == np.float32 else nodata)

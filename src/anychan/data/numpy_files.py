@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from anychan.data.findings import BrokenFileError
 from anychan.data.raw import RawImage, check_size, stored
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 VALID = "valid"  # the name of a mask in an NPZ
 
 
@@ -42,10 +44,9 @@ def read_npz(data: bytes) -> RawImage:
     """
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            for member in archive.infolist():
-                check_size((member.file_size,), 1)
+            check_size((max(1, sum(member.file_size for member in archive.infolist())),), 1)
             arrays = {name.removesuffix(".npy"): _load(archive.read(name)) for name in archive.namelist()}
-    except (zipfile.BadZipFile, EOFError, OSError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:  # the last: it is encrypted
         raise BrokenFileError("unreadable", f"cannot be unpacked: {error}") from error
     mask = arrays.pop(VALID, None)
     valid = None if mask is None else mask.astype(bool)
@@ -72,6 +73,16 @@ def _of_array(array: Any, valid: Any = None) -> RawImage:
 
 def _load(data: bytes) -> Any:
     try:
+        _check_header(io.BytesIO(data))
         return np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
         raise BrokenFileError("unreadable", f"is no array that can be read: {error}") from error
+
+
+def _check_header(file: Any) -> None:
+    """Refuse what would fill the memory before it is taken: the head of a damaged file may say any shape."""
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:  # that of arrays of records
+        raise BrokenFileError("unreadable", f"is of version {version[0]}.{version[1]}: 1.0 and 2.0 are read")
+    shape, _, dtype = _HEADERS[version](file)
+    check_size(shape, dtype.itemsize)

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from anychan.data.findings import BrokenFileError
-from anychan.data.raw import RawImage, planes_first
+from anychan.data.raw import RawImage, check_size, planes_first
 from anychan.data.sources import MAX_FILE_BYTES, Source
 
 _MEMBER = re.compile(r"(?P<id>.+)_ch(?P<number>\d{1,3})(?P<suffix>\.(?:tiff?|png|jpe?g|npy))", re.IGNORECASE)
@@ -90,21 +90,33 @@ def read_stack(data: bytes) -> RawImage:
     from anychan.data.images import read_raw
 
     numbers, planes, nodata, masks = [], [], set(), []
+    size = 0
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        # Files of channels are put in as they are; an archive that another program made may hold any number of bytes.
+        if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
+            raise BrokenFileError("too-large", f"has more than {MAX_FILE_BYTES:,} bytes in all channels together")
         for name in archive.namelist():
+            found = _MEMBER.fullmatch(name)
+            if found is None:
+                raise BrokenFileError("unreadable", f"holds {name}, which is no file of one channel")
+            content = archive.read(name)
+            if is_stack(content):
+                raise BrokenFileError("unreadable", f"holds {name}, which is a stack of channels itself")
             try:
-                raw = read_raw(archive.read(name))
+                raw = read_raw(content)
                 pixels = planes_first(raw, None)
             except BrokenFileError as error:
                 raise BrokenFileError(error.kind, f"cannot be read: {name} {error.reason}") from error
             if len(pixels) != 1:
                 raise BrokenFileError("unreadable", f"cannot be read: {name} has {len(pixels)} planes, not one")
-            found = _MEMBER.fullmatch(name)
-            assert found is not None  # that is how it was put here
+            size += pixels.nbytes
+            check_size((size,), 1)
             numbers.append(int(found["number"]))
             planes.append(pixels[0])
             masks.append(raw.valid)
             nodata.add(raw.nodata)
+    if not planes:
+        raise BrokenFileError("empty", "holds no file of a channel")
     if len({plane.shape for plane in planes}) > 1 or len({plane.dtype for plane in planes}) > 1:
         kinds = ", ".join(f"ch{n} {plane.dtype} {plane.shape}" for n, plane in zip(numbers, planes, strict=True))
         raise BrokenFileError("unreadable", f"has channels of different sizes or types: {kinds}")
