@@ -37,7 +37,7 @@ def read_geotiff(data: bytes) -> RawImage:
             "CHW",
             nodata=file.nodata,
             valid=file.dataset_mask() != 0 if masked and not alpha and file.nodata is None else None,
-            alpha=alpha,
+            alpha=file.count > 1 and file.colorinterp[-1].name == "alpha",
             **told,
             **({} if "names" in told else _colours(file)),
         )

@@ -160,12 +160,19 @@ def _described(raw: RawImage, bands: Bands) -> Image:
     pixels, valid = planes_first(raw, count), raw.valid
     if valid is not None and valid.shape not in (pixels.shape, pixels.shape[1:]):
         raise BrokenFileError("unreadable", f"has a mask of shape {valid.shape} for planes of {pixels.shape}")
-    if raw.alpha and (listed is None or len(listed) != len(pixels)):  # else it is a band, whatever the file says
+    if _has_opacity(raw) and (listed is None or len(listed) != len(pixels)):  # else it is a band, as that is said
         opaque = pixels[-1] > 0
         pixels, valid = pixels[:-1], opaque if valid is None else (valid if valid.ndim == 2 else valid[:-1]) & opaque
         raw = _without_last(raw)
     channels = _channels(raw, bands, len(pixels))
     return _scaled(raw, bands, pixels, channels, _mask(raw, bands, pixels, valid))
+
+
+def _has_opacity(raw: RawImage) -> bool:
+    """GDAL calls any fourth band of 8 bits an opacity; one with a name or a wavelength of its own is none."""
+    name = None if raw.names is None else raw.names[-1]
+    wavelength = None if raw.wavelengths is None else raw.wavelengths[-1]
+    return raw.alpha and wavelength is None and (name is None or name.strip().lower() in ("alpha", "opacity"))
 
 
 def _without_last(raw: RawImage) -> RawImage:

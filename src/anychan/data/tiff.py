@@ -8,6 +8,8 @@ wavelengths, scale, offset and nodata from GDAL's tags; masks from GDAL's mask p
 from __future__ import annotations
 
 import io
+import math
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -20,6 +22,7 @@ from anychan.data.wavelengths import micrometres
 _ALPHA = (1, 2)  # of the tag ExtraSamples
 _PAGE_NAME, _GDAL_METADATA, _GDAL_NODATA = 285, 42112, 42113
 _COLOURS = ("PALETTE", "SEPARATED", "YCBCR", "CIELAB")  # what only a reader of photographs turns into RGB
+_GEO_KEYS = (33550, 34735)  # the size of a pixel on the ground, and the map that it is on
 _WAVELENGTHS = ("wavelength", "wavelengths", "center_wavelength", "central_wavelength")
 
 
@@ -35,6 +38,8 @@ def is_coloured(data: bytes) -> bool:
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages.first
+            if page.photometric.name == "YCBCR" and _told_by_maps(file):
+                return False  # rasterio turns it into RGB too, and keeps its mask
             return page.photometric.name in _COLOURS or page.bitspersample == 1
     except Exception:  # what is wrong with it is said by who reads it
         return False
@@ -64,9 +69,25 @@ def is_photograph(data: bytes, any_bits: bool = False) -> bool:
             page = file.pages.first
             told = _GDAL_METADATA in page.tags or _GDAL_NODATA in page.tags or file.is_imagej or file.is_ome
             plain = (any_bits or page.bitspersample == 8) and page.samplesperpixel in (1, 3, 4) and len(file.pages) == 1
+            if page.samplesperpixel == 4 and (_has_geo_keys(page) or not _says_opacity(page)):
+                return False  # the fourth is a band
             return plain and not told and (page.samplesperpixel == 1 or page.photometric.name == "RGB")
     except Exception:  # what is wrong with it is said by who reads it
         return True
+
+
+def _has_geo_keys(page: Any) -> bool:
+    return any(key in page.tags for key in _GEO_KEYS)
+
+
+def _told_by_maps(file: Any) -> bool:
+    """Whether a TIFF says what programs of maps write: where it lies, or where it has no value."""
+    page = file.pages.first
+    return _has_geo_keys(page) or _GDAL_NODATA in page.tags or any(one.is_mask for one in file.pages)
+
+
+def _says_opacity(page: Any) -> bool:
+    return bool(page.extrasamples) and int(page.extrasamples[-1]) in _ALPHA
 
 
 def read_tiff(data: bytes) -> RawImage:
@@ -85,14 +106,21 @@ def read_tiff(data: bytes) -> RawImage:
                 how_many = f"{len(series)} images of different shapes" if series else "no image"
                 raise BrokenFileError("unreadable", f"holds {how_many}, where one is read")
             check_size(series[0].shape, series[0].dtype.itemsize)
+            if any(page is None for page in series[0].pages):  # tifffile would make planes of zeros
+                raise BrokenFileError("truncated", "lacks pages that it says it has")
+            white_at_0 = series[0].keyframe.photometric.name == "MINISWHITE"
+            if series[0].keyframe.photometric.name == "YCBCR":  # tifffile would leave it so
+                return _read_with_rasterio(data, series[0], None)
             try:
                 pixels = series[0].asarray(maxworkers=1)
                 masks = [mask.asarray(maxworkers=1) for mask in file.series if mask.keyframe.is_mask]
             except (KeyError, ValueError, ImportError) as error:
                 if not _lacks_decoder(error):
                     raise
-                return _read_with_rasterio(data, series[0].keyframe.compression.name, error)
-            return _raw(file, series[0], pixels, masks)
+                raw = _read_with_rasterio(data, series[0], error)
+            else:
+                raw = _raw(file, series[0], pixels, masks)
+            return _black_at_0(raw) if white_at_0 else raw
     except BrokenFileError:
         raise
     except Exception as error:  # tifffile raises whatever a damaged file makes it stumble over
@@ -103,18 +131,35 @@ def _lacks_decoder(error: Exception) -> bool:
     return isinstance(error, ImportError) or "imagecodecs" in str(error)
 
 
-def _read_with_rasterio(data: bytes, compression: str, error: Exception) -> RawImage:
+def _black_at_0(raw: RawImage) -> RawImage:
+    pixels = raw.pixels
+    if pixels.dtype.kind != "u":
+        raise BrokenFileError("unreadable", f"shows {pixels.dtype.name} pixels white at 0: their scale is not known")
+    white = int(np.iinfo(pixels.dtype).max)
+    return replace(raw, pixels=white - pixels, nodata=None if raw.nodata is None else white - raw.nodata)
+
+
+def _read_with_rasterio(data: bytes, series: Any, error: Exception | None) -> RawImage:
+    compression = series.keyframe.compression.name
     try:
         from anychan.data.geo import read_geotiff
     except ImportError as missing:
         reason = f"is compressed by {compression}, for which rasterio is needed: install anychan[geo]"
         raise BrokenFileError("unreadable", reason) from missing
     try:
-        return read_geotiff(data)
+        raw = read_geotiff(data)
     except BrokenFileError:
         raise
     except Exception as second:
         raise BrokenFileError("unreadable", f"cannot be decoded: {second}") from error
+    planes = math.prod(length for axis, length in zip(series.axes, series.shape, strict=True) if axis not in "YX")
+    if len(raw.pixels) != planes:  # rasterio reads the first page
+        raise BrokenFileError(
+            "unreadable",
+            f"has {planes} planes in pages compressed by {compression}, of which rasterio reads {len(raw.pixels)}: "
+            "write it with zlib, or as bands of one page",
+        )
+    return raw
 
 
 def _raw(file: Any, series: Any, pixels: Any, masks: list[Any]) -> RawImage:
@@ -128,12 +173,6 @@ def _raw(file: Any, series: Any, pixels: Any, masks: list[Any]) -> RawImage:
     else:  # pages of rows may be the rows of an array whose last axis has the planes
         order = "" if others in ("I", "Q") else "CHW" if axes[0] == others else "HWC"
     page = series.keyframe
-    if page.photometric.name == "MINISWHITE":
-        if pixels.dtype.kind != "u":
-            raise BrokenFileError(
-                "unreadable", f"shows {pixels.dtype.name} pixels white at 0: their scale is not known"
-            )
-        pixels = np.iinfo(pixels.dtype).max - pixels
     count = 1 if not others else series.shape[series.axes.index(others)]
     told = _gdal_bands(page, count)
     names = told.pop("names", None)
@@ -142,7 +181,7 @@ def _raw(file: Any, series: Any, pixels: Any, masks: list[Any]) -> RawImage:
         order,
         names or _other_names(file, series, page, count),
         display=names is None and page.photometric.name == "RGB" and not (file.is_imagej or file.is_ome),
-        alpha=others == "S" and bool(page.extrasamples) and int(page.extrasamples[-1]) in _ALPHA,
+        alpha=others == "S" and _says_opacity(page),
         valid=None if not masks else np.asarray(masks[0]) != 0,
         **told,
     )
