@@ -8,7 +8,9 @@ import struct
 import sys
 import zlib
 
+import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from anychan.prediction import reading
@@ -41,6 +43,25 @@ def test_too_much_is_refused_before_it_is_decoded(monkeypatch):
     chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
     with pytest.raises(ValueError, match=r"25\.0 megapixels; at most 25"):
         Photograph(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 9) + b"IDAT")
+
+
+def test_a_picture_that_pillow_calls_a_bomb_has_too_many_pixels(monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # of the 1040; from twice as many Pillow opens nothing
+    with pytest.raises(ValueError, match="has more pixels than"):
+        Photograph(photograph(1))
+
+
+@pytest.mark.parametrize(
+    "pages",
+    [np.zeros((3, 20, 30), np.uint8), np.zeros((20, 30, 2), np.uint8)],
+    ids=["pages", "planes"],
+)
+def test_bands_are_refused_before_they_are_decoded(pages, monkeypatch):
+    monkeypatch.setattr(reading, "decode_image", None)  # would be called
+    file = io.BytesIO()
+    tifffile.imwrite(file, pages, photometric="minisblack")
+    with pytest.raises(ValueError, match="holds bands, not a photograph"):
+        Photograph(file.getvalue())
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from torch import Tensor
 from anychan.channels import ChannelSet
 from anychan.data import tiff
 from anychan.data.bands import Bands
-from anychan.data.decode import FORMATS, decode_photograph
+from anychan.data.decode import FORMATS, MAX_PIXELS, decode_photograph
 from anychan.data.findings import BrokenFileError
 from anychan.data.images import decode_image
 from anychan.data.numpy_files import is_numpy
@@ -79,7 +79,7 @@ def read_planes(data: bytes, image_size: int | None = None, bands: Bands | None 
         >>> str(planes.channels), tuple(planes.pixels.shape), round(float(planes.pixels[0, 0, 0] * 65535))
         ('RGB', (3, 16, 16), 1000)
     """
-    if bands is not None or not _is_photograph(data):
+    if bands is not None or not is_photograph(data):
         image = decode_image(data, bands)
         values = resize_values(image.values, image_size)
         return Planes(torch.from_numpy(values).permute(2, 0, 1), image.channels)
@@ -95,16 +95,19 @@ def pixel_count(data: bytes) -> int:
     """Width times height, as the head of an image file says, without decoding any pixel.
 
     Raises:
-        BrokenFileError: if it is no image of a known format.
+        BrokenFileError: if it is no image of a known format, or has more pixels than any decoder takes.
     """
     try:
         with Image.open(io.BytesIO(data), formats=_formats()) as image:
             return image.width * image.height
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BrokenFileError("too-large", f"has more pixels than the {MAX_PIXELS:,} that are decoded") from error
     except Exception as error:  # Pillow's readers raise whatever a damaged file makes them stumble over
         raise BrokenFileError("unreadable", f"is no image of a known format ({', '.join(FORMATS)})") from error
 
 
-def _is_photograph(data: bytes) -> bool:
+def is_photograph(data: bytes) -> bool:
+    """Whether the file's head says that it holds a picture for people, and nothing of bands."""
     if is_stack(data) or is_numpy(data):
         return False
     return not tiff.is_tiff(data) or tiff.is_photograph(data, any_bits=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from anychan.data.decode import strict_pillow
 from anychan.data.findings import BrokenFileError
-from anychan.prediction.reading import Planes, pixel_count, read_planes
+from anychan.prediction.reading import Planes, is_photograph, pixel_count, read_planes
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 25_000_000
@@ -18,10 +18,11 @@ MOST_PIXELS = 25_000_000
 
 @dataclass(eq=False)
 class Photograph:
-    """The bytes of an image file of at most ``MOST_BYTES`` and ``MOST_PIXELS``.
+    """The bytes of a photograph in a file of at most ``MOST_BYTES`` and ``MOST_PIXELS``.
 
     Raises:
-        ValueError: if it is larger, or no image. It names no file.
+        ValueError: if it is larger, no image, or an image of bands: of those only the first page was counted, while all
+            of them would be decoded. It names no file.
     """
 
     data: bytes
@@ -37,6 +38,8 @@ class Photograph:
         if pixels > MOST_PIXELS:
             megapixels = MOST_PIXELS // 10**6
             raise ValueError(f"The picture has {pixels / 1e6:.1f} megapixels; at most {megapixels} are taken.")
+        if not is_photograph(self.data):
+            raise ValueError("The file holds bands, not a photograph: `anychan predict` takes such files.")
 
     @classmethod
     def from_base64(cls, text: str) -> Photograph:
