@@ -12,6 +12,7 @@ def _options(parser: Parser) -> None:
     parser.add_argument("ablation", metavar="ABLATION.yaml", type=Path, help="base, and changes or grid")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the runs go")
     parser.add_argument("--data", metavar="DATA", help="in place of the base's")
+    parser.add_argument("--bands", metavar="BANDS", help="what the planes of the images are, in place of the base's")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="N", help="in place of the file's")
     parser.add_argument("--cache-dir", metavar="FOLDER", help="where decoded images are kept")
     parser.add_argument(
@@ -26,7 +27,7 @@ def _options(parser: Parser) -> None:
 def _ablate(options: Any) -> int:
     from anychan.experiments import Ablation, ablate, ablation_table
 
-    given = {"data": options.data, "cache_dir": options.cache_dir, "seeds": options.seeds}
+    given = {"data": options.data, "bands": options.bands, "cache_dir": options.cache_dir, "seeds": options.seeds}
     settings = {name: value for name, value in given.items() if value is not None}
     record = ablate(Ablation.read(options.ablation, **settings), options.out, options.executor)
     print_record(record, ablation_table, options.json)

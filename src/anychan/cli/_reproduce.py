@@ -11,11 +11,12 @@ from anychan.cli._common import Command, Parser, add_json, print_record
 def _options(parser: Parser) -> None:
     parser.add_argument("recipe", metavar="RECIPE", help="such as 000-A; `anychan list recipes` shows all")
     parser.add_argument("--data", required=True, metavar="DATA", help="a folder, a zip, or synthetic")
+    parser.add_argument("--bands", metavar="BANDS", help="what the planes of the images are, as for `anychan train`")
     parser.add_argument(
         "--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where the runs go; default: runs"
     )
     parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these of the recipe's")
-    parser.add_argument("--fair", action="store_true", help="train as `anychan train` does, the same for every recipe")
+    parser.add_argument("--fair", action="store_true", help="train all alike, on labels, whatever the recipe")
     parser.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help="in place of the recipe's")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default: 0")
@@ -26,7 +27,7 @@ def _options(parser: Parser) -> None:
 def _reproduce(options: Any) -> int:
     from anychan.experiments import Recipe, reproduce, reproduction_table
 
-    names = ("data", "epochs", "image_size", "seed", "cache_dir")
+    names = ("data", "bands", "epochs", "image_size", "seed", "cache_dir")
     changes = {name: value for name in names if (value := getattr(options, name)) is not None}
     record = reproduce(Recipe.read(options.recipe), options.out, changes, runs=options.runs, fair=options.fair)
     print_record(record, reproduction_table, options.json)

@@ -46,7 +46,10 @@ def complete(config: TrainConfig, split: str, *, cost: bool = False) -> None:
         train(config)
     asked = subsets_asked(config, split)
     if not _evaluated(config.out, split, asked, cost):
-        evaluate_run(config.out, asked, split, data=config.data, cache_dir=config.cache_dir, cost=cost, pictures=False)
+        evaluate_run(
+            config.out, asked, split, data=config.data, bands=config.bands, cache_dir=config.cache_dir, cost=cost,
+            pictures=False,
+        )  # fmt: skip
 
 
 def is_finished(config: TrainConfig) -> bool:
@@ -59,7 +62,7 @@ def is_finished(config: TrainConfig) -> bool:
         return False
     known = read_run_record(config.out)
     changed = differences(TrainConfig.from_dict(known["config"]).to_dict(), config.to_dict())
-    dataset = open_dataset(config.data).description["fingerprints"]
+    dataset = open_dataset(config.data, config.bands).description["fingerprints"]
     for split in ("train", "val"):
         if known["data"]["fingerprints"].get(split) != dataset.get(split):
             changed.append(f"data: other {split} images")
@@ -81,7 +84,7 @@ def check_split(config: TrainConfig, split: str) -> None:
         if config.held_out is None:
             raise ValueError(f"split {split!r} needs held_out, which says how many training images")
         return
-    there = [name for name, samples in open_dataset(config.data).splits.items() if samples]
+    there = [name for name, samples in open_dataset(config.data, config.bands).splits.items() if samples]
     if split not in there:
         raise ValueError(f"{config.data} has no split {split!r}; it has {', '.join(there)}")
 

@@ -51,7 +51,7 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
     if trials < 1:
         raise ValueError(f"{trials} trials: there must be 1 at least")
     config = configuration(settings)
-    if config.held_out is None and not open_dataset(config.data).splits.get("val"):
+    if config.held_out is None and not open_dataset(config.data, config.bands).splits.get("val"):
         raise ValueError(f"{config.data} has no validation split to choose on: hold training images out with held_out")
     _check_folder(config.out)
     with alone(config.out):
