@@ -38,7 +38,9 @@ def test_every_experiment_of_the_sources_is_there() -> None:
 def test_each_run_is_one_that_can_be_made(name: str, fair: bool) -> None:
     recipe = Recipe.read(name)
     configs = recipe.configurations(Path("runs"), {"data": DATA}, fair)
-    assert len({config.out for config in configs.values()}) == len(recipe.runs)
+    assert len({config.out for config in configs.values()}) == len(configs)
+    if not fair:
+        assert configs.keys() == recipe.runs.keys()
     for run, config in configs.items():
         with torch.device("meta"):  # shapes only
             create_model(config.model, "RGB", 3, config.strategy, None, config.strategy_options, config.model_options)
@@ -49,10 +51,23 @@ def test_each_run_is_one_that_can_be_made(name: str, fair: bool) -> None:
     if fair and name != "001-A":  # whose strategy is an augmentation
         assert len({json.dumps(shared(config.to_dict())) for config in configs.values()}) == 1
         assert config.optimizer.name == "adamw"
+    if fair:
+        for config in configs.values():
+            assert (config.objective.name, config.normalisation.statistics) == ("labels", "shared")
+        told = [json.dumps({**config.to_dict(), "out": None}) for config in configs.values()]
+        assert len(set(told)) == len(told)
 
 
 def shared(config: dict[str, Any]) -> dict[str, Any]:
-    return {name: config[name] for name in ("optimizer", "schedule", "augmentation", "epochs", "image_size")}
+    """All that is not the system itself: of its twins this must be the same."""
+    return {name: value for name, value in config.items() if name not in (*recipes._OWN, "out")}
+
+
+def test_a_fair_twin_that_would_be_run_twice_is_there_once() -> None:
+    twins = Recipe.read("002-A").configurations(Path("runs"), {"data": DATA}, fair=True)
+    assert [*twins] == ["plain", "mixed, 10 epochs"]  # the other differed by how it was trained
+    with pytest.raises(ValueError, match="002-A-fair has no run 'mixed, 30 epochs'; there are plain, mixed, 10 epochs"):
+        reproduce(Recipe.read("002-A"), Path("runs"), {"data": DATA}, runs=["mixed, 30 epochs"], fair=True)
 
 
 def test_recipes_are_as_their_sources_describe_them() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ RECORD = "reproduction.json"
 RECIPES = files("anychan.experiments").joinpath("recipes")
 # What a fair twin takes from the recipe: what is compared, and not how it was trained.
 _OWN = ("model", "model_options", "strategy", "strategy_options", "channel_sampling", "channel_probability")
+# What every fair twin has in their place: `auto` would follow from each run's sampling, and so differ between twins.
+_SAME = {"objective.name": "labels", "normalisation.statistics": "shared"}
 _DROP = "channel_drop"  # of the augmentation: [001]'s own way to sample channels
 # Our measures of what sources report, each with the factor from ours to the reported unit.
 _MEASURED = {
@@ -86,20 +88,23 @@ class Recipe:
         Args:
             folder: where the runs go.
             changes: settings in place of the recipe's, such as ``data`` or fewer ``epochs``.
-            fair: train as `anychan train` does by default instead of as the source did, so that systems can be
-                compared with one another: only network, strategy and its sampling are taken from the recipe.
+            fair: train as `anychan train` does by default instead of as the source did, but all on labels, in one pass
+                a step, with shared statistics, so that systems can be compared with one another: only network, strategy
+                and its sampling are taken from the recipe. Of twins that would be the same run there is the first.
         """
-        found = {}
+        found: dict[str, TrainConfig] = {}
         for name, run in self.runs.items():
             settings = merged(self.settings, run["settings"])
             if fair:
                 dropped = settings.get("augmentation", {}).get(_DROP, 0.0)
                 settings = {key: value for key, value in settings.items() if key in _OWN}
-                settings = merged(settings, {f"augmentation.{_DROP}": dropped} if dropped else {})
+                settings = merged(settings, _SAME, {f"augmentation.{_DROP}": dropped} if dropped else {})
             settings = merged(settings, changes or {})
             seed = settings.get("seed", 0)
             out = folder / f"{self.label(fair)}-{re.sub('[, ]+', '-', name)}-seed{seed}"
-            found[name] = configuration(merged(settings, {"out": str(out)}))
+            config = configuration(merged(settings, {"out": str(out)}))
+            if not (fair and any(replace(config, out=other.out) == other for other in found.values())):
+                found[name] = config
         return found
 
     def label(self, fair: bool) -> str:
@@ -142,7 +147,7 @@ def reproduce(
     configs = recipe.configurations(folder, changes, fair)
     unknown = sorted(set(runs or ()) - configs.keys())
     if unknown:
-        raise ValueError(f"recipe {recipe.name} has no run {unknown[0]!r}; there are {', '.join(configs)}")
+        raise ValueError(f"recipe {recipe.label(fair)} has no run {unknown[0]!r}; there are {', '.join(configs)}")
     rows: list[dict[str, Any]] = []
     errors = {}
     for name, config in configs.items():
@@ -239,7 +244,7 @@ def reproduction_table(record: Mapping[str, Any]) -> str:
         for row in rows
     ]
     failed = [f"{name} failed: {error}" for name, error in record["errors"].items()]
-    how = "trained as `anychan train` does" if record["fair"] else "trained as its source says"
+    how = "all trained alike, on labels" if record["fair"] else "trained as its source says"
     changes = ", ".join(f"{name}={value}" for name, value in record["changes"].items())
     images = " and ".join(sorted({f"{row['n']:,}" for row in record["rows"]}))
     title = f"{recipe.name}, {recipe.title} ({recipe.source}), {how}, with {changes}"
