@@ -421,3 +421,40 @@ def test_a_jpeg_geotiff_keeps_its_mask() -> None:
     image = decode_image(gdal(pixels, nodata=90, **jpeg))
     assert image.valid is not None
     assert not image.valid.all()
+
+
+def test_a_plane_at_another_wavelength_than_the_one_listed_in_its_place_is_an_error() -> None:
+    tags = {1: {"wavelength": "490"}, 2: {"wavelength": "842"}}
+    data = gdal(PIXELS[:2], tags=tags)
+    listed = ({"name": "a", "wavelength": 0.49}, {"name": "b", "wavelength": 0.76})
+    assert "has 0.842 micrometres for the plane that is said to be 'b' (0.76 micrometres)" in broken(
+        data, read_bands(f"bands: {list(listed)}")
+    )
+    assert decode_image(data, read_bands("bands: [a, {name: b, wavelength: 0.84}]")).channels.wavelengths == (
+        0.49,
+        0.84,
+    )
+
+
+def test_a_files_wavelengths_are_kept_where_the_list_has_none() -> None:
+    data = gdal(PIXELS[:2], descriptions=("a", "b"), tags={1: {"wavelength": "490"}, 2: {"wavelength": "842"}})
+    assert decode_image(data, parse_bands("b,a")).channels.wavelengths == (0.49, 0.842)
+
+
+def test_a_stack_keeps_what_its_files_say_of_their_channels() -> None:
+    def member(i: int, **more: Any) -> bytes:
+        options = {"scale": 0.5 + i, "offset": i, "descriptions": (f"B{i}",), "nodata": float("nan")}
+        return gdal(noise(1, 6, 7, dtype="float32", seed=i), tags={1: {"wavelength": str(500 + i)}}, **options | more)
+
+    data = stack(x_ch1__tif=member(1), x_ch2__tif=member(2))
+    image = decode_image(data)
+    assert (image.channels.names, image.channels.wavelengths) == (("B1", "B2"), (0.501, 0.502))
+    assert (image.scale, image.offset) == ((1.5, 2.5), (1.0, 2.0))
+    assert image.valid is not None
+    assert decode_image(data, parse_bands("DNA,ER")).channels.names == ("DNA", "ER")  # by their numbers
+    assert "says 'B1' of the plane that is said to be 'B2'" in broken(data, parse_bands("B2,B1"))
+    assert "different nodata values: ch1 nan, ch2 3.0" in broken(
+        stack(x_ch1__tif=member(1), x_ch2__tif=member(2, nodata=3))
+    )
+    scaled, bare = gdal(noise(1, 6, 7), scale=2), gdal(noise(1, 6, 7))
+    assert "but ch2 has none" in broken(stack(x_ch1__tif=scaled, x_ch2__tif=bare))

@@ -20,7 +20,7 @@ from anychan.channels import MEASURED, SHARE, Channel, ChannelSet, ChannelsLike
 from anychan.data.bands import FILE, Bands, parse_bands, read_bands
 from anychan.data.findings import BrokenFileError
 from anychan.data.raw import RawImage, planes_first
-from anychan.sensors import match
+from anychan.sensors import SAME_BAND, match
 
 _FULL = {"uint8": 255, "uint16": 65535, "int16": 32767}
 
@@ -208,6 +208,8 @@ def _channels(raw: RawImage, bands: Bands, count: int) -> ChannelSet:
     listed = None if bands.renamed else bands.bands
     if raw.display and listed is not None and len(listed) == count:
         return listed
+    if listed is not None and raw.numbers is not None:  # the files' numbers say which is which
+        return _by_order(raw, listed, [name if name in listed.names else None for name in names], wavelengths)
     if all(name is not None for name in names):
         found = ChannelSet(_channel(name, at) for name, at in zip(names, wavelengths, strict=True))
         return found if listed is None else _as_listed(found, listed)
@@ -246,7 +248,18 @@ def _as_listed(found: ChannelSet, listed: ChannelSet) -> ChannelSet:
     except ValueError as error:
         raise BrokenFileError("unreadable", f"has bands that do not fit those said of it: {error}") from error
     of = {channel.name: channel for channel in listed}
-    return ChannelSet(of[known[channel.name]] if channel.name in known else channel for channel in found)
+    return ChannelSet(
+        _with_wavelength(of[known[channel.name]], channel.wavelength) if channel.name in known else channel
+        for channel in found
+    )
+
+
+def _with_wavelength(listed: Channel, at: float | None) -> Channel:
+    return replace(listed, wavelength=at) if listed.wavelength is None else listed
+
+
+def _same_wavelength(a: float | None, b: float | None) -> bool:
+    return a is None or b is None or abs(a - b) <= SAME_BAND * min(a, b)
 
 
 def _by_order(raw: RawImage, listed: ChannelSet, names: Any, wavelengths: Any) -> ChannelSet:
@@ -258,6 +271,12 @@ def _by_order(raw: RawImage, listed: ChannelSet, names: Any, wavelengths: Any) -
         raise BrokenFileError("unreadable", f"has channels {raw.numbers}, but the bands said of it are {len(listed)}")
     channels = ChannelSet(listed[position] for position in positions)
     for channel, name, at in zip(channels, names, wavelengths, strict=True):
+        if name is None and not _same_wavelength(at, channel.wavelength):
+            raise BrokenFileError(
+                "unreadable",
+                f"has {at:g} micrometres for the plane that is said to be {channel.name!r} "
+                f"({channel.wavelength:g} micrometres)",
+            )
         said = _channel(name or channel.name, at)
         try:
             if match(ChannelSet([channel]), ChannelSet([said])):
@@ -265,7 +284,7 @@ def _by_order(raw: RawImage, listed: ChannelSet, names: Any, wavelengths: Any) -
         except ValueError as error:
             raise BrokenFileError("unreadable", f"has other bands than those said of it: {error}") from error
         raise BrokenFileError("unreadable", f"says {said.name!r} of the plane that is said to be {channel.name!r}")
-    return channels
+    return ChannelSet(_with_wavelength(channel, at) for channel, at in zip(channels, wavelengths, strict=True))
 
 
 def _scaled(raw: RawImage, bands: Bands, pixels: NDArray[Any], channels: ChannelSet, valid: Any) -> Image:

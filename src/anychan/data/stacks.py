@@ -10,7 +10,9 @@ import re
 import zipfile
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +91,7 @@ def read_stack(data: bytes) -> RawImage:
     """
     from anychan.data.images import read_raw
 
-    numbers, planes, nodata, masks = [], [], set(), []
+    numbers, planes, members = [], [], []
     size = 0
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         # Files of channels are put in as they are; an archive that another program made may hold any number of bytes.
@@ -113,20 +115,46 @@ def read_stack(data: bytes) -> RawImage:
             check_size((size,), 1)
             numbers.append(int(found["number"]))
             planes.append(pixels[0])
-            masks.append(raw.valid)
-            nodata.add(raw.nodata)
+            members.append(replace(raw, pixels=pixels))
     if not planes:
         raise BrokenFileError("empty", "holds no file of a channel")
     if len({plane.shape for plane in planes}) > 1 or len({plane.dtype for plane in planes}) > 1:
         kinds = ", ".join(f"ch{n} {plane.dtype} {plane.shape}" for n, plane in zip(numbers, planes, strict=True))
         raise BrokenFileError("unreadable", f"has channels of different sizes or types: {kinds}")
-    if len(nodata) > 1:
+    if len({str(member.nodata) for member in members}) > 1:  # as texts: nan is not equal to itself
+        nodata = ", ".join(f"ch{n} {member.nodata}" for n, member in zip(numbers, members, strict=True))
         raise BrokenFileError("unreadable", f"has channels with different nodata values: {nodata}")
+    masks = [member.valid for member in members]
     valid = None
     if any(mask is not None for mask in masks):
         whole = np.ones(planes[0].shape, dtype=bool)
         valid = np.stack([whole if mask is None else np.broadcast_to(mask, whole.shape) for mask in masks])
-    return RawImage(np.stack(planes), "CHW", numbers=tuple(numbers), nodata=nodata.pop(), valid=valid)
+    return RawImage(
+        np.stack(planes),
+        "CHW",
+        _of_each(members, "names"),
+        wavelengths=_of_each(members, "wavelengths"),
+        numbers=tuple(numbers),
+        nodata=members[0].nodata,
+        valid=valid,
+        **_scales(members, numbers),
+    )
+
+
+def _of_each(members: list[RawImage], what: str) -> Any:
+    """What each says of its one plane; None: none says anything."""
+    said = [getattr(member, what) for member in members]
+    return tuple(None if one is None else one[0] for one in said) if any(said) else None
+
+
+def _scales(members: list[RawImage], numbers: list[int]) -> dict[str, Any]:
+    if all(member.scale is None for member in members):
+        return {}
+    without = [number for number, member in zip(numbers, members, strict=True) if member.scale is None]
+    if without and members[0].pixels.dtype.kind != "f":  # those would be shares of the full scale, others measured
+        raise BrokenFileError("unreadable", f"has channels with a scale, but ch{without[0]} has none")
+    return {"scale": tuple((member.scale or (1.0,))[0] for member in members),
+            "offset": tuple((member.offset or (0.0,))[0] for member in members)}  # fmt: skip
 
 
 def _images(paths: list[str]) -> dict[str, list[str]]:
