@@ -21,6 +21,7 @@ from anychan.experiments import (
     reproduce,
     reproduction_table,
 )
+from anychan.experiments._lock import alone
 from anychan.models import create_model, load_model
 
 RECORDS = Path(__file__).parents[2] / "docs" / "records"
@@ -159,8 +160,13 @@ def test_what_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     settings = {**SETTINGS, "cache_dir": str(tmp_path / "cache")}
     reproduce(Recipe.read("001-A"), tmp_path, settings, runs=["plain"])
     before = (tmp_path / "001-A-seed0-reproduction.json").read_bytes()
-    with pytest.raises(ValueError, match=r"no run could be completed.*epochs: 1 -> 2"):
+    with pytest.raises(ValueError, match=r"001-A-plain-seed0 holds a run with other settings \(epochs: 1 -> 2"):
         reproduce(Recipe.read("001-A"), tmp_path, {**settings, "epochs": 2}, runs=["plain"])
+    with pytest.raises(ValueError, match=r"001-A-plain-seed0 holds a run with other settings \(epochs: 1 -> 2"):
+        reproduce(Recipe.read("001-A"), tmp_path, {**settings, "epochs": 2}, runs=["sliced"])
+    assert not (tmp_path / "001-A-sliced-seed0").exists()
+    with alone(tmp_path), pytest.raises(FileExistsError, match="in use by another process"):
+        reproduce(Recipe.read("001-A"), tmp_path, settings, runs=["plain"])
     assert (tmp_path / "001-A-seed0-reproduction.json").read_bytes() == before
     assert main(["reproduce", "002-B", "--data", "nowhere", "--out", str(tmp_path)]) == 2
     assert "nowhere" in capsys.readouterr().err

@@ -19,6 +19,7 @@ import yaml
 from anychan._files import replacing
 from anychan.environment import environment
 from anychan.evaluation._folder import read_record, record_path
+from anychan.experiments._lock import alone
 from anychan.experiments.completing import attempt, is_finished
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
@@ -139,8 +140,10 @@ def reproduce(
         figure, with what was ``reported`` and what was ``measured``, by subset. Runs that were there already are in it.
 
     Raises:
-        ValueError: for a run that the recipe does not have, settings that do not fit, or if no run could be completed.
+        ValueError: for a run that the recipe does not have, settings that do not fit, a run there, asked for or not,
+            with other settings or data than these, or if no run could be completed.
         OSError: if the data are not there, or runs cannot be written.
+        FileExistsError: if another process is at the folder.
         InterruptedRunError: if it was interrupted; asked again, it goes on.
     """
     folder = Path(folder)
@@ -148,11 +151,26 @@ def reproduce(
     unknown = sorted(set(runs or ()) - configs.keys())
     if unknown:
         raise ValueError(f"recipe {recipe.label(fair)} has no run {unknown[0]!r}; there are {', '.join(configs)}")
+    with alone(folder):
+        return _made(recipe, folder, changes, configs, runs=runs, fair=fair)
+
+
+def _made(
+    recipe: Recipe,
+    folder: Path,
+    changes: Mapping[str, Any],
+    configs: Mapping[str, TrainConfig],
+    *,
+    runs: Sequence[str] | None,
+    fair: bool,
+) -> dict[str, Any]:
+    # All before the first is trained: a run of other settings would be lost from the record.
+    there = {name for name, config in configs.items() if is_finished(config)}
     rows: list[dict[str, Any]] = []
     errors = {}
     for name, config in configs.items():
         splits = ["test", *(["val"] if VALIDATION in _reported(recipe.runs[name]) else [])]
-        if runs is not None and name not in runs and not _is_there(config):
+        if runs is not None and name not in runs and name not in there:
             continue  # what was run before stays in the record
         failed = [error for split in splits if (error := attempt(config, split, cost=split == "test"))]
         if failed:
@@ -176,13 +194,6 @@ def reproduce(
     with replacing(folder / f"{recipe.label(fair)}-seed{seed}-{RECORD}") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
-
-
-def _is_there(config: TrainConfig) -> bool:
-    try:
-        return is_finished(config)
-    except ValueError:
-        return False
 
 
 def _reported(run: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
