@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +19,9 @@ from anychan.cli import main
 from anychan.data import open_dataset
 from anychan.evaluation import evaluate_run
 from anychan.evaluation.predictions import unpack_right
-from anychan.experiments import Ablation, ablate, ablation_table, completing, executors
+from anychan.experiments import Ablation, _lock, ablate, ablation, ablation_table, completing, executors
 from anychan.experiments._lock import alone
+from anychan.report import write_report
 from anychan.training import TrainConfig, train
 
 DATA = "synthetic:bands=2,train=32,val=24,test=8,size=16,classes=3"
@@ -133,6 +137,29 @@ def test_an_executor_there_is_not_is_refused(tmp_path: Path, monkeypatch: pytest
         ablate(Ablation(BASE, WIDE), tmp_path / "out")
 
 
+def test_what_is_there_is_looked_at_when_no_other_process_can_write_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def after_another(folder: Path) -> Iterator[None]:
+        """As if another process had held the folder until now."""
+        (folder / "ablation.json").write_text('{"schema": 2, "kind": "ablation"}')
+        yield
+
+    monkeypatch.setattr(ablation, "alone", after_another)
+    with pytest.raises(ValueError, match=r"ablation\.json: a record of schema 2"):
+        ablate(Ablation(BASE, WIDE), tmp_path)
+
+
+def test_a_folder_that_cannot_be_locked_is_not_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_locks(_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(_lock, "_lock", without_locks)
+    with pytest.raises(OSError, match=r"cannot be locked: No locks available: .*out"), alone(tmp_path / "out"):
+        pass
+
+
 def test_an_earlier_record_of_another_schema_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ablation.json").write_text('{"schema": 2, "kind": "ablation"}')
     with pytest.raises(
@@ -170,8 +197,10 @@ def test_a_run_that_fails_is_noted_and_the_rest_is_finished(base: dict[str, Any]
 def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, Any], tmp_path: Path) -> None:
     ablate(Ablation(base, WIDE), tmp_path / "out")
     before = (tmp_path / "out" / "ablation.json").read_bytes()
-    with pytest.raises(ValueError, match=r"no run could be completed.* with other settings \(epochs: 1 -> 2"):
+    with pytest.raises(ValueError, match=r"holds 'base' with other settings \(epochs: 1 -> 2\)"):
         ablate(Ablation({**base, "epochs": 2}, WIDE), tmp_path / "out")
+    with pytest.raises(ValueError, match=r"holds 'Wide!' with other settings \(model_options.width: 12 -> 9\)"):
+        ablate(Ablation(base, {"Wide!": {"model_options.width": 9}}), tmp_path / "out")
     with pytest.raises(ValueError, match="data: other train images"):
         ablate(Ablation({**base, "data": DATA.replace("train=32", "train=40")}, WIDE), tmp_path / "out")
     with pytest.raises(ValueError, match="holds seed 0, which would be lost"):
@@ -207,6 +236,9 @@ def test_a_plain_network_is_asked_about_all_its_channels(base: dict[str, Any], t
     record = ablate(Ablation(held_out, WIDE), tmp_path / "out")
     assert record["split"] == "held-out"
     assert [len(row["accuracy"]) for row in record["rows"]] == [1, 1]
+    assert not [key for row in record["rows"] for key in row if "mean" in key]  # it would be the full set again
+    assert "difference_full" in record["rows"][1]
+    write_report([tmp_path / "out" / "base-seed0", tmp_path / "out"], tmp_path / "report.html")
     assert record["rows"][1]["n"] == 8
 
 
@@ -223,6 +255,8 @@ def test_a_plain_network_is_asked_about_all_its_channels(base: dict[str, Any], t
         ({"base": BASE, "changes": {"again": {"seed": 1}}}, "again: seed is given by the ablation itself"),
         ({"base": {**BASE, "out": "a"}, "changes": WIDE}, "base: out is given by the ablation itself"),
         ({"base": BASE, "changes": WIDE, "seeds": [0, 0]}, "one is given twice"),
+        ({"base": BASE, "changes": {False: {"epochs": 2}}}, "change False is no text: put its name in quotes"),
+        ({"base": BASE, "changes": {32: {"epochs": 2}}}, "change 32 is no text"),
         ({"base": BASE, "changes": {"x": None}}, "an ablation has settings as its base"),
         ({"base": "text", "changes": WIDE}, "an ablation has settings as its base"),
         ({"base": BASE, "changes": WIDE, "seeds": 3}, "a list of seeds"),

@@ -17,6 +17,7 @@ def alone(folder: Path) -> Iterator[None]:
 
     Raises:
         FileExistsError: if another process holds it.
+        OSError: if it cannot be locked, such as on a file system that has no locks.
 
     Example:
         >>> import tempfile
@@ -32,10 +33,12 @@ def alone(folder: Path) -> Iterator[None]:
     with (folder / LOCK).open("a") as file:
         try:
             _lock(file)
-        except OSError as error:
+        except BlockingIOError as error:
             raise FileExistsError(
                 f"{folder} is in use by another process: wait until it has ended, or choose another folder"
             ) from error
+        except OSError as error:
+            raise OSError(error.errno, f"cannot be locked: {error.strerror}", str(folder / LOCK)) from error
         yield  # closing the file lets go
 
 
@@ -43,7 +46,10 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(file: IO[str]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        try:
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        except PermissionError as error:  # what Windows says where others raise BlockingIOError
+            raise BlockingIOError(error.errno, error.strerror) from error
 
 else:
     import fcntl

@@ -28,6 +28,7 @@ from anychan.experiments.completing import check_split
 from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
+from anychan.training.config import differences
 
 BASE, RECORD = "base", "ablation.json"
 _GIVEN = {"seed", "out", "resume"}
@@ -45,8 +46,8 @@ class Ablation:
         split: what the runs are compared on; "": "held-out" where the base holds training images out, else "val".
 
     Raises:
-        ValueError: if there is nothing to change, two names give one folder, a seed is given twice or in a change, or
-            settings are wrong.
+        ValueError: if there is nothing to change, a name is no text, two names give one folder, a seed is given twice
+            or in a change, or settings are wrong.
 
     Example:
         >>> base = {"data": "photographs.zip", "model": "wide6"}
@@ -67,6 +68,9 @@ class Ablation:
         )
         if not isinstance(self.base, Mapping) or not changes_are_groups or not isinstance(self.seeds, list | tuple):
             raise ValueError("an ablation has settings as its base, settings for each name as changes, a list of seeds")
+        for name in self.changes:
+            if not isinstance(name, str):  # YAML takes `no` for a truth value and `32` for a number
+                raise ValueError(f"change {name!r} is no text: put its name in quotes")
         if not self.changes or not self.seeds:
             raise ValueError("an ablation needs changes and seeds, one of each at least")
         if len(set(self.seeds)) < len(self.seeds):
@@ -150,18 +154,19 @@ def ablate(ablation: Ablation, folder: Path | str, executor: str = "sequential")
         OSError: if the data are not there, or runs cannot be written.
         FileExistsError: if another process is at the folder.
         ValueError: for an unknown executor or one that is not installed, if there is nothing to compare the runs on, an
-            earlier record in the folder has seeds or changes that are not asked for now, or no run could be completed.
+            earlier record in the folder has seeds or changes that are not asked for now or with other settings, or no
+            run could be completed.
     """
     if executor not in EXECUTORS:
         raise ValueError(f"unknown executor {executor!r}; there are {', '.join(EXECUTORS)}")
     folder = Path(folder)
-    _check_earlier(ablation, folder / RECORD)
     for name, _, config in ablation.runs(folder):
         try:
             check_split(config, ablation.split)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-    with alone(folder):
+    with alone(folder):  # what is there is looked at inside: another process may just have written it
+        _check_earlier(ablation, folder / RECORD)
         return _made(ablation, folder, EXECUTORS[executor])
 
 
@@ -202,6 +207,15 @@ def _check_earlier(ablation: Ablation, path: Path) -> None:
         lost = [item for item in before if item not in now]
         if lost:
             raise ValueError(f"{path} holds {what} {lost[0]!r}, which would be lost: name it too, or another folder")
+    for name in (BASE, *earlier["changes"]):
+        before, now = (
+            configuration(merged(base, changes.get(name, {}), {"out": "unused"})).to_dict()
+            for base, changes in ((earlier["base"], earlier["changes"]), (ablation.base, ablation.changes))
+        )
+        if changed := differences(before, now):
+            raise ValueError(
+                f"{path} holds {name!r} with other settings ({'; '.join(changed)}): name another, or another folder"
+            )
 
 
 @dataclass(frozen=True)
@@ -214,7 +228,7 @@ class _Answers:
 
 
 def _row(name: str, ablation: Ablation, folder: Path, errors: dict[tuple[str, int], str]) -> dict[str, Any]:
-    """What one change came to, against the base; ``mean`` is over the base's subsets, where it has them all."""
+    """What one change came to, against the base; ``mean`` is over the base's subsets, two or more, where it has all."""
     own, base = (
         {
             seed: answers
@@ -241,12 +255,13 @@ def _row(name: str, ablation: Ablation, folder: Path, errors: dict[tuple[str, in
     if not paired:
         return row
     of_base = base[paired[0]]
-    if of_base.right.keys() <= first.right.keys():
-        row["mean"] = float(np.mean([row["accuracy"][subset] for subset in of_base.right]))
+    of_all = [*of_base.right] if len(of_base.right) > 1 else []  # of a plain base the mean would be the full set again
+    if of_all and of_base.right.keys() <= first.right.keys():
+        row["mean"] = float(np.mean([row["accuracy"][subset] for subset in of_all]))
     if name == BASE:
         return row
     row["n"] = len(next(iter(first.right.values())))
-    for what, subsets in (("full", [of_base.full] if first.full == of_base.full else []), ("mean", [*of_base.right])):
+    for what, subsets in (("full", [of_base.full] if first.full == of_base.full else []), ("mean", of_all)):
         if subsets and all(subset in first.right for subset in subsets):
             row[f"difference_{what}"] = _difference([own[s] for s in paired], [base[s] for s in paired], subsets)
     return row
