@@ -92,6 +92,13 @@ def test_what_is_no_record_is_a_fault_or_a_users_error(tmp_path: Path, capsys: p
     assert main(["records", "schema", "a"]) == 2
 
 
+@pytest.mark.parametrize("name", ["ablation.json", "sweep.json", "002-A-fair-seed0-reproduction.json"])
+def test_a_damaged_record_of_an_experiment_is_not_passed_over(run: Path, name: str) -> None:
+    (run / name).write_text('{"schema": 1, "kind": "abl')
+    _, found = validate_records([run])
+    assert [line.startswith(f"{run / name}: is not JSON") for line in found] == [True]
+
+
 def test_the_schema_is_printed_whole(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["records", "schema"]) == 0
     assert json.loads(capsys.readouterr().out) == record_schema()

@@ -15,8 +15,10 @@ from typing import Any
 from anychan._records import SCHEMA
 from anychan.experiments._schema import faults
 
-# Which kind of record lies where in a run folder; elsewhere a file says itself of which kind it is.
+# Which kind of record lies where; elsewhere a file says itself of which kind it is, which a damaged one cannot.
 _BY_NAME = {"run.json": "run", "model.json": "model", "records.jsonl": "epoch", "pictures.json": "pictures"}
+_BY_NAME |= {"ablation.json": "ablation", "sweep.json": "sweep"}
+_REPRODUCTION = "-reproduction.json"  # after recipe and seed
 _BY_FOLDER = {"evaluation": "evaluation", "comparisons": "comparison", "specialists": "specialists"}
 
 
@@ -79,6 +81,8 @@ def _records_below(folder: Path) -> Iterator[tuple[Path, str | None]]:
 
 
 def _kind_of_place(path: Path) -> str | None:
+    if path.name.endswith(_REPRODUCTION):
+        return "reproduction"
     return _BY_NAME.get(path.name) or (_BY_FOLDER.get(path.parent.name) if path.suffix == ".json" else None)
 
 
