@@ -71,6 +71,22 @@ def test_it_goes_on_in_the_middle_of_an_interrupted_run(tmp_path: Path, monkeypa
     assert [trial["state"] for trial in record["trials"]] == ["complete"] * 3
 
 
+def test_a_trial_killed_before_its_settings_were_noted_is_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: SearchSpace, trial: Any) -> dict[str, Any]:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SearchSpace, "suggest", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sweep(config(tmp_path / "sweep"), SPACE, trials=2)
+    record = sweep(config(tmp_path / "sweep"), SPACE, trials=2)
+    assert [trial["state"] for trial in record["trials"]] == ["fail", "complete"]
+    assert record["trials"][0]["error"] == "was interrupted before its settings were noted"
+    assert not (tmp_path / "sweep" / "trial-000").exists()
+
+
 def test_a_run_that_fails_is_noted_and_the_search_goes_on(tmp_path: Path) -> None:
     space = SearchSpace({"model_options.stem_kernel_size": [3, 4]})  # odd ones are refused
     record = sweep(config(tmp_path / "sweep"), space, trials=6)

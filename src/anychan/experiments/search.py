@@ -104,7 +104,10 @@ class _Search:
     def go_on(self, trials: int) -> None:
         """Finish what was interrupted, and run what is lacking."""
         for interrupted in [trial for trial in self._study.trials if not trial.state.is_finished()]:
-            self._run(interrupted.number, interrupted.user_attrs.get(_CHOSEN, {}), resume=True)
+            if _CHOSEN in interrupted.user_attrs:
+                self._run(interrupted.number, interrupted.user_attrs[_CHOSEN], resume=True)
+            else:  # nothing was trained, and with the settings given it would stand for a choice that nobody made
+                self._fail(interrupted.number, "was interrupted before its settings were noted")
         while len(self._study.trials) < trials:
             trial = self._study.ask()
             chosen = self._space.suggest(trial)
@@ -113,8 +116,6 @@ class _Search:
 
     def _run(self, number: int, chosen: dict[str, Any], resume: bool) -> None:
         """One trial: trained, told to the study, recorded."""
-        from optuna.trial import TrialState
-
         folder = self._config.out / f"trial-{number:03}"
         try:
             place = {"out": str(folder), "resume": resume and folder.exists()}
@@ -124,9 +125,14 @@ class _Search:
             raise
         except Exception as error:  # such as a GPU's memory that does not suffice
             said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            self._study.set_user_attr(_error_of(number), said)
-            self._study.tell(number, state=TrialState.FAIL)
+            self._fail(number, said)
         self.record()
+
+    def _fail(self, number: int, said: str) -> None:
+        from optuna.trial import TrialState
+
+        self._study.set_user_attr(_error_of(number), said)
+        self._study.tell(number, state=TrialState.FAIL)
 
     def record(self) -> dict[str, Any]:
         """What is known so far, also written to the folder."""
