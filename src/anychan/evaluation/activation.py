@@ -44,7 +44,7 @@ def activation_map(model: nn.Module, x_NSHW: Tensor, channels: ChannelSet, label
     with torch.enable_grad(), torch.random.fork_rng(), ExitStack() as hooks:
         torch.manual_seed(0)  # as in `predict_subset`
         for module in model.modules():
-            handle = module.register_forward_hook(lambda _module, _input, output: _keep(output, maps))
+            handle = module.register_forward_hook(lambda *call: _keep(*call, x_NSHW, maps))
             hooks.callback(handle.remove)
         logits_NK = model(x_NSHW.detach().requires_grad_(), channels=channels)
         if not maps:
@@ -66,7 +66,18 @@ def overlaid(picture: npt.NDArray[np.uint8], heat_HW: Tensor) -> npt.NDArray[np.
     return shown
 
 
-def _keep(output: object, maps: list[Tensor]) -> None:
-    """The last output with two dimensions of places is kept, not a pooled one."""
+def _keep(module: nn.Module, inputs: tuple[object, ...], output: object, x_NSHW: Tensor, maps: list[Tensor]) -> None:
+    """The last output whose two last dimensions are places of the image is kept, not a pooled one.
+
+    Transformers have outputs of four dimensions too that are no such map: queries, keys and attention, which go through
+    identities, dropout and softmax; channels that stand last; and the patches, which a first layer makes of the image
+    itself before anything was looked at.
+    """
+    if isinstance(module, nn.Identity | nn.Dropout | nn.Softmax):
+        return
+    if inputs and isinstance(inputs[0], Tensor) and inputs[0].shape == x_NSHW.shape:
+        return
     if isinstance(output, Tensor) and output.ndim == 4 and min(output.shape[2:]) > 1 and output.requires_grad:
-        maps[:] = [output]
+        (h, w), (height, width) = output.shape[2:], x_NSHW.shape[2:]
+        if abs(h * width - w * height) <= max(height, width):  # the same shape, within a place of rounding
+            maps[:] = [output]
