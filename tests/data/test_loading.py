@@ -28,7 +28,7 @@ def decoding_counted(monkeypatch: pytest.MonkeyPatch, dataset: Dataset) -> list[
         decoded.append(len(data))
         return dataset.decode(data, image_size)
 
-    monkeypatch.setattr("anychan.data.layouts.decode_photograph", decode)
+    monkeypatch.setattr("anychan.data.layouts.decode_among_photographs", decode)
     return decoded
 
 
@@ -153,7 +153,7 @@ def test_a_build_that_stops_half_way_leaves_no_cache(
 
     path = pack(photographs)
     with monkeypatch.context() as patched:
-        patched.setattr("anychan.data.layouts.decode_photograph", stop)
+        patched.setattr("anychan.data.layouts.decode_among_photographs", stop)
         with pytest.raises(StopError):
             load(open_dataset(path), "train", 16, tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []

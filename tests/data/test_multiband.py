@@ -238,3 +238,32 @@ def test_what_is_said_of_the_bands_is_part_of_the_cache(folder: Pack, tmp_path: 
     assert values.images.dtype == torch.float32
     torch.testing.assert_close(values.images, first.images.float() / 65535)
     assert ChannelSet.parse("RGB") == open_dataset(path, "R,G,B").channels
+
+
+def test_a_file_that_cannot_be_decoded_decides_nothing(folder: Pack, tmp_path: Path) -> None:
+    files = folders(lambda i: tiff(noise(2, SIZE, SIZE, seed=i), ["a", "b"]))
+    whole = files["train/a/0.tif"]
+    for odd in (b"no image at all", b"II*\0 no TIFF", whole[: len(whole) // 2]):
+        dataset = open_dataset(folder(files | {"train/a/0.tif": odd}))
+        assert dataset.channels.names == ("a", "b")
+        with pytest.raises(ValueError, match=r"train/a/0\.tif"):
+            loaded(dataset, tmp_path)
+    with pytest.raises(ValueError, match=r"train/a/0\.tif has 4 planes and no name"):
+        open_dataset(folder(folders(lambda i: tiff(noise(4, SIZE, SIZE, seed=i)))))
+
+
+def test_files_of_bands_among_photographs_are_refused(folder: Pack, tmp_path: Path, photographs: Files) -> None:
+    def npy(pixels: Any) -> bytes:
+        file = io.BytesIO()
+        np.save(file, pixels)
+        return file.getvalue()
+
+    path = "images/n01/train_1.JPEG"
+    pixels = noise(4, SIZE, SIZE, dtype="uint8")
+    for odd in (tiff(pixels), tiff(pixels[:3], ["a", "b", "c"]), tiff(pixels.transpose(1, 2, 0)), npy(pixels)):
+        with pytest.raises(ValueError, match=rf"{path} has several bands or pages, the first image is a photograph"):
+            load_split(open_dataset(folder(photographs | {path: odd})), "train", SIZE, tmp_path / "cache")
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels.transpose(1, 2, 0), photometric="rgb", extrasamples=["unassalpha"])
+    for even in (tiff(pixels[0]), file.getvalue()):
+        load_split(open_dataset(folder(photographs | {path: even})), "train", SIZE, tmp_path / "cache")

@@ -9,11 +9,10 @@ from anychan.channels import ChannelSet
 from anychan.data.bands import Bands, parse_bands
 from anychan.data.beside import with_lists_beside
 from anychan.data.dataset import Dataset
-from anychan.data.decode import decode_photograph
 from anychan.data.findings import Finding
 from anychan.data.folders import read_folders
 from anychan.data.lists import Layout, read_lists
-from anychan.data.multiband import band_decoder, bands_beside
+from anychan.data.multiband import band_decoder, bands_beside, decode_among_photographs
 from anychan.data.sources import Source, open_source
 from anychan.data.stacks import StackedSource
 from anychan.data.synthetic import SPEC_PREFIX, open_synthetic
@@ -79,7 +78,7 @@ def _dataset(source: Source, layout: Layout, bands: Bands | None) -> Dataset:
     photographs = Dataset(
         name=source.name,
         source=source,
-        decode=decode_photograph,
+        decode=decode_among_photographs,
         channels=ChannelSet.parse("RGB"),
         classes=layout.classes,
         splits=layout.splits,

@@ -19,8 +19,10 @@ from anychan.channels import SHARE, ChannelSet
 from anychan.data import tiff
 from anychan.data.bands import FILE, Bands, read_bands
 from anychan.data.dataset import Encoding, Picture
+from anychan.data.decode import decode_photograph, strict_pillow
 from anychan.data.findings import BrokenFileError
 from anychan.data.images import Image, decode_image
+from anychan.data.numpy_files import is_numpy
 from anychan.data.png16 import is_png_16
 from anychan.data.resize import resize_planes, resize_values
 from anychan.data.sources import Source
@@ -105,6 +107,7 @@ class BandDecoder:
         return hashlib.sha256(said.encode()).hexdigest()
 
 
+_SAY_BANDS = f"say what all of them have in {FILE}, or leave it out"
 _SAY_VALUES = f"with 'values: true' in {FILE} such files go together"
 
 
@@ -136,18 +139,30 @@ def band_decoder(source: Source, paths: Iterable[str], bands: Bands | None) -> B
     Raises:
         ValueError: if the first image's channels are not known, or are not those wanted; it names the file.
     """
+    refused: list[tuple[str, BrokenFileError]] = []
     for path, _ in zip(paths, range(_LOOKED_AT), strict=False):
         try:
             data = source.read(path)
         except BrokenFileError:
             continue
-        if bands is None and is_photograph(data):
-            return None
-        try:
-            return _settled(decode_image(data, bands), bands or Bands())
+        claims_photograph = bands is None and is_photograph(data)
+        try:  # only a file that is what it claims to be decides
+            if claims_photograph:
+                with strict_pillow():
+                    decode_photograph(data, 1)
+                return None
+            image = decode_image(data, bands)
         except BrokenFileError as error:
-            first = error
-            raise ValueError(f"{source.name}: {path} {first}") from error
+            if not claims_photograph:
+                refused.append((path, error))
+            continue
+        try:
+            return _settled(image, bands or Bands())
+        except BrokenFileError as error:
+            raise ValueError(f"{source.name}: {path} {error}") from error
+    if refused:
+        path, first = refused[0]
+        raise ValueError(f"{source.name}: {path} {first}") from first
     if bands is not None and bands.wanted is not None:  # nothing can be read: a check still says why
         return BandDecoder(bands, bands.wanted, Encoding("float32", (1.0,), (0.0,)), only=False)
     return None
@@ -157,7 +172,20 @@ def is_photograph(data: bytes) -> bool:
     """Whether a file is a picture in 8 bits for people, which is read as R, G and B."""
     if tiff.is_tiff(data):
         return tiff.is_photograph(data)
-    return not (data[:6] == b"\x93NUMPY" or data[:4] == b"PK\x03\x04" or is_png_16(data))
+    return not (is_numpy(data) or is_png_16(data))
+
+
+def decode_among_photographs(data: bytes, image_size: int | None) -> Picture:
+    """The picture of a file in a data set of photographs; see ``decode_photograph``.
+
+    Raises:
+        BrokenFileError: also for a file of several bands or pages, of which R, G and B would be a guess.
+    """
+    if is_numpy(data) or (tiff.is_tiff(data) and tiff.has_bands(data)):
+        raise BrokenFileError(
+            "mixed-type", f"has several bands or pages, the first image is a photograph: {_SAY_BANDS}"
+        )
+    return decode_photograph(data, image_size)
 
 
 def _settled(image: Image, bands: Bands) -> BandDecoder:

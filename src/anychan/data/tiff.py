@@ -76,6 +76,22 @@ def is_photograph(data: bytes, any_bits: bool = False) -> bool:
         return True
 
 
+def has_bands(data: bytes) -> bool:
+    """Whether a TIFF has several pages, or samples that are neither colours nor an opacity."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page, samples = file.pages.first, file.pages.first.samplesperpixel
+            if sum(not (one.is_mask or one.is_reduced) for one in file.pages) > 1:
+                return True
+            if page.photometric.name in _COLOURS or samples in (1, 3):
+                return samples == 3 and page.photometric.name not in ("RGB", *_COLOURS)
+            return samples not in (2, 4) or not _says_opacity(page) or (samples == 4 and _has_geo_keys(page))
+    except Exception:  # what is wrong with it is said by who reads it
+        return False
+
+
 def _has_geo_keys(page: Any) -> bool:
     return any(key in page.tags for key in _GEO_KEYS)
 
