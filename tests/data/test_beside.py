@@ -59,3 +59,16 @@ def test_lists_of_something_else_are_let_alone(first: str, parts: tuple[Files, F
 def test_where_lists_may_lie_is_said(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"nor of an archive's images beside it"):
         open_dataset(archive(tmp_path, {"notes.txt": b"none"}))
+
+
+def test_bands_yaml_beside_an_archive_is_read(parts: tuple[Files, Files], tmp_path: Path) -> None:
+    images, lists = parts
+    (tmp_path / "bands.yaml").write_text("bands: rgb\nchannels: [R, B]\n")
+    path = archive(tmp_path, images | lists)
+    assert open_dataset(path).channels.names == ("R", "B")
+    path = archive(tmp_path, images | lists | {"bands.yaml": b"channels: G"})
+    assert open_dataset(path).channels.names == ("G",)
+    path = archive(tmp_path, images)
+    for name, content in lists.items():
+        (tmp_path / name).write_bytes(content)
+    assert open_dataset(path).channels.names == ("R", "B")

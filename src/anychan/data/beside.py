@@ -1,9 +1,13 @@
-"""Lists that lie beside an archive, as mini-ImageNet is handed out: images.zip, and train.txt, val.txt, test.txt."""
+"""Lists that lie beside an archive, as mini-ImageNet is handed out: images.zip, and train.txt, val.txt, test.txt.
+
+And ``bands.yaml``, which says what the bands of its images are.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from anychan.data.bands import FILE
 from anychan.data.findings import BrokenFileError
 from anychan.data.lists import SPLIT_LISTS
 from anychan.data.sources import FolderSource, Source, ZipSource
@@ -15,9 +19,9 @@ class ListsBeside:
     """An archive, and at its root the lists from the folder that it lies in; all else is the archive's.
 
     Args:
-        archive: has no lists of its own.
+        archive: has none of these itself.
         folder: where it lies.
-        names: of the lists and, if there is one, classes.txt.
+        names: of the lists and, if there are such, classes.txt and bands.yaml.
     """
 
     def __init__(self, archive: ZipSource, folder: FolderSource, names: tuple[str, ...]) -> None:
@@ -57,7 +61,16 @@ def with_lists_beside(source: Source, path: Path) -> Source:
     lists = tuple(name for name in _LISTS if folder.exists(name))
     if not any(source.exists(_first_path(folder, name)) for name in lists):
         return source
-    return ListsBeside(source, folder, (*lists, *(["classes.txt"] if folder.exists("classes.txt") else [])))
+    more = [name for name in ("classes.txt", FILE) if folder.exists(name) and not source.exists(name)]
+    return ListsBeside(source, folder, (*lists, *more))
+
+
+def bands_file_beside(source: Source, path: Path) -> Source:
+    """The source with the ``bands.yaml`` that lies beside it, if it is an archive that has none at its root."""
+    if not isinstance(source, ZipSource) or source.exists(FILE):
+        return source
+    folder = FolderSource(path.resolve().parent)
+    return ListsBeside(source, folder, (FILE,)) if folder.exists(FILE) else source
 
 
 def _first_path(folder: FolderSource, name: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from anychan.channels import ChannelSet
 from anychan.data.bands import Bands, parse_bands
-from anychan.data.beside import with_lists_beside
+from anychan.data.beside import bands_file_beside, with_lists_beside
 from anychan.data.dataset import Dataset
 from anychan.data.findings import Finding
 from anychan.data.folders import read_folders
@@ -59,6 +59,7 @@ def inspect_layout(spec: str | Path, bands: Bands | str | Path | None = None) ->
     files = open_source(Path(spec))
     if read_lists(files) is None:
         files = with_lists_beside(files, Path(spec))
+    files = bands_file_beside(files, Path(spec))
     source = StackedSource(files)
     for read in LAYOUTS:
         layout = read(source)
