@@ -98,6 +98,17 @@ def match(wanted: ChannelSet, there: ChannelSet, tolerance: float = SAME_BAND) -
                 f"{' or '.join(f'{other.name!r} ({other.wavelength:g})' for other in near)}: name the one that is meant"
             )
         if near:
+            rivals = [
+                other
+                for other in wanted
+                if other.name != channel.name and other.name not in found and _near(other, near[0], tolerance)
+            ]
+            if rivals:
+                raise ValueError(
+                    f"channel {near[0].name!r} of {near[0].wavelength:g} micrometres may be "
+                    f"{' or '.join(f'{one.name!r} ({one.wavelength:g})' for one in (channel, *rivals))}: "
+                    "name the one that is meant"
+                )
             found[channel.name] = near[0].name
             taken.add(near[0].name)
     return {channel.name: found[channel.name] for channel in wanted if channel.name in found}
