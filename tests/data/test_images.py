@@ -458,3 +458,19 @@ def test_a_stack_keeps_what_its_files_say_of_their_channels() -> None:
     )
     scaled, bare = gdal(noise(1, 6, 7), scale=2), gdal(noise(1, 6, 7))
     assert "but ch2 has none" in broken(stack(x_ch1__tif=scaled, x_ch2__tif=bare))
+
+
+@pytest.mark.parametrize(("dtype", "nodata"), [("int32", -2147483648), ("float64", -1.7976931348623157e308)])
+@pytest.mark.parametrize("compress", ["deflate", "lzw"])
+def test_the_usual_nodata_of_wide_numbers_is_no_value(dtype: str, nodata: float, compress: str) -> None:
+    pixels = noise(1, 8, 9).astype(dtype)
+    pixels[0, 2] = nodata
+    image = decode_image(gdal(pixels, nodata=nodata, compress=compress))
+    np.testing.assert_array_equal(image.valid, pixels != nodata)
+    np.testing.assert_array_equal(image.values[image.valid], pixels[image.valid])
+
+
+@pytest.mark.parametrize("text", ["scale: .nan", "offset: .inf", "nodata: true", "scale: false"])
+def test_scales_and_nodata_are_numbers(text: str) -> None:
+    with pytest.raises(ValueError, match=r"is not a (finite )?number"):
+        read_bands(text)

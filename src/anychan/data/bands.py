@@ -17,6 +17,7 @@ by its wavelength (``anychan.sensors.match``). Wavelengths are in micrometres, o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -61,6 +62,10 @@ class Bands:
     def __post_init__(self) -> None:
         if self.axes not in ("", "CHW", "HWC"):
             raise ValueError(f"axes {self.axes!r} are not CHW or HWC")
+        for name in ("scale", "offset"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} {value} is not a finite number")
         if self.scale == 0:
             raise ValueError("scale 0 would make all values the same")
         for name in ("partial", "values"):
@@ -130,6 +135,8 @@ def _read(record: dict[str, Any]) -> Bands:
     for key in ("nodata", "scale", "offset"):
         if record.get(key) is not None:
             try:
+                if isinstance(record[key], bool):  # which would be 1 or 0
+                    raise TypeError(key)
                 record[key] = float(record[key])
             except (TypeError, ValueError) as error:
                 raise ValueError(f"{key} {record[key]!r} is not a number") from error

@@ -11,7 +11,7 @@ from rasterio.enums import MaskFlags
 from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import MemoryFile
 
-from anychan.data.raw import RawImage, check_size, stored
+from anychan.data.raw import RawImage, check_size, stored_but_nodata
 from anychan.data.tiff import described
 
 _one_opens = threading.Lock()
@@ -32,10 +32,11 @@ def read_geotiff(data: bytes) -> RawImage:
         masked = any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums)
         alpha = any(MaskFlags.alpha in flags for flags in file.mask_flag_enums)
         told = described([_items(file, band) for band in file.indexes], _lower(file.tags()))
+        pixels, nodata = stored_but_nodata(file.read(), file.nodata)
         return RawImage(
-            stored(file.read()),
+            pixels,
             "CHW",
-            nodata=file.nodata,
+            nodata=nodata,
             valid=file.dataset_mask() != 0 if masked and not alpha and file.nodata is None else None,
             alpha=file.count > 1 and file.colorinterp[-1].name == "alpha",
             **told,

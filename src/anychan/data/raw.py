@@ -5,6 +5,7 @@ Shape suffixes: C planes, H and W their height and width.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +48,26 @@ class RawImage:
     alpha: bool = False
     scale: tuple[float, ...] | None = None
     offset: tuple[float, ...] | None = None
+
+
+def stored_but_nodata(pixels: NDArray[Any], nodata: float | None) -> tuple[NDArray[Any], float | None]:
+    """``stored``, for a nodata value that need not be one of its numbers, such as the least of 32 or 64 bits.
+
+    Returns:
+        The pixels, and what stands for no value in them: NaN where nodata was too large.
+
+    Example:
+        >>> stored_but_nodata(np.array([-2147483648, 7], dtype=np.int32), -2147483648.0)
+        (array([nan,  7.], dtype=float32), nan)
+    """
+    beyond = nodata is not None and not math.isnan(nodata) and abs(nodata) > _EXACT_IN_FLOAT32
+    if nodata is None or not beyond or pixels.dtype.itemsize < 4 or pixels.dtype == np.float32:
+        return stored(pixels), nodata
+    if pixels.dtype.kind not in "iuf":
+        return stored(pixels), nodata
+    missing = pixels == (pixels.dtype.type(nodata) if pixels.dtype.kind == "f" else nodata)
+    kept = stored(np.where(missing, pixels.dtype.type(0), pixels))
+    return np.where(missing, np.float32(np.nan), kept), math.nan
 
 
 def stored(pixels: NDArray[Any]) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 
 from anychan.data.findings import BrokenFileError
-from anychan.data.raw import RawImage, check_size, stored
+from anychan.data.raw import RawImage, check_size, stored_but_nodata
 from anychan.data.wavelengths import micrometres
 
 _ALPHA = (1, 2)  # of the tag ExtraSamples
@@ -180,7 +180,8 @@ def _read_with_rasterio(data: bytes, series: Any, error: Exception | None) -> Ra
 
 def _raw(file: Any, series: Any, pixels: Any, masks: list[Any]) -> RawImage:
     axes = "".join(axis for axis, length in zip(series.axes, series.shape, strict=True) if length > 1 or axis in "YX")
-    pixels = stored(pixels).reshape([n for axis, n in zip(series.axes, series.shape, strict=True) if axis in axes])
+    pixels, nodata = stored_but_nodata(pixels, _nodata(series.keyframe))
+    pixels = pixels.reshape([n for axis, n in zip(series.axes, series.shape, strict=True) if axis in axes])
     others = axes.replace("Y", "", 1).replace("X", "", 1)
     if len(others) > 1 or others not in ("", "S", "C", "I", "Q"):
         raise BrokenFileError("unreadable", f"has the axes {axes}: planes, height and width are read, no more")
@@ -199,6 +200,7 @@ def _raw(file: Any, series: Any, pixels: Any, masks: list[Any]) -> RawImage:
         display=names is None and page.photometric.name == "RGB" and not (file.is_imagej or file.is_ome),
         alpha=others == "S" and _says_opacity(page),
         valid=None if not masks else np.asarray(masks[0]) != 0,
+        nodata=nodata,
         **told,
     )
 
@@ -218,15 +220,19 @@ def _other_names(file: Any, series: Any, page: Any, count: int) -> tuple[str | N
     return tuple(names) if len(names) == count and any(names) else None
 
 
+def _nodata(page: Any) -> float | None:
+    if (tag := page.tags.get(_GDAL_NODATA)) is None:
+        return None
+    text = str(tag.value).strip("\0 ")
+    try:
+        return float(text)
+    except ValueError as error:
+        raise BrokenFileError("unreadable", f"says that {text!r} is nodata, which is no number") from error
+
+
 def _gdal_bands(page: Any, count: int) -> dict[str, Any]:
-    """What GDAL's tags say: names, wavelengths, scale and offset of each plane, nodata of all."""
+    """What GDAL's tags say: names, wavelengths, scale and offset of each plane."""
     found: dict[str, Any] = {}
-    if (tag := page.tags.get(_GDAL_NODATA)) is not None:
-        text = str(tag.value).strip("\0 ")
-        try:
-            found["nodata"] = float(text)
-        except ValueError as error:
-            raise BrokenFileError("unreadable", f"says that {text!r} is nodata, which is no number") from error
     if (tag := page.tags.get(_GDAL_METADATA)) is None:
         return found
     of_all: dict[str, str] = {}
