@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from PIL import Image
 
 from anychan.channels import ChannelSet
 from anychan.data import Dataset, ImageArray, check_dataset, load_split, open_dataset, split_statistics
@@ -267,3 +269,19 @@ def test_files_of_bands_among_photographs_are_refused(folder: Pack, tmp_path: Pa
     tifffile.imwrite(file, pixels.transpose(1, 2, 0), photometric="rgb", extrasamples=["unassalpha"])
     for even in (tiff(pixels[0]), file.getvalue()):
         load_split(open_dataset(folder(photographs | {path: even})), "train", SIZE, tmp_path / "cache")
+
+
+def test_files_that_lacked_a_library_are_tried_again_once_it_is_there(
+    folder: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("rasterio")
+    files = folders(lambda i: tiff(noise(1, SIZE, SIZE, seed=i)))
+    file = io.BytesIO()
+    Image.fromarray(noise(SIZE, SIZE, seed=9)).save(file, "TIFF", compression="tiff_lzw")
+    dataset = open_dataset(folder(files | {"train/b/3.tif": file.getvalue()}))
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "anychan.data.geo", None)
+        without.setattr("anychan.data.cache._has_rasterio", lambda: False)
+        with pytest.raises(ValueError, match=r"train/b/3\.tif is compressed by LZW, for which rasterio is needed"):
+            loaded(dataset, tmp_path)
+    assert len(loaded(dataset, tmp_path).labels) == 4

@@ -7,6 +7,7 @@ of the images and to the way they are decoded. Labels are not in it.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import logging
 import os
 import re
@@ -84,8 +85,15 @@ def _decode_all(
     yield from tqdm(pictures, "decoding", len(samples), unit=" images", disable=not progress, mininterval=0.5)
 
 
+def _has_rasterio() -> bool:
+    return importlib.util.find_spec("rasterio") is not None
+
+
 def _cache_key(dataset: Dataset, samples: Sequence[Sample]) -> str:
     digest = hashlib.sha256(f"{FORMAT} {','.join(dataset.channels.names)}{dataset.decoding}\n".encode())
+    # Files that need it are kept as broken; once it is there, they are not.
+    if dataset.decoding and not _has_rasterio():
+        digest.update(b"without rasterio\n")
     for sample in samples:
         digest.update(f"{sample.path}\0{dataset.source.stamp(sample.path)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
