@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from anychan.channels import Channel, ChannelSet
+from anychan.channels import MEASURED, Channel, ChannelSet
 from anychan.evaluation import evaluate_run, read_predictions
 from anychan.prediction import Predictor, find_images
 from anychan.sensors import sensor
@@ -38,6 +38,17 @@ def run(tmp_path: Path) -> Path:
     return make_run(tmp_path / "run", channels=channels)
 
 
+@pytest.fixture
+def measured(tmp_path: Path) -> Path:
+    return make_run(tmp_path / "measured", channels=_measured(*BANDS))
+
+
+def _measured(*names: str) -> ChannelSet:
+    """Bands whose values are no share of a full scale, as floating-point numbers in a file are not."""
+    bands = sensor("sentinel-2-l2a").subset(names)
+    return ChannelSet(dataclasses.replace(band, units=MEASURED) for band in bands)
+
+
 def test_answers_are_those_that_evaluate_stores(run: Path, tiles: Path, tmp_path: Path) -> None:
     evaluate_run(run, "B02,B08", data=tiles, cost=False, pictures=False, device="cpu", cache_dir=tmp_path / "cache")
     stored = read_predictions(run / "predictions" / "test.parquet")["B02,B08", ""]
@@ -49,14 +60,16 @@ def test_answers_are_those_that_evaluate_stores(run: Path, tiles: Path, tmp_path
         assert answer.probabilities == pytest.approx(tuple(probabilities), abs=1e-6)
 
 
-def test_bands_are_found_by_their_wavelength(run: Path) -> None:
-    predictor = Predictor.load(run, device="cpu")
+def test_bands_are_found_by_their_wavelength(measured: Path) -> None:
+    predictor = Predictor.load(measured, device="cpu")
     pixels = np.random.default_rng(0).random((2, 16, 16), dtype=np.float32)
     named = predictor.predict([_npz(B08=pixels[0], B02=pixels[1])], "B02,B08")
     near = ChannelSet([Channel("nir", sensor("sentinel-2-l2a").subset(["B08"])[0].wavelength), "B02"])
-    said = dataclasses.replace(Predictor.load(run, device="cpu", bands="B08,B02").bands, bands=near)
+    said = dataclasses.replace(Predictor.load(measured, device="cpu", bands="B08,B02").bands, bands=near)
     other = Predictor(predictor.model, predictor.info, device="cpu", bands=said).predict([_npy(pixels)], "B02,B08")
-    assert next(named).probabilities == pytest.approx(next(other).probabilities, abs=1e-6)
+    first = next(named)
+    assert first.error is None
+    assert first.probabilities == pytest.approx(next(other).probabilities, abs=1e-6)
 
 
 def test_what_does_not_fit_is_said(run: Path) -> None:
@@ -70,12 +83,41 @@ def test_what_does_not_fit_is_said(run: Path) -> None:
     assert answer.error == "has values of B02 in other units than the model was trained on"
 
 
-def test_a_channel_without_a_value_is_not_there(run: Path) -> None:
-    predictor = Predictor.load(run, device="cpu")
+def test_a_channel_without_a_value_is_not_there(measured: Path) -> None:
+    predictor = Predictor.load(measured, device="cpu")
     seen = np.random.default_rng(0).random((16, 16), dtype=np.float32)
     half = _npz(B02=seen, B08=np.full((16, 16), np.nan, np.float32))
     both, one = next(predictor.predict([half], "B02,B08")), next(predictor.predict([half], "B02"))
+    assert both.error is None
     assert both.probabilities == pytest.approx(one.probabilities, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"strategy": "plain"}, "has no value in B08: a plain model takes all of B02,B08, not B02"),
+        ({"kept_subsets": ("B02,B08", "B08")}, "has no value in B08: "),
+    ],
+)
+def test_a_channel_without_a_value_stops_no_other_image(tmp_path: Path, changes: dict, said: str) -> None:
+    channels = _measured("B02", "B08")
+    predictor = Predictor.load(make_run(tmp_path, channels=channels, **changes), device="cpu")
+    seen = np.random.default_rng(0).random((16, 16), dtype=np.float32)
+    images = [_npz(B02=seen, B08=np.full((16, 16), np.nan, np.float32)), _npz(B02=seen, B08=seen)]
+    half, whole = predictor.predict(images, "B02,B08")
+    assert half.error is not None
+    assert half.error.startswith(said)
+    assert whole.error is None
+
+
+def test_two_bands_of_one_name_stop_no_other_image(measured: Path) -> None:
+    file = io.BytesIO()
+    pixels = np.zeros((2, 16, 16), np.uint16)
+    tifffile.imwrite(file, pixels, imagej=True, metadata={"axes": "CYX", "Labels": ["B02", "B02"]})
+    seen = np.random.default_rng(0).random((16, 16), dtype=np.float32)
+    twice, good = Predictor.load(measured, device="cpu").predict([file.getvalue(), _npz(B02=seen)], "B02")
+    assert "'B02'" in (twice.error or "")
+    assert good.error is None
 
 
 def test_a_file_a_channel_is_one_image(run: Path, tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+from pathlib import Path
 
 import pytest
 
@@ -57,3 +59,20 @@ def test_what_cannot_be_read_says_why(folder, monkeypatch):
         assert caught.value.kind == kind
     with pytest.raises(BrokenFileError, match="is missing"):
         read_file(folder / "a" / "1.jpg" / "below")
+
+
+def test_a_folder_that_cannot_be_listed_stops_nothing(folder, monkeypatch):
+    listed = os.scandir
+
+    def scandir(path):
+        if str(path).rstrip("/").endswith("deep"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return listed(path)
+
+    for name in ("a/cell_ch1.tif", "a/cell_ch2.tif"):
+        (folder / name).write_bytes(b"x")
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [path.as_posix() for path in find_images(["a", "b"])] == ["a/1.jpg", "a/cell_ch*.tif", "a/deep", "b/3.tif"]
+    assert find_images(["a/deep"]) == [Path("a/deep")]
+    with pytest.raises(BrokenFileError, match="cannot be read: Permission denied"):
+        read_file(Path("a/deep"))

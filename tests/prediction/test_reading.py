@@ -93,3 +93,17 @@ def test_pixels_are_counted_without_decoding():
     assert pixel_count(data) == pixel_count(data[:200]) == 40 * 26
     with pytest.raises(BrokenFileError, match="no image of a known format"):
         pixel_count(b"%!PS-Adobe")
+
+
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+@pytest.mark.parametrize("compression", ["lzw", "zstd"])
+def test_16_bits_that_tifffile_cannot_decode_are_read_by_rasterio(compression):
+    rasterio = pytest.importorskip("rasterio")
+    pixels = np.stack([RAMP] * 3)
+    with rasterio.MemoryFile() as file:
+        shape = {"count": 3, "height": 128, "width": 512, "dtype": "uint16", "photometric": "RGB"}
+        with file.open(driver="GTiff", compress=compression, **shape) as writer:
+            writer.write(pixels)
+        data = file.read()
+    red = read_planes(data).pixels[0].numpy()
+    np.testing.assert_allclose(red * 65535, RAMP, atol=0.02)

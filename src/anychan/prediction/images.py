@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import glob
+import os
 import stat
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 from anychan.data.findings import BrokenFileError
 from anychan.data.folders import IMAGE_SUFFIXES
-from anychan.data.sources import MAX_FILE_BYTES, FolderSource
+from anychan.data.sources import MAX_FILE_BYTES, FolderSource, Source
 from anychan.data.stacks import StackedSource
 
 
@@ -45,8 +48,26 @@ def _matching(name: str | Path) -> list[Path]:
 
 
 def _below(folder: Path) -> list[Path]:
-    images = (path for path in StackedSource(FolderSource(folder)).files() if path.lower().endswith(IMAGE_SUFFIXES))
-    return [folder / path for path in images] or [folder]
+    source, unlisted = FolderSource(folder), list[Path]()
+    try:
+        paths = StackedSource(source).files()
+    except ValueError:  # a folder cannot be listed: it stands for itself, and stops nothing
+        files, unlisted = _listed(folder)
+        paths = StackedSource(
+            cast("Source", SimpleNamespace(name=source.name, kept=True, files=lambda _: files))
+        ).files()
+    images = (path for path in paths if path.lower().endswith(IMAGE_SUFFIXES))
+    return [*(folder / path for path in images), *unlisted] or [folder]
+
+
+def _listed(folder: Path) -> tuple[list[str], list[Path]]:
+    """The files that `FolderSource` would list if it could, and the folders for which it cannot."""
+    files: list[str] = []
+    refused: list[OSError] = []
+    for where, folders, names in os.walk(folder, onerror=refused.append):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        files += [Path(where, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
+    return sorted(files), sorted(Path(error.filename) for error in refused)
 
 
 def read_file(path: Path) -> bytes:
@@ -61,6 +82,8 @@ def read_file(path: Path) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
+            with os.scandir(path):  # says so where it cannot be listed
+                pass
             raise BrokenFileError("not-a-file", "is a folder without images")
         if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
             raise BrokenFileError("not-a-file", "is not a file")

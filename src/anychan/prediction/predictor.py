@@ -143,7 +143,7 @@ class Predictor:
         while some := list(islice(images, self.batch_size)):
             with strict_pillow():
                 read = list(ordered_map(self._read, some))
-            problems = [_problem(planes, asked) for planes in read]
+            problems = [self.problem(planes, asked) for planes in read]
             whole = [planes for planes, problem in zip(read, problems, strict=True) if problem is None]
             answers = iter(self.answer(whole, asked, top) if whole else [])  # type: ignore[arg-type] # none is broken
             for image, problem in zip(some, problems, strict=True):
@@ -201,6 +201,19 @@ class Predictor:
         model = self.model.to(self.device).eval()
         planes_NSHW = image.values[None, _places(image, asked)].to(self.device)
         return activation_map(model, prepare(planes_NSHW, model.channels, asked), asked, label)
+
+    def problem(self, read: Planes | BrokenFileError, asked: ChannelSet) -> str | None:
+        """Why the model has no answer to what was read, in words that follow the image's name; None: it has one."""
+        if (said := _problem(read, asked)) is not None or isinstance(read, BrokenFileError):
+            return said
+        empty_S = read.values[_places(read, asked)].flatten(1).isnan().all(dim=1).tolist()
+        there = [name for name, empty in zip(asked.names, empty_S, strict=True) if not empty]
+        try:
+            self.asked(there)
+        except ValueError as error:  # those that are left are a subset that a plain model, say, does not take
+            missing = [name for name in asked.names if name not in there]
+            return f"has no value in {', '.join(missing)}: {error}"
+        return None
 
     def read(self, data: bytes) -> Planes:
         """An image file's planes, as large as the model wants them; raises ``BrokenFileError``."""

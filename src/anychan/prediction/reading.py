@@ -28,6 +28,7 @@ from anychan.data.findings import BrokenFileError
 from anychan.data.images import decode_image
 from anychan.data.numpy_files import is_numpy
 from anychan.data.png16 import is_png_16, read_png_16
+from anychan.data.raw import planes_first
 from anychan.data.resize import resize_values
 from anychan.data.stacks import is_stack
 
@@ -80,7 +81,12 @@ def read_planes(data: bytes, image_size: int | None = None, bands: Bands | None 
         ('RGB', (3, 16, 16), 1000)
     """
     if bands is not None or not is_photograph(data):
-        image = decode_image(data, bands)
+        try:
+            image = decode_image(data, bands)
+        except BrokenFileError:
+            raise
+        except ValueError as error:  # such as two bands of one name
+            raise BrokenFileError("unreadable", f"cannot be read: {error}") from error
         values = resize_values(image.values, image_size)
         return Planes(torch.from_numpy(values).permute(2, 0, 1), image.channels)
     pixels = decode_photograph(data, image_size).pixels  # says of broken files what is wrong
@@ -119,6 +125,16 @@ def _formats() -> list[str]:
 
 
 def _all_levels(data: bytes) -> Shares | None:
+    """As `_levels`; raises ``BrokenFileError``."""
+    try:
+        return _levels(data)
+    except BrokenFileError:
+        raise
+    except Exception as error:  # Pillow may have read what tifffile stumbles over
+        raise BrokenFileError("unreadable", f"cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _levels(data: bytes) -> Shares | None:
     """The three planes of more than 8 bits, upright; None where 8 bits are all there is, or all that Pillow gives."""
     with Image.open(io.BytesIO(data), formats=_formats()) as image:
         orientation = image.getexif().get(_ORIENTATION_TAG, 1)
@@ -128,7 +144,7 @@ def _all_levels(data: bytes) -> Shares | None:
             values = np.asarray(image)[:, :, None]  # loads it: Pillow has turned a TIFF by then, and its tag is gone
             orientation = image.getexif().get(_ORIENTATION_TAG, 1)
             shares = values.astype(np.float32) / np.float32(1 if image.mode == "F" else 65535)
-        elif image.format == "TIFF" and tiff.has_16_bits(data):
+        elif image.format == "TIFF" and tiff.has_16_bits(data) and not tiff.is_coloured(data):
             shares = _of_tiff(data)
         else:
             return None
@@ -136,12 +152,9 @@ def _all_levels(data: bytes) -> Shares | None:
 
 
 def _of_tiff(data: bytes) -> Shares:
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        page = file.pages.first
-        shares = page.asarray().astype(np.float32) / np.float32(65535)
-        return shares.transpose(1, 2, 0) if page.axes.startswith("S") else shares
+    """By rasterio where tifffile has no decoder."""
+    planes_SHW = planes_first(tiff.read_tiff(data), None)
+    return planes_SHW.transpose(1, 2, 0).astype(np.float32) / np.float32(65535)
 
 
 def _rgb_over_white(shares_HWS: Shares) -> Shares:
