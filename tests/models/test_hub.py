@@ -128,3 +128,10 @@ def test_a_card_without_records_says_what_is_not_known(tmp_path):
     (tmp_path / "run.json").write_text("{")
     with pytest.raises(ValueError, match=r"run\.json is damaged"):
         model_card(_info(), tmp_path)
+
+
+def test_saving_again_writes_the_card_again(pretrained, tmp_path):
+    pretrained.save_pretrained(tmp_path)
+    again = PretrainedModel(pretrained.model, pretrained.info, "---\ntags: [b]\n---\n\nanother card\n")
+    again.save_pretrained(tmp_path)
+    assert "another card" in (tmp_path / "README.md").read_text(encoding="utf-8")

@@ -71,6 +71,9 @@ class PretrainedModel(ModelHubMixin):
             "channels": list(self.info.channels.names),
             "num_classes": self.info.num_classes,
         }
+        # The mixin leaves a card that is there already, which may be another model's.
+        with replacing(save_directory / CARD) as temporary:
+            temporary.write_text(self.card, encoding="utf-8")
         with replacing(save_directory / CONFIG) as temporary:
             temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
 
