@@ -120,6 +120,27 @@ def test_two_bands_of_one_name_stop_no_other_image(measured: Path) -> None:
     assert good.error is None
 
 
+def test_gray_of_16_bits_is_no_photograph_for_a_model_of_bands(tmp_path: Path) -> None:
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.zeros((20, 20), np.uint16), photometric="minisblack")
+    gray = Predictor.load(make_run(tmp_path / "gray", channels=["gray"]), device="cpu")
+    assert gray.read(file.getvalue()).channels.names == ("gray",)
+    colour = Predictor.load(make_run(tmp_path / "colour"), device="cpu")
+    assert colour.read(file.getvalue()).channels.names == ("R", "G", "B")
+
+
+def test_a_fourth_plane_that_is_not_said_to_be_alpha_is_a_band(tmp_path: Path) -> None:
+    predictor = Predictor.load(make_run(tmp_path), device="cpu")
+    file, pixels = io.BytesIO(), np.full((20, 20, 4), 65535, np.uint16)
+    tifffile.imwrite(file, pixels, photometric="rgb", extrasamples=["unspecified"])
+    (answer,) = predictor.predict([file.getvalue()])
+    assert "no name for plane 4" in (answer.error or "")
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, photometric="rgb", extrasamples=["unassalpha"])
+    (answer,) = predictor.predict([file.getvalue()])
+    assert answer.error is None
+
+
 def test_a_file_a_channel_is_one_image(run: Path, tmp_path: Path) -> None:
     for number in (1, 2):
         pixels = np.random.default_rng(number).integers(0, 65536, (20, 20), dtype=np.uint16)

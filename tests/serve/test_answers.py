@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 
-from anychan.channels import ChannelSet
+from anychan.channels import MEASURED, ChannelSet
 from anychan.evaluation.activation import overlaid
 from anychan.models import load_model
 from anychan.prediction import Predictor
@@ -74,6 +74,15 @@ def test_what_a_model_does_not_take_is_said(any_channel, runs, tmp_path):
     assert [str(subset) for subset in subsets(infrared, ChannelSet.parse("RGB"))][:2] == ["RGB", "RG"]
     kept = Predictor.load(make_run(tmp_path / "k", kept_subsets=("RGB", "B")), device="cpu")
     assert [str(subset) for subset in subsets(kept, ChannelSet.parse("RGB"))] == ["RGB", "B"]
+
+
+def test_what_predict_refuses_is_refused(tmp_path):
+    channels = ChannelSet(dataclasses.replace(channel, units=MEASURED) for channel in ChannelSet.parse("RGB"))
+    predictor = Predictor.load(make_run(tmp_path, channels=channels), device="cpu")
+    (answer,) = predictor.predict([photograph(5)])
+    assert answer.error is not None
+    with pytest.raises(ValueError, match=re.escape(answer.error)):
+        answers_html(predictor, Photograph(photograph(5)), ["R", "G", "B"], maps=False)
 
 
 def test_names_of_classes_are_text(tmp_path):

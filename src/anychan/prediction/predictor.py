@@ -217,7 +217,7 @@ class Predictor:
 
     def read(self, data: bytes) -> Planes:
         """An image file's planes, as large as the model wants them; raises ``BrokenFileError``."""
-        return read_planes(data, self.info.image_size, self.bands)
+        return read_planes(data, self.info.image_size, self.bands, self.model.channels)
 
     def _read(self, image: str | Path | bytes) -> Planes | BrokenFileError:
         try:

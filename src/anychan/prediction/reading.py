@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from anychan.channels import ChannelSet
+from anychan.channels import SHARE, ChannelSet
 from anychan.data import tiff
 from anychan.data.bands import Bands
 from anychan.data.decode import FORMATS, MAX_PIXELS, decode_photograph
@@ -61,7 +61,9 @@ class Planes:
         return (self.pixels.nan_to_num(0) * 255).round().clamp(0, 255).byte()
 
 
-def read_planes(data: bytes, image_size: int | None = None, bands: Bands | None = None) -> Planes:
+def read_planes(
+    data: bytes, image_size: int | None = None, bands: Bands | None = None, known: ChannelSet | None = None
+) -> Planes:
     """Decode the whole of an image file.
 
     Args:
@@ -69,6 +71,8 @@ def read_planes(data: bytes, image_size: int | None = None, bands: Bands | None 
         image_size: side in pixels of the square that is wanted: the shorter side is resized to it and the middle cut
             out; None leaves the image as large as it is.
         bands: what the file's planes are; None: what the file says, of a photograph R, G and B.
+        known: the model's channels; where they are other than shares of R, G and B, gray of 16 bits and TIFFs are read
+            by their bands, as in its data set.
 
     Raises:
         BrokenFileError: if it is no image, damaged, cut off or too large, or its bands are not known.
@@ -80,7 +84,7 @@ def read_planes(data: bytes, image_size: int | None = None, bands: Bands | None 
         >>> str(planes.channels), tuple(planes.pixels.shape), round(float(planes.pixels[0, 0, 0] * 65535))
         ('RGB', (3, 16, 16), 1000)
     """
-    if bands is not None or not is_photograph(data):
+    if bands is not None or not is_photograph(data) or _is_of_bands(data, known):
         try:
             image = decode_image(data, bands)
         except BrokenFileError:
@@ -95,6 +99,12 @@ def read_planes(data: bytes, image_size: int | None = None, bands: Bands | None 
         # Bicubic resizing overshoots at edges; in 8 bits that is cut off as well.
         kept = torch.from_numpy(resize_values(shares.transpose(2, 0, 1), image_size)).clamp(0, 1)
     return Planes(kept.permute(2, 0, 1), ChannelSet.parse("RGB"))
+
+
+def _is_of_bands(data: bytes, known: ChannelSet | None) -> bool:
+    if known is None or all(channel.name in ("R", "G", "B") and channel.units == SHARE for channel in known):
+        return False
+    return is_png_16(data) or (tiff.is_tiff(data) and not tiff.is_coloured(data))
 
 
 def pixel_count(data: bytes) -> int:

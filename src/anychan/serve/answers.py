@@ -17,6 +17,7 @@ from anychan.channels import ChannelSet
 from anychan.evaluation.activation import overlaid
 from anychan.prediction import Predictor
 from anychan.prediction.reading import Planes
+from anychan.sensors import match
 from anychan.serve.photograph import Photograph
 
 MOST_SUBSETS = 63  # of 6 channels
@@ -52,8 +53,8 @@ def answers_html(predictor: Predictor, photograph: Photograph, names: Sequence[s
     chosen = [channel.name for channel in channels if channel.name in names]
     if not chosen:
         raise ValueError("Switch on one channel at least.")
-    if missing := [name for name in chosen if name not in image.channels.names]:
-        raise ValueError(f"A photograph has no channel {', '.join(missing)}.")
+    if problem := predictor.problem(image, predictor.asked(chosen)):  # what predict refuses is refused here
+        raise ValueError(f"The photograph {problem}.")
     with _one_at_a_time:
         answer = _ask(predictor, image, predictor.asked(chosen), maps)
         others = [_ask(predictor, image, subset, maps) for subset in subsets(predictor, image.channels)]
@@ -62,7 +63,7 @@ def answers_html(predictor: Predictor, photograph: Photograph, names: Sequence[s
 
 def subsets(predictor: Predictor, there: ChannelSet) -> list[ChannelSet]:
     """The channel sets of a photograph that a model answers, the largest first; those of up to 6 channels."""
-    known = [channel.name for channel in predictor.model.channels if channel.name in there.names]
+    known = list(match(predictor.model.channels, there))
     taken = []
     for subset in ChannelSet(known).subsets() if len(known) <= 6 else []:
         try:
