@@ -19,9 +19,12 @@ async def _echo(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _ask(path: str, method: str = "GET", body: bytes = b"", host: str = "127.0.0.1:7860", parts: int = 1):
+def _ask(
+    path: str, method: str = "GET", body: bytes = b"", host: str = "127.0.0.1:7860", parts: int = 1, **headers: str
+):
     """Status, headers and body of an answer to a request whose body comes in parts."""
     scope = {"type": "http", "method": method, "path": path, "headers": [(b"host", host.encode())]}
+    scope["headers"] += [(name.encode(), value.encode()) for name, value in headers.items()]
     size = max(-(-len(body) // parts), 1)
     chunks = [body[i * size : (i + 1) * size] for i in range(parts)]
     sent: list[dict[str, Any]] = []
@@ -77,6 +80,13 @@ def test_all_else_is_not_there(method, path):
 def test_a_page_elsewhere_cannot_borrow_a_name(host):
     assert _ask("/", host=host)[0] == 400
     assert _ask("/", host="localhost:7860")[0] == 200
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:7860", "http://127.0.0.1:1"])
+def test_another_page_in_the_same_browser_is_refused(origin):
+    for method, path in (("POST", "/gradio_api/queue/join"), ("GET", "/")):
+        assert _ask(path, method, _body([]), origin=origin)[0] == 403
+        assert _ask(path, method, _body([]), origin="http://127.0.0.1:7860")[0] == 200
 
 
 def _body(data: Any) -> bytes:

@@ -5,6 +5,7 @@ The guard lets through what the page uses and nothing else:
 
 - paths of a list; all others are not found;
 - the names of this machine alone in ``Host``, so that no page elsewhere talks to this one through a name of its own;
+- requests that this page itself sends, where the browser says in ``Origin`` whose they are;
 - bodies of at most ``MOST_BODY_BYTES``, counted as they come, whose ``data`` are texts, numbers, truth values and lists
   of them: a path or URL for Gradio to open would be an object;
 - answers that tell the browser to fetch nothing from elsewhere.
@@ -67,6 +68,9 @@ class Guard:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if headers.get("host", "").rpartition(":")[0] not in HOSTS and headers.get("host") not in HOSTS:
             await _refuse(send, 400, "this page is for the machine it runs on")
+            return
+        if headers.get("origin", f"http://{headers['host']}") != f"http://{headers['host']}":
+            await _refuse(send, 403, "this page answers to none but itself")
             return
         if not _is_open(scope["method"], scope["path"]):
             await _refuse(send, 404, "there is nothing here")

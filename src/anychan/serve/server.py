@@ -76,6 +76,7 @@ def serve(models: Sequence[str | Path] = (), port: int = 7860, *, device: str | 
         app = create_app(models, device=device)
         import uvicorn
 
+        free.listen()  # whoever reads the address may ask at once
         print(f"http://{HOST}:{free.getsockname()[1]}", flush=True)
         # An open page keeps a connection, which is not to be waited for.
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
