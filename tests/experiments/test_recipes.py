@@ -165,7 +165,7 @@ def test_what_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     with pytest.raises(ValueError, match=r"001-A-plain-seed0 holds a run with other settings \(epochs: 1 -> 2"):
         reproduce(Recipe.read("001-A"), tmp_path, {**settings, "epochs": 2}, runs=["sliced"])
     assert not (tmp_path / "001-A-sliced-seed0").exists()
-    with alone(tmp_path), pytest.raises(FileExistsError, match="in use by another process"):
+    with alone(tmp_path, ".001-A.lock"), pytest.raises(FileExistsError, match="in use by another process"):
         reproduce(Recipe.read("001-A"), tmp_path, settings, runs=["plain"])
     assert (tmp_path / "001-A-seed0-reproduction.json").read_bytes() == before
     assert main(["reproduce", "002-B", "--data", "nowhere", "--out", str(tmp_path)]) == 2

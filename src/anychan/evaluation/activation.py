@@ -44,7 +44,7 @@ def activation_map(model: nn.Module, x_NSHW: Tensor, channels: ChannelSet, label
     with torch.enable_grad(), torch.random.fork_rng(), ExitStack() as hooks:
         torch.manual_seed(0)  # as in `predict_subset`
         for module in model.modules():
-            handle = module.register_forward_hook(lambda *call: _keep(*call, x_NSHW, maps))
+            handle = module.register_forward_hook(lambda of, given, output: _keep(of, given, output, x_NSHW, maps))
             hooks.callback(handle.remove)
         logits_NK = model(x_NSHW.detach().requires_grad_(), channels=channels)
         if not maps:

@@ -12,8 +12,12 @@ LOCK = ".lock"
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, name: str = LOCK) -> Iterator[None]:
     """Hold a folder, which is made if need be, until the block ends; the system lets go of it if the process dies.
+
+    Args:
+        folder: what is held.
+        name: of the lock: other names hold other parts of what lies in the folder.
 
     Raises:
         FileExistsError: if another process holds it.
@@ -30,7 +34,7 @@ def alone(folder: Path) -> Iterator[None]:
          is in use by another process: wait until it has ended, or choose another folder
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / LOCK).open("a") as file:
+    with (folder / name).open("a") as file:
         try:
             _lock(file)
         except BlockingIOError as error:
@@ -38,7 +42,7 @@ def alone(folder: Path) -> Iterator[None]:
                 f"{folder} is in use by another process: wait until it has ended, or choose another folder"
             ) from error
         except OSError as error:
-            raise OSError(error.errno, f"cannot be locked: {error.strerror}", str(folder / LOCK)) from error
+            raise OSError(error.errno, f"cannot be locked: {error.strerror}", str(folder / name)) from error
         yield  # closing the file lets go
 
 

@@ -151,7 +151,7 @@ def reproduce(
     unknown = sorted(set(runs or ()) - configs.keys())
     if unknown:
         raise ValueError(f"recipe {recipe.label(fair)} has no run {unknown[0]!r}; there are {', '.join(configs)}")
-    with alone(folder):
+    with alone(folder, f".{recipe.label(fair)}.lock"):  # other recipes may have their runs beside these
         return _made(recipe, folder, changes, configs, runs=runs, fair=fair)
 
 
