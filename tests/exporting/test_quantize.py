@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import onnx
@@ -11,8 +12,11 @@ import torch
 from onnx import TensorProto, numpy_helper
 
 from anychan.adaptation import adapt
-from anychan.data import load_split, open_dataset, split_statistics
-from anychan.exporting import export
+from anychan.channels import ChannelSet
+from anychan.data import ImageArray, load_split, open_dataset, split_statistics
+from anychan.data.dataset import Encoding
+from anychan.exporting import CheckFailedError, export, writing
+from anychan.exporting._accuracy import accuracy_cost
 from anychan.exporting._quantize import quantize_int8
 
 from ._small import INFO, Small, small
@@ -39,6 +43,8 @@ def test_weights_are_rounded_to_a_step_of_their_output(tmp_path):
         assert (np.abs(after[f"{name}_int8"] * step - before[name]) <= 0.5001 * step).all()
         assert name not in after
     assert after.keys() - {f"{n}{end}" for n in rounded for end in ("_int8", "_scale")} == before.keys() - {*rounded}
+    said = {entry.key: json.loads(entry.value) for entry in onnx.load(quantised).metadata_props}
+    assert said["resize"] == "shorter side to image_size, antialiased bicubic, middle square"
     assert made.int8["bytes_before"] == plain.stat().st_size
     assert made.bytes == quantised.stat().st_size
     assert 0 < made.int8["check"]["difference"] < 0.5
@@ -95,3 +101,31 @@ def test_what_it_costs_is_measured_on_each_subset(tmp_path):
         export(
             model, tmp_path / "b.onnx", info=dataclasses.replace(info, classes=INFO.classes), quantize="int8", data=DATA
         )
+
+
+def test_images_of_16_bits_are_measured_in_the_units_of_the_channels():
+    stored = torch.arange(2 * 3 * 16, dtype=torch.int32).mul(600).reshape(2, 3, 4, 4).to(torch.uint16)
+    there = ChannelSet(INFO.channels[i] for i in (2, 0, 1))
+    scale = Encoding("uint16", (1 / 65535,), (0.0,))
+    array = ImageArray(stored, torch.zeros(2, dtype=torch.int64), ("a", "b"), there, INFO.classes, (), "", scale)
+    seen = []
+
+    def run(*inputs):
+        seen.append(inputs[0])
+        return torch.eye(4)[:2]
+
+    accuracy_cost(run, run, array, INFO, [INFO.channels.subset(["R", "NIR"])], one_set=False)
+    values = stored.double()[:, [1, 0]] / 65535
+    expected = (values - torch.tensor([0.4, 0.3])[:, None, None]) / torch.tensor([0.2, 0.1])[:, None, None]
+    torch.testing.assert_close(seen[0], expected.float())
+
+
+@pytest.mark.parametrize("when", ["opened", "asked"])
+def test_a_file_that_does_not_run_has_failed_its_check(when, tmp_path, monkeypatch):
+    def broken(*_):
+        raise RuntimeError("no such kernel")
+
+    monkeypatch.setattr(writing, "open_file", broken if when == "opened" else lambda *_: broken)
+    with pytest.raises(CheckFailedError, match="no such kernel"):
+        export(small(), tmp_path / "a.onnx", "R,G", info=INFO)
+    assert not list(tmp_path.iterdir())

@@ -11,10 +11,12 @@ import torch
 
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray, load_split, open_dataset
+from anychan.data.arrays import check_units
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predict import prepare
 from anychan.exporting._formats import Run
 from anychan.models.files import ModelInfo
+from anychan.sensors import find
 
 _BATCH = 64
 
@@ -33,7 +35,7 @@ def load_images(
             f"{dataset.name} has the classes {_few(dataset.classes)}, but the model knows {_few(info.classes)}"
         )
     for subset in subsets:
-        dataset.channels.indices(subset.names)
+        find(subset, dataset.channels)
     return load_split(dataset, split, info.image_size, cache_dir)
 
 
@@ -44,11 +46,12 @@ def accuracy_cost(
     found = []
     for subset in subsets:
         places = () if one_set else (torch.tensor(info.channels.indices(subset.names)),)
-        planes = list(array.channels.indices(subset.names))
+        planes = find(subset, array.channels)
+        check_units(subset, array.channels.subset([array.channels.names[plane] for plane in planes]))
         right: list[list[np.ndarray]] = [[], []]
         for first in range(0, len(array), _BATCH):
             images_NSHW = array.images[first : first + _BATCH][:, planes]
-            x_NSHW = prepare(images_NSHW, info.channels, subset).contiguous()
+            x_NSHW = prepare(array.values(images_NSHW, planes), info.channels, subset).contiguous()
             labels_N = array.labels[first : first + _BATCH]
             for run, its in zip((after, before), right, strict=True):
                 its.append((run(x_NSHW, *places).argmax(dim=1) == labels_N).numpy())

@@ -16,7 +16,7 @@ from anychan._files import replacing
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import MEASURED, ChannelSet, ChannelsLike
 from anychan.exporting._accuracy import accuracy_cost, load_images
-from anychan.exporting._check import Question, check, compare, questions
+from anychan.exporting._check import CheckFailedError, Question, check, compare, questions
 from anychan.exporting._formats import OPSET, SUFFIXES, Run, need_libraries, open_file, write
 from anychan.exporting._graph import AllSubsets, OneSubset, tabled_subsets
 from anychan.exporting._quantize import quantize_int8
@@ -108,13 +108,13 @@ def export(
     asked = list(questions(model.channels, subsets, sizes, one_set))
     with replacing(path) as temporary:
         write(program, temporary, format, description)
-        run = open_file(temporary, format)
+        run = _opened(temporary, format)
         checked = check(model, run, asked, subsets)
         int8 = None
         if quantize:
             int8 = _quantized(temporary, run, asked)
             if array is not None and info is not None:
-                after = open_file(temporary, format)
+                after = _opened(temporary, format)
                 int8["accuracy"] = accuracy_cost(run, after, array, info, subsets, one_set=one_set)
     return Exported(
         path=str(path),
@@ -153,8 +153,7 @@ def _model_and_info(
     else:
         if info is not None:
             raise ValueError("info is given, but the model's file says it: leave it out")
-        folder = Path(model)
-        model, info = load_model(folder.parent if folder.is_file() else folder)
+        model, info = load_model(model)
     other = next((tensor.dtype for tensor in model.parameters() if tensor.dtype != torch.float32), None)
     if other is not None:
         raise ValueError(f"the model has weights in {other}; a file is made of float32: model.float() first")
@@ -181,11 +180,27 @@ def _traced(
     return trace(module, example(module, planes, own), any_size=False), [own]
 
 
+def _opened(path: Path, form: str) -> Run:
+    """`open_file`, where an error says that the file does not run: a runtime raises whatever it likes."""
+    try:
+        run = open_file(path, form)
+    except Exception as error:
+        raise CheckFailedError(f"the file cannot be opened: {error}") from error
+
+    def running(*inputs: torch.Tensor) -> torch.Tensor:
+        try:
+            return run(*inputs)
+        except Exception as error:
+            raise CheckFailedError(f"the file does not run: {error}") from error
+
+    return running
+
+
 def _quantized(path: Path, before: Run, asked: Sequence[Question]) -> dict[str, Any]:
     """Quantise a file in place, and how it differs from what it was."""
     bytes_before = path.stat().st_size
     weights = quantize_int8(path)
-    found = compare(lambda question: before(*question.inputs), open_file(path, "onnx"), asked)
+    found = compare(lambda question: before(*question.inputs), _opened(path, "onnx"), asked)
     return {"bytes_before": bytes_before, "weights": weights, "check": found.to_dict(), "accuracy": None}
 
 
@@ -212,6 +227,7 @@ def _description(
         "mean": [channel.mean for channel in described],
         "std": [channel.std for channel in described],
         "image_size": size,
+        "resize": "shorter side to image_size, antialiased bicubic, middle square",
         "dynamic": list(dynamic),
         "classes": list(info.classes) if info else None,
     }
