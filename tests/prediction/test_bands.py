@@ -12,7 +12,7 @@ import tifffile
 
 from anychan.channels import MEASURED, Channel, ChannelSet
 from anychan.evaluation import evaluate_run, read_predictions
-from anychan.prediction import Predictor, find_images
+from anychan.prediction import Predictor, find_images, predict
 from anychan.sensors import sensor
 
 from ._runs import CLASSES, SIZE, make_run
@@ -58,6 +58,22 @@ def test_answers_are_those_that_evaluate_stores(run: Path, tiles: Path, tmp_path
     for answer, labels, probabilities in zip(answers, stored.top, stored.probability, strict=True):
         assert answer.labels == tuple(labels)
         assert answer.probabilities == pytest.approx(tuple(probabilities), abs=1e-6)
+
+
+def test_the_bands_beside_or_above_a_file_are_read(run: Path, tiles: Path) -> None:
+    told = list(Predictor.load(run, device="cpu", bands="B02,B03,B04,B08").predict(find_images([tiles])))
+    assert [answer.error for answer in told] == [None] * len(CLASSES)
+    assert predict(Predictor.load(run, device="cpu"), tiles) == told
+    deeper = predict(Predictor.load(run, device="cpu"), tiles / "test")  # above what was named nothing is looked for
+    assert all("no name for any of them" in (answer.error or "") for answer in deeper)
+    file = tiles / "test" / CLASSES[0] / "tile.tif"
+    file.with_name("bands.yaml").write_text("bands: [B08, B04, B03, B02]\n")  # the nearest is meant
+    (other,) = predict(Predictor.load(run, device="cpu"), file)
+    assert other.error is None
+    assert other != next(answer for answer in told if answer.image == str(file))
+    file.with_name("bands.yaml").write_text("band: B08\n")
+    (other,) = predict(Predictor.load(run, device="cpu"), file)
+    assert "unknown key 'band'" in (other.error or "")
 
 
 def test_bands_are_found_by_their_wavelength(measured: Path) -> None:

@@ -38,7 +38,7 @@ def _predict(options: Any) -> int:
     if options.csv:
         csv.writer(sys.stdout, lineterminator="\n").writerow(CSV_COLUMNS)
     show = None if options.json else _show_csv if options.csv else _show_text
-    answers = list(_watched(predictor.predict(images, asked, options.top), len(images), show))
+    answers = list(_watched(predictor.predict(images, asked, options.top, options.images), len(images), show))
     if options.json:
         record = {"schema": 1, "kind": "predictions", "model": options.model, "channels": str(asked)}
         print(json.dumps({**record, "images": [answer.to_dict() for answer in answers]}, indent=1))

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+from anychan.data.bands import FILE, Bands, read_bands
 from anychan.data.findings import BrokenFileError
 from anychan.data.folders import IMAGE_SUFFIXES
 from anychan.data.sources import MAX_FILE_BYTES, FolderSource, Source
@@ -68,6 +69,25 @@ def _listed(folder: Path) -> tuple[list[str], list[Path]]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         files += [Path(where, name).relative_to(folder).as_posix() for name in names if not name.startswith(".")]
     return sorted(files), sorted(Path(error.filename) for error in refused)
+
+
+def bands_near(path: Path, named: Path | None = None) -> Bands | None:
+    """What the next ``bands.yaml`` says of a file: in its folder, or above it up to the folder that was named.
+
+    Raises:
+        BrokenFileError: if it cannot be read, or says what is not allowed.
+    """
+    inside = named is not None and path.is_relative_to(named)
+    for folder in path.parents:
+        beside = folder / FILE
+        if beside.is_file():
+            try:
+                return read_bands(beside.read_text(encoding="utf-8"), str(beside))
+            except (OSError, ValueError) as error:
+                raise BrokenFileError("unreadable", f"has bands that cannot be read: {error}") from error
+        if not inside or folder == named:
+            return None
+    return None
 
 
 def read_file(path: Path) -> bytes:

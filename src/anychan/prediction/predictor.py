@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from anychan.data.parallel import ordered_map
 from anychan.evaluation.activation import activation_map
 from anychan.evaluation.predict import predict_subset, prepare
 from anychan.models import ModelInfo, load_model
-from anychan.prediction.images import find_images, read_file
+from anychan.prediction.images import bands_near, find_images, read_file
 from anychan.prediction.reading import Planes, read_planes
 from anychan.sensors import match
 
@@ -118,7 +119,11 @@ class Predictor:
         return asked
 
     def predict(
-        self, images: Iterable[str | Path | bytes], channels: ChannelsLike | None = None, top: int = 5
+        self,
+        images: Iterable[str | Path | bytes],
+        channels: ChannelsLike | None = None,
+        top: int = 5,
+        within: Sequence[str | Path] = (),
     ) -> Iterator[Prediction]:
         """The answer to each image in turn.
 
@@ -126,6 +131,8 @@ class Predictor:
             images: files, or the bytes of files. `find_images` makes files of folders and globs.
             channels: what the model is shown of them; None: all it knows.
             top: how many of the most likely classes are given; where there are fewer classes, all.
+            within: folders that were named: up to them a ``bands.yaml`` is looked for above a file, where the predictor
+                was not told the bands; else in the file's own folder alone.
 
         Returns:
             As many predictions as images. A broken image has an ``error`` and stops nothing.
@@ -137,12 +144,14 @@ class Predictor:
         asked = self.asked(channels)
         if top < 1:
             raise ValueError(f"top {top} is not a positive number of classes")
-        return self._predict(iter(images), asked, top)
+        return self._predict(iter(images), asked, top, tuple(map(Path, within)))
 
-    def _predict(self, images: Iterator[str | Path | bytes], asked: ChannelSet, top: int) -> Iterator[Prediction]:
+    def _predict(
+        self, images: Iterator[str | Path | bytes], asked: ChannelSet, top: int, named: Sequence[Path]
+    ) -> Iterator[Prediction]:
         while some := list(islice(images, self.batch_size)):
             with strict_pillow():
-                read = list(ordered_map(self._read, some))
+                read = list(ordered_map(partial(self._read, named=named), some))
             problems = [self.problem(planes, asked) for planes in read]
             whole = [planes for planes, problem in zip(read, problems, strict=True) if problem is None]
             answers = iter(self.answer(whole, asked, top) if whole else [])  # type: ignore[arg-type] # none is broken
@@ -215,13 +224,22 @@ class Predictor:
             return f"has no value in {', '.join(missing)}: {error}"
         return None
 
-    def read(self, data: bytes) -> Planes:
-        """An image file's planes, as large as the model wants them; raises ``BrokenFileError``."""
-        return read_planes(data, self.info.image_size, self.bands, self.model.channels)
+    def read(self, data: bytes, bands: Bands | None = None) -> Planes:
+        """An image file's planes, as large as the model wants them; raises ``BrokenFileError``.
 
-    def _read(self, image: str | Path | bytes) -> Planes | BrokenFileError:
+        Args:
+            data: the content of the file.
+            bands: what is said of its planes where the predictor was told nothing.
+        """
+        return read_planes(data, self.info.image_size, self.bands or bands, self.model.channels)
+
+    def _read(self, image: str | Path | bytes, named: Sequence[Path] = ()) -> Planes | BrokenFileError:
         try:
-            return self.read(image if isinstance(image, bytes) else read_file(Path(image)))
+            if isinstance(image, bytes):
+                return self.read(image)
+            path = Path(image)
+            # A data set's folders of classes and splits have theirs above them.
+            return self.read(read_file(path), None if self.bands else bands_near(path, _named_above(path, named)))
         except BrokenFileError as broken:
             return broken
 
@@ -241,6 +259,10 @@ def _problem(read: Planes | BrokenFileError, asked: ChannelSet) -> str | None:
         return f"has no value in any of {','.join(asked.names)}"
     other = [ours.name for ours, there in zip(asked, theirs, strict=True) if there.units != ours.units]
     return f"has values of {other[0]} in other units than the model was trained on" if other else None
+
+
+def _named_above(path: Path, named: Sequence[Path]) -> Path | None:
+    return next((folder for folder in named if path.is_relative_to(folder) and folder != path), None)
 
 
 def _places(image: Planes, asked: ChannelSet) -> list[int]:
@@ -276,4 +298,4 @@ def predict(
     """
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
     named = [images] if isinstance(images, str | Path) else images
-    return list(predictor.predict(find_images(named), channels, top))
+    return list(predictor.predict(find_images(named), channels, top, named))
