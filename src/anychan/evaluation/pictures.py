@@ -84,8 +84,11 @@ def write_pictures(
 
 def _drawn(answers: Mapping[Key, Predictions], model: AnyChannelModel) -> list[str]:
     """The subsets that maps and kernels are drawn for: of channels that the model was made with."""
-    own = (subset for subset, fill in answers if not fill)
-    return [subset for subset in own if all(c in model.channels for c in ChannelSet.parse(subset))][:MOST_DRAWN]
+    sets = [(subset, ChannelSet.parse(subset)) for subset, fill in answers if not fill]
+    own = [(subset, len(channels)) for subset, channels in sets if all(c in model.channels for c in channels)]
+    if len(own) > MOST_DRAWN:  # then the first, and single channels
+        own = [*own[:1], *((subset, size) for subset, size in own[1:] if size == 1)]
+    return [subset for subset, _ in own[:MOST_DRAWN]]
 
 
 def _draw_maps(
