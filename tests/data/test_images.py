@@ -3,77 +3,18 @@
 from __future__ import annotations
 
 import io
-import struct
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 from PIL import Image as Picture
 
 from anychan.data.bands import Bands, parse_bands, read_bands
-from anychan.data.findings import BrokenFileError
 from anychan.data.images import decode_image, read_image
-from anychan.data.tiff import is_photograph
 
-SPECIES = Bands(parse_bands("naip").bands)  # R, G, B, NIR
-
-
-def noise(*shape: int, dtype: str = "uint16", seed: int = 0) -> Any:
-    random = np.random.default_rng(seed)
-    return random.random(shape, np.float32) if dtype == "float32" else random.integers(0, 30_000, shape).astype(dtype)
-
-
-def tiff(pixels: Any, **options: Any) -> bytes:
-    file = io.BytesIO()
-    tifffile.imwrite(file, pixels, **options)
-    return file.getvalue()
-
-
-def npy(pixels: Any) -> bytes:
-    file = io.BytesIO()
-    np.save(file, pixels)
-    return file.getvalue()
-
-
-def npz(**arrays: Any) -> bytes:
-    file = io.BytesIO()
-    np.savez_compressed(file, **arrays)
-    return file.getvalue()
-
-
-def gdal(pixels: Any, *, descriptions: Any = None, scale: float = 1, offset: float = 0, **profile: Any) -> bytes:
-    rasterio = pytest.importorskip("rasterio")
-    from rasterio.io import MemoryFile
-
-    mask, tags = profile.pop("mask", None), profile.pop("tags", {})
-    profile["transform"] = rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)
-    c, h, w = pixels.shape
-    with MemoryFile() as memory, rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True):
-        with memory.open(driver="GTiff", count=c, height=h, width=w, dtype=pixels.dtype.name, **profile) as file:
-            file.write(pixels)
-            if descriptions:
-                file.descriptions = descriptions
-            if (scale, offset) != (1, 0):
-                file.scales, file.offsets = (scale,) * c, (offset,) * c
-            for band, of_band in tags.items():
-                file.update_tags(band, **of_band)
-            if mask is not None:
-                file.write_mask(mask)
-        return bytes(memory.read())
-
-
-def broken(data: bytes, bands: Bands | None = None) -> str:
-    with pytest.raises(BrokenFileError) as caught:
-        decode_image(data, bands)
-    return caught.value.reason
-
-
-PIXELS = noise(4, 20, 24)
+from ._files import PIXELS, SPECIES, broken, gdal, noise, npy, npz, png_16, stack, tiff
 
 
 @pytest.mark.parametrize(
@@ -177,26 +118,6 @@ def test_bands_are_found_by_name_and_wavelength_never_by_position() -> None:
     )
 
 
-@pytest.mark.parametrize("compress", ["deflate", "lzw", "zstd"])
-@pytest.mark.parametrize("interleave", ["band", "pixel"])
-def test_geotiffs_as_they_come(compress: str, interleave: str) -> None:
-    """Tiled, compressed (what tifffile cannot, rasterio does), planar and interleaved, int16 with nodata and scale."""
-    pixels = noise(3, 32, 48, dtype="int16") - 15_000
-    pixels[0, :5], pixels[2] = -9999, -9999
-    data = gdal(
-        pixels, descriptions=("B04", "B08", "B11"), scale=1e-4, offset=-0.1, nodata=-9999,
-        tiled=True, blockxsize=16, blockysize=16, compress=compress, interleave=interleave,
-    )  # fmt: skip
-    image = decode_image(data)
-    assert image.channels.names == ("B04", "B08", "B11")
-    assert image.pixels.dtype == np.int16
-    np.testing.assert_array_equal(image.pixels, pixels)
-    np.testing.assert_array_equal(image.valid, pixels != -9999)
-    expected = np.where(pixels == -9999, np.nan, pixels * 1e-4 - 0.1)
-    np.testing.assert_allclose(image.values, expected, rtol=1e-6)
-    assert image.channels[0].units == "measured"
-
-
 def test_masks_and_other_ways_to_say_that_there_is_no_value() -> None:
     mask = np.arange(20 * 24).reshape(20, 24) % 3 > 0
     for compress in ("deflate", "lzw"):
@@ -232,18 +153,6 @@ def test_photographs(image_bytes: Callable[..., bytes], tmp_path: Path) -> None:
         read_image(tmp_path / "y.png")
 
 
-def png_16(pixels: Any) -> bytes:
-    """A PNG of 16 bits, of (H, W, C)."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    h, w, c = pixels.shape
-    header = struct.pack(">2I5B", w, h, 16, {1: 0, 2: 4, 3: 2, 4: 6}[c], 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("planes", [1, 2, 3, 4])
 def test_png_of_16_bits_keeps_them(planes: int) -> None:
     pixels = noise(9, 11, planes)
@@ -252,14 +161,6 @@ def test_png_of_16_bits_keeps_them(planes: int) -> None:
     np.testing.assert_array_equal(image.pixels, pixels.transpose(2, 0, 1)[: 1 if planes < 3 else 3])
     assert (image.valid is not None) == (planes in (2, 4))
     assert "cannot be decoded" in broken(png_16(pixels)[:-40])
-
-
-@pytest.mark.parametrize("part", [0.1, 0.5, 0.9])
-def test_damaged_files_are_named_as_such(part: float) -> None:
-    plain = {"photometric": "minisblack"}
-    for data in (tiff(PIXELS, compression="zlib", **plain), tiff(PIXELS, **plain), npy(PIXELS), npz(a=PIXELS)):
-        assert broken(data[: int(len(data) * part)], SPECIES)
-    assert broken(b"", SPECIES) == "has zero bytes"
 
 
 def test_bands_yaml_is_read_from_beside_the_image(tmp_path: Path) -> None:
@@ -293,134 +194,6 @@ def test_what_bands_yaml_cannot_say(text: str, said: str) -> None:
     with pytest.raises(ValueError, match=r"^data/bands\.yaml") as caught:
         read_bands(text, "data/bands.yaml")
     assert said in str(caught.value)
-
-
-def stack(**members: bytes) -> bytes:
-    """Files of one channel each, as a source of them shows them."""
-    file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.comment = b"anychan: a file a channel"
-        for name, content in members.items():
-            archive.writestr(name.replace("__", "."), content)
-    return file.getvalue()
-
-
-SMALL = noise(2, 6, 7)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        npy(SMALL),
-        npz(a=SMALL[0], b=SMALL[1]),
-        stack(x_ch1__tif=tiff(SMALL[0]), x_ch2__npy=npy(SMALL[1])),
-        tiff(SMALL, photometric="minisblack", compression="zlib"),
-        tiff(SMALL, imagej=True, metadata={"axes": "CYX", "Labels": ["a", "b"]}),
-    ],
-    ids=["npy", "npz", "stack", "tiff", "imagej"],
-)
-def test_a_damaged_file_is_broken_whatever_it_makes_its_reader_stumble_over(data: bytes) -> None:
-    random = np.random.default_rng(0)
-    for _ in range(150):
-        damaged = bytearray(data)
-        for place in random.integers(0, len(data), 3):
-            damaged[place] ^= 1 << int(random.integers(8))
-        try:
-            decode_image(bytes(damaged), Bands(parse_bands("a,b").bands))
-        except BrokenFileError:
-            continue
-
-
-def test_files_that_would_escape_or_fill_the_memory_are_broken() -> None:
-    huge = npy(np.zeros((2, 4, 4), np.uint8)).replace(b"(2, 4, 4), }           ", b"(99999999, 99999, 99), }")
-    assert "bytes of pixels" in broken(huge)
-    assert "has a mask of shape (3, 6, 7)" in broken(npz(a=SMALL, valid=np.ones((3, 6, 7), bool)), parse_bands("a,b"))
-    assert "has a mask of shape (2, 2)" in broken(npz(a=SMALL, valid=np.ones((2, 2), bool)), parse_bands("a,b"))
-    twice = tiff(SMALL, imagej=True, metadata={"axes": "CYX", "Labels": ["a", "a"]})
-    assert "'a' stands twice" in broken(twice)
-    encrypted = bytearray(npz(a=SMALL))
-    for head, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        encrypted[encrypted.find(head) + flags] |= 1
-    assert "cannot be unpacked" in broken(bytes(encrypted))
-    assert "not a zip" in broken(b"PK\x03\x04 anychan: a file a channel")
-    assert "holds a.txt, which is no file of one channel" in broken(stack(a__txt=b"?"))
-    within = stack(x_ch1__npy=npy(SMALL[0]))
-    assert "holds x_ch1.npy, which is a stack" in broken(stack(x_ch1__npy=within))
-
-
-def test_the_parts_of_a_file_are_bounded_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("anychan.data.raw.MAX_IMAGE_BYTES", 3 * SMALL[0].nbytes + 400)
-    two = parse_bands("a,b")
-    assert decode_image(npz(a=SMALL[0], b=SMALL[1]), two).pixels.shape == (2, 6, 7)
-    assert "bytes of pixels" in broken(npz(**{f"c{i}": SMALL[0] for i in range(4)}))
-    assert "bytes of pixels" in broken(stack(**{f"x_ch{i}__npy": npy(SMALL[0]) for i in range(1, 10)}))
-
-
-FOUR = noise(4, 16, 20, dtype="uint8")
-
-
-@pytest.mark.parametrize("compress", [None, "lzw"])
-def test_a_fourth_band_that_has_a_name_is_no_opacity_though_gdal_says_so(compress: str | None) -> None:
-    more = {} if compress is None else {"compress": compress}
-    image = decode_image(gdal(FOUR, descriptions=("R", "G", "B", "NIR"), **more))
-    assert image.channels.names == ("R", "G", "B", "NIR")
-    assert image.valid is None
-    np.testing.assert_array_equal(image.pixels, FOUR)
-    for descriptions in (("R", "G", "B", "Alpha"), None):
-        image = decode_image(gdal(FOUR, descriptions=descriptions, **more))
-        assert image.channels.names == ("R", "G", "B")
-        np.testing.assert_array_equal(image.valid[0], FOUR[3] > 0)
-    tags = {4: {"wavelength": "842"}}
-    assert "no name for plane 4" in broken(gdal(FOUR, tags=tags, **more))
-
-
-def test_four_samples_are_a_photograph_only_where_the_fourth_is_an_opacity() -> None:
-    pixels = FOUR.transpose(1, 2, 0)
-    assert is_photograph(tiff(pixels, photometric="rgb", extrasamples=["unassalpha"]), any_bits=True)
-    assert not is_photograph(tiff(pixels, photometric="rgb", extrasamples=["unspecified"]), any_bits=True)
-    on_the_ground = [(33550, "d", 3, (10.0, 10.0, 0.0), True)]
-    placed = tiff(pixels, photometric="rgb", extrasamples=["unassalpha"], extratags=on_the_ground)
-    assert not is_photograph(placed, any_bits=True)
-    assert is_photograph(tiff(pixels[:, :, :3], photometric="rgb", extratags=on_the_ground))
-
-
-def test_pages_that_are_missing_are_not_filled_with_zeros() -> None:
-    whole = tiff(noise(3, 8, 9), ome=True, metadata={"axes": "CYX", "Channel": {"Name": ["a", "b", "c"]}})
-    assert decode_image(whole).channels.names == ("a", "b", "c")
-    assert whole.count(b'PlaneCount="3"') == 1
-    assert "lacks pages" in broken(whole.replace(b'PlaneCount="3"', b'PlaneCount="2"'))
-
-
-def test_rasterio_is_not_asked_for_pages_that_it_does_not_read() -> None:
-    pytest.importorskip("rasterio")
-    pages = io.BytesIO()
-    images = [Picture.fromarray(plane) for plane in FOUR[:3]]
-    images[0].save(pages, "TIFF", compression="tiff_lzw", save_all=True, append_images=images[1:])
-    said = broken(pages.getvalue(), parse_bands("RGB"))
-    assert "has 3 planes in pages compressed by LZW, of which rasterio reads 1" in said
-
-
-@pytest.mark.parametrize("compress", ["lzw", "deflate"])
-def test_white_at_0_is_turned_round_with_its_nodata(compress: str) -> None:
-    pixels = noise(1, 16, 20, dtype="uint8", seed=3)
-    image = decode_image(gdal(pixels, compress=compress, photometric="MINISWHITE", nodata=7))
-    np.testing.assert_array_equal(image.pixels, 255 - pixels)
-    np.testing.assert_array_equal(image.valid, pixels != 7)
-
-
-def test_a_jpeg_geotiff_keeps_its_mask() -> None:
-    pixels = np.full((3, 32, 32), 90, np.uint8)
-    mask = np.full((32, 32), 255, np.uint8)
-    mask[:8] = 0
-    jpeg = {"compress": "jpeg", "photometric": "YCBCR"}
-    image = decode_image(gdal(pixels, mask=mask, **jpeg))
-    assert image.channels.names == ("R", "G", "B")
-    np.testing.assert_array_equal(image.valid, np.broadcast_to(mask > 0, (3, 32, 32)))
-    assert abs(image.pixels.astype(int) - 90).max() <= 3
-    assert not is_photograph(gdal(pixels, mask=mask, **jpeg))
-    image = decode_image(gdal(pixels, nodata=90, **jpeg))
-    assert image.valid is not None
-    assert not image.valid.all()
 
 
 def test_a_plane_at_another_wavelength_than_the_one_listed_in_its_place_is_an_error() -> None:
@@ -458,16 +231,6 @@ def test_a_stack_keeps_what_its_files_say_of_their_channels() -> None:
     )
     scaled, bare = gdal(noise(1, 6, 7), scale=2), gdal(noise(1, 6, 7))
     assert "but ch2 has none" in broken(stack(x_ch1__tif=scaled, x_ch2__tif=bare))
-
-
-@pytest.mark.parametrize(("dtype", "nodata"), [("int32", -2147483648), ("float64", -1.7976931348623157e308)])
-@pytest.mark.parametrize("compress", ["deflate", "lzw"])
-def test_the_usual_nodata_of_wide_numbers_is_no_value(dtype: str, nodata: float, compress: str) -> None:
-    pixels = noise(1, 8, 9).astype(dtype)
-    pixels[0, 2] = nodata
-    image = decode_image(gdal(pixels, nodata=nodata, compress=compress))
-    np.testing.assert_array_equal(image.valid, pixels != nodata)
-    np.testing.assert_array_equal(image.values[image.valid], pixels[image.valid])
 
 
 @pytest.mark.parametrize("text", ["scale: .nan", "offset: .inf", "nodata: true", "scale: false"])

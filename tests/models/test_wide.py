@@ -33,6 +33,12 @@ EVERYTHING: dict[str, Any] = {
 }
 
 
+def quick(folder: Path, **settings: Any) -> TrainConfig:
+    """A run on few built-in images."""
+    data = "synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4"
+    return TrainConfig(data=data, out=folder / "run", cache_dir=folder / "cache", image_size=16, epochs=1, **settings)
+
+
 @pytest.mark.parametrize("activation", ["silu", "geglu"])
 @pytest.mark.parametrize("layers", [3, 4, 5, 6])
 def test_no_option_adds_depth_and_all_fold(layers: int, activation: str) -> None:
@@ -52,15 +58,11 @@ def test_no_option_adds_depth_and_all_fold(layers: int, activation: str) -> None
 
 def test_deep_training_ends_at_the_depth_in_the_name(tmp_path: Path) -> None:
     run = train(
-        TrainConfig(
-            data="synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4",
-            out=tmp_path / "run",
-            cache_dir=tmp_path,
-            image_size=16,
+        quick(
+            tmp_path,
             batch_size=4,
             model="wide4",
             model_options={"width": 12, "deepened": True, "branches": [1], "attention": True},
-            epochs=1,
         )
     )
     model = load_model(run)[0]
@@ -91,11 +93,8 @@ def test_the_last_convolution_sees_78_pixels() -> None:
 
 
 def test_deep_training_goes_without_early_stopping(tmp_path: Path) -> None:
-    config = TrainConfig(
-        data="synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4",
-        out=tmp_path / "run",
-        cache_dir=tmp_path / "cache",
-        image_size=16,
+    config = quick(
+        tmp_path,
         model="wide4",
         model_options={"width": 12, "deepened": True},
         early_stopping=EarlyStoppingConfig(patience=2),
@@ -141,14 +140,10 @@ def test_whitening_gives_the_stem_its_kernels(strategy: str, width: int) -> None
 
 def test_training_whitens_before_the_first_step(tmp_path: Path) -> None:
     run = train(
-        TrainConfig(
-            data="synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4",
-            out=tmp_path / "run",
-            cache_dir=tmp_path,
-            image_size=16,
+        quick(
+            tmp_path,
             model="wide3",
             model_options={"width": 12, "whitened": True},
-            epochs=1,
             optimizer=OptimizerConfig(learning_rate=1e-9),
         )
     )

@@ -80,6 +80,6 @@ def shapes_only(model: nn.Module) -> Iterator[None]:
     try:
         with torch.device("meta"), torch.no_grad():
             yield
-    except (RuntimeError, NotImplementedError, TypeError) as error:
+    except (RuntimeError, NotImplementedError, TypeError) as error:  # what torch raises for a tensor without data
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{type(model).__name__} cannot be traced by shapes alone (meta device): {reason}") from error
