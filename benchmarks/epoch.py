@@ -1,0 +1,143 @@
+"""How long is an epoch, beside timm's own training script on the same photographs?
+
+    python benchmarks/epoch.py --timm-script train.py
+    python benchmarks/epoch.py --timm-script train.py --data photographs.zip --images 4096 --save
+
+``train.py`` is the script at the root of timm's repository (its wheel does not have it). Both train as programs of
+their own, on the same JPEGs (unpacked into a folder a class, which both read), with the same network, optimiser,
+batch, precision, memory layout and threads, and with crop and flip; timm also without any augmentation, which is the
+cheapest that it can do, and in the memory layout that it has where nothing is said.
+
+A program's figure is the images a second of its second epoch, without validation: by then ours has its cache.
+Repetitions are interleaved. Ratios are those of a repetition's figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import torch
+from _ratios import finish, interleaved, new_parser
+from training_speed import make_photographs
+
+from anychan.data import open_dataset
+from anychan.training import TrainConfig
+from anychan.training.machine import choose
+
+TIMM = {
+    "timm": ["--scale", "0.8", "1.0", "--ratio", "1", "1", "--color-jitter", "0", "--channels-last"],
+    "timm, no augmentation": ["--no-aug", "--channels-last"],
+    "timm, its own memory layout": ["--scale", "0.8", "1.0", "--ratio", "1", "1", "--color-jitter", "0"],
+}
+# Of the lines of an epoch, the last holds the epoch's mean speed in brackets.
+TIMM_SPEED = re.compile(r"Train: 1 \[.*\(\d+\.\d+s, +(\d+\.\d+)/s\)")
+
+
+def unpack(data: str, folder: Path, images: int) -> Path:
+    """The first files of each class of a data set, as many as asked for in training, in one folder a class."""
+    dataset = open_dataset(data)
+    for split, wanted in (("train", images // len(dataset.classes)), ("val", 1)):
+        taken: Counter[int] = Counter()
+        for sample in dataset.splits[split]:
+            taken[sample.label] += 1
+            if taken[sample.label] <= wanted:
+                place = folder / split / dataset.classes[sample.label] / Path(sample.path).name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(dataset.source.read(sample.path))
+    return folder
+
+
+def program(arguments: list[str], threads: int) -> str:
+    """What a program prints, on both streams; it has as many threads as told.
+
+    Raises:
+        SystemExit: where it fails, with the end of what it said.
+    """
+    settings = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    ran = subprocess.run(arguments, check=False, env=settings, **streams)
+    if ran.returncode:
+        raise SystemExit(f"{' '.join(arguments)}\n{ran.stdout[-2000:]}")
+    return ran.stdout
+
+
+def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+    """Images a second of each program's second epoch in each repetition."""
+    if options.data is None:
+        photographs = make_photographs(folder / "photographs", options.images, options.image_size)
+    else:
+        photographs = unpack(options.data, folder / "photographs", options.images)
+    classes = len(list((photographs / "train").iterdir()))
+    size, threads = str(options.image_size), torch.get_num_threads()
+    config = TrainConfig(data=str(photographs), out=folder, image_size=options.image_size, device="cpu")
+    precision = choose(config, torch.device("cpu")).precision
+    number = itertools.count()
+    on_cpu = folder / "cpu.yaml"  # older scripts have no option for the device, but take this
+    on_cpu.write_text("device: cpu\n", encoding="utf-8")
+
+    def ours() -> float:
+        out = folder / f"ours{next(number)}"
+        asked = ["--model", options.model, "--image-size", size, "--batch-size", str(options.batch_size)]
+        asked += ["--epochs", "2", "--device", "cpu", "--cache-dir", str(folder / "cache")]
+        program(
+            [sys.executable, "-m", "anychan", "train", "--data", str(photographs), "--out", str(out), *asked], threads
+        )
+        return json.loads((out / "records.jsonl").read_text(encoding="utf-8").splitlines()[1])["images_per_second"]
+
+    def timm(extra: list[str]) -> float:
+        asked = [
+            "--config",
+            str(on_cpu),
+            "--model",
+            options.model,
+            "--num-classes",
+            str(classes),
+            "--input-size",
+            "3",
+            size,
+            size,
+        ]
+        asked += ["--batch-size", str(options.batch_size), "--epochs", "2", "--opt", "adamw", "--lr", "1e-3"]
+        asked += ["--weight-decay", "0.05", "--smoothing", "0.1", "--warmup-epochs", "0", "--val-split", "val"]
+        asked += ["--workers", str(options.workers), "--log-interval", "1"]
+        asked += ["--amp", "--amp-dtype", "bfloat16"] if precision == "bfloat16" else []
+        asked += ["--output", str(folder / f"timm{next(number)}"), *extra]
+        said = program([sys.executable, str(options.timm_script), str(photographs), *asked], threads)
+        return float(TIMM_SPEED.findall(said)[-1])
+
+    programs: dict[str, Callable[[], float]] = {"anychan": ours}
+    programs |= {name: partial(timm, extra) for name, extra in TIMM.items()}
+    return interleaved(programs, options.repeats, "images/s")
+
+
+def main() -> None:
+    parser = new_parser(__doc__, "epoch", image_size=64, batch_size=64, repeats=3)
+    parser.add_argument("--timm-script", type=Path, metavar="FILE", help="timm's train.py")
+    parser.add_argument("--data", help="photographs to take, instead of made ones")
+    parser.add_argument("--images", type=int, default=2048, help="how many to train on")
+    parser.add_argument("--workers", type=int, default=torch.get_num_threads(), help="of timm's loader")
+    options = parser.parse_args()
+    if options.timm_script is None:
+        print("nothing measured: give --timm-script, the train.py of timm's repository")
+        return
+    options.timm_script = options.timm_script.resolve(strict=True)
+    with tempfile.TemporaryDirectory() as folder:
+        speeds = measure(options, Path(folder))
+    options.timm_script = options.timm_script.name
+    pairs = {name: ("anychan", name) for name in speeds if name != "anychan"}
+    finish(options, "epoch", "images_per_second", speeds, pairs)
+
+
+if __name__ == "__main__":
+    main()
