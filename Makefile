@@ -24,6 +24,7 @@ bench: $(READY)  ## speed ratios, one script a question
 	for script in benchmarks/[!_]*.py; do $(BIN)/python $$script || exit 1; done
 
 docs: $(READY)  ## the documents' tables from the records in docs/records, and the site in build/site
+	$(BIN)/python docs/make_costs.py
 	$(BIN)/python docs/make_results.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	@echo build/site/index.html
