@@ -1,4 +1,4 @@
-"""Write docs/results.md, its figures, the tables of README and guide, and what recipes came to, from docs/records.
+"""Write docs/results.md, its figures, the tables of the other documents, and what recipes came to, from docs/records.
 
 The same bytes each time.
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 from anychan.experiments import recipe_results
 from anychan.nn import list_strategies
@@ -22,6 +24,8 @@ from anychan.report import (
     markdown_tables,
     retention_figure,
 )
+from anychan.report._records import Run
+from anychan.report.page import read_runs
 
 PROJECT = Path(__file__).parents[1]
 RECORDS = PROJECT / "docs" / "records"
@@ -31,25 +35,28 @@ AND_ANOTHER = [RECORDS / name for name in ("any", "any-affine", "completed", "pl
 STRATEGIES = [path for name in list_strategies() if (path := RECORDS / f"strategy-{name}").is_dir()]
 NETWORKS = sorted(RECORDS.glob("network-*"))  # those of part B, network-resnet34 among them
 ABLATIONS = sorted(path.parent for path in RECORDS.glob("ablation-*/ablation.json"))
+STATISTICS = [RECORDS / f"{stem}-{how}" for stem in ("sliced", "completed") for how in ("mixed", "recalibrated")]
 HEAD = """# Results
 
 Made by `make docs` from the records in `docs/records`; do not edit by hand. Rates are percent of the test images of the
-data set named, each with its 95 % interval (Wilson); one seed a run, so the intervals hold for these weights and say
-nothing about other seeds. What was tried besides, and what is to be learnt from it: `docs/experiments.md`.
+data set named, each with its 95 % interval (Wilson).
+{seeds}
+What was tried besides, and what is to be learnt from it: `docs/experiments.md`.
 
 ## One network for every subset, its specialists, and a plain network
 
-ResNet18 from scratch on 50 kinds of animals at 64x64 (24,000 training images, 10 epochs, one recipe for all).
+ResNet18 from scratch on {classes} kinds of animals at {size}x{size} ({train:,} training images, {epochs} epochs, one
+recipe for all).
 
 - *any*: one network for every subset: `anychan train --strategy completed`, which trains by the sandwich rule with
   in-place distillation and keeps batch statistics for each subset.
-- *any-affine*: the same with a scale and shift for each subset as well, and 0.3 of a subset's loss from the labels
-  (`--normalisation.affine true --objective.label-share 0.3`). On validation it is no better than *any*, which stays the
-  default: 38.2 against 38.5 on average over the subsets.
-- *specialists*: seven plain networks, each trained and tested on one subset alone.
+- *any-affine*: the same with a scale and shift for each subset as well, and {share} of a subset's loss from the labels
+  (`--normalisation.affine true --objective.label-share {share}`). On average over the subsets it reaches
+  {affine:.1f} on validation, where *any*, the default, reaches {any:.1f}.
+- *specialists*: plain networks ({specialists}), each trained and tested on one subset alone.
 - *plain*: the specialist for RGB, asked about subsets through the four naive answers to missing channels.
 - *completed*: the same weights without any training: `anychan adapt runs/plain`, covariance completion in the stem and
-  batch statistics recomputed for each subset on 2,560 training images.
+  batch statistics recomputed for each subset on {recomputed:,} training images.
 
 ![Accuracy kept on each channel subset](figures/retention.svg)
 
@@ -62,9 +69,9 @@ present (⅄).
 OF_STRATEGIES = """
 ## Every strategy under one recipe
 
-ResNet18 on the same images, again 10 epochs with the plain network's settings, but one random subset with each batch
-(hierarchical sampling), trained on labels alone: one pass an image as for the plain network, where *any* above takes
-three. Statistics are kept for each subset. What is not listed has not been run.
+ResNet18 on the same images, again {epochs} epochs with the plain network's settings, but one random subset with
+each batch (hierarchical sampling), trained on labels alone: one pass an image as for the plain network, where *any*
+above takes three. Statistics are kept for each subset. What is not listed has not been run.
 
 """
 
@@ -82,12 +89,17 @@ OF_ABLATIONS = """
 
 
 def main(project: Path = PROJECT) -> None:
-    docs, readme = project / "docs", project / "README.md"
+    docs = project / "docs"
     (docs / "figures").mkdir(parents=True, exist_ok=True)
     (docs / "figures" / "retention.svg").write_text(retention_figure(RUNS), encoding="utf-8")
-    results = HEAD + markdown_tables(AND_ANOTHER)
+    results = HEAD.format(**_said()) + markdown_tables(AND_ANOTHER)
     if STRATEGIES:
-        results += OF_STRATEGIES + markdown_overview(STRATEGIES) + "\n" + markdown_networks(STRATEGIES)
+        results += (
+            OF_STRATEGIES.format(epochs=_settled(STRATEGIES, "config", "epochs"))
+            + markdown_overview(STRATEGIES)
+            + "\n"
+            + markdown_networks(STRATEGIES)
+        )
     if NETWORKS:
         results += OF_NETWORKS + markdown_networks(NETWORKS, "network-resnet34") + "\n"
         for name, figure in front_figures(NETWORKS).items():
@@ -99,10 +111,64 @@ def main(project: Path = PROJECT) -> None:
     shipped = project / "src" / "anychan" / "experiments" / "recipes" / "results.json"
     shipped.parent.mkdir(parents=True, exist_ok=True)
     shipped.write_text(json.dumps(recipe_results(RECORDS), indent=1) + "\n", encoding="utf-8")
-    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
-    _, after = rest.split(END)
-    readme.write_text(before + BEGIN + "\n" + markdown_overview(RUNS) + "\n" + END + after, encoding="utf-8")
+    _put(project / "README.md", markdown_overview(RUNS))
+    _put(docs / "experiments.md", markdown_overview(STATISTICS))
     runpy.run_path(str(Path(__file__).with_name("make_decisions.py")))["main"](project)
+
+
+def _put(page: Path, table: str) -> None:
+    """Write a table into a page, between its marks."""
+    before, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    page.write_text(before + BEGIN + "\n" + table + "\n" + END + rest.split(END, 1)[1], encoding="utf-8")
+
+
+def _said() -> dict[str, object]:
+    """What the text above the tables quotes of the records."""
+    runs, (affine,) = read_runs(RUNS), read_runs([RECORDS / "any-affine"])
+    named = [*RUNS, RECORDS / "any-affine"]
+    (specialists,) = [found for found in runs[0].specialists if found.split == "test"]
+    return {
+        "seeds": _of_seeds([*named, *STRATEGIES]),
+        "classes": _settled(named, "data", "classes"),
+        "size": _settled(named, "config", "image_size"),
+        "train": _settled(named, "data", "splits", "train"),
+        "epochs": _settled(named, "config", "epochs"),
+        "share": affine.record["config"]["objective"]["label_share"],
+        "any": _mean_on_validation(runs[0]),
+        "affine": _mean_on_validation(affine),
+        "specialists": len(specialists.rows),
+        "recomputed": _settled([RECORDS / "completed"], "adapted_from", "images"),
+    }
+
+
+def _settled(runs: Sequence[Path], *keys: str) -> object:
+    """What run.json says under these keys.
+
+    Raises:
+        ValueError: where the runs do not all say the same, so that a text on all of them cannot quote it.
+    """
+    found = []
+    for run in read_runs(runs):
+        value = run.record
+        for key in keys:
+            value = value[key]
+        found.append(value)
+    if any(value != found[0] for value in found):
+        raise ValueError(f"{'.'.join(keys)} differs between {', '.join(run.name for run in runs)}: {found}")
+    return found[0]
+
+
+def _of_seeds(runs: Sequence[Path]) -> str:
+    """What the intervals do not say, by the seeds of the runs."""
+    seeds = sorted({run.seed for run in read_runs(runs) if run.seed is not None})
+    if len(seeds) == 1:
+        return f"All runs have seed {seeds[0]}: the intervals hold for these weights and say nothing about other seeds."
+    return f"Seeds are {', '.join(map(str, seeds))}; the interval of a row of one seed says nothing about other seeds."
+
+
+def _mean_on_validation(run: Run) -> float:
+    """Percent, over the subsets that the run answers by itself."""
+    return 100 * mean(result.accuracy for result in run.evaluations["val"].results if not result.fill)
 
 
 if __name__ == "__main__":
