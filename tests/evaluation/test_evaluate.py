@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from anychan.data import hold_out, load_split, open_dataset, split_statistics
+from anychan.environment import environment
 from anychan.evaluation import FILLS, evaluate_run, read_predictions, table
 from anychan.evaluation.metrics import metrics
 from anychan.models import ModelInfo, save_model
@@ -149,6 +150,30 @@ def test_evaluating_again_replaces_its_rows_and_keeps_the_others(
     assert third["results"][3] == second["results"][3]
     evaluate(run, ["R"], "val")
     assert keys(json.loads((run / "evaluation/test.json").read_text())) == keys(third)
+
+
+def test_each_row_says_where_it_was_timed(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that are kept stay of their machine; those of a record from before rows said it are of that record's."""
+
+    def machines(record: dict[str, Any]) -> list[tuple[str, int]]:
+        return [(row["hardware"]["cpu"], row["batch_size"]) for row in record["results"]]
+
+    run, where = make_run(), environment()
+    for cpu, channels, size in (("one", "R", 128), ("another", "G", 8)):
+        made = {**where, "hardware": {**where["hardware"], "cpu": cpu}}
+        monkeypatch.setattr("anychan.evaluation.evaluate.environment", lambda made=made: made)
+        record = evaluate(run, [channels], batch_size=size)
+    assert machines(record) == [("one", 128), ("another", 8)]
+    assert record["hardware"]["cpu"] == "another"
+    for row in record["results"]:
+        for key in ("device", "autocast", "batch_size", "hardware"):
+            del row[key]
+    (run / "evaluation/test.json").write_text(json.dumps(record), encoding="utf-8")
+    monkeypatch.undo()
+    again = evaluate(run, ["B"])
+    assert machines(again) == [("another", 8), ("another", 8), (where["hardware"]["cpu"], 128)]
 
 
 def test_answers_are_the_same_again(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:

@@ -32,6 +32,18 @@ def test_subset_table_has_every_metric_of_the_record(tmp_path: Path) -> None:
     assert table.caption == "first: n = 400 images of the test split, one run, seed 0; timed on Test CPU, 2 threads."
 
 
+def test_subset_table_names_every_machine_that_rows_were_timed_on(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "first")
+    path = folder / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    record["results"][1].update(device="cpu", hardware={"cpu": "Another CPU", "threads": 1})
+    record["results"][2].update(device="cuda", hardware={"cpu": "Test CPU", "gpu": "A GPU", "threads": 2})
+    path.write_text(json.dumps(record))
+    run = read_run(folder)
+    caption = subset_table(run, run.evaluations["test"]).caption
+    assert caption.endswith("timed on A GPU and on Another CPU, 1 thread and on Test CPU, 2 threads.")
+
+
 def test_overview_leaves_empty_what_was_not_run(tmp_path: Path) -> None:
     runs = [
         read_run(write_run(tmp_path / "first", accuracy=0.44)),

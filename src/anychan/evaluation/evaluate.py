@@ -1,7 +1,8 @@
 """Evaluate a run: its model on every channel subset of a split, written into the run folder.
 
 ``predictions/<split>.parquet`` holds each answer, ``evaluation/<split>.json`` what follows from them. Both speak of
-one model on one data set: asking again replaces the rows of the same subset and fill and keeps the others.
+one model on one data set: asking again replaces the rows of the same subset and fill and keeps the others. So each row
+says on which machine it was answered and timed.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from anychan.models.files import ModelInfo, load_model
 from anychan.sensors import match
 
 HELD_OUT = "held-out"
+_WHERE = ("device", "autocast", "batch_size", "hardware")
 
 
 def evaluate_run(
@@ -107,13 +109,21 @@ def evaluate_run(
     model_hash = _sha256(run / "model.safetensors")
     rows, answers = ({}, {}) if replace else _earlier(run, split, model_hash, array.fingerprint)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    made = {
+        **environment(),
+        "device": str(device),
+        "autocast": None if autocast is None else str(autocast).removeprefix("torch."),
+        "batch_size": batch_size,
+    }
+    where = {key: made[key] for key in _WHERE}
     for subset, fill in questions:
         given = predict_subset(
             model, array, subset, batch_size=batch_size, device=device, autocast=autocast,
             fill=fill, progress=progress,
         )  # fmt: skip
         answers[given.key] = given
-        rows[given.key] = _row(given, info, _cost(model, info, subset, device) if cost and not fill else None)
+        costs = _cost(model, info, subset, device) if cost and not fill else None
+        rows[given.key] = {**_row(given, info, costs), **where}
         if flips:
             both = predict_subset(
                 model, array, subset, batch_size=batch_size, device=device, autocast=autocast,
@@ -127,10 +137,7 @@ def evaluate_run(
         "kind": "evaluation",
         "split": split,
         "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **environment(),
-        "device": str(device),
-        "autocast": None if autocast is None else str(autocast).removeprefix("torch."),
-        "batch_size": batch_size,
+        **made,
         "data": images,
         "model_sha256": model_hash,
         "classes": list(info.classes),
@@ -202,7 +209,8 @@ def _earlier(
     if not path.is_file():
         return {}, {}
     record = read_record(run, split)
-    rows = {(row["subset"], row["fill"]): row for row in record["results"]}
+    where = {key: record[key] for key in _WHERE if key in record}  # of rows from before they said so themselves
+    rows = {(row["subset"], row["fill"]): {**where, **row} for row in record["results"]}
     answers = read_predictions(predictions_path(run, split))
     for same, what in (
         (record["model_sha256"] == model_hash, "is about another model"),

@@ -112,9 +112,7 @@ def _evaluation(path: Path) -> Evaluation:
             classes=tuple(str(name) for name in record.array("classes")),
             images=str(record.values.get("images") or ""),
             data=record.maybe_child("data").values,
-            device=str(record.values.get("device") or "cpu"),
-            hardware=record.maybe_child("hardware").values,
-            results=tuple(_result(result) for result in record.children("results")),
+            results=tuple(_result(result, record) for result in record.children("results")),
         )
         for result in evaluation.results:
             _check_result(evaluation, result)
@@ -137,8 +135,9 @@ def _naming(path: Path, error: Exception) -> ValueError:
     return ValueError(str(error) if str(path) in str(error) else f"{path}: {error}")
 
 
-def _result(result: Fields) -> Result:
+def _result(result: Fields, record: Fields) -> Result:
     cost = result.values.get("cost")
+    timed = result if result.values.get("hardware") else record  # rows of older records do not say it themselves
     return Result(
         subset=result.text("subset"),
         fill=result.text("fill"),
@@ -165,6 +164,8 @@ def _result(result: Fields) -> Result:
         cost=_cost(result.child("cost")) if cost else None,
         flips=result.maybe_child("flips").maybe("accuracy"),
         right=result.text("right") if result.values.get("right") is not None else "",
+        device=str(timed.values.get("device") or "cpu"),
+        hardware=timed.maybe_child("hardware").values,
     )
 
 

@@ -77,7 +77,8 @@ class Result:
     """The metrics of one subset of channels, ``fill`` naming the naive answer to missing channels ("": none).
 
     ``flips`` is the accuracy of answers from each image with its mirror image. ``right`` is a bit an image (see
-    ``pack_right``), "" where it was not recorded; of pooled runs, ``rights`` has those of each.
+    ``pack_right``), "" where it was not recorded; of pooled runs, ``rights`` has those of each. ``device`` and
+    ``hardware`` are where it was timed.
     """
 
     subset: str
@@ -99,6 +100,8 @@ class Result:
     flips: float | None = None
     right: str = ""
     rights: tuple[str, ...] = ()
+    device: str = "cpu"
+    hardware: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,6 @@ class Evaluation:
     classes: tuple[str, ...]
     images: str
     data: Mapping[str, Any]
-    device: str
-    hardware: Mapping[str, Any]
     results: tuple[Result, ...]
 
     def size(self, result: Result) -> int:

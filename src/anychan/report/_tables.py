@@ -86,9 +86,10 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
         )
         for fill, results in series(evaluation).items()
     ]
-    where = _place(evaluation.device, evaluation.hardware, evaluation.hardware.get("threads"))
+    own = [found for one in run.pooled or (run,) if (found := one.on(evaluation.split))]
+    places = {_place(r.device, r.hardware, r.hardware.get("threads")) for found in own for r in found.results}
     counted = f"{image_count([evaluation])} of the {evaluation.split} split"
-    caption = f"{run.name}: {counted}, {seed_words([run])}; timed on {where}."
+    caption = f"{run.name}: {counted}, {seed_words([run])}; timed on {' and on '.join(sorted(places))}."
     return Table(caption, columns, tuple(groups))
 
 
