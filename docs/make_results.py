@@ -32,7 +32,10 @@ RECORDS = PROJECT / "docs" / "records"
 BEGIN, END = "<!-- made by `make docs` -->\n", "<!-- end -->"
 RUNS = [RECORDS / name for name in ("any", "completed", "plain")]
 AND_ANOTHER = [RECORDS / name for name in ("any", "any-affine", "completed", "plain")]
-STRATEGIES = [path for name in list_strategies() if (path := RECORDS / f"strategy-{name}").is_dir()]
+OF_RESNETS = [name for name in list_strategies() if name != "tokens"]
+STRATEGIES = [path for name in OF_RESNETS if (path := RECORDS / f"strategy-{name}").is_dir()]
+TOKENS = [path for name in ("strategy-tokens", "tokens-plain") if (path := RECORDS / name).is_dir()]
+BODY = {"depth": "depth", "patch": "patch_size"}  # of the tokens' transformer
 NETWORKS = sorted(RECORDS.glob("network-*"))  # those of part B, network-resnet34 among them
 ABLATIONS = sorted(path.parent for path in RECORDS.glob("ablation-*/ablation.json"))
 STATISTICS = [RECORDS / f"{stem}-{how}" for stem in ("sliced", "completed") for how in ("mixed", "recalibrated")]
@@ -75,6 +78,14 @@ above takes three. Statistics are kept for each subset. What is not listed has n
 
 """
 
+OF_TOKENS = """
+### Tokens, in a vision transformer
+
+*tokens* gives a transformer a token for each channel of each patch, so it has another body: ViT-Tiny of {depth} blocks with
+patches of {patch} pixels, all other settings as above. *tokens-plain* is that body with its own stem, on all channels.
+
+"""
+
 OF_NETWORKS = """
 ## Shallow networks
 
@@ -100,6 +111,9 @@ def main(project: Path = PROJECT) -> None:
             + "\n"
             + markdown_networks(STRATEGIES)
         )
+    if TOKENS:
+        of_body = {key: _settled(TOKENS, "config", "model_options", name) for key, name in BODY.items()}
+        results += OF_TOKENS.format(**of_body) + markdown_overview(TOKENS) + "\n" + markdown_networks(TOKENS)
     if NETWORKS:
         results += OF_NETWORKS + markdown_networks(NETWORKS, "network-resnet34") + "\n"
         for name, figure in front_figures(NETWORKS).items():
