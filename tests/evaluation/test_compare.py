@@ -73,6 +73,40 @@ def test_images_in_another_order_are_the_same_images(any_channel: Path, tmp_path
     assert row["verdict"] == "not distinguishable"
 
 
+def test_runs_of_one_name_have_a_file_each(
+    any_channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    near = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4)])
+    far = write_run(tmp_path / "far" / "b", [answers("RGB", "", 0.2, 5)])
+    written = any_channel / "comparisons"
+    compare_runs(any_channel, near)
+    compare_runs(any_channel, far)
+    monkeypatch.chdir(far.parent)
+    found = compare_runs(Path("..", "any"), Path("b"))  # the same run, named from elsewhere
+    assert sorted(path.name for path in written.iterdir()) == ["b-2-test.json", "b-test.json"]
+    told = [json.loads((written / name).read_text()) for name in ("b-test.json", "b-2-test.json")]
+    assert [record["b_from_a"] for record in told] == ["../b", "../far/b"]
+    assert told[1] == found
+
+
+def test_an_older_record_of_the_same_run_is_replaced_and_another_kept(
+    any_channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4)])
+    written = any_channel / "comparisons"
+    record = compare_runs(any_channel, other)
+    del record["b_from_a"]
+    for b, names in (("b", ["b-test.json"]), ("elsewhere/b", ["b-2-test.json", "b-test.json"])):
+        (written / "b-test.json").write_text(json.dumps(record | {"b": b}))
+        compare_runs(any_channel, other)
+        assert sorted(path.name for path in written.iterdir()) == names
+    assert json.loads((written / "b-test.json").read_text())["b"] == "elsewhere/b"
+    (written / "b-test.json").write_text("{")
+    with pytest.raises(ValueError, match=r"b-test\.json is damaged"):
+        compare_runs(any_channel, other)
+
+
 def test_an_own_answer_meets_each_naive_answer(any_channel: Path, tmp_path: Path) -> None:
     naive = write_run(
         tmp_path / "b", [answers("RGB", "", 0.7, 4), answers("RG", "zeros", 0.2, 5), answers("RG", "mean", 0.3, 6)]

@@ -199,6 +199,25 @@ def test_verdicts_come_from_comparison_records_only(tmp_path: Path) -> None:
     assert page.shown.count("second is better") == 2
 
 
+def test_compared_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "runs" / "first")
+    pair = {
+        **{"subset": "RG", "fill_a": "", "fill_b": "", "n": 400, "accuracy_a": 0.51, "accuracy_b": 0.57, "p": 0.001},
+        **{"difference": -0.06, "difference_interval": [-0.09, -0.03]},
+    }
+    record = {"schema": 1, "kind": "comparison", "split": "test", "a": "runs/first", "comparisons": [pair]}
+    (run / "comparisons").mkdir()
+    for name, told in (
+        ("plain", {"b": "plain", "b_from_a": "../plain"}),
+        ("plain-2", {"b": "plain", "b_from_a": "../../old/plain"}),
+        ("plain-3", {"b": "runs/plain"}),  # from before the path was recorded
+    ):
+        (run / "comparisons" / f"{name}-test.json").write_text(json.dumps(record | told))
+    _, page = _page([run], tmp_path / "a.html")
+    assert "first against runs/plain, 2 paired comparisons: runs/plain is better in 2." in page.shown
+    assert "first against old/plain, 1 paired comparison: old/plain is better in 1." in page.shown
+
+
 def test_many_channels_are_drawn_by_size(tmp_path: Path) -> None:
     run = write_run(tmp_path / "six", "a,b,c,d,e,f", pictures=1)
     text, page = _page([run], tmp_path / "a.html")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anychan._files import replacing
+from anychan._records import read_record as read_any_record
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import predictions_path, read_record
 from anychan.evaluation.holm import corrected
@@ -35,14 +38,17 @@ def compare_runs(
         channels: a channel set or a list of them; None or "all": those that both runs were evaluated on.
 
     Returns:
-        What is also written to ``a/comparisons/<b's name>-<split>.json``, for the report:
-        ``{"schema", "kind": "comparison", "split", "a", "b", "comparisons"}``, the last a list of ``subset``,
-        ``fill_a``, ``fill_b``, what ``Paired.to_dict`` holds, and ``p_holm``, which the verdict goes by: p corrected
-        by Holm's method for all tests of the record. In the order of a's subsets.
+        What is also written to ``a/comparisons/<b's name>-<split>.json``, for the report (with a number after the
+        name where another run of that name has the file; an earlier comparison with the same run is replaced):
+        ``{"schema", "kind": "comparison", "split", "a", "b", "b_from_a", "comparisons"}``, where ``b_from_a`` is b's
+        path from a's folder and the last a list of ``subset``, ``fill_a``, ``fill_b``, what ``Paired.to_dict`` holds,
+        and ``p_holm``, which the verdict goes by: p corrected by Holm's method for all tests of the record. In the
+        order of a's subsets.
 
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
-        ValueError: if the runs were evaluated on different images or labels, or a subset was not evaluated in both.
+        ValueError: if the runs were evaluated on different images or labels, a subset was not evaluated in both, or the
+            file of an earlier comparison is damaged.
     """
     runs = [Path(a), Path(b)]
     records = [read_record(run, split) for run in runs]
@@ -61,10 +67,30 @@ def compare_runs(
     if not comparisons:
         raise ValueError(f"{a} and {b} have no channel set that both answered alike, by themselves or with one fill")
     record: dict[str, Any] = {"schema": 1, "kind": "comparison", "split": split, "a": str(a), "b": str(b)}
+    record["b_from_a"] = _from(runs[0], runs[1])
     record["comparisons"] = corrected(comparisons)
-    with replacing(runs[0] / "comparisons" / f"{runs[1].resolve().name}-{split}.json") as temporary:
+    with replacing(_place(runs[0], runs[1], split)) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
+
+
+def _from(a: Path, b: Path) -> str:
+    """b's path from a's folder, which stays the same from wherever they are named."""
+    return Path(os.path.relpath(b.resolve(), a.resolve())).as_posix()
+
+
+def _place(a: Path, b: Path, split: str) -> Path:
+    """The file of this comparison: the first of b's name that is free, or about this very run."""
+    name = b.resolve().name
+    for number in itertools.count(1):
+        path = a / "comparisons" / f"{name}{f'-{number}' if number > 1 else ''}-{split}.json"
+        if not path.is_file():
+            break
+        earlier = read_any_record(path, "comparison")
+        # Older records say only where b lay from where the command was given.
+        if earlier.get("b_from_a", _from(a, Path(str(earlier.get("b"))))) == _from(a, b):
+            break
+    return path
 
 
 def _by_subset(answers: Iterable[Predictions], known: ChannelSet) -> dict[frozenset[str], _ByFill]:

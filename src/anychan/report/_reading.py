@@ -5,6 +5,7 @@ What is there and cannot be read is a ``ValueError`` that names the file and the
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,7 @@ def read_run(folder: Path) -> Run:
         comparisons=tuple(
             comparison
             for path in sorted((folder / "comparisons").glob("*.json"))
-            for comparison in _comparisons(read_json(path, kind="comparison"))
+            for comparison in _comparisons(folder, read_json(path, kind="comparison"))
         ),
         specialists=tuple(
             _specialists(read_json(path, kind="specialists"))
@@ -257,12 +258,15 @@ def _change(row: Fields) -> Change:
     )
 
 
-def _comparisons(record: Fields) -> list[Comparison]:
+def _comparisons(folder: Path, record: Fields) -> list[Comparison]:
+    b = record.text("b")
+    if "b_from_a" in record.values:
+        b = os.path.normpath(folder.resolve() / record.text("b_from_a"))
     return [
         Comparison(
             split=record.text("split"),
-            a=Path(record.text("a")).name,
-            b=Path(record.text("b")).name,
+            a=record.text("a"),
+            b=b,
             subset=pair.text("subset"),
             fill_a=pair.text("fill_a"),
             fill_b=pair.text("fill_b"),

@@ -181,7 +181,8 @@ class AblationRecord:
 class Comparison:
     """Two runs on the same images of a split, with one subset of channels each: a paired test, and its verdict.
 
-    ``p_holm`` is p corrected for all tests of the two runs; the verdict goes by it.
+    ``a`` and ``b`` are the runs' paths as read, and their shortest names once ``told_apart``. ``p_holm`` is p corrected
+    for all tests of the two runs; the verdict goes by it.
     """
 
     split: str

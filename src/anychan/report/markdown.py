@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from anychan.report._compared import told_apart
 from anychan.report._differences import ablation_table
 from anychan.report._figures import retention_chart
 from anychan.report._networks import front_charts, network_table
@@ -36,7 +37,7 @@ def markdown_tables(runs: Sequence[Path | str]) -> str:
     tables = [overview_table(records, split)] if len(records) > 1 else []
     tables += [specialists_table(found) for run in read for found in run.specialists]
     tables += [subset_table(run, evaluation) for run in records if (evaluation := run.on(split))]
-    comparisons = [comparison for run in read for comparison in run.comparisons]
+    comparisons = told_apart(read)
     tables += [comparison_table(comparisons)] if comparisons else []
     cost = cost_table(records, split)
     return "\n".join(markdown(table) for table in [*tables, *([cost] if cost else [])])

@@ -15,6 +15,7 @@ from anychan.report import _networks as networks
 from anychan.report import _tables as tables
 from anychan.report import _words as words
 from anychan.report._classes import loss_table
+from anychan.report._compared import told_apart
 from anychan.report._confusion import confused, matrix
 from anychan.report._data import datasets, versions_table
 from anychan.report._format import short_names
@@ -95,7 +96,7 @@ def _page(runs: Sequence[Run], pictures: bool, ablations: Sequence[AblationRecor
     split = main_split(runs)
     rows = pooled(runs)
     place = {id(run): i for i, row in enumerate(rows) for run in (row.pooled or (row,))}
-    comparisons = [comparison for run in runs for comparison in run.comparisons]
+    comparisons = told_apart(runs)
     return {
         "title": words.title(runs) if runs else fmt.listing([ablation.title for ablation in ablations]),
         "rows": [_row(row, i, split, pictures) for i, row in enumerate(rows)],
