@@ -102,6 +102,17 @@ def test_the_report_shows_it(runs: Any, tmp_path: Path) -> None:
 def test_what_was_not_trained_alike_is_said(runs: Any, tmp_path: Path) -> None:
     run, others, _ = runs
     for other, changes in zip(others, ({"epochs": 5}, {"strategy": "sliced"}), strict=True):
+def test_subsets_of_other_images_have_no_mean(runs: Any, tmp_path: Path) -> None:
+    _, (_, of_both), right = runs
+    some = np.arange(0, N, 3)  # the others have none of R
+    given = [answers("RG", right["RG"][0], np.arange(N)), answers("R", right["R"][0], some)]
+    run = write_run(tmp_path / "partial", "RGB", given, "sandwich")
+    of_one = write_run(tmp_path / "only-R-of-some", "R", [answers("R", right["R"][1], some)])
+    assert compare_specialists(run, [of_one])["rows"][0]["n"] == 100
+    with pytest.raises(ValueError, match="are of 100 or 300 images, as some have none of a subset's channels"):
+        compare_specialists(run, [of_both, of_one])
+
+
         record = json.loads((other / "run.json").read_text())
         record["config"] |= changes
         record["data"]["fingerprints"]["train"] = "b"

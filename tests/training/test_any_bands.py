@@ -19,9 +19,11 @@ from anychan.cli import main
 from anychan.data import ImageArray, load_split, open_dataset, split_statistics
 from anychan.data.augment_config import AugmentationConfig
 from anychan.data.dataset import Encoding
-from anychan.evaluation import predict_subset
+from anychan.evaluation import predict_subset, read_predictions
 from anychan.evaluation.predict import prepare
+from anychan.experiments.records import validate_records
 from anychan.models import create_model
+from anychan.report import markdown_tables
 from anychan.statistics import ChannelStatistics
 from anychan.training.batches import Inputs, TrainingBatches
 from anychan.training.config import ObjectiveConfig, TrainConfig
@@ -142,6 +144,23 @@ def test_padded_and_bucketed_batches_give_the_logits_of_one_by_one(strategy: str
     assert labels_seen == 11  # of 6, 4 and 2 images, in steps of 3, 3 and 2
 
 
+def test_images_with_none_of_the_channels_are_left_out_of_a_subset() -> None:
+    array, model = mixed(), model_of("sliced")
+    assert array.present is not None
+    there = array.present[:, 2]
+    alone = dataclasses.replace(
+        array, images=array.images[there], labels=array.labels[there], present=array.present[there],
+        paths=tuple(path for path, is_there in zip(array.paths, there.tolist(), strict=True) if is_there),
+    )  # fmt: skip
+    found, expected = (predict_subset(model, given, "NIR", batch_size=3) for given in (array, alone))
+    assert found.paths == expected.paths == tuple(f"{i}.tif" for i in range(12) if i % 3)
+    np.testing.assert_array_equal(found.labels, expected.labels)
+    np.testing.assert_array_equal(found.probability, expected.probability)
+    nowhere = dataclasses.replace(array, present=array.present & torch.tensor([True, True, False]))
+    with pytest.raises(ValueError, match="none of the 12 images has any of the channels NIR"):
+        predict_subset(model, nowhere, "NIR")
+
+
 def test_a_channel_set_of_one_image_makes_no_step() -> None:
     array = mixed()
     assert array.present is not None
@@ -192,6 +211,19 @@ def test_training_and_evaluation_on_a_folder_of_tiffs(tmp_path: Path, capsys: py
     (evaluated,) = (run / "evaluation").glob("*.json")
     assert len(json.loads(evaluated.read_text())["results"]) == 2
     capsys.readouterr()
+    assert main(["evaluate", str(run), "--no-cost", "--flips", "--cache-dir", cache]) == 0  # all subsets
+    told = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
+    assert [row[-1] for row in told if row[0] in ("R,G,B,NIR", "NIR")] == ["0", "2"]
+    results = {row["subset"]: row for row in json.loads(evaluated.read_text())["results"]}
+    assert {subset: (row["n"], row["left_out"]) for subset, row in results.items() if row["n"] < 6} == {"NIR": (4, 2)}
+    answers = read_predictions(run / "predictions" / f"{evaluated.stem}.parquet")
+    only = answers["NIR", ""]
+    assert [Path(path).stem for path in sorted(only.paths)] == ["26", "28", "25", "29"]
+    full = answers["RGB,NIR" if ("RGB,NIR", "") in answers else "R,G,B,NIR", ""]
+    on_all = np.mean([right for path, right in zip(full.paths, full.correct, strict=True) if path in only.paths])
+    assert results["NIR"]["retention"] == (pytest.approx(only.correct.mean() / on_all) if on_all else None)
+    assert validate_records([run])[1] == []
+    assert "none of a subset's channels are left out: 2 of NIR" in markdown_tables([run])
     wrong = ["evaluate", str(run), "--channels", "RGB", "--data", data, "--bands", "rgb", "--cache-dir", cache]
     assert main([*wrong, "--replace"]) == 2
     assert "'R' was trained on as values that were measured" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,8 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Ask a run's model about a split, once for each subset and fill, and write down what it answers.
 
-    Images that cannot be read are never skipped or replaced: they stop the evaluation.
+    Images that cannot be read are never skipped or replaced: they stop the evaluation. Where images have different
+    channels, those with none of a subset's are left out of that subset, and its row says how many they are.
 
     Args:
         run: the run folder.
@@ -77,7 +78,8 @@ def evaluate_run(
         progress: show progress bars.
 
     Returns:
-        The record, as ``evaluation/<split>.json`` holds it. Retention is None until the full set is evaluated.
+        The record, as ``evaluation/<split>.json`` holds it. Retention, the accuracy over that on the full set for the
+        same images, is None until the full set is evaluated.
 
     Raises:
         FileNotFoundError: if the run or its data are not there.
@@ -122,8 +124,8 @@ def evaluate_run(
             fill=fill, progress=progress,
         )  # fmt: skip
         answers[given.key] = given
-        costs = _cost(model, info, subset, device) if cost and not fill else None
-        rows[given.key] = {**_row(given, info, costs), **where}
+        of_one = _cost(model, info, subset, device) if cost and not fill else None
+        rows[given.key] = {**_row(given, len(array) - len(given.paths), info, of_one), **where}
         if flips:
             both = predict_subset(
                 model, array, subset, batch_size=batch_size, device=device, autocast=autocast,
@@ -142,7 +144,7 @@ def evaluate_run(
         "model_sha256": model_hash,
         "classes": list(info.classes),
         "channels": info.channels.to_dict(),
-        "results": _with_retention([rows[key] for key in order], str(info.channels)),
+        "results": _with_retention({key: rows[key] for key in order}, answers, str(info.channels)),
     }
     answers = {key: answers[key] for key in order}
     _write(run, split, record, answers.values())
@@ -222,10 +224,11 @@ def _earlier(
     return rows, {key: answers[key] for key in rows}
 
 
-def _row(answers: Predictions, info: ModelInfo, cost: dict[str, Any] | None) -> dict[str, Any]:
+def _row(answers: Predictions, left_out: int, info: ModelInfo, cost: dict[str, Any] | None) -> dict[str, Any]:
     return {
         "subset": answers.subset,
         "fill": answers.fill,
+        "left_out": left_out,
         **metrics(answers, info.classes),
         "inference_ms": answers.milliseconds,
         "retention": None,
@@ -240,9 +243,17 @@ def _cost(model: AnyChannelModel, info: ModelInfo, subset: ChannelSet, device: s
     return profile(measured, channels=subset, image_size=info.image_size, device=device).to_dict()
 
 
-def _with_retention(rows: list[dict[str, Any]], whole: str) -> list[dict[str, Any]]:
-    accuracy = next((row["accuracy"] for row in rows if (row["subset"], row["fill"]) == (whole, "")), None)
-    return [{**row, "retention": row["accuracy"] / accuracy if accuracy else None} for row in rows]
+def _with_retention(
+    rows: Mapping[Key, dict[str, Any]], answers: Mapping[Key, Predictions], whole: str
+) -> list[dict[str, Any]]:
+    full = answers.get((whole, "")) if (whole, "") in rows else None
+    right = None if full is None else dict(zip(full.paths, full.correct.tolist(), strict=True))
+    found = []
+    for key, row in rows.items():
+        seen = [] if right is None else [right[path] for path in answers[key].paths]
+        accuracy = sum(seen) / max(1, len(seen))  # on the full set, of the images that this row is about
+        found.append({**row, "retention": row["accuracy"] / accuracy if accuracy else None})
+    return found
 
 
 def _sha256(path: Path) -> str:

@@ -47,7 +47,7 @@ def write_pictures(
         split: the name of the split, for the record.
         array: the images of the split.
         answers: by (subset, fill); the first says which images were answered rightly. A subset that the model
-            answers by itself is shown without its fills.
+            answers by itself is shown without its fills; one that left a picture out is not shown with it.
         classes: the names of the classes.
         model: what gave the answers, in evaluation mode.
         count: how many pictures: half of them right, half wrong, or more of one where there are too few.
@@ -65,11 +65,12 @@ def write_pictures(
             shown = {
                 f"{subset} {fill}".strip(): _named(given, rows[subset, fill][path], classes)
                 for (subset, fill), given in answers.items()
-                if not fill or (subset, "") not in answers
+                if path in rows[subset, fill] and (not fill or (subset, "") not in answers)
             }
             told = {"file": file, "path": path, "label": label, "class": classes[label], "answers": shown}
             if model is not None:
-                named = [(subset, answers[subset, ""].top[rows[subset, ""][path]]) for subset in _drawn(answers, model)]
+                drawn = [subset for subset in _drawn(answers, model) if path in rows[subset, ""]]
+                named = [(subset, answers[subset, ""].top[rows[subset, ""][path]]) for subset in drawn]
                 maps = _draw_maps(model, array, index[path], {subset: int(top[0]) for subset, top in named})
                 told["activation"] = _saved(temporary, f"{number:03}", maps)
             pictures.append(told)

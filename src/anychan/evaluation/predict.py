@@ -18,7 +18,7 @@ from torch import Tensor
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.data import ImageArray
-from anychan.data.arrays import check_units
+from anychan.data.arrays import check_units, take
 from anychan.data.dataset import BYTES
 from anychan.evaluation.fills import check_fill, fill_missing
 from anychan.evaluation.predictions import Predictions
@@ -41,7 +41,7 @@ def predict_subset(
     """The model's answers to all images of an array, given only some of their channels.
 
     Where images have different channels, or pixels without a value, the model is told which channels each has, and
-    sees the mean where there is no value.
+    sees the mean where there is no value. Images with none of the channels are left out: there is nothing to ask about.
 
     Args:
         model: is moved to ``device`` and set to evaluation mode, in place. Its channels carry the means and standard
@@ -59,11 +59,14 @@ def predict_subset(
         top: how many of the most probable classes are kept; where there are fewer classes, all.
         progress: show a progress bar.
 
+    Returns:
+        The answers; ``paths`` names the images that are answered.
+
     Raises:
         ValueError: for a channel that the model or the array does not have, whose mean or deviation is unknown, or
-            which the images count in other units; an image without any of the channels, an unknown fill, a plain model
-            asked for a subset without a fill, logits that are not finite, a batch size below 1, no image, or a device
-            there is not.
+            which the images count in other units; images that all have none of the channels, an unknown fill, a plain
+            model asked for a subset without a fill, logits that are not finite, a batch size below 1, no image, or a
+            device there is not.
 
     Example:
         >>> from anychan.data import load_split, open_dataset, split_statistics
@@ -84,11 +87,14 @@ def predict_subset(
         raise ValueError(f"{len(array.paths)} images in batches of {batch_size}: there must be 1 of each at least")
     device = _checked_device(device)
     asked = known if fill else present
+    planes = find(present, array.channels)
+    check_units(present, array.channels.subset([array.channels.names[plane] for plane in planes]))
+    rows = _rows_with_any(array, planes, present)
     model = model.to(device).to(memory_format=torch.channels_last).eval()
     labels, probability, times = [], [], []
     with torch.inference_mode(), _full_float32(), _autocast(device, autocast), torch.random.fork_rng():
         torch.manual_seed(0)  # a stem that draws at test time draws the same again
-        for path, images_NSHW, there_NS in _batches(array, present, batch_size, progress):
+        for path, images_NSHW, there_NS in _batches(array, rows, planes, batch_size, str(present), progress):
             x_NSHW = prepare(images_NSHW.to(device), known, present, fill)
             some = {} if fill or there_NS is None else {"present": there_NS.to(device)}
             started = _now(device)
@@ -104,8 +110,8 @@ def predict_subset(
     return Predictions(
         str(present),
         fill,
-        array.paths,
-        array.labels.cpu().numpy(),
+        array.paths if rows is None else tuple(array.paths[row] for row in rows.tolist()),
+        (array.labels if rows is None else array.labels[rows.to(array.labels.device)]).cpu().numpy(),
         torch.cat(labels).numpy(),
         torch.cat(probability).numpy(),
         _milliseconds(times),
@@ -146,33 +152,48 @@ def prepare(images_NSHW: Tensor, known: ChannelSet, present: ChannelSet, fill: s
     return x_NSHW.contiguous(memory_format=torch.channels_last)
 
 
+def _rows_with_any(array: ImageArray, planes: list[int], present: ChannelSet) -> Tensor | None:
+    """The images that have any of the planes, in their order; None: all."""
+    if array.present is None:
+        return None
+    any_N = array.present[:, planes].any(dim=1)
+    if not any_N.any():
+        raise ValueError(f"none of the {len(array)} images has any of the channels {','.join(present.names)}")
+    return None if any_N.all() else any_N.nonzero()[:, 0]
+
+
 def _batches(
-    array: ImageArray, present: ChannelSet, size: int, progress: bool
+    array: ImageArray, rows: Tensor | None, planes: list[int], size: int, title: str, progress: bool
 ) -> Iterable[tuple[str, Tensor, Tensor | None]]:
-    """The first image's path, the planes of ``present`` (N, S, H, W), and which of them each has (N, S), by batches."""
-    planes = find(present, array.channels)
-    check_units(present, array.channels.subset([array.channels.names[plane] for plane in planes]))
+    """The first image's path, the planes (N, S, H, W), and which of them each has (N, S), by batches.
+
+    Args:
+        rows: the images to go through; None: all.
+    """
     there_NS = None if array.present is None else array.present[:, planes]
-    if there_NS is not None:
-        empty = (~there_NS.any(dim=1)).nonzero()
-        if len(empty):
-            raise ValueError(f"{array.paths[int(empty[0])]} has none of the channels {','.join(present.names)}")
-        there_NS = None if there_NS.all() else there_NS
+    if there_NS is not None and rows is not None:
+        there_NS = there_NS[rows]
+    if there_NS is not None and there_NS.all():
+        there_NS = None
     in_order = planes == list(range(len(array.channels)))
-    firsts: Iterable[int] = range(0, len(array.paths), size)
+    firsts: Iterable[int] = range(0, len(array.paths) if rows is None else len(rows), size)
     if progress:
         from tqdm import tqdm
 
-        firsts = tqdm(firsts, desc=str(present), unit="batch", leave=False)
+        firsts = tqdm(firsts, desc=title, unit="batch", leave=False)
     for first in firsts:
-        images_NCHW = array.images[first : first + size]
+        if rows is None:
+            images_NCHW, path = array.images[first : first + size], array.paths[first]
+        else:
+            chosen = rows[first : first + size]
+            images_NCHW, path = take(array.images, chosen.to(array.images.device)), array.paths[int(chosen[0])]
         images_NSHW = images_NCHW if in_order else images_NCHW[:, planes]
         values_NSHW = (
             images_NSHW
             if images_NSHW.dtype == torch.uint8 and array.encoding == BYTES
             else (array.values(images_NSHW, planes))
         )
-        yield array.paths[first], values_NSHW, None if there_NS is None else there_NS[first : first + size]
+        yield path, values_NSHW, None if there_NS is None else there_NS[first : first + size]
 
 
 def _checked_device(name: torch.device | str) -> torch.device:

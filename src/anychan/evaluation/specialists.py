@@ -95,6 +95,11 @@ def compare_specialists(
         rows.append({**names_of, **paired.to_dict()})
         differences.append(of_run.astype(np.float64) - of_specialist)
     order = sorted(range(len(rows)), key=lambda i: (-len(known.subset(chosen[i])), known.indices(chosen[i])))
+    if len(counts := {row["n"] for row in rows}) > 1:
+        raise ValueError(
+            f"{run}'s answers to its subsets are of {' or '.join(map(str, sorted(counts)))} images, as some have none "
+            "of a subset's channels: the mean over subsets needs the same images for all"
+        )
     found = {
         "schema": 1,
         "kind": "specialists",

@@ -17,13 +17,14 @@ def table(record: Mapping[str, Any]) -> str:
     Returns:
         Lines of equal columns: accuracy with its 95 % interval, top-5, macro precision, recall and F1, expected
         calibration error, retention, all in percent, and milliseconds an image; the accuracy with flips where it was
-        asked for.
+        asked for, and how many images were left out where some have none of a subset's channels.
     """
     names = [
         "channels", "fill", "accuracy", "95 % interval", "top-5", "precision", "recall", "F1", "ECE", "retention",
         "ms/image",
     ]  # fmt: skip
     flipped = any("flips" in result for result in record["results"])
+    left_out = any(result.get("left_out") for result in record["results"])  # older records do not say
     rows = [
         (
             result["subset"],
@@ -35,12 +36,14 @@ def table(record: Mapping[str, Any]) -> str:
             _percent(result["retention"]),
             f"{result['inference_ms']:.3f}",
             *([_percent(result["flips"]["accuracy"]) if "flips" in result else "-"] if flipped else []),
+            *([str(result.get("left_out", 0))] if left_out else []),
         )
         for result in record["results"]
     ]
     images = " or ".join(sorted({str(result["n"]) for result in record["results"]}))
     title = f"{record['split']}: {images} images, {len(record['classes'])} classes; rates in percent"
-    return f"{title}\n\n{_aligned([*names, *(['with flips'] if flipped else [])], rows, left=2)}"
+    names += ["with flips"] * flipped + ["left out"] * left_out
+    return f"{title}\n\n{_aligned(names, rows, left=2)}"
 
 
 def comparison_table(record: Mapping[str, Any]) -> str:

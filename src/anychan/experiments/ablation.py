@@ -262,7 +262,9 @@ def _row(name: str, ablation: Ablation, folder: Path, errors: dict[tuple[str, in
         return row
     row["n"] = len(next(iter(first.right.values())))
     for what, subsets in (("full", [of_base.full] if first.full == of_base.full else []), ("mean", of_all)):
-        if subsets and all(subset in first.right for subset in subsets):
+        # Images without any of a subset's channels were left out of it: then there is no mean by image.
+        same_images = len({len(right[s]) for right in (first.right, of_base.right) for s in subsets if s in right}) == 1
+        if same_images and all(subset in first.right for subset in subsets):
             row[f"difference_{what}"] = _difference([own[s] for s in paired], [base[s] for s in paired], subsets)
     return row
 

@@ -106,6 +106,8 @@ def _gap(one: Result, base: Result) -> tuple[float, tuple[float, float]] | None:
     rights = [[unpack_right(bits, r.n) for bits in (r.rights or (r.right,)) if bits] for r in (one, base)]
     if not rights[0] or not rights[1] or len(rights[0]) != len(rights[1]) or one.n != base.n:
         return None
+    if (one.left_out or base.left_out) and one.subset != base.subset:  # then each left out others
+        return None
     if len(rights[0]) == 1:
         paired = Paired.of(rights[0][0], rights[1][0])
         return paired.difference, paired.interval

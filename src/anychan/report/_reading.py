@@ -164,6 +164,7 @@ def _result(result: Fields, record: Fields) -> Result:
         confusion=tuple(tuple(int(count) for count in row) for row in result.array("confusion")),
         cost=_cost(result.child("cost")) if cost else None,
         flips=result.maybe_child("flips").maybe("accuracy"),
+        left_out=result.maybe_integer("left_out") or 0,
         right=result.text("right") if result.values.get("right") is not None else "",
         device=str(timed.values.get("device") or "cpu"),
         hardware=timed.maybe_child("hardware").values,

@@ -76,9 +76,9 @@ class Cost:
 class Result:
     """The metrics of one subset of channels, ``fill`` naming the naive answer to missing channels ("": none).
 
-    ``flips`` is the accuracy of answers from each image with its mirror image. ``right`` is a bit an image (see
-    ``pack_right``), "" where it was not recorded; of pooled runs, ``rights`` has those of each. ``device`` and
-    ``hardware`` are where it was timed.
+    ``flips`` is the accuracy of answers from each image with its mirror image. ``left_out`` images have none of the
+    channels. ``right`` is a bit an image (see ``pack_right``), "" where it was not recorded; of pooled runs, ``rights``
+    has those of each. ``device`` and ``hardware`` are where it was timed.
     """
 
     subset: str
@@ -98,6 +98,7 @@ class Result:
     confusion: tuple[tuple[int, ...], ...]
     cost: Cost | None
     flips: float | None = None
+    left_out: int = 0
     right: str = ""
     rights: tuple[str, ...] = ()
     device: str = "cpu"

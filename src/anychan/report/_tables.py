@@ -88,8 +88,10 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
     ]
     own = [found for one in run.pooled or (run,) if (found := one.on(evaluation.split))]
     places = {_place(r.device, r.hardware, r.hardware.get("threads")) for found in own for r in found.results}
+    gone = [f"{fmt.count(r.left_out)} of {r.subset}" for r in series(evaluation).get("", []) if r.left_out]
     counted = f"{image_count([evaluation])} of the {evaluation.split} split"
     caption = f"{run.name}: {counted}, {seed_words([run])}; timed on {' and on '.join(sorted(places))}."
+    caption += f" Images with none of a subset's channels are left out: {fmt.listing(gone)}." if gone else ""
     return Table(caption, columns, tuple(groups))
 
 
