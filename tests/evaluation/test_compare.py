@@ -73,9 +73,7 @@ def test_images_in_another_order_are_the_same_images(any_channel: Path, tmp_path
     assert row["verdict"] == "not distinguishable"
 
 
-def test_runs_of_one_name_have_a_file_each(
-    any_channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_of_one_name_have_a_file_each(any_channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     near = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4)])
     far = write_run(tmp_path / "far" / "b", [answers("RGB", "", 0.2, 5)])
     written = any_channel / "comparisons"

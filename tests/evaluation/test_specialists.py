@@ -11,6 +11,7 @@ import pytest
 
 from anychan.channels import ChannelSet
 from anychan.evaluation import Predictions, compare_specialists, specialists_table
+from anychan.evaluation.intervals import wilson_interval
 from anychan.evaluation.predictions import pack_right, unpack_right
 from anychan.report import markdown_tables, write_report
 
@@ -21,7 +22,8 @@ def answers(subset: str, right: np.ndarray, order: np.ndarray) -> Predictions:
     """Answers with the images in some order: class 0 where right, else class 1."""
     top = np.stack([np.where(right, 0, 1), np.where(right, 1, 0)], axis=1)[order]
     paths = tuple(f"test/{i}.png" for i in order)
-    return Predictions(subset, "", paths, np.zeros(N, np.int64), top, np.full((N, 2), 0.5, np.float32), 1.0)
+    n = len(order)
+    return Predictions(subset, "", paths, np.zeros(n, np.int64), top, np.full((n, 2), 0.5, np.float32), 1.0)
 
 
 def write_run(
@@ -34,7 +36,13 @@ def write_run(
     record |= {"epochs": 8, "seconds": 60.0, "data": {"name": data, "fingerprints": {"train": data}}}
     (folder / "run.json").write_text(json.dumps(record))
     rows = [
-        {"subset": g.subset, "fill": "", "n": N, "accuracy": float(g.correct.mean()), "accuracy_interval": [0.0, 1.0]}
+        {
+            "subset": g.subset,
+            "fill": "",
+            "n": len(g.paths),
+            "accuracy": float(g.correct.mean()),
+            "accuracy_interval": [0.0, 1.0],
+        }
         | {"cost": {"parameters": 100 + len(known)}, "calibration": [], "per_class": [], "confusion": []}
         | {"right": pack_right(g)}
         for g in given
@@ -68,6 +76,8 @@ def test_each_subset_is_paired_with_its_specialist_and_the_mean_over_images(runs
     for row in found["rows"]:
         mine, theirs = right[row["subset"]]
         assert (row["only_a"], row["only_b"]) == ((mine & ~theirs).sum(), (~mine & theirs).sum())
+        by_path = np.argsort([f"test/{i}.png" for i in range(N)])
+        np.testing.assert_array_equal(unpack_right(row["specialist_right"], N), theirs[by_path])
     each = np.mean([mine.astype(float) - theirs for mine, theirs in right.values()], axis=0)
     assert found["mean"]["difference"] == pytest.approx(each.mean())
     # The slow way: draw images again and again.
@@ -89,7 +99,8 @@ def test_the_report_shows_it(runs: Any, tmp_path: Path) -> None:
     run, others, right = runs
     found = compare_specialists(run, others)
     overview = markdown_tables([run, others[0]])
-    assert f"| specialists | {100 * right['RG'][1].mean():.1f} |" in overview
+    low, high = (100 * bound for bound in wilson_interval(int(right["RG"][1].sum()), N))
+    assert f"| specialists | {100 * right['RG'][1].mean():.1f} ({low:.1f}–{high:.1f}) |" in overview
     words = f"{found['mean']['difference'] * 100:.1f}".replace("-", "−")
     text = markdown_tables([run])
     assert "a plain network trained for each subset alone" in text
@@ -99,9 +110,6 @@ def test_the_report_shows_it(runs: Any, tmp_path: Path) -> None:
     assert "trained for each subset alone" in write_report([run], tmp_path / "page.html").read_text()
 
 
-def test_what_was_not_trained_alike_is_said(runs: Any, tmp_path: Path) -> None:
-    run, others, _ = runs
-    for other, changes in zip(others, ({"epochs": 5}, {"strategy": "sliced"}), strict=True):
 def test_subsets_of_other_images_have_no_mean(runs: Any, tmp_path: Path) -> None:
     _, (_, of_both), right = runs
     some = np.arange(0, N, 3)  # the others have none of R
@@ -113,6 +121,9 @@ def test_subsets_of_other_images_have_no_mean(runs: Any, tmp_path: Path) -> None
         compare_specialists(run, [of_both, of_one])
 
 
+def test_what_was_not_trained_alike_is_said(runs: Any, tmp_path: Path) -> None:
+    run, others, _ = runs
+    for other, changes in zip(others, ({"epochs": 5}, {"strategy": "sliced"}), strict=True):
         record = json.loads((other / "run.json").read_text())
         record["config"] |= changes
         record["data"]["fingerprints"]["train"] = "b"

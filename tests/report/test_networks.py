@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from anychan.evaluation.paired import Paired
+from anychan.evaluation.predictions import unpack_right
 from anychan.report import front_figures, markdown_networks
 from anychan.report._networks import network_table
 from anychan.report._reading import read_run
 
-from ._runs import write_run
+from ._runs import seeded_run, write_run
 
 
 @pytest.fixture
@@ -42,6 +44,21 @@ def test_answers_with_flips_stand_apart(runs: list[Path]) -> None:
     deep, wide = markdown_networks(runs).splitlines()[-2:]
     assert deep.split(" | ")[1:3] == ["60.0 (58.0–61.9)", ""]
     assert wide.split(" | ")[1:3] == ["66.0 (64.0–67.9)", "67.5"]
+
+
+def test_the_gap_to_the_yardstick_is_paired(tmp_path: Path) -> None:
+    runs = [seeded_run(tmp_path / "deep", 0, 0.6, "resnet34"), seeded_run(tmp_path / "wide", 1, 0.5, "wide6")]
+    deep, wide = (read_run(run).evaluations["test"].full for run in runs)
+    assert deep is not None
+    assert wide is not None
+    paired = Paired.of(unpack_right(wide.right, wide.n), unpack_right(deep.right, deep.n))
+    low, high = (f"{100 * bound:+.1f}".replace("-", "−") for bound in paired.interval)
+    told = f"{100 * paired.difference:+.1f} ({low} to {high})".replace("-", "−")
+    lines = markdown_networks(runs, "deep").splitlines()
+    assert " | of deep | less deep | " in lines[2]
+    assert lines[-2].split(" | ")[3] == ""
+    assert lines[-1].split(" | ")[3] == told
+    assert "less" not in markdown_networks(runs).splitlines()[2]
 
 
 def test_a_network_that_was_not_evaluated_cannot_be_compared_with(runs: list[Path]) -> None:

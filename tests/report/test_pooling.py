@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.evaluation.predictions import pack_bits
 from anychan.report import markdown_overview, write_report
 from anychan.report._pooling import pooled, seed_words
 from anychan.report._reading import read_run
@@ -59,6 +60,34 @@ def test_tables_and_page_have_one_row(runs: list[Path], tmp_path: Path) -> None:
     assert "three seeds (0, 1 and 2)" in page
     assert "one seed (0)" in page
     assert "Student's t" in page
+
+
+def compare_with_specialists(run: Path, right: Any, recorded: bool = True) -> None:
+    row = {
+        **{"subset": "R", "specialist": "plain-R", "n": len(right), "accuracy_a": 0.5, "accuracy_b": right.mean()},
+        **{"difference": 0.1, "difference_interval": [0.0, 0.2], "p": 0.04},
+        **({"specialist_right": pack_bits(right)} if recorded else {}),
+    }
+    mean = {"accuracy": 0.5, "specialists": 0.4, "difference": 0.1, "difference_interval": [0.0, 0.2]}
+    record = {"schema": 1, "kind": "specialists", "split": "test", "run": run.name, "differs": [], "rows": [row]}
+    (run / "specialists").mkdir(exist_ok=True)
+    told = record | {"mean": mean, "cost": {"run": {}, "specialists": {}}}
+    (run / "specialists" / "test.json").write_text(json.dumps(told))
+
+
+def test_specialists_of_seeds_are_pooled_too(runs: list[Path]) -> None:
+    rights = np.random.default_rng(5).random((3, 400)) < 0.4
+    for run, right in zip(runs, rights, strict=True):
+        compare_with_specialists(run, right)
+    mean, (low, high) = 100 * rights.mean(), paired_bootstrap(rights)
+    told = f" | {mean:.1f} ({100 * low:.1f}–{100 * high:.1f}) | "
+    (line,) = [line for line in markdown_overview(runs).splitlines() if line.startswith("| specialists |")]
+    assert told in line
+    compare_with_specialists(runs[1], rights[1], recorded=False)  # as older records are
+    (line,) = [line for line in markdown_overview(runs).splitlines() if line.startswith("| specialists |")]
+    assert f" | {mean:.1f} | " in line
+    (runs[1] / "specialists" / "test.json").unlink()
+    assert f"| specialists, 2 of 3 seeds |  |  |  |  | {100 * rights[::2].mean():.1f} (" in markdown_overview(runs)
 
 
 @pytest.mark.parametrize(

@@ -89,12 +89,12 @@ def predict_subset(
     asked = known if fill else present
     planes = find(present, array.channels)
     check_units(present, array.channels.subset([array.channels.names[plane] for plane in planes]))
-    rows = _rows_with_any(array, planes, present)
+    rows, title = _rows_with_any(array, planes, present), str(present) if progress else None
     model = model.to(device).to(memory_format=torch.channels_last).eval()
     labels, probability, times = [], [], []
     with torch.inference_mode(), _full_float32(), _autocast(device, autocast), torch.random.fork_rng():
         torch.manual_seed(0)  # a stem that draws at test time draws the same again
-        for path, images_NSHW, there_NS in _batches(array, rows, planes, batch_size, str(present), progress):
+        for path, images_NSHW, there_NS in _batches(array, rows, planes, batch_size, title):
             x_NSHW = prepare(images_NSHW.to(device), known, present, fill)
             some = {} if fill or there_NS is None else {"present": there_NS.to(device)}
             started = _now(device)
@@ -163,12 +163,13 @@ def _rows_with_any(array: ImageArray, planes: list[int], present: ChannelSet) ->
 
 
 def _batches(
-    array: ImageArray, rows: Tensor | None, planes: list[int], size: int, title: str, progress: bool
+    array: ImageArray, rows: Tensor | None, planes: list[int], size: int, title: str | None
 ) -> Iterable[tuple[str, Tensor, Tensor | None]]:
     """The first image's path, the planes (N, S, H, W), and which of them each has (N, S), by batches.
 
     Args:
         rows: the images to go through; None: all.
+        title: of a progress bar; None: there is none.
     """
     there_NS = None if array.present is None else array.present[:, planes]
     if there_NS is not None and rows is not None:
@@ -177,7 +178,7 @@ def _batches(
         there_NS = None
     in_order = planes == list(range(len(array.channels)))
     firsts: Iterable[int] = range(0, len(array.paths) if rows is None else len(rows), size)
-    if progress:
+    if title is not None:
         from tqdm import tqdm
 
         firsts = tqdm(firsts, desc=title, unit="batch", leave=False)

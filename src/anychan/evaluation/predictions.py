@@ -77,8 +77,17 @@ def pack_right(answers: Predictions) -> str:
         >>> unpack_right("oA==", 3)
         array([ True, False,  True])
     """
-    in_order = answers.correct[np.argsort(np.array(answers.paths), kind="stable")]
-    return base64.b64encode(np.packbits(in_order).tobytes()).decode("ascii")
+    return pack_bits(answers.correct[np.argsort(np.array(answers.paths), kind="stable")])
+
+
+def pack_bits(right: npt.NDArray[np.bool_]) -> str:
+    """Bool (N,) as base64 text; ``unpack_right`` reads it.
+
+    Example:
+        >>> pack_bits(np.array([True, False, True]))
+        'oA=='
+    """
+    return base64.b64encode(np.packbits(right).tobytes()).decode("ascii")
 
 
 def unpack_right(packed: str, n: int) -> npt.NDArray[np.bool_]:

@@ -20,7 +20,7 @@ from anychan.evaluation._folder import read_record, read_run
 from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
 from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
-from anychan.evaluation.predictions import unpack_right
+from anychan.evaluation.predictions import pack_bits, unpack_right
 
 # Settings that older records do not have yet, and what they trained with.
 _LATER = {"sampling_unit": "batch"}
@@ -57,12 +57,13 @@ def compare_specialists(
     Returns:
         What is also written to ``run/specialists/<split>.json``: ``{"schema", "kind": "specialists", "split", "run",
         "rows", "mean", "cost"}``. A row is a subset with its ``specialist`` and what ``Paired.to_dict`` holds, a being
-        the run, and ``p_holm``, corrected for the number of subsets, which the verdict goes by. ``mean`` is over the
-        subsets; the 95 % interval of its difference is the percentile bootstrap over images (10,000 draws of as many
-        images, each with its answers to all subsets), so it speaks of other images and not of other seeds. ``cost`` has
-        parameters, the passes (with gradients) through the network that each training image made, and the seconds of
-        training, of the one run and of all specialists. ``differs`` names the settings in which they were not trained
-        alike, but for channels, objective and statistics.
+        the run, ``specialist_right`` (which images the specialist has right, see ``pack_right``), and ``p_holm``,
+        corrected for the number of subsets, which the verdict goes by. ``mean`` is over the subsets; the 95 % interval
+        of its difference is the percentile bootstrap over images (10,000 draws of as many images, each with its answers
+        to all subsets), so it speaks of other images and not of other seeds. ``cost`` has parameters, the passes (with
+        gradients) through the network that each training image made, and the seconds of training, of the one run and of
+        all specialists. ``differs`` names the settings in which they were not trained alike, but for channels,
+        objective and statistics.
 
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
@@ -92,14 +93,14 @@ def compare_specialists(
         of_run, of_specialist = _right(run, record, known, subset), _right(path, own, known, subset)
         paired = Paired.of(of_run, of_specialist)
         names_of = {"subset": str(subset), "specialist": path.name, "model_sha256": own["model_sha256"]}
-        rows.append({**names_of, **paired.to_dict()})
+        rows.append({**names_of, **paired.to_dict(), "specialist_right": pack_bits(of_specialist)})
         differences.append(of_run.astype(np.float64) - of_specialist)
-    order = sorted(range(len(rows)), key=lambda i: (-len(known.subset(chosen[i])), known.indices(chosen[i])))
     if len(counts := {row["n"] for row in rows}) > 1:
         raise ValueError(
             f"{run}'s answers to its subsets are of {' or '.join(map(str, sorted(counts)))} images, as some have none "
             "of a subset's channels: the mean over subsets needs the same images for all"
         )
+    order = sorted(range(len(rows)), key=lambda i: (-len(known.subset(chosen[i])), known.indices(chosen[i])))
     found = {
         "schema": 1,
         "kind": "specialists",

@@ -311,6 +311,7 @@ def _specialists(record: Fields) -> Specialists:
                 p=row.number("p"),
                 p_holm=p_holm,
                 verdict=found,
+                right=row.text("specialist_right") if row.values.get("specialist_right") is not None else "",
             )
             for row, p_holm, found in _corrected(record.children("rows"))
         ),

@@ -210,7 +210,10 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Specialist:
-    """A run and the plain one that was trained for this subset alone, on the same images."""
+    """A run and the plain one that was trained for this subset alone, on the same images.
+
+    ``right`` is the plain one's, a bit an image (see ``pack_right``), "" where it was not recorded.
+    """
 
     subset: str
     name: str
@@ -222,6 +225,7 @@ class Specialist:
     p: float
     p_holm: float
     verdict: str
+    right: str = ""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from anychan.report import _format as fmt
 from anychan.report._pooling import interval_words, seed_words
 from anychan.report._records import Comparison, Cost, Evaluation, Result, Run, Specialists, Spread
 from anychan.report._table import Cell, Column, Group, Table
+from anychan.report._yardstick import specialists_group
 
 # What the naive answers put in the place of a missing channel; a name not listed stands for itself.
 FILLS = {
@@ -52,11 +53,8 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
                     for f in fills
                 )
                 groups.append(Group("" if not kind else f"{run.name}, missing channels filled", tuple(cells), kind))
-        for found in run.specialists:
-            if found.split == split:
-                known = {row.subset: row.specialist for row in found.rows}
-                row = (Cell("specialists"), *(share_cell(known[s]) if s in known else Cell("") for s in subsets))
-                groups.append(Group("a plain network trained for each subset alone", (row,)))
+        yardstick = specialists_group(run, split, subsets)
+        groups += [] if yardstick is None else [yardstick]
     counted = image_count(e for _, e in evaluated)
     caption = (
         f"Accuracy in percent with its {interval_words(runs)}: {counted} of the {split} split, {seed_words(runs)}."

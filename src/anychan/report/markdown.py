@@ -64,7 +64,8 @@ def markdown_networks(
 
     Args:
         runs: run folders, in the order in which they are shown.
-        against: name of the run whose accuracy the others' are given in percent of; None: no such column.
+        against: name of the run whose accuracy the others' are given in percent of, and less which, paired by image
+            with an interval, where both answered the same images; None: no such columns.
         notes: further columns: by their label, what stands there for each run by its name.
 
     Raises:
@@ -72,7 +73,7 @@ def markdown_networks(
         ValueError: see ``write_report``; and if none, or not ``against``, has been evaluated.
     """
     records = pooled(read_runs(runs))
-    return markdown(network_table(records, _evaluated_split(records), against, notes))
+    return markdown(network_table(records, _evaluated_split(records), against, notes, gaps=against is not None))
 
 
 def front_figures(runs: Sequence[Path | str]) -> dict[str, str]:

@@ -1,0 +1,52 @@
+"""The specialists' row beneath a run: plain networks, each trained for one subset alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from anychan.report import _format as fmt
+from anychan.report._records import Run, Specialist
+from anychan.report._table import Cell, Group
+
+_TITLE = "a plain network trained for each subset alone"
+
+
+def specialists_group(run: Run, split: str, subsets: Sequence[str]) -> Group | None:
+    """The accuracy of the specialists that a run was compared with, on each subset; None where it was with none.
+
+    Of several seeds, each with specialists of its own, it is the mean. Its interval is over seeds and images, as that
+    of the run, and missing where a record does not say which images a specialist has right. Seeds that were compared
+    with none are left out, which the row's name says.
+    """
+    seeds = run.pooled or (run,)
+    found = [by_subset for seed in seeds if (by_subset := _by_subset(seed, split))]
+    if not found:
+        return None
+    some = f", {len(found)} of {len(seeds)} seeds" if len(found) < len(seeds) else ""
+    cells = (_cell([rows[subset] for rows in found if subset in rows]) for subset in subsets)
+    return Group(_TITLE, ((Cell(f"specialists{some}"), *cells),))
+
+
+def _by_subset(run: Run, split: str) -> dict[str, Specialist]:
+    return {row.subset: row for found in run.specialists if found.split == split for row in found.rows}
+
+
+def _cell(seeds: Sequence[Specialist]) -> Cell:
+    if not seeds:
+        return Cell("")
+    accuracy, interval = sum(row.specialist for row in seeds) / len(seeds), _interval(seeds)
+    return Cell(fmt.percent(accuracy), "" if interval is None else fmt.interval(interval), accuracy)
+
+
+def _interval(seeds: Sequence[Specialist]) -> tuple[float, float] | None:
+    from anychan.evaluation.bootstrap import paired_bootstrap
+    from anychan.evaluation.intervals import wilson_interval
+    from anychan.evaluation.predictions import unpack_right
+
+    first = seeds[0]
+    if len(seeds) == 1:
+        return wilson_interval(round(first.specialist * first.n), first.n)
+    if not all(row.right and row.n == first.n for row in seeds):
+        return None
+    low, high = paired_bootstrap([unpack_right(row.right, row.n) for row in seeds])
+    return max(low, 0.0), min(high, 1.0)
