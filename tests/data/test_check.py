@@ -95,7 +95,6 @@ def test_what_stands_in_place_of_a_file(folder: Pack, photographs: Files, kind: 
         ({"palette"}, {"mode": "P"}),
         ({"alpha"}, {"mode": "RGBA"}),
         ({"grayscale", "alpha"}, {"mode": "LA"}),
-        ({"grayscale", "16-bit"}, {"mode": "I;16"}),
         ({"animated"}, {"kind": "PNG", "save_all": True, "append_images": [Image.new("RGB", (24, 20))]}),
         (
             {"exif-rotated"},

@@ -123,9 +123,13 @@ def test_masks_and_other_ways_to_say_that_there_is_no_value() -> None:
     for compress in ("deflate", "lzw"):
         image = decode_image(gdal(PIXELS[:2], descriptions=("a", "b"), mask=mask, compress=compress))
         np.testing.assert_array_equal(image.valid, np.stack([mask, mask]))
-    opaque = decode_image(tiff(np.stack([*PIXELS[:3], mask * 65535]).transpose(1, 2, 0), photometric="rgb"))
-    assert opaque.channels.names == ("R", "G", "B")
-    np.testing.assert_array_equal(opaque.valid, np.stack([mask] * 3))
+    rgba = np.stack([*PIXELS[:3], mask * 65535]).astype(np.uint16)
+    of_a_map = decode_image(gdal(rgba, photometric="RGB", alpha="YES"))
+    assert of_a_map.channels.names == ("R", "G", "B")
+    np.testing.assert_array_equal(of_a_map.valid, np.stack([mask] * 3))
+    photograph = decode_image(tiff(rgba.transpose(1, 2, 0), photometric="rgb"))
+    assert photograph.valid is None
+    np.testing.assert_array_equal(photograph.pixels, np.where(mask, rgba[:3], 65535))
     holes = np.where(mask, np.float32(0.5), np.nan).astype(np.float32)
     np.testing.assert_array_equal(decode_image(tiff(holes)).valid, mask[None])
     said = decode_image(npy(PIXELS), Bands(SPECIES.bands, nodata=float(PIXELS[0, 0, 0])))
@@ -156,10 +160,12 @@ def test_photographs(image_bytes: Callable[..., bytes], tmp_path: Path) -> None:
 @pytest.mark.parametrize("planes", [1, 2, 3, 4])
 def test_png_of_16_bits_keeps_them(planes: int) -> None:
     pixels = noise(9, 11, planes)
+    if planes in (2, 4):
+        pixels[..., -1] = 65535  # opaque
     image = decode_image(png_16(pixels))
     assert image.channels.names == (("gray",) if planes < 3 else ("R", "G", "B"))
     np.testing.assert_array_equal(image.pixels, pixels.transpose(2, 0, 1)[: 1 if planes < 3 else 3])
-    assert (image.valid is not None) == (planes in (2, 4))
+    assert image.valid is None
     assert "cannot be decoded" in broken(png_16(pixels)[:-40])
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from anychan.data.decode import decode_photograph
 from anychan.data.findings import BrokenFileError
+from anychan.data.images import decode_image
 from anychan.prediction.reading import pixel_count, read_planes
 
 from ._runs import photograph
@@ -86,6 +87,40 @@ def test_16_bits_are_turned_and_cut_as_8_are(orientation, samples):
 def test_alpha_of_16_bits_is_laid_over_white():
     half = np.stack([np.zeros_like(RAMP)] * 3 + [RAMP], axis=2)
     np.testing.assert_allclose(read_planes(_png16(half)).pixels[1].numpy() * 65535, 65535 - RAMP.astype(int), atol=0.02)
+
+
+def _transparent(colour: tuple[int, ...], samples: int) -> bytes:
+    """A ramp, in which one colour is transparent."""
+    data = _png16(np.stack([RAMP] * samples, axis=2))
+    chunk = b"tRNS" + struct.pack(f">{samples}H", *colour)
+    told = struct.pack(">I", 2 * samples) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    place = data.index(b"IDAT") - 4
+    return data[:place] + told + data[place:]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(_png16(np.stack([RAMP, RAMP.T.reshape(RAMP.shape)], axis=2), turned) for turned in (1, 2, 6)),
+        *(_png16(np.stack([RAMP] * 3 + [RAMP[::-1]], axis=2), turned) for turned in (1, 5, 8)),
+        *(_tiff(RAMP, extratags=[(274, "H", 1, turned, True)]) for turned in (3, 6, 7)),
+        _tiff(np.stack([RAMP] * 3 + [RAMP[::-1]], axis=2), photometric="rgb", extrasamples=["unassalpha"]),
+        _transparent((1000,), 1),
+        _transparent((1000, 1000, 1000), 3),
+    ],
+)
+def test_pictures_of_16_bits_are_read_as_in_a_data_set_and_as_those_of_8(data):
+    planes = read_planes(data).pixels.numpy()
+    image = decode_image(data)
+    np.testing.assert_array_equal(planes, np.broadcast_to(image.values, planes.shape))
+    assert image.valid is None
+    if b"tRNS" not in data:  # of which Pillow compares the upper 8 bits only
+        expected = decode_photograph(data).pixels.transpose(2, 0, 1)
+        np.testing.assert_allclose(planes * 255, expected, atol=2.5)
+
+
+def test_a_transparent_colour_of_16_bits_is_white():
+    assert (decode_image(_transparent((1000,), 1)).pixels[0] == np.where(RAMP == 1000, 65535, RAMP)).all()
 
 
 def test_pixels_are_counted_without_decoding():

@@ -21,7 +21,7 @@ from anychan._files import replacing
 from anychan.data.dataset import Pixels
 from anychan.data.findings import BrokenFileError
 
-FORMAT = 1  # of these files and of the pixels in them: raise it when decoding changes
+FORMAT = 2  # of these files and of the pixels in them: raise it when decoding changes
 _CHECKED_AT_ONCE = 2**24
 
 

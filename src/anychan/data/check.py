@@ -21,7 +21,6 @@ _ODD = {
     "cmyk": "is CMYK: converted to RGB",
     "palette": "has a palette: converted to RGB",
     "alpha": "has transparent pixels or an alpha channel: laid over white",
-    "16-bit": "has more than 8 bits a channel: scaled to 8",
     "animated": "is animated or has several pages: the first picture counts",
     "exif-rotated": "is rotated by its EXIF data: turned upright",
     "other-mode": "is in another colour space: converted to RGB",

@@ -5,8 +5,9 @@ What is converted, and how:
 - EXIF-rotated: turned as its orientation tag says.
 - grayscale: the three channels are equal. CMYK and other colour spaces: converted by Pillow.
 - palette: its colours. Alpha (or a transparent colour): laid over white.
-- 16 bit: the whole range of the type, 0 to 65535, becomes 0 to 255 (Pillow alone would clip gray ones at 255);
-  gray images of 32-bit integers must lie within 0 to 65535, of floating-point numbers within 0 to 1.
+- 16 bit: the whole range of the type, 0 to 65535, becomes 0 to 255 (Pillow alone would clip gray ones at 255), which no
+  data set takes (``anychan.data.deep`` keeps all levels); gray images of 32-bit integers must lie within 0 to 65535,
+  of floating-point numbers within 0 to 1.
 - animated, or with several pages: the first picture.
 
 Then the shorter side is resized to the size asked for (antialiased bicubic), and the middle square is cut out.
@@ -86,7 +87,7 @@ def decode_photograph(data: bytes, image_size: int | None = None) -> Picture:
     if not data:
         raise BrokenFileError("empty", "has zero bytes")
     try:
-        with Image.open(io.BytesIO(data), formats=_formats()) as image:
+        with Image.open(io.BytesIO(data), formats=known_formats()) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             odd = _oddities(image)
@@ -105,14 +106,15 @@ def decode_photograph(data: bytes, image_size: int | None = None) -> Picture:
 
 
 @functools.cache
-def _formats() -> tuple[str, ...]:
+def known_formats() -> tuple[str, ...]:
+    """Those of ``FORMATS`` that this Pillow reads."""
     Image.init()  # Pillow stumbles over formats whose readers it has not loaded, or was built without
     return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _fast_jpeg(image: Image.Image, data: bytes) -> Image.Image | None:
     """The pixels that Pillow would give, sooner; None where Pillow is to do it or to say what is wrong."""
-    if not _HAS_SIMPLEJPEG or image.format != "JPEG" or image.mode != "RGB" or _orientation(image) in _TURNS:
+    if not _HAS_SIMPLEJPEG or image.format != "JPEG" or image.mode != "RGB" or orientation(image) in _TURNS:
         return None
     import simplejpeg
 
@@ -124,7 +126,7 @@ def _fast_jpeg(image: Image.Image, data: bytes) -> Image.Image | None:
 
 def _upright_rgb(image: Image.Image) -> Image.Image:
     image.load()
-    turn = _TURNS.get(_orientation(image))  # after loading: Pillow has turned a TIFF by then, and taken its tag away
+    turn = _TURNS.get(orientation(image))  # after loading: Pillow has turned a TIFF by then, and taken its tag away
     upright = image if turn is None else image.transpose(turn)
     if upright.mode == "RGB" and not upright.has_transparency_data:
         return upright
@@ -158,7 +160,7 @@ def _oddities(image: Image.Image) -> tuple[str, ...]:
         "16-bit": mode in ("I", "F") or mode.startswith("I;") or _is_16_bit_colour(image),
         "other-mode": mode not in plain and not mode.startswith("I;"),
         "animated": image.format != "MPO" and getattr(image, "n_frames", 1) > 1,
-        "exif-rotated": _orientation(image) in _TURNS,
+        "exif-rotated": orientation(image) in _TURNS,
     }
     return tuple(kind for kind, is_so in found.items() if is_so)
 
@@ -172,7 +174,8 @@ def _args(tile: tuple) -> tuple:
     return tile[3] if isinstance(tile[3], tuple) else (tile[3],)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation(image: Image.Image) -> int:
+    """How an image is to be turned, from 1 (as it is) to 8, by its EXIF data."""
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
     except Exception:  # damaged metadata leave the pixels as they are

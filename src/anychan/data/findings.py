@@ -25,7 +25,7 @@ two-splits          no     one image in two splits: what is measured there is to
 same-image          no     one image under two paths
 image-two-labels    no     one image under two paths with different labels
 ignored             no     a file in a class folder that is no image by its name
-grayscale, cmyk, palette, alpha, 16-bit, animated, exif-rotated, other-mode
+grayscale, cmyk, palette, alpha, animated, exif-rotated, other-mode
                     no     images that are converted to RGB: see ``anychan.data.decode``
 ==================  =====  ==========================================================================
 """

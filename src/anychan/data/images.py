@@ -1,7 +1,8 @@
 """One reader for images of any bands: names, wavelengths, scale and nodata with the pixels, in the bits they came in.
 
-TIFF and GeoTIFF (``anychan.data.tiff``), NPY and NPZ (``anychan.data.numpy_files``), PNG of 8 or 16 bits, JPEG and what
-else Pillow knows (``anychan.data.decode``), and several files of one channel each (``anychan.data.stacks``).
+TIFF and GeoTIFF (``anychan.data.tiff``), NPY and NPZ (``anychan.data.numpy_files``), PNG, PGM, ... of 16 bits
+(``anychan.data.deep``), JPEG and what else Pillow knows (``anychan.data.decode``), and several files of one channel
+each (``anychan.data.stacks``).
 
 Shape suffixes: C channels, H and W height and width.
 """
@@ -122,18 +123,29 @@ def decode_image(data: bytes, bands: Bands | None = None) -> Image:
 
 def read_raw(data: bytes) -> RawImage:
     """The planes in a file, by what it begins with; raises ``BrokenFileError``."""
-    from anychan.data import numpy_files, png16, stacks, tiff
+    from anychan.data import deep, numpy_files, stacks, tiff
 
     if tiff.is_tiff(data):
-        return _of_photograph(data) if tiff.is_coloured(data) else tiff.read_tiff(data)
+        return _of_photograph(data) if tiff.is_coloured(data) else _of_tiff(data)
     if stacks.is_stack(data):
         return stacks.read_stack(data)
     if numpy_files.is_numpy(data):
         return numpy_files.read_numpy(data)
-    if png16.is_png_16(data):
-        planes = png16.read_png_16(data)
-        return RawImage(planes, "CHW", _colour_names(len(planes)), display=True, alpha=len(planes) in (2, 4))
+    if deep.is_deep(data):
+        planes = deep.read_deep(data)
+        alpha = len(planes) in (2, 4)
+        return RawImage(planes, "CHW", _colour_names(len(planes)), display=True, alpha=alpha, photograph=True)
     return _of_photograph(data)
+
+
+def _of_tiff(data: bytes) -> RawImage:
+    from anychan.data import deep, tiff
+
+    raw = tiff.read_tiff(data)
+    if not tiff.is_photograph(data, any_bits=True):
+        return raw
+    pixels = deep.upright(planes_first(raw, None), tiff.orientation(data))
+    return replace(raw, pixels=pixels, axes="CHW", photograph=True)
 
 
 def _of_photograph(data: bytes) -> RawImage:
@@ -153,6 +165,8 @@ def _colour_names(planes: int) -> tuple[str | None, ...] | None:
 
 def _described(raw: RawImage, bands: Bands) -> Image:
     """Names, scale and masks settled."""
+    from anychan.data import deep
+
     if not raw.axes and bands.axes:
         raw = replace(raw, axes=bands.axes)
     listed = None if bands.renamed else bands.bands
@@ -161,8 +175,12 @@ def _described(raw: RawImage, bands: Bands) -> Image:
     if valid is not None and valid.shape not in (pixels.shape, pixels.shape[1:]):
         raise BrokenFileError("unreadable", f"has a mask of shape {valid.shape} for planes of {pixels.shape}")
     if _has_opacity(raw) and (listed is None or len(listed) != len(pixels)):  # else it is a band, as that is said
-        opaque = pixels[-1] > 0
-        pixels, valid = pixels[:-1], opaque if valid is None else (valid if valid.ndim == 2 else valid[:-1]) & opaque
+        if raw.photograph:
+            pixels = deep.over_white(pixels)
+        else:
+            opaque = pixels[-1] > 0
+            of_colours = valid if valid is None or valid.ndim == 2 else valid[:-1]
+            pixels, valid = pixels[:-1], opaque if of_colours is None else of_colours & opaque
         raw = _without_last(raw)
     channels = _channels(raw, bands, len(pixels))
     return _scaled(raw, bands, pixels, channels, _mask(raw, bands, pixels, valid))

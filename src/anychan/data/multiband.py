@@ -20,15 +20,15 @@ from anychan.data import tiff
 from anychan.data.bands import FILE, Bands, read_bands
 from anychan.data.dataset import Encoding, Picture
 from anychan.data.decode import decode_photograph, strict_pillow
+from anychan.data.deep import is_deep
 from anychan.data.findings import BrokenFileError
 from anychan.data.images import Image, decode_image
 from anychan.data.numpy_files import is_numpy
-from anychan.data.png16 import is_png_16
 from anychan.data.resize import resize_planes, resize_values
 from anychan.data.sources import Source
 from anychan.sensors import match
 
-_VERSION = 2  # of how files are decoded: raise it when that changes
+_VERSION = 3  # of how files are decoded: raise it when that changes
 _LOOKED_AT = 16  # files that are tried for one that can be read
 
 
@@ -172,20 +172,28 @@ def is_photograph(data: bytes) -> bool:
     """Whether a file is a picture in 8 bits for people, which is read as R, G and B."""
     if tiff.is_tiff(data):
         return tiff.is_photograph(data)
-    return not (is_numpy(data) or is_png_16(data))
+    return not (is_numpy(data) or is_deep(data))
 
 
 def decode_among_photographs(data: bytes, image_size: int | None) -> Picture:
     """The picture of a file in a data set of photographs; see ``decode_photograph``.
 
     Raises:
-        BrokenFileError: also for a file of several bands or pages, of which R, G and B would be a guess.
+        BrokenFileError: also for a file of several bands or pages, of which R, G and B would be a guess, and for one of
+            more than 8 bits a sample, whose levels would be lost.
     """
     if is_numpy(data) or (tiff.is_tiff(data) and tiff.has_bands(data)):
         raise BrokenFileError(
             "mixed-type", f"has several bands or pages, the first image is a photograph: {_SAY_BANDS}"
         )
-    return decode_photograph(data, image_size)
+    picture = decode_photograph(data, image_size)
+    if "16-bit" in picture.odd or is_deep(data):  # the second knows formats better, but no TIFF
+        raise BrokenFileError(
+            "mixed-type",
+            "has more than 8 bits a sample, the first image has 8: with 'bands: R,G,B' and 'values: true' in "
+            f"{FILE} such files go together",
+        )
+    return picture
 
 
 def _settled(image: Image, bands: Bands) -> BandDecoder:

@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anychan.data.decode import decode_photograph
-
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _BITS, _COLOUR, _HEADER_CRC = 24, 25, 29  # places in the file
 _GRAY_AND_ALPHA, _RGBA = 4, 6  # colour types
@@ -23,12 +21,7 @@ def is_png_16(data: bytes) -> bool:
 
 
 def read_png_16(data: bytes) -> NDArray[np.uint16]:
-    """The samples of a PNG of 16 bits, (C, H, W): gray, gray and alpha, R G B, or R G B and alpha.
-
-    Raises:
-        BrokenFileError: if it is damaged or has too many pixels.
-    """
-    decode_photograph(data, 1)  # says what is wrong with it
+    """The samples of a whole PNG of 16 bits, (C, H, W): gray, gray and alpha, R G B, or R G B and alpha."""
     if data[_COLOUR] == _GRAY_AND_ALPHA:  # two samples of 16 bits are stored as four of 8 are
         pairs = _decoded(_as_rgba_of_8_bits(data), None)
         return (pairs[0::2].astype(np.uint16) << 8) | pairs[1::2]

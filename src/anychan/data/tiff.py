@@ -20,7 +20,7 @@ from anychan.data.raw import RawImage, check_size, stored_but_nodata
 from anychan.data.wavelengths import micrometres
 
 _ALPHA = (1, 2)  # of the tag ExtraSamples
-_PAGE_NAME, _GDAL_METADATA, _GDAL_NODATA = 285, 42112, 42113
+_ORIENTATION, _PAGE_NAME, _GDAL_METADATA, _GDAL_NODATA = 274, 285, 42112, 42113
 _COLOURS = ("PALETTE", "SEPARATED", "YCBCR", "CIELAB")  # what only a reader of photographs turns into RGB
 _GEO_KEYS = (33550, 34735)  # the size of a pixel on the ground, and the map that it is on
 _WAVELENGTHS = ("wavelength", "wavelengths", "center_wavelength", "central_wavelength")
@@ -45,12 +45,21 @@ def is_coloured(data: bytes) -> bool:
         return False
 
 
-def has_16_bits(data: bytes) -> bool:
-    """Whether a TIFF has 16 bits a sample in its first page."""
+def orientation(data: bytes) -> int:
+    """How a TIFF's first page is to be turned, from 1 (as it is) to 8, as in EXIF."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
-        return bool(file.pages.first.bitspersample == 16)
+        tag = file.pages.first.tags.get(_ORIENTATION)
+        return 1 if tag is None else int(tag.value)
+
+
+def has_more_than_8_bits(data: bytes) -> bool:
+    """Whether a TIFF has more than 8 bits a sample in its first page."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        return max(np.atleast_1d(file.pages.first.bitspersample)) > 8
 
 
 def is_photograph(data: bytes, any_bits: bool = False) -> bool:
