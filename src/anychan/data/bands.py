@@ -39,7 +39,7 @@ class Bands:
         bands: what the planes are, in their order or by their names; None: files say it.
         renamed: the band that stands for each name in the files, where there are others.
         channels: names of those that are wanted; None: all.
-        nodata: a value that stands for none, in place of what files say.
+        nodata: a value that stands for none, in place of what files say; any number of 32 or 64 bits.
         scale, offset: what files say of themselves is not asked then.
         axes: "CHW" or "HWC", of arrays that do not say it.
         partial: whether an image may lack some of the channels.

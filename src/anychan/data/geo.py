@@ -17,11 +17,12 @@ from anychan.data.tiff import described
 _one_opens = threading.Lock()
 
 
-def read_geotiff(data: bytes) -> RawImage:
+def read_geotiff(data: bytes, said: float | None = None) -> RawImage:
     """The planes of a GeoTIFF, with what it says of them.
 
     Args:
         data: the content of the file.
+        said: what is said of it that stands for no value, whatever it says itself.
 
     Raises:
         BrokenFileError: if it has too many pixels.
@@ -32,7 +33,7 @@ def read_geotiff(data: bytes) -> RawImage:
         masked = any(MaskFlags.per_dataset in flags for flags in file.mask_flag_enums)
         alpha = any(MaskFlags.alpha in flags for flags in file.mask_flag_enums)
         told = described([_items(file, band) for band in file.indexes], _lower(file.tags()))
-        pixels, nodata = stored_but_nodata(file.read(), file.nodata)
+        pixels, nodata = stored_but_nodata(file.read(), file.nodata, said)
         return RawImage(
             pixels,
             "CHW",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from anychan.channels import MEASURED, SHARE, Channel, ChannelSet, ChannelsLike
 from anychan.data.bands import FILE, Bands, parse_bands, read_bands
 from anychan.data.findings import BrokenFileError
-from anychan.data.raw import RawImage, planes_first
+from anychan.data.raw import RawImage, has_value, planes_first
 from anychan.sensors import SAME_BAND, match
 
 _FULL = {"uint8": 255, "uint16": 65535, "int16": 32767}
@@ -114,23 +114,29 @@ def decode_image(data: bytes, bands: Bands | None = None) -> Image:
     if not data:
         raise BrokenFileError("empty", "has zero bytes")
     try:
-        return _described(read_raw(data), bands or Bands())
+        bands = bands or Bands()
+        return _described(read_raw(data, bands.nodata), bands)
     except BrokenFileError:
         raise
     except Exception as error:  # the readers raise whatever a damaged file makes them stumble over
         raise BrokenFileError("unreadable", f"cannot be read: {error or type(error).__name__}") from error
 
 
-def read_raw(data: bytes) -> RawImage:
-    """The planes in a file, by what it begins with; raises ``BrokenFileError``."""
+def read_raw(data: bytes, nodata: float | None = None) -> RawImage:
+    """The planes in a file, by what it begins with; raises ``BrokenFileError``.
+
+    Args:
+        data: the content of the file.
+        nodata: what is said of it that stands for no value, whatever it says itself.
+    """
     from anychan.data import deep, numpy_files, stacks, tiff
 
     if tiff.is_tiff(data):
-        return _of_photograph(data) if tiff.is_coloured(data) else _of_tiff(data)
+        return _of_photograph(data) if tiff.is_coloured(data) else _of_tiff(data, nodata)
     if stacks.is_stack(data):
-        return stacks.read_stack(data)
+        return stacks.read_stack(data, nodata)
     if numpy_files.is_numpy(data):
-        return numpy_files.read_numpy(data)
+        return numpy_files.read_numpy(data, nodata)
     if deep.is_deep(data):
         planes = deep.read_deep(data)
         alpha = len(planes) in (2, 4)
@@ -138,10 +144,10 @@ def read_raw(data: bytes) -> RawImage:
     return _of_photograph(data)
 
 
-def _of_tiff(data: bytes) -> RawImage:
+def _of_tiff(data: bytes, nodata: float | None) -> RawImage:
     from anychan.data import deep, tiff
 
-    raw = tiff.read_tiff(data)
+    raw = tiff.read_tiff(data, nodata)
     if not tiff.is_photograph(data, any_bits=True):
         return raw
     pixels = deep.upright(planes_first(raw, None), tiff.orientation(data))
@@ -207,7 +213,7 @@ def _mask(raw: RawImage, bands: Bands, pixels: NDArray[Any], valid: Any) -> NDAr
     nodata = raw.nodata if bands.nodata is None else bands.nodata
     mask = None if valid is None else np.broadcast_to(valid, pixels.shape).copy()
     if nodata is not None and not np.isnan(nodata):
-        there = pixels != (np.float32(nodata) if pixels.dtype == np.float32 else nodata)
+        there = has_value(pixels, nodata)
         mask = there if mask is None else mask & there
     if pixels.dtype == np.float32:
         if np.isinf(pixels).any():

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from anychan.data.findings import BrokenFileError
-from anychan.data.raw import RawImage, check_size, stored
+from anychan.data.raw import RawImage, check_size, stored_but_nodata
 
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
@@ -22,21 +22,21 @@ def is_numpy(data: bytes) -> bool:
     return data.startswith((_NPY, _ZIP))
 
 
-def read_numpy(data: bytes) -> RawImage:
-    """The planes in either; raises ``BrokenFileError``."""
-    return read_npy(data) if data.startswith(_NPY) else read_npz(data)
+def read_numpy(data: bytes, nodata: float | None = None) -> RawImage:
+    """The planes in either; ``nodata`` is what is said of it that stands for no value; raises ``BrokenFileError``."""
+    return read_npy(data, nodata) if data.startswith(_NPY) else read_npz(data, nodata)
 
 
-def read_npy(data: bytes) -> RawImage:
+def read_npy(data: bytes, nodata: float | None = None) -> RawImage:
     """An array (C, H, W), (H, W, C) or (H, W).
 
     Raises:
         BrokenFileError: if it is damaged, holds objects, or has other axes.
     """
-    return _of_array(_load(data))
+    return _of_array(_load(data), nodata)
 
 
-def read_npz(data: bytes) -> RawImage:
+def read_npz(data: bytes, nodata: float | None = None) -> RawImage:
     """One array of two or three axes, or an array (H, W) for each channel, under its name; and ``valid``, if there is.
 
     Raises:
@@ -51,7 +51,7 @@ def read_npz(data: bytes) -> RawImage:
     mask = arrays.pop(VALID, None)
     valid = None if mask is None else mask.astype(bool)
     if len(arrays) == 1 and next(iter(arrays.values())).ndim == 3:
-        return _of_array(next(iter(arrays.values())), valid)
+        return _of_array(next(iter(arrays.values())), nodata, valid)
     if not arrays or any(array.ndim != 2 for array in arrays.values()):
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise BrokenFileError(
@@ -59,16 +59,16 @@ def read_npz(data: bytes) -> RawImage:
         )
     if len({array.shape for array in arrays.values()}) > 1 or len({array.dtype for array in arrays.values()}) > 1:
         raise BrokenFileError("unreadable", f"has planes of different sizes or types: {', '.join(arrays)}")
-    return RawImage(stored(np.stack(list(arrays.values()))), "CHW", tuple(arrays), valid=valid)
+    pixels, _ = stored_but_nodata(np.stack(list(arrays.values())), None, nodata)
+    return RawImage(pixels, "CHW", tuple(arrays), valid=valid)
 
 
-def _of_array(array: Any, valid: Any = None) -> RawImage:
+def _of_array(array: Any, nodata: float | None, valid: Any = None) -> RawImage:
     if array.ndim not in (2, 3):
         raise BrokenFileError("unreadable", f"has the shape {array.shape}: two or three axes are read")
     check_size(array.shape, array.dtype.itemsize)
-    return (
-        RawImage(stored(array[None]), "CHW", valid=valid) if array.ndim == 2 else RawImage(stored(array), valid=valid)
-    )
+    pixels, _ = stored_but_nodata(array, None, nodata)
+    return RawImage(pixels[None], "CHW", valid=valid) if array.ndim == 2 else RawImage(pixels, valid=valid)
 
 
 def _load(data: bytes) -> Any:

@@ -52,24 +52,44 @@ class RawImage:
     offset: tuple[float, ...] | None = None
 
 
-def stored_but_nodata(pixels: NDArray[Any], nodata: float | None) -> tuple[NDArray[Any], float | None]:
-    """``stored``, for a nodata value that need not be one of its numbers, such as the least of 32 or 64 bits.
+def stored_but_nodata(
+    pixels: NDArray[Any], nodata: float | None, said: float | None = None
+) -> tuple[NDArray[Any], float | None]:
+    """``stored``, for nodata values that need not be among its numbers, such as the least of 32 or 64 bits.
+
+    Args:
+        pixels: as they are in the file.
+        nodata: what the file says that stands for no value.
+        said: what is said of the file that does.
 
     Returns:
-        The pixels, and what stands for no value in them: NaN where nodata was too large.
+        The pixels, and the file's nodata in them: NaN where it was too large.
 
     Example:
         >>> stored_but_nodata(np.array([-2147483648, 7], dtype=np.int32), -2147483648.0)
         (array([nan,  7.], dtype=float32), nan)
     """
-    beyond = nodata is not None and not math.isnan(nodata) and abs(nodata) > _EXACT_IN_FLOAT32
-    if nodata is None or not beyond or pixels.dtype.itemsize < 4 or pixels.dtype == np.float32:
+    beyond = [
+        value for value in (nodata, said)
+        if value is not None and not math.isnan(value) and abs(value) > _EXACT_IN_FLOAT32
+    ]  # fmt: skip
+    if not beyond or pixels.dtype.itemsize < 4 or pixels.dtype == np.float32 or pixels.dtype.kind not in "iuf":
         return stored(pixels), nodata
-    if pixels.dtype.kind not in "iuf":
-        return stored(pixels), nodata
-    missing = pixels == (pixels.dtype.type(nodata) if pixels.dtype.kind == "f" else nodata)
+    missing = np.isin(pixels, np.array(beyond, pixels.dtype) if pixels.dtype.kind == "f" else beyond)
     kept = stored(np.where(missing, pixels.dtype.type(0), pixels))
-    return np.where(missing, np.float32(np.nan), kept), math.nan
+    return np.where(missing, np.float32(np.nan), kept), math.nan if nodata in beyond else nodata
+
+
+def has_value(pixels: NDArray[Any], nodata: float) -> NDArray[np.bool_]:
+    """Where pixels are other than nodata.
+
+    Example:
+        >>> has_value(np.array([-9999, 7], np.int16), -9999.0)
+        array([False,  True])
+    """
+    with np.errstate(over="ignore"):  # what 32 bits do not hold is none of their numbers
+        there: NDArray[np.bool_] = pixels != (np.float32(nodata) if pixels.dtype == np.float32 else nodata)
+    return there
 
 
 def stored(pixels: NDArray[Any]) -> NDArray[Any]:

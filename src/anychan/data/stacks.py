@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from anychan.data.findings import BrokenFileError
-from anychan.data.raw import RawImage, check_size, planes_first
+from anychan.data.raw import RawImage, check_size, has_value, planes_first
 from anychan.data.sources import MAX_FILE_BYTES, Source
 
 _MEMBER = re.compile(r"(?P<id>.+)_ch(?P<number>\d{1,3})(?P<suffix>\.(?:tiff?|png|jpe?g|npy))", re.IGNORECASE)
@@ -83,8 +83,14 @@ def is_stack(data: bytes) -> bool:
     return data[:4] == b"PK\x03\x04" and data.endswith(_COMMENT)
 
 
-def read_stack(data: bytes) -> RawImage:
+def read_stack(data: bytes, nodata: float | None = None) -> RawImage:
     """The planes of several files of one channel each, by their numbers.
+
+    Where the files say different nodata values, each is masked by its own.
+
+    Args:
+        data: the content of the files.
+        nodata: what is said of them that stands for no value, whatever they say themselves.
 
     Raises:
         BrokenFileError: if one cannot be read, has more than one plane, or differs from the others in size or type.
@@ -105,7 +111,7 @@ def read_stack(data: bytes) -> RawImage:
             if is_stack(content):
                 raise BrokenFileError("unreadable", f"holds {name}, which is a stack of channels itself")
             try:
-                raw = read_raw(content)
+                raw = read_raw(content, nodata)
                 pixels = planes_first(raw, None)
             except BrokenFileError as error:
                 raise BrokenFileError(error.kind, f"cannot be read: {name} {error.reason}") from error
@@ -121,14 +127,13 @@ def read_stack(data: bytes) -> RawImage:
     if len({plane.shape for plane in planes}) > 1 or len({plane.dtype for plane in planes}) > 1:
         kinds = ", ".join(f"ch{n} {plane.dtype} {plane.shape}" for n, plane in zip(numbers, planes, strict=True))
         raise BrokenFileError("unreadable", f"has channels of different sizes or types: {kinds}")
-    if len({str(member.nodata) for member in members}) > 1:  # as texts: nan is not equal to itself
-        nodata = ", ".join(f"ch{n} {member.nodata}" for n, member in zip(numbers, members, strict=True))
-        raise BrokenFileError("unreadable", f"has channels with different nodata values: {nodata}")
+    if nodata is None and len({str(member.nodata) for member in members}) > 1:  # as texts: nan is not equal to itself
+        members = [_masked(member) for member in members]
     masks = [member.valid for member in members]
     valid = None
     if any(mask is not None for mask in masks):
         whole = np.ones(planes[0].shape, dtype=bool)
-        valid = np.stack([whole if mask is None else np.broadcast_to(mask, whole.shape) for mask in masks])
+        valid = np.stack([whole if mask is None else np.broadcast_to(mask, (1, *whole.shape))[0] for mask in masks])
     return RawImage(
         np.stack(planes),
         "CHW",
@@ -139,6 +144,16 @@ def read_stack(data: bytes) -> RawImage:
         valid=valid,
         **_scales(members, numbers),
     )
+
+
+def _masked(member: RawImage) -> RawImage:
+    """With a mask (1, H, W) in place of a nodata value."""
+    if member.nodata is None:
+        return member
+    there = has_value(member.pixels, member.nodata)
+    if member.valid is not None:
+        there &= member.valid
+    return replace(member, nodata=None, valid=there)
 
 
 def _of_each(members: list[RawImage], what: str) -> Any:

@@ -115,8 +115,8 @@ def _says_opacity(page: Any) -> bool:
     return bool(page.extrasamples) and int(page.extrasamples[-1]) in _ALPHA
 
 
-def read_tiff(data: bytes) -> RawImage:
-    """The planes of a TIFF.
+def read_tiff(data: bytes, nodata: float | None = None) -> RawImage:
+    """The planes of a TIFF; ``nodata`` is what is said of it that stands for no value, whatever it says itself.
 
     Raises:
         BrokenFileError: if it is damaged, has pages of different sizes, other axes than planes, height and width, or
@@ -135,16 +135,16 @@ def read_tiff(data: bytes) -> RawImage:
                 raise BrokenFileError("truncated", "lacks pages that it says it has")
             white_at_0 = series[0].keyframe.photometric.name == "MINISWHITE"
             if series[0].keyframe.photometric.name == "YCBCR":  # tifffile would leave it so
-                return _read_with_rasterio(data, series[0], None)
+                return _read_with_rasterio(data, series[0], None, nodata)
             try:
                 pixels = series[0].asarray(maxworkers=1)
                 masks = [mask.asarray(maxworkers=1) for mask in file.series if mask.keyframe.is_mask]
             except (KeyError, ValueError, ImportError) as error:
                 if not _lacks_decoder(error):
                     raise
-                raw = _read_with_rasterio(data, series[0], error)
+                raw = _read_with_rasterio(data, series[0], error, nodata)
             else:
-                raw = _raw(file, series[0], pixels, masks)
+                raw = _raw(file, series[0], pixels, masks, nodata)
             return _black_at_0(raw) if white_at_0 else raw
     except BrokenFileError:
         raise
@@ -164,7 +164,7 @@ def _black_at_0(raw: RawImage) -> RawImage:
     return replace(raw, pixels=white - pixels, nodata=None if raw.nodata is None else white - raw.nodata)
 
 
-def _read_with_rasterio(data: bytes, series: Any, error: Exception | None) -> RawImage:
+def _read_with_rasterio(data: bytes, series: Any, error: Exception | None, nodata: float | None) -> RawImage:
     compression = series.keyframe.compression.name
     try:
         from anychan.data.geo import read_geotiff
@@ -172,7 +172,7 @@ def _read_with_rasterio(data: bytes, series: Any, error: Exception | None) -> Ra
         reason = f"is compressed by {compression}, for which rasterio is needed: install anychan[geo]"
         raise BrokenFileError("unreadable", reason) from missing
     try:
-        raw = read_geotiff(data)
+        raw = read_geotiff(data, nodata)
     except BrokenFileError:
         raise
     except Exception as second:
@@ -187,9 +187,9 @@ def _read_with_rasterio(data: bytes, series: Any, error: Exception | None) -> Ra
     return raw
 
 
-def _raw(file: Any, series: Any, pixels: Any, masks: list[Any]) -> RawImage:
+def _raw(file: Any, series: Any, pixels: Any, masks: list[Any], said: float | None) -> RawImage:
     axes = "".join(axis for axis, length in zip(series.axes, series.shape, strict=True) if length > 1 or axis in "YX")
-    pixels, nodata = stored_but_nodata(pixels, _nodata(series.keyframe))
+    pixels, nodata = stored_but_nodata(pixels, _nodata(series.keyframe), said)
     pixels = pixels.reshape([n for axis, n in zip(series.axes, series.shape, strict=True) if axis in axes])
     others = axes.replace("Y", "", 1).replace("X", "", 1)
     if len(others) > 1 or others not in ("", "S", "C", "I", "Q"):
