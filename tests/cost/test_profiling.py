@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -10,7 +11,11 @@ from torch import nn
 
 import anychan
 from anychan import adapt
-from anychan.cost import Latency, Memory, Profile, count_macs, profile
+from anychan.adaptation import keep_statistics
+from anychan.blocks import BranchedConv2d, DeepenedConv2d, FoldedConv2d
+from anychan.cost import Latency, Memory, Profile, count_macs, measure_memory, profile
+from anychan.cost._folded import as_shipped
+from anychan.models import create_model
 
 
 def _body() -> nn.Sequential:
@@ -53,6 +58,43 @@ def test_table_gives_units_in_aligned_lines() -> None:
         "memory, training step  5.0 MiB, batch of 32",
         "device                 cpu (a processor, threads: 2)",
     ]
+
+
+@pytest.mark.parametrize("strategy", ["plain", "sliced", "attentive"])
+@pytest.mark.parametrize("options", [{"branches": [1, [1, 3]]}, {"deepened": True}])
+def test_what_becomes_one_convolution_is_costed_as_one(strategy: str, options: dict[str, Any]) -> None:
+    model = create_model("wide4", "RGB", 6, strategy, model_options={"width": 4, **options})
+    for module in model.modules():
+        if isinstance(module, DeepenedConv2d):
+            module.anneal(1.0)
+    found = profile(model, image_size=16, batch_size=2, repeats=1)
+    plain = create_model("wide4", "RGB", 6, strategy, model_options={"width": 4})
+    expected = profile(plain, image_size=16, batch_size=2, repeats=1)
+    assert (found.macs, found.parameters, found.depth) == (expected.macs, expected.parameters, expected.depth)
+    assert count_macs(model, image_size=16).forward > found.macs
+    assert found.memory.inference_bytes == expected.memory.inference_bytes
+    assert found.memory.training_bytes == measure_memory(model, None, 16, 2).training_bytes
+    assert found.memory.training_bytes > expected.memory.training_bytes
+
+
+def test_statistics_of_a_subset_are_folded_with_the_branches() -> None:
+    model = create_model("wide4", "RGB", 6, "sliced", model_options={"width": 4, "branches": [1]}).eval()
+    keep_statistics(model, ["RGB", "RG"])
+    x = torch.randn(5, 2, 16, 16)
+    with torch.no_grad():
+        model.train()(x, channels="RG")
+        expected, folded = model.eval()(x, channels="RG"), as_shipped(model, "RG")
+        torch.testing.assert_close(folded(x, channels="RG"), expected, rtol=1e-4, atol=1e-5)
+    assert not any(isinstance(module, FoldedConv2d) for module in folded.modules())
+    with pytest.raises(ValueError, match="no normalisation statistics for G"):
+        as_shipped(model, "G")
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    assert as_shipped(body) is body
+
+
+def test_a_block_of_any_channel_convolutions_is_left() -> None:
+    model = adapt(nn.Sequential(BranchedConv2d(3, 4, [3])), "RGB", "sliced")
+    assert profile(model, "RG", image_size=4, batch_size=2, repeats=1).macs == 2 * 4 * 9 * 16
 
 
 def test_public_names() -> None:

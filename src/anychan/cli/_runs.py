@@ -113,16 +113,13 @@ def _profile_options(parser: Parser) -> None:
 
 
 def _profile(options: Any) -> int:
-    from anychan.adaptation import PLAIN, specialize
     from anychan.cost import profile
 
     model, info = open_model(options.model, options.channels, options.num_classes)
     # A network by name is made for the channels asked for.
     channels, size = (None, 224) if info is None else (options.channels, info.image_size)
-    # A plain network as it would be shipped, with its branches folded.
-    measured = specialize(model, channels) if model.strategy == PLAIN else model
     found = profile(
-        measured, model.resolve(channels), options.image_size or size, options.batch_size, device=options.device
+        model, model.resolve(channels), options.image_size or size, options.batch_size, device=options.device
     )
     return print_record(found.to_dict(), lambda _: found.table(), options.json)
 

@@ -27,7 +27,11 @@ class Memory:
 
 
 def measure_memory(
-    model: nn.Module, channels: ChannelsLike | None = None, image_size: int = 224, batch_size: int = 32
+    model: nn.Module,
+    channels: ChannelsLike | None = None,
+    image_size: int = 224,
+    batch_size: int = 32,
+    trained: nn.Module | None = None,
 ) -> Memory:
     """Measure the peak memory of a forward pass, and of a training step with AdamW, of one batch.
 
@@ -41,6 +45,7 @@ def measure_memory(
         channels: of the input; None: all of an any-channel model, the planes of another model's first convolution.
         image_size: height and width in pixels.
         batch_size: images a batch.
+        trained: the form of the model that is trained, where it is another than that of inference.
 
     Raises:
         ValueError: for a number that is not positive, channels the model does not take, or a batch that batch
@@ -54,7 +59,7 @@ def measure_memory(
     if batch_size < 1:
         raise ValueError(f"batch_size {batch_size} is not a positive number")
     call = call_of(model, channels, image_size)
-    return Memory(_peak_of_inference(model, call, batch_size), _peak_of_training(model, call, batch_size))
+    return Memory(_peak_of_inference(model, call, batch_size), _peak_of_training(trained or model, call, batch_size))
 
 
 def _peak_of_inference(model: nn.Module, call: Call, batch_size: int) -> int:

@@ -12,6 +12,7 @@ from torch import nn
 
 from anychan.channels import ChannelsLike
 from anychan.cost._call import call_of
+from anychan.cost._folded import as_shipped
 from anychan.cost.latency import Latency, measure_latency
 from anychan.cost.macs import count_macs
 from anychan.cost.memory import Memory, measure_memory
@@ -22,7 +23,7 @@ from anychan.environment import hardware
 
 @dataclass(frozen=True)
 class Profile:
-    """What a model costs.
+    """What a model costs: at inference with the blocks folded that equal one convolution, in training as it is.
 
     Args:
         channels: the channels of the input, as ``ChannelSet.parse`` reads them.
@@ -92,6 +93,9 @@ def profile(  # noqa: PLR0917 # all but the first are named in practice
 ) -> Profile:
     """Measure what a model costs on a channel set; the model is left as it is and where it is.
 
+    What trains as several convolutions and becomes one (`anychan.blocks.fold_branches`) counts as one, but for the
+    memory of a training step.
+
     Args:
         model: any module called ``model(x)``, or an any-channel model.
         channels: of the input; None: all of an any-channel model, the planes of another model's first convolution.
@@ -111,19 +115,20 @@ def profile(  # noqa: PLR0917 # all but the first are named in practice
     """
     place = _checked_device(device)
     call = call_of(model, channels, image_size)
-    macs = count_macs(model, channels, image_size)
-    moved = copy.deepcopy(model).to(place)
+    shipped = as_shipped(model, channels)
+    macs = count_macs(shipped, channels, image_size)
+    trained, moved = (copy.deepcopy(form).to(place) for form in (model, shipped))
     return Profile(
         channels=str(call.channels),
         image_size=image_size,
-        parameters=count_parameters(model),
+        parameters=count_parameters(shipped),
         macs=macs.forward,
         kernel_macs=macs.kernel,
-        depth=depth(model, channels, image_size),
+        depth=depth(shipped, channels, image_size),
         latency_ms={
             size: measure_latency(moved, channels, image_size, size, repeats) for size in sorted({1, batch_size})
         },
-        memory=measure_memory(moved, channels, image_size, batch_size),
+        memory=measure_memory(moved, channels, image_size, batch_size, trained=trained),
         device=str(place),
         hardware=hardware(),
         threads=torch.get_num_threads(),

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from anychan._files import replacing
-from anychan.adaptation import PLAIN, AnyChannelModel, specialize
+from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.cost import profile
 from anychan.data import Dataset, hold_out, load_split, open_dataset
@@ -238,9 +238,7 @@ def _row(answers: Predictions, left_out: int, info: ModelInfo, cost: dict[str, A
 
 
 def _cost(model: AnyChannelModel, info: ModelInfo, subset: ChannelSet, device: str) -> dict[str, Any]:
-    # A plain network as it would be shipped, with its branches folded.
-    measured = specialize(model, subset) if model.strategy == PLAIN else model
-    return profile(measured, channels=subset, image_size=info.image_size, device=device).to_dict()
+    return profile(model, channels=subset, image_size=info.image_size, device=device).to_dict()
 
 
 def _with_retention(

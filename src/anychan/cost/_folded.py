@@ -1,0 +1,37 @@
+"""A model as it is shipped: what only training needs is folded, before inference is costed."""
+
+from __future__ import annotations
+
+import copy
+
+from torch import nn
+
+from anychan.adaptation import AnyChannelModel
+from anychan.adaptation.batch_renorm import BatchRenorm2d
+from anychan.adaptation.replacement import fold_batch_renorm
+from anychan.blocks import FoldedConv2d, fold_branches
+from anychan.channels import ChannelsLike
+
+
+def as_shipped(model: nn.Module, channels: ChannelsLike | None = None) -> nn.Module:
+    """A copy in evaluation mode with one convolution in place of each block that equals one, as `specialize` leaves it.
+
+    The stems of an any-channel model stay, so that it still takes any channels; where it keeps statistics for each
+    subset, those of ``channels`` are folded in. A model without such blocks is given back as it is.
+
+    Raises:
+        ValueError: for channels that the model does not take, or has no statistics for.
+    """
+    blocks = [path for path, module in model.named_modules() if isinstance(module, FoldedConv2d) and module.foldable]
+    if not blocks and not any(isinstance(module, BatchRenorm2d) for module in model.modules()):
+        return model
+    shipped = copy.deepcopy(model).eval()
+    if not isinstance(shipped, AnyChannelModel):
+        return fold_branches(fold_batch_renorm(shipped))
+    stems = tuple(shipped.stems)
+    if any(f"body.{stem}".startswith(f"{block}.") for stem in stems for block in blocks):
+        return model  # a block of any-channel convolutions is none until they are made
+    for path, norm in shipped.subset_statistics.bound(shipped.body, shipped.resolve(channels)).items():
+        shipped.body.set_submodule(path, norm)
+    body = fold_branches(fold_batch_renorm(shipped.body))
+    return AnyChannelModel(body, stems, shipped.channels, shipped.strategy)
