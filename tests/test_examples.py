@@ -57,10 +57,19 @@ def test_fine_tuning_from_a_file_of_weights(tmp_path: Path) -> None:
 
 
 def test_any_bands(capsys: pytest.CaptureFixture[str]) -> None:
-    results = main_of("any_bands")(["--images", "180", "--size", "16", "--width", "6", "--epochs", "2"])
-    assert list(results) == ["all 13 bands", "RGB", "NIR+SWIR", "landsat-8-9-oli", "rgb-nir"]
-    assert all(0 <= accuracy <= 1 for accuracy in results.values())
+    settings = ["--images", "900", "--size", "16", "--width", "8"]
+    results = main_of("any_bands")([*settings, "--epochs", "6"])
     said = capsys.readouterr().out
+    assert list(results) == ["all 13 bands", "RGB", "NIR+SWIR", "landsat-8-9-oli", "rgb-nir"]
+    assert "Accuracy on 300 test images; chance is 0.111" in said
+    # One model answers from all bands, from three, from infrared alone, and about sensors it never saw: here 0.42,
+    # 0.27, 0.43, 0.45 and 0.41, each with a standard error below 0.03.
+    assert min(results.values()) > 0.17, "on some bands it is no better than chance"
+    assert min(value for name, value in results.items() if name != "RGB") > 0.3
+    for name, value in results.items():
+        assert f"{name:20} {value:.3f}" in said
+    untrained = main_of("any_bands")([*settings, "--epochs", "0"])
+    assert max(untrained.values()) < 0.25, "it is not the training that tells the classes"
     assert "landsat-8-9-oli: 8 of its 9 bands were trained on, 1 never" in said
     assert "rgb-nir: 1 of its 4 bands were trained on, 3 never" in said
 
