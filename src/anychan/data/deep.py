@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile
 
 from anychan.data.decode import decode_photograph, known_formats, orientation
 from anychan.data.findings import BrokenFileError
@@ -79,7 +79,7 @@ def over_white(planes_CHW: NDArray[Any]) -> NDArray[Any]:
     return (mixed_CHW if dtype.kind == "f" else mixed_CHW.round()).astype(dtype)
 
 
-def _samples(image: Image.Image, data: bytes) -> NDArray[Any]:
+def _samples(image: ImageFile.ImageFile, data: bytes) -> NDArray[Any]:
     if is_png_16(data):
         return read_png_16(data)
     if image.mode == "F":
@@ -93,7 +93,7 @@ def _samples(image: Image.Image, data: bytes) -> NDArray[Any]:
     return _ppm(image, data)
 
 
-def _deep_colours(image: Image.Image, data: bytes) -> bool:
+def _deep_colours(image: ImageFile.ImageFile, data: bytes) -> bool:
     if image.format == "JPEG2000":
         return _jpeg_2000_bits(data) > 8
     return image.format == "PPM" and image.mode == "RGB" and _largest(image) > 255
@@ -103,13 +103,13 @@ def _jpeg_2000_bits(data: bytes) -> int:
     return (data[data.index(_CODESTREAM) + _BITS] & 0x7F) + 1
 
 
-def _largest(image: Image.Image) -> int:
+def _largest(image: ImageFile.ImageFile) -> int:
     """The full scale of a PPM."""
     arguments = image.tile[0].args
     return int(arguments[1]) if isinstance(arguments, tuple) else 255
 
 
-def _ppm(image: Image.Image, data: bytes) -> NDArray[np.uint16]:
+def _ppm(image: ImageFile.ImageFile, data: bytes) -> NDArray[np.uint16]:
     """R, G and B of a PPM of 16 bits, in binary or as text."""
     decoder, _, start, _ = image.tile[0]
     shape = (image.height, image.width, 3)
