@@ -6,12 +6,17 @@ A graph cannot look up names or solve for a kernel. So what a strategy makes for
 call picks a row of it. Which one, and which planes it has, are buffers of the module that the graph around it sets for
 the call (``torch.func.functional_call``); where the channels are fixed they simply stay as they were made.
 
+Each is made of a stem as it is in evaluation mode, and of the subsets, or the one subset of the call until another is
+set. ``columns``, int64 (S,), says where the planes of the call stand among the C channels; ``row``, int64 (1,), which
+subset that is.
+
 Shape suffixes: N images, C all channels, S those of a call, R rows (subsets), K kernels, O output channels, T taps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,21 +24,13 @@ from torch.nn import functional as F
 
 from anychan.channels import ChannelSet
 from anychan.nn import AnyChannelConv2d, AttentiveConv2d, KernelConv2d, MixedConv2d
+from anychan.nn.mixed import attentions
 
 Kernel = tuple[Tensor, Tensor | None, Tensor | None]  # weight, bias, and the kernel of an implied plane of ones
 
 
 class KernelTable(nn.Module):
-    """A stem that depends on the channel set alone: the kernel of each subset is a row of a table.
-
-    Args:
-        stem: as it is in evaluation mode.
-        subsets: R of its channels, a row each.
-
-    Attributes:
-        row: int64 (1,), of the call.
-        columns: int64 (S,), where the planes of the call stand among the C channels.
-    """
+    """A stem that depends on the channel set alone: the kernel of each of R subsets is a row of a table."""
 
     weights: Tensor
     biases: Tensor | None
@@ -70,13 +67,6 @@ class MixedKernels(nn.Module):
 
     A mixture of kernels convolves as the mixture of what the kernels give, and needs no convolution in as many
     groups as there are images, which would fix their number in the graph.
-
-    Args:
-        stem: as it is in evaluation mode.
-        subset: of the call, until another is set.
-
-    Attributes:
-        columns: int64 (S,), where the planes of the call stand among the C channels.
     """
 
     columns: Tensor
@@ -84,9 +74,8 @@ class MixedKernels(nn.Module):
     bias: Tensor | None
     temperature: Tensor
 
-    def __init__(self, stem: AnyChannelConv2d, subset: ChannelSet) -> None:
+    def __init__(self, stem: MixedConv2d, subset: ChannelSet) -> None:
         super().__init__()
-        assert isinstance(stem, MixedConv2d)
         self.squeeze, self.excite = stem.squeeze, stem.excite
         self.register_buffer("weight", stem.weight.detach().clone())  # (K O, C, kh, kw)
         self.register_buffer("bias", None if stem.bias is None else stem.bias.detach().clone())
@@ -119,9 +108,7 @@ class MixedKernels(nn.Module):
         """The attentions (N, K) of the images, and with "omni" (N, C), (N, O) and (N, T)."""
         seen_NC = x.mean(dim=(2, 3)) @ here_SC
         mask_NC = here_SC.sum(dim=0).expand_as(seen_NC)
-        hidden_NH = F.relu(self.squeeze(torch.cat([seen_NC, mask_NC], dim=1)))
-        over_kernels, *others = (self.excite(hidden_NH) / self.temperature).split(self._sizes, dim=1)
-        return over_kernels.softmax(dim=1), *(2 * other.sigmoid() for other in others)
+        return attentions(seen_NC, mask_NC, self.squeeze, self.excite, temperature=self.temperature, sizes=self._sizes)
 
     def _by_taps(self, x_NSHW: Tensor, weight_QSkk: Tensor, over_taps_NT: Tensor) -> Tensor:
         """A convolution in which each image weighs the taps of all kernels in its own way."""
@@ -137,21 +124,13 @@ class AttentiveMap(nn.Module):
     """The stem of *attentive*, with its attention written out and the channels' embeddings as a table.
 
     Torch's attention over all places at once is no operator of ONNX, and splits places by how many there are.
-
-    Args:
-        stem: as it is in evaluation mode.
-        subset: of the call, until another is set.
-
-    Attributes:
-        columns: int64 (S,), where the planes of the call stand among the C channels.
     """
 
     columns: Tensor
     embedding: Tensor
 
-    def __init__(self, stem: AnyChannelConv2d, subset: ChannelSet) -> None:
+    def __init__(self, stem: AttentiveConv2d, subset: ChannelSet) -> None:
         super().__init__()
-        assert isinstance(stem, AttentiveConv2d)
         self.weight, self.query, self.value, self.project = stem.weight, stem.query, stem.value, stem.project
         self.bias = stem.bias
         # By their wavelengths it takes channels that it was not made with.
@@ -173,12 +152,7 @@ class AttentiveMap(nn.Module):
 
 
 class Unnamed(nn.Module):
-    """A stem that takes any number of planes, whatever they are called: it runs as it is.
-
-    Args:
-        stem: as it is in evaluation mode.
-        subset: of the call, until another is set.
-    """
+    """A stem that takes any number of planes, whatever they are called: it runs as it is."""
 
     def __init__(self, stem: AnyChannelConv2d, subset: ChannelSet) -> None:
         super().__init__()
@@ -205,7 +179,7 @@ def graph_stem(stem: AnyChannelConv2d, subsets: Sequence[ChannelSet]) -> nn.Modu
 
 
 # Strategies that are no table of kernels, and yet need not be traced for each channel set.
-_OTHERS: dict[type, Callable[[AnyChannelConv2d, ChannelSet], nn.Module]] = {
+_OTHERS: dict[type, Callable[[Any, ChannelSet], nn.Module]] = {
     AttentiveConv2d: AttentiveMap,
     MixedConv2d: MixedKernels,
 }

@@ -28,6 +28,7 @@ Fails to fold, as each image has its own kernel. Nothing stands in for a missing
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -165,9 +166,8 @@ class MixedConv2d(AnyChannelConv2d):
         pooled_NS = x.mean(dim=(2, 3), dtype=self.weight.dtype)
         seen_NC = pooled_NS.new_zeros(len(x), self.in_channels).index_copy(1, present, pooled_NS)
         mask_C = pooled_NS.new_zeros(self.in_channels).index_fill(0, present, 1.0)
-        hidden_NH = F.relu(self.squeeze(torch.cat([seen_NC, mask_C.expand_as(seen_NC)], dim=1)))
-        over_kernels, *others = (self.excite(hidden_NH) / self.temperature).split(self._sizes, dim=1)
-        return over_kernels.softmax(dim=1), *(2 * other.sigmoid() for other in others)
+        mask_NC = mask_C.expand_as(seen_NC)
+        return attentions(seen_NC, mask_NC, self.squeeze, self.excite, temperature=self.temperature, sizes=self._sizes)
 
     def _mixed(self, x: Tensor, channels: ChannelSet) -> tuple[Tensor, Tensor | None]:
         """For each image a weight (N, O, S, kh, kw) and a bias (N, O)."""
@@ -184,3 +184,26 @@ class MixedConv2d(AnyChannelConv2d):
                 * over_taps_NT.view(-1, 1, 1, *self.kernel_size)
             )
         return weight_NOSKK, None if self.bias is None else over_kernels_NK @ self._apart(self.bias)
+
+
+def attentions(
+    seen_NC: Tensor,
+    mask_NC: Tensor,
+    squeeze: nn.Module,
+    excite: nn.Module,
+    *,
+    temperature: Tensor,
+    sizes: Sequence[int],
+) -> tuple[Tensor, ...]:
+    """What the attention says of images: shares of the kernels (N, K), and factors of what else there is, 1 at first.
+
+    Args:
+        seen_NC: the planes' means, 0 where a channel is absent.
+        mask_NC: 1 where a channel is there, else 0.
+        squeeze, excite: the two layers.
+        temperature: what the second one's numbers are divided by.
+        sizes: how many numbers each attention has, that over the kernels first.
+    """
+    hidden_NH = F.relu(squeeze(torch.cat([seen_NC, mask_NC], dim=1)))
+    over_kernels, *others = (excite(hidden_NH) / temperature).split(list(sizes), dim=1)
+    return over_kernels.softmax(dim=1), *(2 * other.sigmoid() for other in others)
