@@ -32,6 +32,7 @@ def demo(out: Path) -> Path:
     Raises:
         ValueError: if the folder holds runs of other settings.
     """
+    from anychan.cost import recorded_layers
     from anychan.evaluation import FILLS, compare_runs, evaluate_run, table
     from anychan.report import write_report
     from anychan.training import TrainConfig, train
@@ -46,7 +47,7 @@ def demo(out: Path) -> Path:
     any_channel, plain = runs
     compare_runs(any_channel, plain, "test")
     _say("write the report")
-    return write_report(runs, out / "report.html")
+    return write_report(runs, out / "report.html", layers=recorded_layers)
 
 
 def _say(what: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,15 +90,27 @@ def _compare(options: Any) -> int:
 
 def _report_options(parser: Parser) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders, and folders of ablations")
-    parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page; default: report.html")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("report.html"),
+        help="the page, or Markdown where it ends in .md; default: report.html",
+    )
     parser.add_argument("--no-pictures", action="store_true", help="leave out the photographs")
 
 
 def _report(options: Any) -> int:
     from anychan.report import write_report
 
-    print(write_report(options.runs, options.out, pictures=not options.no_pictures))
+    print(write_report(options.runs, options.out, not options.no_pictures, _layers))
     return 0
+
+
+def _layers(record: Mapping[str, Any]) -> Sequence[Any]:
+    """A network's layers; torch is imported where there is one to be drawn, and not before."""
+    from anychan.cost import recorded_layers
+
+    return recorded_layers(record)
 
 
 def _profile_options(parser: Parser) -> None:
@@ -141,7 +154,8 @@ anychan compare runs/any runs/plain-RGB runs/plain-RG runs/plain-R --specialists
 )
 REPORT = Command(
     "write one self-contained page about runs",
-    "anychan report runs/plain runs/any --out report.html",
+    """anychan report runs/plain runs/any --out report.html
+anychan report runs/plain runs/any --out report.md""",
     _report_options,
     _report,
 )

@@ -1,4 +1,4 @@
-"""Some pictures of a split with the model's answers, for people to look at: right ones and wrong ones."""
+"""Some pictures of a split with the model's answers, for people to look at: right ones, wrong ones, disputed ones."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ def write_pictures(
     *,
     model: AnyChannelModel | None = None,
     count: int = 12,
+    disputed: int = 6,
     seed: int = 0,
 ) -> None:
     """Write thumbnails and ``pictures.json`` to a folder, in place of what it held.
@@ -50,15 +51,20 @@ def write_pictures(
             answers by itself is shown without its fills; one that left a picture out is not shown with it.
         classes: the names of the classes.
         model: what gave the answers, in evaluation mode.
-        count: how many pictures: half of them right, half wrong, or more of one where there are too few.
+        count: how many pictures are drawn by lot: half of them right, half wrong, or more of one where there are too
+            few; "chosen" is "by lot" in the record.
+        disputed: how many more pictures, those on which the subsets disagree most (`choose_disputed`); "chosen" is
+            "by disagreement".
         seed: of the choice.
     """
     first = next(iter(answers.values()))
+    chosen = [(row, "by lot") for row in choose(first.correct, count, seed)]
+    chosen += [(row, "by disagreement") for row in choose_disputed(answers, disputed, seed)]
     rows = {key: {path: i for i, path in enumerate(given.paths)} for key, given in answers.items()}
     index = {path: i for i, path in enumerate(array.paths)}
     pictures: list[dict[str, Any]] = []
     with _replacing_folder(folder) as temporary:
-        for number, row in enumerate(choose(first.correct, count, seed)):
+        for number, (row, why) in enumerate(chosen):
             path, label = first.paths[row], int(first.labels[row])
             file = f"{number:03}.png"
             _save_thumbnail(array, index[path], temporary / file)
@@ -67,7 +73,8 @@ def write_pictures(
                 for (subset, fill), given in answers.items()
                 if path in rows[subset, fill] and (not fill or (subset, "") not in answers)
             }
-            told = {"file": file, "path": path, "label": label, "class": classes[label], "answers": shown}
+            told = {"file": file, "path": path, "label": label, "class": classes[label], "chosen": why}
+            told["answers"] = shown
             if model is not None:
                 drawn = [subset for subset in _drawn(answers, model) if path in rows[subset, ""]]
                 named = [(subset, answers[subset, ""].top[rows[subset, ""][path]]) for subset in drawn]
@@ -136,6 +143,49 @@ def choose(correct: npt.NDArray[np.bool_], count: int, seed: int) -> list[int]:
     right, wrong = (generator.permutation(np.flatnonzero(correct == value)) for value in (True, False))
     rights = min(len(right), max(count - count // 2, count - len(wrong)))
     return [*right[:rights].tolist(), *wrong[: count - rights].tolist()]
+
+
+def choose_disputed(answers: Mapping[Key, Predictions], count: int, seed: int) -> list[int]:
+    """Up to ``count`` rows of the first predictions: images whose answer changes most among the channel subsets.
+
+    Half of them are named rightly on the first subset, usually all channels, and wrongly on another; half wrongly on
+    the first and rightly on another; more of one where there are too few. Of each, those with the most different
+    answers come first, ties drawn by lot. A subset that the model answers by itself is asked without its fills, any
+    other with the last of them.
+
+    Args:
+        answers: by (subset, fill), all to the same images.
+        count: how many rows.
+        seed: of the lot.
+
+    Returns:
+        Rows, those that the first subset has right before the others; none where there are fewer than two subsets.
+
+    Example:
+        >>> def given(subset, predicted):
+        ...     top = np.array(predicted)[:, None]
+        ...     return Predictions(subset, "", ("a", "b", "c"), np.zeros(3, int), top, np.ones((3, 1), np.float32))
+        >>> found = {("RG", ""): given("RG", [0, 0, 1]), ("R", ""): given("R", [0, 2, 0])}
+        >>> choose_disputed(found, 2, seed=0)
+        [1, 2]
+    """
+    one_each = {subset: (subset, "") if (subset, "") in answers else (subset, fill) for subset, fill in answers}
+    asked = [answers[key] for key in one_each.values()]
+    if len(asked) < 2:
+        return []
+    rows = [{path: i for i, path in enumerate(given.paths)} for given in asked]
+    order = [[index[path] for path in asked[0].paths] for index in rows]
+    named_KN = np.stack([given.predicted[places] for given, places in zip(asked, order, strict=True)])
+    right_KN = named_KN == asked[0].labels
+    sorted_KN = np.sort(named_KN, axis=0)
+    different_N = (sorted_KN[1:] != sorted_KN[:-1]).sum(axis=0)
+    by_lot = np.random.default_rng(seed).permutation(named_KN.shape[1])
+    ranked = by_lot[np.argsort(-different_N[by_lot], kind="stable")]
+    lost, found = (ranked[mixed[ranked]].tolist() for mixed in (
+        right_KN[0] & ~right_KN.all(axis=0), ~right_KN[0] & right_KN.any(axis=0)
+    ))  # fmt: skip
+    of_lost = min(len(lost), max(count - count // 2, count - len(found)))
+    return [*lost[:of_lost], *found[: count - of_lost]]
 
 
 def view_planes(channels: ChannelSet) -> list[int]:

@@ -18,6 +18,8 @@ it, and the convolution does not fold.
 Sigma_SS may be singular (two equal channels, a constant one): it is solved in float64 with a ridge of ``ridge``
 times its mean variance on its diagonal.
 
+Source: conditional means are textbook; building them into the kernel of a stem is our own (it may be known elsewhere).
+
 Assumes that a missing channel is nearly a linear function of the present ones, pixel by pixel, the same in all images.
 Cost: parameters and MACs of an ordinary convolution of |S| planes, and O |M| |S| kh kw MACs to make a kernel, once a
 channel set (docs/theory/completed.md has all terms); a folded one costs nothing.

@@ -1,9 +1,9 @@
-"""Which classes lose most when a channel is not there."""
+"""Which classes lose most when a channel is not there, and what they are taken for then."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from anychan.report import _format as fmt
 from anychan.report._records import Evaluation, Result
@@ -27,7 +27,8 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
     for name in evaluation.channels.names:
         without = _without(evaluation, name)
         if without is not None:
-            groups.append(Group(f"without {name}, on {without.subset}", _rows(full, without, short)))
+            rows = _rows(full, without, evaluation.classes, short)
+            groups.append(Group(f"without {name}, on {without.subset}", rows))
     if not groups:
         return None
     columns = (
@@ -36,6 +37,7 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
         Column("recall on all", "percent of the class's images named right on all channels"),
         Column("recall without", "percent named right without the channel"),
         Column("lost", "points of percent"),
+        Column("taken for", "the class that gains most of its images without the channel", numeric=False),
     )
     least = min((score.support for score in full.per_class if score.support), default=0)
     chance = f" Of {least} images a class, a loss below {_chance(least):.0f} points is within chance." if least else ""
@@ -49,7 +51,9 @@ def _without(evaluation: Evaluation, name: str) -> Result | None:
     return next((r for r in own if set(evaluation.channels.subset(r.subset).names) == rest), None)
 
 
-def _rows(full: Result, without: Result, short: Mapping[str, str]) -> tuple[tuple[Cell, ...], ...]:
+def _rows(
+    full: Result, without: Result, classes: Sequence[str], short: Mapping[str, str]
+) -> tuple[tuple[Cell, ...], ...]:
     pairs = [
         (one.recall - other.recall, one, other)
         for one, other in zip(full.per_class, without.per_class, strict=True)
@@ -63,10 +67,25 @@ def _rows(full: Result, without: Result, short: Mapping[str, str]) -> tuple[tupl
             share_cell(one.recall),
             share_cell(other.recall),
             Cell(fmt.percent(lost), sort=lost),
+            _taken_for(full, without, classes, one.name, short),
         )
         for lost, one, other in pairs[:_MOST]
         if lost > 0
     )
+
+
+def _taken_for(full: Result, without: Result, classes: Sequence[str], name: str, short: Mapping[str, str]) -> Cell:
+    """The other class whose answers to images of this one grow most without the channel, and by how many."""
+    if name not in classes or not full.confusion or not without.confusion:
+        return Cell("")
+    row = classes.index(name)
+    more = [
+        (after - before, -j)
+        for j, (before, after) in enumerate(zip(full.confusion[row], without.confusion[row], strict=True))
+        if j != row
+    ]
+    gained, place = max(more, default=(0, 0))
+    return Cell(short.get(classes[-place], classes[-place]), f"+{gained}", gained) if gained > 0 else Cell("")
 
 
 def _chance(n: int) -> float:

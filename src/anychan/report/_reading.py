@@ -214,6 +214,7 @@ def _picture(folder: Path, picture: Fields) -> Picture:
         activation={subset: found for subset, found in drawn.items() if found},
         path=picture.text("path"),
         truth=picture.text("class"),
+        disputed=picture.values.get("chosen") == "by disagreement",
         answers={
             subset: tuple((str(name), float(share)) for name, share in answers.array(subset))
             for subset in answers.values

@@ -132,7 +132,8 @@ class Picture:
     """A thumbnail with the answers to each subset, the likeliest first.
 
     Answers are keyed by the subset, or by the subset, a blank and the fill; ``png`` is None if the file is gone.
-    ``activation`` has drawings of where the answer comes from, by subset.
+    ``activation`` has drawings of where the answer comes from, by subset. ``disputed``: it was chosen because its
+    answer changes from subset to subset, and not by lot.
     """
 
     png: bytes | None
@@ -140,6 +141,7 @@ class Picture:
     truth: str
     answers: Mapping[str, tuple[tuple[str, float], ...]]
     activation: Mapping[str, bytes] = field(default_factory=dict)
+    disputed: bool = False
 
 
 @dataclass(frozen=True)

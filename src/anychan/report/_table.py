@@ -16,11 +16,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell: its text, something smaller beside it (an interval, a spread), and what it is sorted by."""
+    """A cell: its text, something smaller beside it (an interval, a spread), what it is sorted by, a shade (0 to 1)."""
 
     text: str
     small: str = ""
     sort: float | None = None
+    shade: float | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ def title(runs: Sequence[Run]) -> str:
     """What the page is about, in a line."""
     data = sorted({name for run in runs if (name := data_name(run.record.get("data")))})
     where = f" on {fmt.listing(data)}" if data else ""
-    return f"{model_name(runs[0])}{where}" if len(runs) == 1 else f"{_number(len(runs)).capitalize()} runs{where}"
+    return f"{model_name(runs[0])}{where}" if len(runs) == 1 else f"{number(len(runs)).capitalize()} runs{where}"
 
 
 def model_name(run: Run) -> str:
@@ -55,7 +55,7 @@ def headline(run: Run, split: str | None) -> list[str]:
     fills = [name for name in series(evaluation) if name]
     if kept := _kept(evaluation, _best_fills(evaluation.results)):
         best = (
-            f", the best of {_number(len(fills))} ways chosen for each subset with hindsight" if len(fills) > 1 else ""
+            f", the best of {number(len(fills))} ways chosen for each subset with hindsight" if len(fills) > 1 else ""
         )
         sentences.append(f"With missing channels filled in naively{best}, it keeps {kept}.")
     if best_of_them := best_subset(run):
@@ -176,7 +176,7 @@ def _trained(run: Run) -> str:
 
 def _seeds(run: Run) -> str:
     if run.pooled:
-        return f"{_number(len(run.pooled))} seeds ({fmt.listing([str(one.seed) for one in run.pooled])})"
+        return f"{number(len(run.pooled))} seeds ({fmt.listing([str(one.seed) for one in run.pooled])})"
     return "seed not recorded" if run.seed is None else f"one seed ({run.seed})"
 
 
@@ -189,7 +189,7 @@ def _kept(evaluation: Evaluation, results: Iterable[Result]) -> str:
     sizes = sorted(by_size, reverse=True)
     nouns = ["" if i else " channel" if size == 1 else " channels" for i, size in enumerate(sizes)]
     return fmt.listing(
-        [f"{_range(by_size[size])} % with {_number(size)}{noun}" for size, noun in zip(sizes, nouns, strict=True)]
+        [f"{_range(by_size[size])} % with {number(size)}{noun}" for size, noun in zip(sizes, nouns, strict=True)]
     )
 
 
@@ -206,7 +206,8 @@ def _range(values: Sequence[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _number(count: int) -> str:
+def number(count: int) -> str:
+    """A count in a sentence: small ones as words."""
     return _NUMBERS[count] if count < len(_NUMBERS) else fmt.count(count)
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from anychan.report._compared import told_apart
 from anychan.report._differences import ablation_table
 from anychan.report._figures import retention_chart
+from anychan.report._markdown import markdown
 from anychan.report._networks import front_charts, network_table
 from anychan.report._pooling import pooled
 from anychan.report._reading import read_ablation
 from anychan.report._records import Run
 from anychan.report._svg import standalone
-from anychan.report._table import Cell, Table
 from anychan.report._tables import comparison_table, cost_table, overview_table, specialists_table, subset_table
 from anychan.report.page import ABLATION, main_split, read_runs
 
@@ -122,47 +122,8 @@ def retention_figure(runs: Sequence[Path | str]) -> str:
     return standalone(chart)
 
 
-def markdown(table: Table) -> str:
-    """One table in Markdown, its caption above it.
-
-    Example:
-        >>> from anychan.report._table import Column, Group
-        >>> columns = (Column("channels", numeric=False), Column("accuracy"))
-        >>> print(markdown(Table("On test.", columns, (Group("", ((Cell("RG"), Cell("44.1", "42.2–46.1")),)),))))
-        On test.
-        <BLANKLINE>
-        | channels | accuracy |
-        |:---|---:|
-        | RG | 44.1 (42.2–46.1) |
-        <BLANKLINE>
-    """
-    lines = [_escape(table.caption), ""]
-    lines.append(_row([_escape(column.label) for column in table.columns]))
-    lines.append("|" + "|".join("---:" if column.numeric else ":---" for column in table.columns) + "|")
-    for group in table.groups:
-        if group.title:
-            lines.append(_row([f"*{_escape(group.title)}*", *("" for _ in table.columns[1:])]))
-        lines += [_row([_cell(cell) for cell in row]) for row in group.rows]
-    return "\n".join(lines) + "\n"
-
-
 def _evaluated_split(records: Sequence[Run]) -> str:
     split = main_split(records)
     if split is None:
         raise ValueError(f"none of {', '.join(run.name for run in records)} has been evaluated")
     return split
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _cell(cell: Cell) -> str:
-    return _escape(f"{cell.text} ({cell.small})" if cell.small else cell.text)
-
-
-def _escape(text: str) -> str:
-    """Text that cannot leave its cell or become markup."""
-    for sign in "\\`*_|<>[]":
-        text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""The report: one self-contained HTML page made from run folders alone."""
+"""The report: one self-contained HTML page, or a Markdown document, made from run folders alone."""
 
 from __future__ import annotations
 
@@ -14,27 +14,49 @@ from anychan.report import _format as fmt
 from anychan.report import _networks as networks
 from anychan.report import _tables as tables
 from anychan.report import _words as words
+from anychan.report._agreement import agreement, agreement_table, distinct_words
 from anychan.report._classes import loss_table
 from anychan.report._compared import told_apart
 from anychan.report._confusion import confused, matrix
 from anychan.report._data import datasets, versions_table
+from anychan.report._designs import Layers, designs
 from anychan.report._format import short_names
+from anychan.report._limits import limits
 from anychan.report._pooling import pooled
+from anychan.report._protocol import protocol
+from anychan.report._question import pairings, questions
 from anychan.report._reading import read_ablation, read_run
 from anychan.report._records import AblationRecord, Evaluation, Picture, Run
 from anychan.report._svg import SERIES
 
 ABLATION = "ablation.json"
+SECTIONS = (
+    *("question", "designs", "data", "protocol", "training", "subsets", "networks", "errors", "cost", "ablations"),
+    *("disagreement", "pictures", "limits", "reproduce"),
+)
+_WHY_UNKNOWN = (
+    "Which classes lose is measured; why they do is not. The records hold no colours by class, so that all they "
+    "tell of a cause is what such a class is taken for without the channel."
+)
+_NO_AGREEMENT = "Fewer than two channel subsets were answered, or the answers to single images are not recorded."
 _MOST_ANSWERS = 15  # of more subsets a picture shows the first and the smallest ones, and lists all on request
 
 
-def write_report(runs: Sequence[Path | str], out: Path | str, pictures: bool = True) -> Path:
-    """Write one HTML file about runs; it needs nothing beside itself, and nothing but the run folders is read.
+def write_report(
+    runs: Sequence[Path | str], out: Path | str, pictures: bool = True, layers: Layers | None = None
+) -> Path:
+    """Write one file about runs; nothing but the run folders is read.
+
+    An HTML page needs nothing beside itself. Where ``out`` ends in ``.md`` it is Markdown with the same sections and
+    tables, its charts as SVG files in a folder beside it, named like it with "-figures"; photographs and confusion
+    matrices are left out, and it says so.
 
     Args:
         runs: run folders, in the order in which they are shown, and folders of ablations.
         out: the file to write; an earlier one of the same name is replaced, folders above it are made.
         pictures: whether thumbnails of the images go in.
+        layers: lists the layers of a network by what its ``model.json`` holds, so that they are drawn
+            (`anychan.cost.recorded_layers`, which makes the network anew, which the report does not); None: none are.
 
     Returns:
         ``out``.
@@ -43,13 +65,18 @@ def write_report(runs: Sequence[Path | str], out: Path | str, pictures: bool = T
         FileNotFoundError: for a folder that is not there or is no run's.
         ValueError: if no run is given, one is given twice, or a file in a run is broken or of another schema than 1.
     """
-    folders = [Path(run) for run in runs]
+    folders, out = [Path(run) for run in runs], Path(out)
     of_ablations = [folder for folder in folders if is_ablation(folder)]
     ablations = [read_ablation(folder / ABLATION) for folder in of_ablations]
     records = read_runs([folder for folder in folders if folder not in of_ablations], none=bool(ablations))
-    page, out = _render(records, pictures, ablations), Path(out)
+    page = _page(records, pictures, ablations, layers)
+    if out.suffix == ".md":
+        from anychan.report._document import write_document
+
+        return write_document(page, out)
+    text = templates(autoescape=True).get_template("page.html.j2").render(page) + "\n"
     with replacing(out) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
     return out
 
 
@@ -79,28 +106,38 @@ def main_split(runs: Sequence[Run]) -> str | None:
     return next((split for split in ("test", "val") if split in splits), min(splits, default=None))
 
 
-def _render(runs: Sequence[Run], pictures: bool, ablations: Sequence[AblationRecord]) -> str:
+def templates(autoescape: bool) -> Any:
+    """The Jinja2 environment of the report's templates; with ``autoescape`` what is filled in cannot become markup."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    templates = Environment(
+    return Environment(
         loader=PackageLoader("anychan.report"),
-        autoescape=True,
+        autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return templates.get_template("page.html.j2").render(_page(runs, pictures, ablations)) + "\n"
 
 
-def _page(runs: Sequence[Run], pictures: bool, ablations: Sequence[AblationRecord]) -> dict[str, Any]:
+def _page(
+    runs: Sequence[Run], pictures: bool, ablations: Sequence[AblationRecord], layers: Layers | None
+) -> dict[str, Any]:
     split = main_split(runs)
     rows = pooled(runs)
     place = {id(run): i for i, row in enumerate(rows) for run in (row.pooled or (row,))}
     comparisons = told_apart(runs)
-    return {
+    shared, differing = protocol(rows, split)
+    found = {
         "title": words.title(runs) if runs else fmt.listing([ablation.title for ablation in ablations]),
         "rows": [_row(row, i, split, pictures) for i, row in enumerate(rows)],
         "some_pooled": any(row.pooled for row in rows),
+        "questions": questions(rows, split, ablations),
+        "designs": designs(rows, split, layers),
+        "protocol": {"shared": shared, "table": differing},
+        "pairings": pairings(runs),
+        "why_unknown": _WHY_UNKNOWN,
+        "no_agreement": _NO_AGREEMENT,
+        "limits": limits(rows, split, ablations),
         "networks": _networks(rows, split) if split else None,
         "ablations": {
             "charts": differences.ablation_charts(ablations),
@@ -123,6 +160,18 @@ def _page(runs: Sequence[Run], pictures: bool, ablations: Sequence[AblationRecor
         "datasets": datasets(runs),
         "runs": [_run(run, i, place[id(run)], runs, split) for i, run in enumerate(runs)],
     }
+    return {**found, "contents": _contents(found)}
+
+
+def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The sections that are there, in their order, with what the contents call them."""
+    there = {
+        "designs": page["runs"], "data": page["runs"], "protocol": page["runs"], "training": page["runs"],
+        "subsets": page["runs"], "networks": page["networks"], "errors": page["runs"], "cost": page["runs"],
+        "ablations": page["ablations"]["tables"], "disagreement": page["runs"],
+        "pictures": page["runs"] and page["with_pictures"], "reproduce": page["runs"],
+    }  # fmt: skip
+    return [(id, id.capitalize()) for id in SECTIONS if there.get(id, True)]
 
 
 def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
@@ -156,9 +205,14 @@ def _row(run: Run, index: int, split: str | None, pictures: bool) -> dict[str, A
 def _run(run: Run, index: int, place: int, runs: Sequence[Run], split: str | None) -> dict[str, Any]:
     """What the templates need of one run; ``index`` is its own, ``place`` that of its configuration."""
     evaluation = run.on(split)
+    compared = agreement(run, split)
+    short = short_names(evaluation.classes if evaluation else ())
     return {
         "name": run.name,
         "index": place % len(SERIES),
+        "agreement": {"words": distinct_words(compared), "table": agreement_table(run.name, compared)}
+        if compared
+        else None,
         "model": words.model_name(run),
         "training": words.training(run) if run.epochs else None,
         "curves": [
@@ -167,7 +221,8 @@ def _run(run: Run, index: int, place: int, runs: Sequence[Run], split: str | Non
             if (chart := figures.curve_chart(run, index, quantity, figures.curve_limits(runs, quantity)))
         ],
         "errors": _errors(run, index, evaluation) if evaluation else None,
-        "pictures": [_picture(p, short_names(evaluation.classes if evaluation else ())) for p in run.pictures],
+        "pictures": [_picture(picture, short) for picture in run.pictures if not picture.disputed],
+        "disputed": [_picture(picture, short) for picture in run.pictures if picture.disputed],
         "pictures_fill": _pictures_fill(run),
         "kernels": [{"subset": kernels.subset, "source": _png(kernels.png)} for kernels in run.kernels],
         "pictures_split": run.pictures_split,

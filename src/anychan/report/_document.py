@@ -1,0 +1,78 @@
+"""The report as Markdown: the page's sections and tables, its charts as SVG files beside it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from anychan._files import replacing
+from anychan.report._markdown import escape, markdown
+from anychan.report._svg import standalone
+
+FIGURES = "-figures"
+
+
+def write_document(page: Mapping[str, Any], out: Path) -> Path:
+    """Write what the page shows as Markdown, and its charts into a folder beside it; an earlier folder is replaced.
+
+    Args:
+        page: what the page's template is filled with.
+        out: the file, whose name ends in ``.md``.
+    """
+    from anychan.report.page import templates
+
+    figures: dict[str, str] = {}
+    folder = out.with_name(out.stem + FIGURES)
+
+    def figure(chart: Markup, name: str) -> str:
+        """A chart's place in the text; its file is written with the others."""
+        file = f"{len(figures):02}-{name}.svg"
+        figures[file] = standalone(chart)
+        return f"![{escape(name)}]({folder.name}/{file})".replace(" ", "%20")
+
+    environment = templates(autoescape=False)
+    environment.filters |= {"table": markdown, "words": escape, "figure": figure, "fenced": fenced}
+    text = environment.get_template("document.md.j2").render(page)
+    with replacing(out) as temporary:  # makes the folder above
+        temporary.write_text(_single_blank_lines(text), encoding="utf-8")
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    folder.mkdir()
+    for file, svg in figures.items():
+        (folder / file).write_text(svg, encoding="utf-8")
+    return out
+
+
+def fenced(text: str) -> str:
+    """Text in a block of code that it cannot leave.
+
+    Example:
+        >>> print(fenced("a\\n```b"))
+        ````text
+        a
+        ```b
+        ````
+    """
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}text\n{text.rstrip()}\n{fence}"
+
+
+def _single_blank_lines(text: str) -> str:
+    """One blank line where the template leaves several, but for what stands in blocks of code."""
+    lines: list[str] = []
+    fence = ""
+    for line in text.splitlines():
+        if fence:
+            fence = "" if line == fence else fence
+        elif line.startswith("```"):
+            fence = line.removesuffix("text")
+        elif not line.strip() and (not lines or not lines[-1].strip()):
+            continue
+        lines.append(line.rstrip())
+    return "\n".join(lines).strip() + "\n"

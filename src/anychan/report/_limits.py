@@ -1,0 +1,149 @@
+"""What the numbers of a report cannot say, from what the records hold; a sentence each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from anychan.report import _format as fmt
+from anychan.report._protocol import processor, settings
+from anychan.report._records import AblationRecord, Evaluation, Run
+from anychan.report._words import number
+
+# Settings that differ because the runs are what is compared, or that other sentences are about.
+_OF_THE_QUESTION = {
+    *("channels", "channel sampling", "made from", "seeds", "trained on", "number format in training"),
+    *("evaluated on", "reported on", "data"),
+}
+
+
+def limits(rows: Sequence[Run], split: str | None, ablations: Sequence[AblationRecord]) -> list[str]:
+    """What the numbers cannot say.
+
+    Args:
+        rows: the runs, those with several seeds as one.
+        split: what is reported.
+        ablations: those shown.
+    """
+    evaluations = [evaluation for run in rows if (evaluation := run.on(split))]
+    said = [*_of_seeds(rows), *_of_data(rows, evaluations), *_of_images(evaluations), *_of_subsets(evaluations)]
+    said += [*_of_machines(rows, evaluations), *_of_settings(rows, split), *_of_tests(rows)]
+    if ablations:
+        seeds = sorted({len(ablation.seeds) for ablation in ablations})
+        each = fmt.listing([f"{number(count)} seed{'' if count == 1 else 's'}" for count in seeds])
+        splits = fmt.listing(sorted({ablation.split for ablation in ablations}))
+        said.append(f"Ablations: {each}, on {splits}; their intervals are not corrected for their number.")
+    return said
+
+
+def _of_seeds(rows: Sequence[Run]) -> list[str]:
+    counts = sorted({len(row.pooled) or 1 for row in rows})
+    if not rows:
+        return []
+    if counts == [1]:
+        return ["One seed a run: intervals are over images, and say nothing of what another seed would give."]
+    single = [row.name for row in rows if not row.pooled]
+    some = f"{min(c for c in counts if c > 1)} to {max(counts)}" if len(counts) > 2 else str(max(counts))
+    found = [f"{some} seeds a row: few to know a spread by."]
+    return (
+        [*found, f"One seed only: {fmt.listing(single)}; there intervals are over images alone."] if single else found
+    )
+
+
+def _of_data(rows: Sequence[Run], evaluations: Sequence[Evaluation]) -> list[str]:
+    names = _distinct(settings(row, None).get("data", "") for row in rows)
+    classes = sorted({len(evaluation.classes) for evaluation in evaluations})
+    if not evaluations or not names:
+        return []
+    told = f" of {fmt.listing([fmt.count(count) for count in classes])} classes"
+    sizes = _distinct(settings(row, None).get("image size", "") for row in rows)
+    told += f", images of {fmt.listing(sizes)}" if sizes else ""
+    if len(names) == 1:
+        return [f"One data set ({names[0]}{told}): how it is on another is not known."]
+    return [f"Several data sets ({fmt.listing(names)}): rows of different ones cannot be held against each other."]
+
+
+def _of_images(evaluations: Sequence[Evaluation]) -> list[str]:
+    results = [result for evaluation in evaluations for result in evaluation.results]
+    if not results:
+        return []
+    fewest = min(result.n for result in results)
+    widest = max((result.interval[1] - result.interval[0]) / 2 for result in results)
+    said = (
+        f"{fmt.count(fewest)} images{' at the least' if len({r.n for r in results}) > 1 else ''}: an accuracy is known "
+        f"to within {fmt.percent(widest)} points. Where two rows are closer than that, only a paired test tells them "
+        "apart, if anything does."
+    )
+    support = min((score.support for r in results for score in r.per_class if score.support), default=0)
+    return (
+        [said, f"What is said of single classes rests on as few as {fmt.count(support)} images."] if support else [said]
+    )
+
+
+def _of_subsets(evaluations: Sequence[Evaluation]) -> list[str]:
+    said = []
+    for evaluation in evaluations:
+        asked = len({result.subset for result in evaluation.results})
+        possible = 2 ** len(evaluation.channels) - 1
+        if 1 < asked < possible:
+            said.append(f"{fmt.count(asked)} of the {fmt.count(possible)} subsets were chosen to be evaluated.")
+    if any(len({result.subset for result in evaluation.results}) > 1 for evaluation in evaluations):
+        said.append(
+            "Subsets are made by leaving channels out of images that have all of them: a camera without these channels "
+            "may differ in other ways too."
+        )
+    return list(dict.fromkeys(said))
+
+
+def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation]) -> list[str]:
+    said = []
+    told = [settings(run, None) for row in rows for run in (row.pooled or (row,))]
+    trained = _distinct(one.get("trained on", "") for one in told)
+    if len(trained) > 1:
+        said.append(f"Trained on {number(len(trained))} kinds of processor ({fmt.listing(trained)}).")
+    formats = _distinct(one.get("number format in training", "") for one in told)
+    if len(formats) > 1:
+        said.append(f"Trained in {number(len(formats))} number formats ({fmt.listing(formats)}), which differ by row.")
+    costs = [result.cost for evaluation in evaluations for result in evaluation.results if result.cost]
+    timed = _distinct(processor(cost.hardware, cost.device) for cost in costs)
+    timed += _distinct(
+        processor(e.hardware, e.device) for e in evaluations if processor(e.hardware, e.device) not in timed
+    )
+    if len(timed) > 1:
+        said.append(f"Timed on {fmt.listing(timed)}: times of different processors cannot be held against each other.")
+    versions = _distinct(
+        str((run.record.get("versions") or {}).get("torch") or "") for row in rows for run in (row.pooled or (row,))
+    )
+    if len(versions) > 1:
+        said.append(f"Made with several versions of PyTorch ({fmt.listing(versions)}).")
+    return said
+
+
+def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
+    said = []
+    told = [settings(row, split) for row in rows]
+    names = dict.fromkeys(name for found in told for name in found if name not in _OF_THE_QUESTION)
+    differing = [name for name in names if len({found.get(name, "") for found in told}) > 1]
+    if differing:
+        said.append(f"The runs were not made alike: they differ in {fmt.listing(differing)} (see Protocol).")
+    epochs = _distinct(found.get("epochs", "") for found in told)
+    if epochs:
+        plural = "" if epochs == ["1"] else "s"
+        said.append(f"Trained for {fmt.listing(epochs)} epoch{plural}: what longer training would change is not known.")
+    if any(found.get("weights kept") == "the best on validation" for found in told):
+        said.append("Where the best weights on validation were kept, numbers on validation are flattered.")
+    if split == "val":
+        said.append("The numbers are of validation, which choices may have been made on.")
+    return said
+
+
+def _of_tests(rows: Sequence[Run]) -> list[str]:
+    pairs = {(c.a, c.b) for row in rows for run in (row.pooled or (row,)) for c in run.comparisons}
+    if len(pairs) > 1:
+        return [f"Verdicts are corrected within a pair of runs, not over the {number(len(pairs))} pairs shown."]
+    if len(rows) > 1 and not pairs and not any(run.specialists for run in rows):
+        return ["No paired test is recorded: which row is better is not judged."]
+    return []
+
+
+def _distinct(values: Iterable[str]) -> list[str]:
+    return [value for value in dict.fromkeys(values) if value]

@@ -1,0 +1,70 @@
+"""What is asked of the runs of a report, in sentences that follow from which runs they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from anychan.report import _format as fmt
+from anychan.report._designs import PLAIN
+from anychan.report._networks import are_networks, baseline
+from anychan.report._records import AblationRecord, Run
+from anychan.report._tables import subset_order
+
+
+def questions(runs: Sequence[Run], split: str | None, ablations: Sequence[AblationRecord]) -> list[str]:
+    """A sentence for each thing that is asked of runs, a row each, and of ablations."""
+    asked = [*_of_subsets(runs, split), *_of_networks(runs, split)]
+    if any(run.pooled for run in runs):
+        asked.append("Does it hold for other seeds?")
+    if ablations:
+        titles = fmt.listing([ablation.title.rstrip(".?") for ablation in ablations])
+        asked.append(f"What does each change do by itself, all else equal ({titles})?")
+    return asked or ["How well does the network do on the channels that it was made for?"] if runs else asked
+
+
+def pairings(runs: Sequence[Run]) -> list[str]:
+    """What is held against what by a paired test, a sentence each; that there is none, where there is none."""
+    said = []
+    for run in runs:
+        for found in run.specialists:
+            subsets = fmt.listing([row.subset for row in found.rows])
+            said.append(f"{found.run} is held against a specialist for each of {subsets}, on the same images.")
+        pairs: dict[tuple[str, str], int] = {}
+        for comparison in run.comparisons:
+            pairs[comparison.a, comparison.b] = pairs.get((comparison.a, comparison.b), 0) + 1
+        said += [
+            f"{a} is held against {b} in {count} paired test{'s' if count > 1 else ''}, on the same images."
+            for (a, b), count in pairs.items()
+        ]
+    return said or ["No paired test of these runs is recorded: rows are shown beside each other, and not judged."]
+
+
+def _of_subsets(runs: Sequence[Run], split: str | None) -> list[str]:
+    evaluations = [evaluation for run in runs if (evaluation := run.on(split))]
+    subsets = subset_order(evaluations)
+    if len(subsets) < 2:
+        return []
+    strategies = list(dict.fromkeys(str(run.model.get("strategy") or PLAIN) for run in runs))
+    made = [name for name in strategies if name != PLAIN]
+    named = fmt.listing(subsets) if len(subsets) <= 8 else f"{subsets[0]} and {len(subsets) - 1} of its subsets"
+    asked = []
+    if made:
+        asked.append(f"How much of its accuracy on all channels does one network keep on each of {named}?")
+    if len(made) > 1:
+        asked.append(f"Which way to come by the kernels loses least: {fmt.listing(made)}?")
+    if any(run.specialists for run in runs):
+        asked.append("How near does it come to a plain network trained for each subset alone?")
+    if any(result.fill for evaluation in evaluations for result in evaluation.results):
+        what = "Is that more than" if made else "How much is kept by"
+        asked.append(f"{what} filling the missing planes of an ordinary network in?")
+    if any(run.record.get("adapted_from") for run in runs):
+        asked.append("How far does one get without any training?")
+    return asked
+
+
+def _of_networks(runs: Sequence[Run], split: str | None) -> list[str]:
+    if split is None or not are_networks(runs, split):
+        return []
+    against = baseline(runs, split)
+    asked = ["What does each network reach on all channels, at what depth and at what cost?"]
+    return [*asked, f"Does a shallow network stand up to {against}, a ResNet34?"] if against else asked
