@@ -1,6 +1,5 @@
-"""Write docs/results.md, its figures, the tables of the other documents, and what recipes came to, from docs/records.
-
-The same bytes each time.
+"""Write what is made from docs/records: docs/results.md, its figures, docs/report.html, the tables of the other documents, and
+what recipes came to. The same bytes each time.
 
 python docs/make_results.py [FOLDER]     FOLDER: the project, or a copy of it to write into
 """
@@ -14,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 
+from anychan.cost import recorded_layers
 from anychan.experiments import recipe_results
 from anychan.nn import list_strategies
 from anychan.report import (
@@ -23,6 +23,7 @@ from anychan.report import (
     markdown_overview,
     markdown_tables,
     retention_figure,
+    write_report,
 )
 from anychan.report._records import Run
 from anychan.report.page import read_runs
@@ -44,6 +45,7 @@ HEAD = """# Results
 Made by `make docs` from the records in `docs/records`; do not edit by hand. Rates are percent of the test images of the
 data set named, each with its 95 % interval (Wilson).
 {seeds}
+The same with what was asked, the designs, the protocol, errors and limits, on one page: [report.html](report.html).
 What was tried besides, and what is to be learnt from it: `docs/experiments.md`.
 
 ## One network for every subset, its specialists, and a plain network
@@ -122,6 +124,8 @@ def main(project: Path = PROJECT) -> None:
     if ABLATIONS:
         results += OF_ABLATIONS + markdown_ablations(ABLATIONS)
     (docs / "results.md").write_text(results, encoding="utf-8")
+    of_all = [*AND_ANOTHER, *STRATEGIES, *TOKENS, *NETWORKS, *ABLATIONS]
+    write_report(of_all, docs / "report.html", pictures=False, layers=recorded_layers)
     shipped = project / "src" / "anychan" / "experiments" / "recipes" / "results.json"
     shipped.parent.mkdir(parents=True, exist_ok=True)
     shipped.write_text(json.dumps(recipe_results(RECORDS), indent=1) + "\n", encoding="utf-8")

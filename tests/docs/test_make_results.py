@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import shutil
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 WRITTEN_INTO = ("README.md", "docs/experiments.md", "docs/guide/strategies.md")
+MADE = ("docs/report.html", "docs/results.md", "src/anychan/experiments/recipes/results.json")
 DRAWN_BY_HAND = {"favicon.svg"}
 
 
@@ -23,7 +25,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", [*WRITTEN_INTO, "docs/results.md", "src/anychan/experiments/recipes/results.json"])
+@pytest.mark.parametrize("name", [*WRITTEN_INTO, *MADE])
 def test_what_is_committed_is_what_is_made(name: str, made: Path) -> None:
     assert (made / name).read_bytes() == (PROJECT / name).read_bytes(), "run `make docs`"
 
@@ -42,6 +44,13 @@ def test_costs_are_those_of_the_code(tmp_path: Path) -> None:
     runpy.run_path(str(PROJECT / "docs" / "make_costs.py"))["main"](tmp_path)
     costs = Path("docs", "theory", "costs.json")
     assert (tmp_path / costs).read_bytes() == (PROJECT / costs).read_bytes(), "run `make docs`"
+
+
+def test_the_report_is_small_and_shows_no_photograph() -> None:
+    text = (PROJECT / "docs" / "report.html").read_text(encoding="utf-8")
+    assert len(text.encode()) < 2_000_000
+    assert not re.search(r"<img|<image|data:image|<link|@import|url\((?!#)", text)
+    assert str(PROJECT) not in text
 
 
 def test_no_photograph_is_committed() -> None:

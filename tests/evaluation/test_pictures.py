@@ -14,8 +14,8 @@ from PIL import Image
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
-from anychan.evaluation import predict_subset
-from anychan.evaluation.pictures import choose, view_planes, write_pictures
+from anychan.evaluation import Predictions, predict_subset
+from anychan.evaluation.pictures import choose, choose_disputed, view_planes, write_pictures
 
 
 def read(path: Path) -> npt.NDArray[np.uint8]:
@@ -33,7 +33,7 @@ def test_pictures_show_the_image_and_the_answers(sliced: AnyChannelModel, array:
     write_pictures(folder, "test", array, answers, array.classes, count=6)
     record = json.loads((folder / "pictures.json").read_text())
     assert record["split"] == "test"
-    assert len(record["pictures"]) == 6
+    assert [picture["chosen"] for picture in record["pictures"]].count("by lot") == 6
     for picture in record["pictures"]:
         row = array.paths.index(picture["path"])
         assert picture["label"] == array.labels[row]
@@ -78,6 +78,27 @@ def test_right_and_wrong_ones_are_chosen() -> None:
     assert sum(correct[choose(correct[:32], 12, seed=0)]) == 10
     assert len(choose(np.array([False] * 20), 12, seed=0)) == 12
     assert len(choose(np.array([True, False]), 12, seed=0)) == 2
+
+
+def given(subset: str, fill: str, predicted: list[int], paths: str = "abcdef") -> Predictions:
+    top = np.array(predicted)[:, None]
+    labels = np.array([0 if path < "d" else 1 for path in paths])
+    return Predictions(subset, fill, tuple(paths), labels, top, np.ones((len(paths), 1), np.float32))
+
+
+def test_disputed_pictures_are_those_whose_answers_change_most() -> None:
+    answers = {
+        ("RG", ""): given("RG", "", [0, 0, 0, 2, 2, 1]),
+        ("R", ""): given("R", "", [0, 2, 2, 1, 2, 1]),
+        ("R", "zeros"): given("R", "zeros", [3, 3, 3, 3, 3, 3]),  # the model answers R by itself
+        ("G", "mean"): given("G", "mean", [9, 9, 9, 9, 9, 9]),  # not the last fill
+        # The same images in another order: f is 1, e is 3, d is 4, c is 3, b is 0, a is 0.
+        ("G", "zeros"): given("G", "zeros", [1, 3, 4, 3, 0, 0], "fedcba"),
+    }
+    # c: 0 2 3, right on RG alone; b: 0 2 0; d: 2 1 4, right on R alone; e is never right; a and f always.
+    assert choose_disputed(answers, 2, seed=0) == [2, 3]
+    assert choose_disputed(answers, 6, seed=0) == [2, 1, 3]
+    assert choose_disputed({key: answers[key] for key in [("RG", "")]}, 2, seed=0) == []
 
 
 def test_colours_are_found_by_name() -> None:

@@ -58,7 +58,7 @@ def test_looks_right(browser: Any, report: str, width: int, scheme: str) -> None
     sizes = drawings.evaluate_all(
         "all => all.map(e => [e.getBoundingClientRect().width, e.getBoundingClientRect().height])"
     )
-    assert len(sizes) == 13 + 4 + 1 + 12  # of runs, fronts, an ablation, pictures
+    assert len(sizes) == 2 + 13 + 4 + 1 + 12  # stems, of runs, fronts, an ablation, pictures
     assert min(side for size in sizes for side in size) >= 90
     page.close()
 

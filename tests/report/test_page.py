@@ -62,7 +62,9 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, _Page]:
 def test_every_section_is_there(two: tuple[str, _Page]) -> None:
     _, page = two
     sections = [attrs["id"] for tag, attrs in page.tags if tag == "section"]
-    assert sections == ["subsets", "training", "errors", "pictures", "cost", "data", "reproduce"]
+    said = [*("question", "designs", "data", "protocol", "training", "subsets", "errors", "cost", "disagreement")]
+    assert sections == [*said, "pictures", "limits", "reproduce"]
+    assert [attrs["href"] for tag, attrs in page.tags if tag == "a"] == [f"#{name}" for name in sections]
     for words in (
         "Two runs on animals",
         "On all channels (RGB) it names 44.0\u00a0% of 400 test images right (95\u00a0% interval 42.0 to 45.9).",
@@ -89,7 +91,7 @@ def test_nothing_is_fetched(two: tuple[str, _Page]) -> None:
 def test_every_figure_has_words_and_its_own_references(two: tuple[str, _Page]) -> None:
     text, page = two
     drawings = [attrs for tag, attrs in page.tags if tag == "svg" and attrs.get("aria-hidden") != "true"]
-    assert len(drawings) == 1 + 2 * (2 + 1 + 1)  # retention; of each run: two curves, confusion, calibration
+    assert len(drawings) == 2 + 1 + 2 * (2 + 1 + 1)  # stems; retention; a run: two curves, confusion, calibration
     assert all(attrs["role"] == "img" and attrs["aria-label"] for attrs in drawings)
     assert all(attrs["alt"] for tag, attrs in page.tags if tag == "img")
     ids = [attrs["id"] for _, attrs in page.tags if attrs.get("id")]
@@ -145,7 +147,7 @@ def test_what_users_name_is_never_markup(tmp_path: Path) -> None:
     assert "i" not in [tag for tag, _ in page.tags]
     assert "<script>alert" not in text
     assert page.shown.count(evil) > 5
-    chart = re.search(r'<svg class="plot".*?</svg>', text, flags=re.DOTALL)
+    chart = re.search(r'<svg class="plot"[^>]*aria-label="Retention.*?</svg>', text, flags=re.DOTALL)
     assert chart is not None
     assert "$y_1$" in re.sub(r"<[^>]*>", "", chart[0])
 

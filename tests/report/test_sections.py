@@ -56,14 +56,14 @@ def test_one_network_with_two_stems_is_no_section_of_networks(tmp_path: Path) ->
 def test_an_ablation_is_drawn_with_its_verdicts(tmp_path: Path) -> None:
     folder = write_ablation(tmp_path / "width")
     text = page([folder, write_ablation(tmp_path / "flips", "Do flips?")], tmp_path / "a.html")
-    assert sections(text) == ["ablations"]
+    assert sections(text) == ["question", "ablations", "limits"]
     assert "wide +5.0 (+3.0 to +7.0), better" in text
     assert "seed 0 failed: width is 3, but must be even" in text
     chart = re.findall(r'<svg class="plot".*?</svg>', text, flags=re.DOTALL)
     assert len(chart) == 2
     assert {"--series-0", "--series-1", "--ink"} <= set(re.findall(r"var\((--[\w-]+)\)", chart[0]))
     with_run = page([write_run(tmp_path / "run"), folder], tmp_path / "b.html")
-    assert sections(with_run)[:2] == ["subsets", "ablations"]
+    assert sections(with_run)[-5:] == ["ablations", "disagreement", "pictures", "limits", "reproduce"]
     assert [change.name for change in read_ablation(folder / "ablation.json").changes][1] == "wide"
     path = folder / "ablation.json"
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
@@ -83,10 +83,21 @@ def test_classes_that_lose_most_stand_first(tmp_path: Path) -> None:
     table = loss_table(evaluation, {})
     assert table is not None
     assert [group.title for group in table.groups] == ["without R, on GB", "without G, on RB", "without B, on RG"]
-    assert [cell.text for cell in table.groups[0].rows[0]] == ["king penguin", "100", "90.0", "60.0", "30.0"]
+    assert [cell.text for cell in table.groups[0].rows[0]] == [
+        "king penguin",
+        "100",
+        "90.0",
+        "60.0",
+        "30.0",
+        "goldfish",
+    ]
+    # of a hundred king penguins 60 are right on all and 51 on two channels: 27 and 33 are taken for the next class
+    assert table.groups[0].rows[0][-1].small == "+6"
     assert len(table.groups[0].rows) == 3  # the first class loses nothing
     assert "a loss below 14 points is within chance" in table.caption
-    assert "without R, on GB" in page([run], tmp_path / "a.html")
+    text = page([run], tmp_path / "a.html")
+    assert "without R, on GB" in text
+    assert "Which classes lose is measured; why they do is not." in text
 
 
 def test_the_best_subset_is_chosen_on_validation(tmp_path: Path) -> None:
@@ -117,6 +128,12 @@ def test_drawings_are_shown_where_they_were_kept(tmp_path: Path) -> None:
     assert 'alt="Where the answer on RG comes from"' in text
     assert 'alt="Kernels for RG, run"' in text
     assert text.count("data:image/png;base64,") == 3
+    assert "No photographs were kept for their disagreement." in text
+    record["pictures"][0]["chosen"] = "by disagreement"
+    path.write_text(json.dumps(record))
+    disputed = re.search(r'<section id="disagreement">.*?</section>', page([run], tmp_path / "a.html"), re.DOTALL)
+    assert disputed is not None
+    assert disputed[0].count('<article class="picture">') == 1
     record["kernels"][0]["file"] = "../000.png"
     path.write_text(json.dumps(record))
     with pytest.raises(ValueError, match=r"picture '\.\./000\.png' does not lie in this folder"):

@@ -76,7 +76,7 @@ def agreement_table(name: str, found: Agreement) -> Table:
     )
     what = "the same" if found.of_answers else "both right or both wrong"
     hidden = len(found.subsets) - len(shown) + found.left_out
-    left = f" {hidden} other subsets are left out." if hidden else ""
+    left = f" {hidden} other subset{' is' if hidden == 1 else 's are'} left out." if hidden else ""
     stars = " At an asterisk, missing channels are filled." if any("*" in found.subsets[i] for i in shown) else ""
     caption = (
         f"{name}: percent of {fmt.count(found.n)} images on which the answers to two subsets are {what}.{stars}{left}"

@@ -57,7 +57,7 @@ def module_drawing(channels: Sequence[str], strategy: str, made_from: str, body:
         f"Planes {', '.join(channels)}, then a {strategy} stem with {told.get(made_from, 'one kernel')}, then the body "
         f"{body}, then {'the' if classes is None else classes} logits"
     )
-    top = 0 if made_from else 44
+    top = 0 if made_from else 20
     return _svg((0, top, 340, foot - top), label, parts)
 
 

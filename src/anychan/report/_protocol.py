@@ -97,7 +97,11 @@ def _optimiser(settings: Mapping[str, Any]) -> str:
 
 def _schedule(settings: Mapping[str, Any]) -> str:
     name, warmup = settings.get("name"), settings.get("warmup_epochs")
-    return f"{name}, warm-up {_number(warmup)} epochs" if name and warmup else str(name or "")
+    return (
+        f"{name} after {_number(warmup)} epoch{'' if warmup == 1 else 's'} of warm-up"
+        if name and warmup
+        else str(name or "")
+    )
 
 
 def _augmentation(settings: Mapping[str, Any]) -> str:

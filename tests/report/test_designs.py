@@ -1,0 +1,120 @@
+"""The designs: every strategy and network has its theory from its module, and a drawing of what records say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from anychan.models import list_models
+from anychan.nn import get_strategy, list_strategies
+from anychan.nn._contract import KernelConv2d
+from anychan.report._designs import designs
+from anychan.report._drawings import layers_drawing, module_drawing
+from anychan.report._reading import read_run
+from anychan.report._records import Run
+from anychan.report._source import networks, strategies
+
+from ._runs import write_run
+
+
+@dataclass
+class Layer:
+    kind: str
+    weight: tuple[int, ...]
+    output: tuple[int, ...]
+
+
+def run(folder: Path, **model: Any) -> Run:
+    path = write_run(folder, pictures=0, epochs=0) / "model.json"
+    channels = [{"name": name} for name in "RGB"]
+    described = {"schema": 1, "kind": "model", "channels": channels, "num_classes": 4, "image_size": 64}
+    path.write_text(json.dumps(described | model))
+    return read_run(folder)
+
+
+def test_every_strategy_and_network_tells_its_theory_and_its_source() -> None:
+    assert sorted(strategies()) == sorted(list_strategies())
+    assert sorted(networks()) == sorted(list_models())
+    for name, theory in {**strategies(), **networks()}.items():
+        labels = [label for label, _ in theory.notes]
+        assert theory.lead.endswith("."), name
+        assert theory.blocks, name
+        assert labels[-1] == "Source", name
+        told = " ".join([theory.lead, *(words for kind, words in theory.blocks if kind == "text"), str(theory.notes)])
+        assert not re.search(r"`|https?:|docs/|Cost:", told), name
+    for name, theory in strategies().items():
+        assert "formula" in [kind for kind, _ in theory.blocks], name
+        from_names = issubclass(get_strategy(name), KernelConv2d)
+        assert theory.made_from == ("names" if from_names else "planes"), name
+
+
+def test_a_design_is_told_once_and_names_its_runs(tmp_path: Path) -> None:
+    runs = [
+        run(tmp_path / "a", architecture="wide3", strategy="sliced", model_options={"width": 16}),
+        run(tmp_path / "b", architecture="wide6", strategy="sliced"),
+        run(tmp_path / "c", architecture="resnet18", strategy="plain"),
+        run(tmp_path / "d", architecture="resnet18", strategy="../_contract"),
+    ]
+    asked: list[Any] = []
+
+    def layers(record: Mapping[str, Any]) -> list[Layer]:
+        asked.append(record["architecture"])
+        if record["architecture"] == "wide6":
+            raise ValueError("no wings")
+        return [Layer("Conv2d", (16, 3, 4, 4), (16, 16, 16)), Layer("Linear", (4, 16), (4,))]
+
+    found = designs(runs, "test", layers)
+    assert [(design.kind, design.name, design.runs) for design in found] == [
+        ("stem", "sliced", ("a", "b")),
+        ("stem", "plain", ("c",)),
+        ("stem", "../_contract", ("d",)),
+        ("network", "wide3 and wide6", ("a", "b")),
+        ("network", "resnet18", ("c", "d")),
+    ]
+    assert [len(design.drawings) for design in found] == [1, 1, 0, 1, 0]
+    assert asked == ["wide3", "wide6"], "timm's networks are not asked for"
+    assert found[3].drawings[0][1].startswith("Layers of wide3, made with width 16")
+    assert found[3].missing == "The layers of b could not be listed: no wings."
+    assert found[3].facts == "; ".join(
+        f"{name}: 18 weighted layers on the longest path, 11.2 M parameters, 148 M MACs an image of 64×64"
+        for name in ("wide3", "wide6")
+    )
+    assert "this installation of anychan does not hold" in found[2].theory.lead
+    assert [len(design.drawings) for design in designs(runs, "test", None)] == [1, 1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("made_from", ["names", "planes", ""])
+@pytest.mark.parametrize("channels", [("R",), ("R", "G", "B"), tuple(f"B{i:02}" for i in range(12)), ("<b>", '"&')])
+def test_a_stem_is_drawn_whatever_its_channels_are_called(channels: tuple[str, ...], made_from: str) -> None:
+    drawn = ElementTree.fromstring(module_drawing(channels, "completed", made_from, "a" * 40, 50))
+    left, top, width, height = map(float, drawn.attrib["viewBox"].split())
+    texts = ["".join(text.itertext()) for text in drawn.iter("text")]
+    assert (texts[0], "50" in texts, "kernel" in texts) == (channels[0], True, bool(made_from))
+    assert len([text for text in texts if text in channels]) == min(len(channels), 5 if len(channels) <= 5 else 3)
+    for box in drawn.iter("rect"):
+        x, y, w, h = (float(box.attrib[side]) for side in ("x", "y", "width", "height"))
+        assert left <= x, "in the drawing"
+        assert top <= y
+        assert x + w <= left + width
+        assert y + h <= top + height
+    assert ", ".join(channels) in drawn.attrib["aria-label"]
+
+
+def test_a_layers_bar_is_as_long_as_the_logarithm_of_what_it_gives() -> None:
+    layers = [
+        Layer("Conv2d", (64, 3, 4, 4), (64, 32, 32)),
+        Layer("Conv1d", (8, 64, 1), (8, 32)),
+        Layer("L", (2, 8), (2,)),
+    ]
+    drawn = ElementTree.fromstring(layers_drawing("small", layers, 3, 64))
+    widths = [float(bar.attrib["width"]) for bar in drawn.iter("rect")]
+    assert widths[1:] == pytest.approx([120, 60, 7.5], abs=0.01)  # 2^16, 2^8, 2^1
+    texts = ["".join(text.itertext()) for text in drawn.iter("text")]
+    assert texts == ["image", "3×64×64", "Conv2d 4×4", "64×32×32", "Conv1d", "8×32", "L", "2"]

@@ -1,0 +1,73 @@
+"""The report as Markdown: the page's sections and tables, charts in files beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from anychan.cli import main
+from anychan.report import write_report
+from anychan.report._document import fenced
+
+from ._runs import write_ablation, write_run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("document")
+    evil = "<b>`x|y`</b>"
+    runs = [
+        write_run(folder / "first", pictures=1, epochs=1),
+        write_run(
+            folder / "plain", strategy="plain", fills=("zeros",), pictures=0, epochs=0, name=evil, command="```\n#"
+        ),
+        write_ablation(folder / "ablation"),
+    ]
+    (folder / "out" / "report-figures").mkdir(parents=True)
+    (folder / "out" / "report-figures" / "old.svg").write_text("of an earlier report")
+    for suffix in ("md", "html"):
+        assert main(["report", *map(str, runs), "--out", str(folder / "out" / f"report.{suffix}")]) == 0
+    return folder / "out"
+
+
+def test_it_has_the_pages_sections_and_tables(folder: Path) -> None:
+    text, page = (folder / "report.md").read_text("utf-8"), (folder / "report.html").read_text("utf-8")
+    sections = re.findall(r"<h2>(.*?)</h2>", page)
+    assert sections[-1] == "How to reproduce it"
+    left_out = ["Pictures"]
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [name for name in sections if name not in left_out]
+    tables = page.count('<figure class="tabular')
+    assert len(re.findall(r"^\|:?-", text, re.MULTILINE)) == tables
+    assert "Photographs and confusion matrices are left out" in text
+    assert "\n\n\n" not in text
+
+
+def test_every_chart_is_a_file_beside_it(folder: Path) -> None:
+    text = (folder / "report.md").read_text("utf-8")
+    named = re.findall(r"^!\[[\w ]+\]\((.*?)\)$", text, re.MULTILINE)
+    assert len(named) == len(set(named)) > 5
+    assert sorted(named) == sorted(f"report-figures/{path.name}" for path in (folder / "report-figures").iterdir())
+    for name in named:
+        assert ElementTree.parse(folder / name).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_names_are_no_markup(folder: Path) -> None:
+    text = (folder / "report.md").read_text("utf-8")
+    assert "<b>" not in text
+    assert "\\<b\\>\\`x\\|y\\`\\</b\\>" in text
+    assert "````text\n```\n#\n````" in text
+    for block in text.split("\n\n"):
+        rows = [line for line in block.splitlines() if line.startswith("| ")]
+        assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) <= 1, "every row has as many cells"
+
+
+def test_of_an_ablation_alone(tmp_path: Path) -> None:
+    text = write_report([write_ablation(tmp_path / "width")], tmp_path / "a.md").read_text("utf-8")
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Question", "Ablations", "Limits"]
+
+
+def test_a_fence_is_longer_than_what_it_holds() -> None:
+    assert fenced("a ```` b\n").splitlines() == ["`````text", "a ```` b", "`````"]

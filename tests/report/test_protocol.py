@@ -1,0 +1,135 @@
+"""What was asked, how it was made, and what it cannot say: sentences that follow from records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anychan.report._limits import limits
+from anychan.report._pooling import pooled
+from anychan.report._protocol import protocol, settings
+from anychan.report._question import pairings, questions
+from anychan.report._reading import read_ablation, read_run
+from anychan.report._records import Run
+
+from ._runs import seeded_run, write_ablation, write_run
+
+
+def run(folder: Path, strategy: str = "completed", fills: tuple[str, ...] = (), **record: Any) -> Run:
+    return read_run(write_run(folder, strategy=strategy, fills=fills, pictures=0, epochs=0, **record))
+
+
+def test_a_question_follows_from_the_runs(tmp_path: Path) -> None:
+    (alone,) = questions([run(tmp_path / "plain", "plain")], "test", ())
+    assert alone == "How well does the network do on the channels that it was made for?"
+    filled = run(tmp_path / "filled", "plain", ("zeros",))
+    assert questions([filled], "test", ()) == [
+        "How much is kept by filling the missing planes of an ordinary network in?"
+    ]
+    asked = questions([run(tmp_path / "any"), run(tmp_path / "other", "sliced"), filled], "test", ())
+    assert (
+        asked[0]
+        == "How much of its accuracy on all channels does one network keep on each of RGB, RG, RB, GB, R, G and B?"
+    )
+    assert asked[1:] == [
+        "Which way to come by the kernels loses least: completed and sliced?",
+        "Is that more than filling the missing planes of an ordinary network in?",
+    ]
+    ablation = read_ablation(write_ablation(tmp_path / "ablation") / "ablation.json")
+    assert questions([], None, [ablation]) == ["What does each change do by itself, all else equal (Does width help)?"]
+
+
+def test_a_resnet34_is_asked_about_by_name(tmp_path: Path) -> None:
+    runs = [
+        read_run(seeded_run(tmp_path / "deep", 0, 0.6, "resnet34")),
+        read_run(seeded_run(tmp_path / "g", 0, 0.5, "ghost2")),
+    ]
+    assert "Does a shallow network stand up to deep, a ResNet34?" not in questions(runs, "test", ())
+    record = json.loads((tmp_path / "deep" / "run.json").read_text())
+    record["config"]["strategy"] = "plain"
+    (tmp_path / "deep" / "run.json").write_text(json.dumps(record))
+    runs[0] = read_run(tmp_path / "deep")
+    assert "Does a shallow network stand up to deep, a ResNet34?" in questions(runs, "test", ())
+
+
+def test_what_is_the_same_stands_once_and_what_differs_in_a_table(tmp_path: Path) -> None:
+    one = {"model": "resnet18", "epochs": 5, "image_size": 64, "schedule": {"name": "cosine", "warmup_epochs": 1.0}}
+    more = {"optimizer": {"name": "adamw", "learning_rate": 0.001, "weight_decay": 0.05}, "augmentation": {"flip": 0.5}}
+    first = run(tmp_path / "first", config=one | more)
+    second = run(
+        tmp_path / "second", config=one | more | {"epochs": 10}, adapted_from={"name": "first", "images": 2560}
+    )
+    shared, table = protocol([first, second], "test")
+    assert dict(shared) == {
+        **{"data": "animals", "training images": "24,000", "classes": "4", "channels": "R, G, B"},
+        **{"image size": "64×64", "optimiser": "adamw, learning rate 0.001, weight decay 0.05"},
+        **{"schedule": "cosine after 1 epoch of warm-up", "augmentation": "flip 0.5", "weights kept": "the last"},
+        **{"seeds": "0", "trained on": "Test CPU", "reported on": "test, 400 images", "evaluated on": "Test CPU"},
+    }
+    assert table is not None
+    assert [column.label for column in table.columns] == ["run", "epochs", "made from"]
+    assert [[cell.text for cell in row] for row in table.groups[0].rows] == [
+        ["first", "5", ""],
+        ["second", "10", "first, without training; statistics of 2,560 images"],
+    ]
+    assert protocol([first], "test")[1] is None
+    assert pairings([first, second])[0].startswith("No paired test of these runs is recorded")
+
+
+def test_limits_follow_from_the_records(tmp_path: Path) -> None:
+    said = limits([run(tmp_path / "alone")], "test", ())
+    assert "One seed a run: intervals are over images, and say nothing of what another seed would give." in said
+    assert "One data set (animals of 4 classes): how it is on another is not known." in said
+    assert any(sentence.startswith("400 images: an accuracy is known to within 2.0 points.") for sentence in said)
+    assert "What is said of single classes rests on as few as 100 images." in said
+    assert not any(
+        "processor" in sentence or "number format" in sentence or "made alike" in sentence for sentence in said
+    )
+
+    hardware = {"cpu": "Other CPU", "gpu": None}
+    other = run(
+        tmp_path / "other",
+        hardware=hardware,
+        machine={"device": "cpu", "precision": "bfloat16"},
+        config={"strategy": "completed", "label_smoothing": 0.1},
+        versions={"torch": "2.16.0"},
+    )
+    path = tmp_path / "other" / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    record["results"] = record["results"][:3]
+    record["results"][0]["cost"]["hardware"] = hardware
+    path.write_text(json.dumps(record))
+    first = run(tmp_path / "first", machine={"device": "cpu", "precision": "float32"})
+    said = limits([first, read_run(other.folder)], "test", ())
+    assert "3 of the 7 subsets were chosen to be evaluated." in said
+    assert "Trained on two kinds of processor (Test CPU and Other CPU)." in said
+    assert "Trained in two number formats (float32 and bfloat16), which differ by row." in said
+    assert any(sentence.startswith("Timed on Test CPU and Other CPU:") for sentence in said)
+    assert "Made with several versions of PyTorch (2.15.0 and 2.16.0)." in said
+    assert "The runs were not made alike: they differ in epochs and label smoothing (see Protocol)." in said
+    assert "No paired test is recorded: which row is better is not judged." in said
+
+
+def test_limits_of_seeds(tmp_path: Path) -> None:
+    seeds = [read_run(seeded_run(tmp_path / f"any-seed{seed}", seed, 0.5)) for seed in range(3)]
+    rows = pooled([*seeds, run(tmp_path / "alone")])
+    said = limits(rows, "test", ())
+    assert said[:2] == [
+        "3 seeds a row: few to know a spread by.",
+        "One seed only: alone; there intervals are over images alone.",
+    ]
+    assert settings(rows[0], "test")["seeds"] == "0, 1 and 2"
+    assert "Does it hold for other seeds?" in questions(rows, "test", ())
+    ablation = read_ablation(write_ablation(tmp_path / "ablation") / "ablation.json")
+    assert limits([], None, [ablation]) == [
+        "Ablations: two seeds, on val; their intervals are not corrected for their number."
+    ]
+
+
+@pytest.mark.parametrize("field", ["schedule", "optimizer", "augmentation", "label_smoothing", "epochs"])
+def test_what_no_record_says_is_left_out(field: str, tmp_path: Path) -> None:
+    found = settings(run(tmp_path / "run", config={field: None}), "test")
+    assert not {"schedule", "optimiser", "augmentation", "label smoothing", "epochs"} & set(found)
