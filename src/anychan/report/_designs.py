@@ -87,12 +87,12 @@ def _of_network(runs: Sequence[Run], split: str | None, layers: Layers | None) -
     names = list(dict.fromkeys(_architecture(run) for run in runs))
     drawings: dict[str, tuple[Markup, str]] = {}
     missing: list[str] = []
-    facts: dict[str, None] = {}
+    sizes: dict[str, list[str]] = {}
     for run in runs:
         options = run.model.get("model_options") or {}
         key = f"{_architecture(run)}{options or ''}"
         if cost := _cost(run, split):
-            facts[f"{_architecture(run)}: {_size(cost)}"] = None
+            sizes.setdefault(_size(cost), []).append(run.name)
         if key in drawings or layers is None or _architecture(run) not in networks():
             continue
         try:
@@ -110,7 +110,7 @@ def _of_network(runs: Sequence[Run], split: str | None, layers: Layers | None) -
         "network",
         fmt.listing(names),
         known or Theory("", "A network of timm, or of the user's own, taken as it is.", (), ()),
-        "; ".join(facts),
+        "; ".join(f"{size} ({fmt.listing(of)})" if len(runs) > 1 else size for size, of in sizes.items()),
         tuple(run.name for run in runs),
         tuple(drawings.values()),
         " ".join(dict.fromkeys(missing)),

@@ -41,11 +41,11 @@ def module_drawing(channels: Sequence[str], strategy: str, made_from: str, body:
     parts = [_plane(i, name) for i, name in enumerate(shown)]
     foot = 74 + 7 * len(shown) + 26
     middle = 74 + (7 * len(shown) + 18) / 2
-    parts += [_box(98, middle - 17, 76, "stem", strategy), _box(206, middle - 17, 84, "body", body)]
-    parts += [_arrow(66, middle, 96, middle), _arrow(174, middle, 204, middle), _arrow(290, middle, 312, middle)]
-    parts.append(_text(316, middle - 2, "logits"))
+    parts += [_box(98, middle - 17, 76, "stem", strategy), _box(200, middle - 17, 80, "body", body)]
+    parts += [_arrow(66, middle, 96, middle), _arrow(174, middle, 198, middle), _arrow(280, middle, 302, middle)]
+    parts.append(_text(306, middle - 2, "logits"))
     if classes is not None:
-        parts.append(_text(316, middle + 11, str(classes), soft=True))
+        parts.append(_text(306, middle + 11, str(classes), soft=True))
     if made_from:
         source = "the channel set S" if made_from == "names" else "S and the planes"
         parts += [_box(70, 8, 132, "kernel", f"from {source}"), _arrow(136, 42, 136, middle - 19)]

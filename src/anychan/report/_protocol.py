@@ -30,7 +30,9 @@ def protocol(runs: Sequence[Run], split: str | None) -> tuple[list[tuple[str, st
         return shared, None
     columns = (Column("run", numeric=False), *(Column(name, numeric=False) for name in differing))
     rows = tuple((Cell(run), *(Cell(found.get(name, "")) for name in differing)) for run, found in told)
-    return shared, Table("What differs among the runs; an empty cell does not apply.", columns, (Group("", rows),))
+    return shared, Table(
+        "What differs among the runs; an empty cell does not apply, or was not recorded.", columns, (Group("", rows),)
+    )
 
 
 def settings(run: Run, split: str | None) -> dict[str, str]:

@@ -52,11 +52,11 @@ def _of_subsets(runs: Sequence[Run], split: str | None) -> list[str]:
         asked.append(f"How much of its accuracy on all channels does one network keep on each of {named}?")
     if len(made) > 1:
         asked.append(f"Which way to come by the kernels loses least: {fmt.listing(made)}?")
-    if any(run.specialists for run in runs):
-        asked.append("How near does it come to a plain network trained for each subset alone?")
     if any(result.fill for evaluation in evaluations for result in evaluation.results):
         what = "Is that more than" if made else "How much is kept by"
         asked.append(f"{what} filling the missing planes of an ordinary network in?")
+    if any(run.specialists for run in runs):
+        asked.append("How near does it come to a plain network trained for each subset alone?")
     if any(run.record.get("adapted_from") for run in runs):
         asked.append("How far does one get without any training?")
     return asked
