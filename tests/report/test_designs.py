@@ -49,6 +49,7 @@ def test_every_strategy_and_network_tells_its_theory_and_its_source() -> None:
         assert labels[-1] == "Source", name
         told = " ".join([theory.lead, *(words for kind, words in theory.blocks if kind == "text"), str(theory.notes)])
         assert not re.search(r"`|https?:|docs/|Cost:", told), name
+    assert [kind for kind, _ in strategies()["completed"].blocks] == ["text", "formula"] * 2 + ["text"]
     for name, theory in strategies().items():
         assert "formula" in [kind for kind, _ in theory.blocks], name
         from_names = issubclass(get_strategy(name), KernelConv2d)

@@ -57,9 +57,9 @@ def theory(docstring: str, module: str = "", made_from: str = "") -> Theory:
     """Take a docstring apart: its theory ends with the paragraph that follows the last formula, or with the second.
 
     Example:
-        >>> found = theory("Sliced: a bank.\\n\\n    weight(S) = bank[:, S]\\n\\nWhy.\\n\\nMore.\\n\\nSource: [000].")
+        >>> found = theory("Sliced: a bank.\\n\\n    weight(S) = bank[:, S]\\n\\nSource: [000].\\n\\nDetail.")
         >>> found.lead, found.blocks, found.notes
-        ('Sliced: a bank.', (('formula', 'weight(S) = bank[:, S]'), ('text', 'Why.')), (('Source', '[000].'),))
+        ('Sliced: a bank.', (('formula', 'weight(S) = bank[:, S]'),), (('Source', '[000].'),))
     """
     lead, *paragraphs = docstring.strip().split("\n\n")
     blocks: list[tuple[str, str]] = []
