@@ -1,5 +1,6 @@
-"""Write what is made from docs/records: docs/results.md, its figures, docs/report.html, the tables of the other documents, and
-what recipes came to. The same bytes each time.
+"""Write docs/results.md, its figures, docs/report.html, the other documents' tables, and what recipes came to.
+
+All from docs/records, and the same bytes each time.
 
 python docs/make_results.py [FOLDER]     FOLDER: the project, or a copy of it to write into
 """
@@ -83,8 +84,8 @@ above takes three. Statistics are kept for each subset. What is not listed has n
 OF_TOKENS = """
 ### Tokens, in a vision transformer
 
-*tokens* gives a transformer a token for each channel of each patch, so it has another body: ViT-Tiny of {depth} blocks with
-patches of {patch} pixels, all other settings as above. *tokens-plain* is that body with its own stem, on all channels.
+*tokens* gives a transformer a token for each channel of each patch, so it has another body: ViT-Tiny of {depth} blocks
+with patches of {patch} pixels, all other settings as above. *tokens-plain* is that body with its own stem, on all channels.
 
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from anychan.report import _format as fmt
-from anychan.report._protocol import processor, settings
+from anychan.report._protocol import processor, processors, settings
 from anychan.report._records import AblationRecord, Evaluation, Run
 from anychan.report._words import number
 
@@ -104,9 +104,11 @@ def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation]) -> list
     if len(formats) > 1:
         said.append(f"Trained in {number(len(formats))} number formats ({fmt.listing(formats)}), which differ by row.")
     costs = [result.cost for evaluation in evaluations for result in evaluation.results if result.cost]
-    timed = _distinct(processor(cost.hardware, cost.device) for cost in costs)
-    timed += _distinct(
-        processor(e.hardware, e.device) for e in evaluations if processor(e.hardware, e.device) not in timed
+    timed = _distinct(
+        [
+            *(processor(cost.hardware, cost.device) for cost in costs),
+            *(name for evaluation in evaluations for name in processors(evaluation)),
+        ]
     )
     if len(timed) > 1:
         said.append(f"Timed on {fmt.listing(timed)}: times of different processors cannot be held against each other.")

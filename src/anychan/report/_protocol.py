@@ -62,7 +62,7 @@ def settings(run: Run, split: str | None) -> dict[str, str]:
         "trained on": processor(record.get("hardware") or {}, str(machine.get("device") or "cpu")),
         "number format in training": str(machine.get("precision") or ""),
         "reported on": _measured(evaluation) if evaluation else "",
-        "evaluated on": processor(evaluation.hardware, evaluation.device) if evaluation else "",
+        "evaluated on": fmt.listing(processors(evaluation)) if evaluation else "",
     }
     return {name: text for name, text in found.items() if text}
 
@@ -71,6 +71,12 @@ def processor(hardware: Mapping[str, Any], device: str) -> str:
     """What computed; never the name of a machine."""
     name = hardware.get("cpu" if device.startswith("cpu") else "gpu")
     return str(name) if name else ""
+
+
+def processors(evaluation: Evaluation) -> list[str]:
+    """Those that timed an evaluation's rows, each once."""
+    found = (processor(result.hardware, result.device) for result in evaluation.results)
+    return list(dict.fromkeys(name for name in found if name))
 
 
 def _measured(evaluation: Evaluation) -> str:
