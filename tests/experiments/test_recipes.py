@@ -9,8 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
+from safetensors.torch import save_file
 
 from anychan.cli import main
+from anychan.cli._reproduce import _weights
 from anychan.experiments import (
     Recipe,
     expected,
@@ -20,6 +23,7 @@ from anychan.experiments import (
     recipes_table,
     reproduce,
     reproduction_table,
+    validate_records,
 )
 from anychan.experiments._lock import alone
 from anychan.models import create_model, load_model
@@ -107,6 +111,54 @@ def test_what_records_hold_is_what_is_expected(tmp_path: Path, monkeypatch: pyte
     assert "2.0 h" in lines["004-A"]
     assert lines["004-A"].endswith("plain 47.8 (45.8 to 49.8); v3 47.8 (45.8 to 49.8)")
     assert lines["004-B"].endswith("--out runs")  # not run: empty cells
+
+
+def test_runs_from_pretrained_weights_are_made_where_these_can_be_had(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    file, out = tmp_path / "own.safetensors", tmp_path / "out"
+    save_file(create_model("mobilenetv3_small_100", "RGB", 7).body.state_dict(), file)
+    words = ["reproduce", "000-A", "--data", DATA, "--image-size", "32", "--epochs", "1", "--out", str(out)]
+    words += ["--cache-dir", str(tmp_path / "cache")]
+    assert main([*words, "--runs", "sliced-pretrained"]) == 2
+    said = capsys.readouterr().err
+    assert "no run could be completed, so nothing is written; the first: the weights timm/mobilenetv3_small_100" in said
+    assert not list(out.glob("0*"))
+    given = [*words, "--pretrained", f"plain-pretrained={file}"]
+    assert main([*given, "--runs", "plain-pretrained", "sliced-pretrained"]) == 0
+    table = capsys.readouterr().out
+    assert "sliced-pretrained was not run: the weights timm/mobilenetv3_small_100.lamb_in1k cannot be dow" in table
+    assert table.count("mini-ImageNet's test images, which stand in ImageNet's training set") == 1
+    path = out / "000-A-seed0-reproduction.json"
+    rows = json.loads(path.read_text())["rows"]
+    assert (rows[0]["run"], rows[0]["figure"], rows[0]["reported"]) == ("plain-pretrained", "accuracy", {"RGB": 65.33})
+    assert rows[0]["measured"].keys() == {"RGB"}
+    assert all("ImageNet's training set" in row["warning"] for row in rows)
+    empty = next(row for row in rows if row["run"] == "sliced-pretrained")
+    assert (empty["figure"], empty["n"], empty["measured"]) == ("accuracy", None, {})
+    assert validate_records([path]) == (1, [])
+    assert main([*words, "--runs", "plain"]) == 2  # the one there would be another
+    assert (
+        "plain-pretrained-seed0 holds a run with other settings (pretrained: other weights" in capsys.readouterr().err
+    )
+
+
+def test_weights_go_to_runs_that_take_some() -> None:
+    recipe = Recipe.read("000-B")
+    assert _weights(recipe, ["a.pth", "ghostnet_100-pretrained=b.pth"]) == {
+        "resnet34-pretrained": "a.pth",
+        "ghostnet_100-pretrained": "b.pth",
+    }
+    assert _weights(recipe, ["not-a-run=c.pth"])["resnet34-pretrained"] == "not-a-run=c.pth"
+    with pytest.raises(ValueError, match=r"recipe 001-A has no run from pretrained weights, which a.pth could be of"):
+        _weights(Recipe.read("001-A"), ["a.pth"])
+    for fair, there in ((False, "resnet34-pretrained, ghostnet_100-pretrained"), (True, "none")):
+        with pytest.raises(ValueError, match=f"has no run 'resnet34' from pretrained weights; there are {there}"):
+            recipe.configurations(Path("runs"), {"data": DATA}, fair, {"resnet34": "a.pth"})
+    twins = recipe.configurations(Path("runs"), {"data": DATA}, fair=True)
+    assert [*twins] == ["resnet34", "ghostnet_100", "ghost2"]  # a fair twin trains from random weights
 
 
 def test_costs_stand_in_the_reported_units() -> None:

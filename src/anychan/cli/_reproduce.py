@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anychan.cli._common import Command, Parser, add_json, print_record
+
+if TYPE_CHECKING:
+    from anychan.experiments import Recipe
 
 
 def _options(parser: Parser) -> None:
@@ -17,6 +21,12 @@ def _options(parser: Parser) -> None:
     )
     parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these of the recipe's")
     parser.add_argument("--fair", action="store_true", help="train all alike, on labels, whatever the recipe")
+    parser.add_argument(
+        "--pretrained",
+        nargs="+",
+        metavar="[RUN=]FILE",
+        help="weights for the runs that start from pretrained ones, or for one of them; default: timm's download",
+    )
     parser.add_argument("--epochs", type=int, metavar="N", help="in place of the recipe's")
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help="in place of the recipe's")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default: 0")
@@ -29,14 +39,31 @@ def _reproduce(options: Any) -> int:
 
     names = ("data", "bands", "epochs", "image_size", "seed", "cache_dir")
     changes = {name: value for name in names if (value := getattr(options, name)) is not None}
-    record = reproduce(Recipe.read(options.recipe), options.out, changes, runs=options.runs, fair=options.fair)
+    recipe = Recipe.read(options.recipe)
+    weights = _weights(recipe, options.pretrained or ())
+    record = reproduce(recipe, options.out, changes, runs=options.runs, fair=options.fair, weights=weights)
     print_record(record, reproduction_table, options.json)
     return 1 if record["errors"] else 0
+
+
+def _weights(recipe: Recipe, words: Sequence[str]) -> dict[str, str]:
+    """By run, the file of its weights: one named with a run is its own, another is of all that none is named for."""
+    found: dict[str, str] = {}
+    for word in words:
+        name, equals, file = word.partition("=")
+        if equals and name in recipe.runs:
+            found[name] = file
+        elif not recipe.from_pretrained:
+            raise ValueError(f"recipe {recipe.name} has no run from pretrained weights, which {word} could be of")
+        else:
+            found = {**dict.fromkeys(recipe.from_pretrained, word), **found}
+    return found
 
 
 REPRODUCE = Command(
     "run an experiment of a source document and put it beside what was reported",
     """anychan reproduce 000-A --data images.zip
+anychan reproduce 000-A --data images.zip --pretrained mobilenetv3_small_100.safetensors
 anychan reproduce 004-B --data images.zip --runs resnet34 v2
 anychan reproduce 001-A --data photographs.zip --fair --image-size 64""",
     _options,

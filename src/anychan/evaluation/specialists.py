@@ -23,12 +23,13 @@ from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import pack_bits, unpack_right
 
 # Settings that older records do not have yet, and what they trained with.
-_LATER = {"sampling_unit": "batch"}
+_LATER = {"sampling_unit": "batch", "pretrained": False}
 # What runs that are compared must have in common to have been trained alike.
 _ALIKE = (
     *(
         "held_out",
         "initial",
+        "pretrained",
         "sampling_unit",
         "model",
         "model_options",

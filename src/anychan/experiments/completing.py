@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hashlib import sha256
 from pathlib import Path
 
 from anychan.adaptation import PLAIN
@@ -13,6 +12,7 @@ from anychan.evaluation._folder import read_record, record_path
 from anychan.models import load_model
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.config import differences
+from anychan.training.initial import weights_taken
 from anychan.training.records import read_run_record
 
 
@@ -66,9 +66,8 @@ def is_finished(config: TrainConfig) -> bool:
     for split in ("train", "val"):
         if known["data"]["fingerprints"].get(split) != dataset.get(split):
             changed.append(f"data: other {split} images")
-    for name, folder in (("initial", config.initial), ("teacher", config.objective.teacher)):
-        if folder is not None and known.get("weights", {}).get(name) != _hash(folder):
-            changed.append(f"{name}: another model")
+    before, now = known.get("weights", {}), weights_taken(config)
+    changed += [f"{name}: other weights" for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
     if changed:
         raise ValueError(f"{config.out} holds a run with other settings ({'; '.join(changed)})")
     return bool(known["status"] == "finished")
@@ -109,7 +108,3 @@ def _evaluated(run: Path, split: str, asked: list[str], cost: bool) -> bool:
         if not row["fill"] and (row["cost"] or not cost)
     }
     return all(frozenset(known.subset(subset).names) in there for subset in asked)
-
-
-def _hash(folder: Path) -> str:
-    return sha256((folder / "model.safetensors").read_bytes()).hexdigest()

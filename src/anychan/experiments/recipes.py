@@ -22,7 +22,9 @@ from anychan.evaluation._folder import read_record, record_path
 from anychan.experiments._lock import alone
 from anychan.experiments.completing import attempt, is_finished
 from anychan.experiments.settings import configuration, merged
+from anychan.models import WeightsUnavailableError
 from anychan.training import TrainConfig
+from anychan.training.initial import SEEN_BEFORE, read_weights
 
 RECORD = "reproduction.json"
 RECIPES = files("anychan.experiments").joinpath("recipes")
@@ -82,7 +84,11 @@ class Recipe:
         return cls(name=name, **told)
 
     def configurations(
-        self, folder: Path, changes: Mapping[str, Any] | None = None, fair: bool = False
+        self,
+        folder: Path,
+        changes: Mapping[str, Any] | None = None,
+        fair: bool = False,
+        weights: Mapping[str, Path | str] | None = None,
     ) -> dict[str, TrainConfig]:
         """The runs' settings by name.
 
@@ -92,6 +98,10 @@ class Recipe:
             fair: train as `anychan train` does by default instead of as the source did, but all on labels, in one pass
                 a step, with shared statistics, so that systems can be compared with one another: only network, strategy
                 and its sampling are taken from the recipe. Of twins that would be the same run there is the first.
+            weights: by run, a file of pretrained weights in place of those that timm downloads.
+
+        Raises:
+            ValueError: for weights of a run that takes none, or settings that a run does not have.
         """
         found: dict[str, TrainConfig] = {}
         for name, run in self.runs.items():
@@ -100,13 +110,24 @@ class Recipe:
                 dropped = settings.get("augmentation", {}).get(_DROP, 0.0)
                 settings = {key: value for key, value in settings.items() if key in _OWN}
                 settings = merged(settings, _SAME, {f"augmentation.{_DROP}": dropped} if dropped else {})
-            settings = merged(settings, changes or {})
+            given = {"pretrained": str(weights[name])} if settings.get("pretrained") and name in (weights or {}) else {}
+            settings = merged(settings, changes or {}, given)
             seed = settings.get("seed", 0)
             out = folder / f"{self.label(fair)}-{re.sub('[, ]+', '-', name)}-seed{seed}"
             config = configuration(merged(settings, {"out": str(out)}))
             if not (fair and any(replace(config, out=other.out) == other for other in found.values())):
                 found[name] = config
+        if unfit := sorted(name for name in weights or () if not (name in found and found[name].pretrained)):
+            there = ", ".join(name for name, config in found.items() if config.pretrained) or "none"
+            raise ValueError(
+                f"recipe {self.label(fair)} has no run {unfit[0]!r} from pretrained weights; there are {there}"
+            )
         return found
+
+    @property
+    def from_pretrained(self) -> list[str]:
+        """The runs that start from pretrained weights."""
+        return [name for name, run in self.runs.items() if merged(self.settings, run["settings"]).get("pretrained")]
 
     def label(self, fair: bool) -> str:
         """What its files are called by."""
@@ -125,6 +146,7 @@ def reproduce(
     *,
     runs: Sequence[str] | None = None,
     fair: bool = False,
+    weights: Mapping[str, Path | str] | None = None,
 ) -> dict[str, Any]:
     """Train and evaluate a recipe's runs, those that are not there yet, and put them beside what was reported.
 
@@ -133,11 +155,12 @@ def reproduce(
         folder: where runs go, and ``reproduction.json``.
         changes: settings in place of the recipe's; ``data`` at least.
         runs: only these of the recipe's runs; None: all.
-        fair: see `Recipe.configurations`.
+        fair, weights: see `Recipe.configurations`.
 
     Returns:
         The record, also written to ``<recipe>-seed<seed>-reproduction.json`` in the folder: ``rows``, each a run and a
         figure, with what was ``reported`` and what was ``measured``, by subset. Runs that were there already are in it.
+        Where a run's pretrained weights cannot be downloaded, nothing is measured, and its rows say so: ``missing``.
 
     Raises:
         ValueError: for a run that the recipe does not have, settings that do not fit, a run there, asked for or not,
@@ -147,7 +170,7 @@ def reproduce(
         InterruptedRunError: if it was interrupted; asked again, it goes on.
     """
     folder = Path(folder)
-    configs = recipe.configurations(folder, changes, fair)
+    configs = recipe.configurations(folder, changes, fair, weights)
     unknown = sorted(set(runs or ()) - configs.keys())
     if unknown:
         raise ValueError(f"recipe {recipe.label(fair)} has no run {unknown[0]!r}; there are {', '.join(configs)}")
@@ -167,18 +190,24 @@ def _made(
     # All before the first is trained: a run of other settings would be lost from the record.
     there = {name for name, config in configs.items() if is_finished(config)}
     rows: list[dict[str, Any]] = []
-    errors = {}
+    errors: dict[str, str] = {}
+    lacking: dict[str, str] = {}
     for name, config in configs.items():
         splits = ["test", *(["val"] if VALIDATION in _reported(recipe.runs[name]) else [])]
         if runs is not None and name not in runs and name not in there:
             continue  # what was run before stays in the record
+        if name not in there and (said := _weights_missing(config)):
+            lacking[name] = said
+            rows += _empty_rows(name, recipe.runs[name], said)
+            continue
         failed = [error for split in splits if (error := attempt(config, split, cost=split == "test"))]
         if failed:
             errors[name] = "; ".join(failed)
         if record_path(config.out, "test").is_file() and not failed:
             rows += _rows(name, recipe.runs[name], config.out)
-    if not rows:
-        raise ValueError(f"no run could be completed, so nothing is written; the first: {next(iter(errors.values()))}")
+    if not any(row["measured"] for row in rows):
+        first = next(iter([*errors.values(), *lacking.values()]))
+        raise ValueError(f"no run could be completed, so nothing is written; the first: {first}")
     seed = next(iter(configs.values())).seed
     record = {
         "schema": 1,
@@ -196,23 +225,47 @@ def _made(
     return record
 
 
+def _weights_missing(config: TrainConfig) -> str:
+    """Why a run cannot start from the pretrained weights it is to start from; empty if it can."""
+    try:
+        read_weights(config)
+    except WeightsUnavailableError as error:
+        return str(error)
+    return ""
+
+
 def _reported(run: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
     """What the source reports of a run, by figure and subset; of most runs something."""
     return run.get("reported", {})
 
 
 def _rows(name: str, run: Mapping[str, Any], folder: Path) -> list[dict[str, Any]]:
-    reported = _reported(run)
     rows = []
-    for figure in ("accuracy", *(figure for figure in reported if figure != "accuracy")):
+    for figure in _figures(run):
         split = "val" if figure == VALIDATION else "test"
         results = [row for row in read_record(folder, split)["results"] if not row["fill"]]
         measured = {row["subset"]: _measured(row, figure) for row in results}
-        told = {"run": name, "layers": run.get("layers"), "figure": figure, "n": results[0]["n"]}
+        told = {**_told(name, run, figure), "n": results[0]["n"]}
         if figure.startswith("accuracy"):
             told["intervals"] = {row["subset"]: [100 * bound for bound in row["accuracy_interval"]] for row in results}
-        rows.append({**told, "reported": dict(reported.get(figure, {})), "measured": measured})
+        rows.append({**told, "measured": measured})
     return rows
+
+
+def _empty_rows(name: str, run: Mapping[str, Any], missing: str) -> list[dict[str, Any]]:
+    empty = {"n": None, "measured": {}, "missing": missing}
+    return [{**_told(name, run, figure), **empty} for figure in _figures(run)]
+
+
+def _figures(run: Mapping[str, Any]) -> list[str]:
+    """The accuracy, and what else was reported."""
+    return list(dict.fromkeys(["accuracy", *_reported(run)]))
+
+
+def _told(name: str, run: Mapping[str, Any], figure: str) -> dict[str, Any]:
+    warning = {"warning": SEEN_BEFORE} if run["settings"].get("pretrained") else {}
+    reported = dict(_reported(run).get(figure, {}))
+    return {"run": name, "layers": run.get("layers"), "figure": figure, "reported": reported, **warning}
 
 
 def _measured(row: Mapping[str, Any], figure: str) -> float | None:
@@ -255,9 +308,12 @@ def reproduction_table(record: Mapping[str, Any]) -> str:
         for row in rows
     ]
     failed = [f"{name} failed: {error}" for name, error in record["errors"].items()]
+    missing = {row["run"]: row["missing"] for row in record["rows"] if "missing" in row}
+    failed += [f"{name} was not run: {said}" for name, said in missing.items()]
+    failed += dict.fromkeys(row["warning"] for row in record["rows"] if "warning" in row)
     how = "all trained alike, on labels" if record["fair"] else "trained as its source says"
     changes = ", ".join(f"{name}={value}" for name, value in record["changes"].items())
-    images = " and ".join(sorted({f"{row['n']:,}" for row in record["rows"]}))
+    images = " and ".join(sorted({f"{row['n']:,}" for row in record["rows"] if row["n"]}))
     title = f"{recipe.name}, {recipe.title} ({recipe.source}), {how}, with {changes}"
     said = f"Rates in percent, of {images} images; seed {record['seed']}; intervals of 95 % (Wilson) are in the record."
     texts = [" ".join(text.split()) for text in (recipe.note, recipe.differences)]

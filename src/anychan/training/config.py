@@ -39,12 +39,12 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 PLAIN = "plain"  # the strategy of an ordinary network; as in anychan.adaptation, which would bring torch
 
-# Settings that leave the weights as they are, so that a run may be resumed with other ones. The data, the teacher and
-# the initial weights are compared by content, the device and what follows from it by what was chosen, not by what was
-# asked for.
+# Settings that leave the weights as they are, so that a run may be resumed with other ones. The data, the teacher, the
+# initial and the pretrained weights are compared by content, the device and what follows from it by what was chosen,
+# not by what was asked for.
 _NEUTRAL = frozenset(
     {"data", "out", "cache_dir", "resume", "checkpoint_every_steps", "checkpoint_every_seconds"}
-    | {"device", "precision", "channels_last", "objective.teacher", "initial"}
+    | {"device", "precision", "channels_last", "objective.teacher", "initial", "pretrained"}
 )
 
 
@@ -66,6 +66,8 @@ class TrainConfig:
         strategy: how the stem makes kernels for any channels; "plain" is the ordinary network.
         initial: a finished run whose weights to start from: a plain one, whose stem an exact strategy takes over, or
             one of the same strategy. Not given: random weights.
+        pretrained: a file with the network's weights, trained elsewhere (safetensors, or a state dict of torch.save);
+            true: those that timm downloads. A head of another number of classes is new. Three planes are R, G, B.
         held_out: this many training images, the same share of each class, are validated on instead of trained on, in
             place of the validation split: the same ones for every seed. For tuning on more images than that has.
         image_size: side of the square images, in pixels.
@@ -119,6 +121,7 @@ class TrainConfig:
     channels: str | None = None
     strategy: str = PLAIN
     initial: Path | None = None
+    pretrained: bool | Path = False
     held_out: int | None = None
     image_size: int = 64
     epochs: int = 10
@@ -152,6 +155,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         self.out = Path(self.out)
         self.initial = None if self.initial is None else Path(self.initial)
+        self.pretrained = self.pretrained if isinstance(self.pretrained, bool) else Path(self.pretrained)
         self.cache_dir = None if self.cache_dir is None else Path(self.cache_dir)
         # Here and not in the group itself: the command line asks the group for its defaults before it knows its name.
         self.optimizer = self.optimizer.settled()
@@ -159,6 +163,7 @@ class TrainConfig:
             check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
         check("held_out", self.held_out, self.held_out is None or self.held_out >= 1, "1 or more, or not given")
         check("seed", self.seed, self.seed >= 0, "0 or more")
+        check("initial", self.initial, self.initial is None or self.pretrained is False, "left out with pretrained")
         self._settle_sampling()
         check_choice("channel_sampling", self.channel_sampling, ChannelSampling)
         check("sampling_unit", self.sampling_unit, self.sampling_unit in ("batch", "image"), "batch or image")

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from hashlib import sha256
+from typing import NamedTuple
 
 from torch import nn
 
-from anychan.adaptation import PLAIN, AnyChannelModel, adapt, batch_norms, keep_statistics
-from anychan.models import ModelInfo, load_model
+from anychan.adaptation import PLAIN, AnyChannelModel, adapt, batch_norms, keep_statistics, replace_batch_norm
+from anychan.models import (
+    ModelInfo,
+    PretrainedWeights,
+    load_model,
+    pretrained_name,
+    pretrained_network,
+    read_pretrained,
+)
 from anychan.nn import get_strategy
 from anychan.statistics import ChannelStatistics
 from anychan.training.config import TrainConfig
@@ -17,20 +26,65 @@ from anychan.training.records import read_run_record
 
 # With more channels there are too many subsets to keep something for each unless they are named.
 _MOST_CHANNELS = 6
+_COLOURS = ("R", "G", "B")
+SEEN_BEFORE = (
+    "weights pretrained on ImageNet have seen mini-ImageNet's test images, which stand in ImageNet's training set: "
+    "accuracy on those says nothing of images not seen before"
+)
+
+
+class Start(NamedTuple):
+    """The model that a run starts from, its description, and of pretrained weights what its record says of them."""
+
+    model: AnyChannelModel
+    info: ModelInfo
+    pretrained: dict[str, str] | None = None
+
+
+def read_weights(config: TrainConfig) -> PretrainedWeights | None:
+    """The pretrained weights of a run that has some.
+
+    Raises:
+        ValueError: if they cannot be read, or there are none to download.
+        FileNotFoundError: if there is no such file.
+        WeightsUnavailableError: if they cannot be downloaded.
+    """
+    return None if config.pretrained is False else read_pretrained(config.model, config.pretrained)
+
+
+def weights_taken(config: TrainConfig) -> dict[str, str]:
+    """By setting, what tells the weights that a run takes from others: of a file its SHA-256, of timm's their name.
+
+    Raises:
+        ValueError: if there are none to download.
+        FileNotFoundError: if a file is not there.
+    """
+    folders = (("teacher", config.objective.teacher), ("initial", config.initial))
+    files = {name: folder / "model.safetensors" for name, folder in folders if folder is not None}
+    taken = {}
+    if config.pretrained is True:
+        taken["pretrained"] = pretrained_name(config.model)
+    elif config.pretrained is not False:
+        files["pretrained"] = config.pretrained
+    return taken | {name: sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
 
 
 def make_model(
-    config: TrainConfig, statistics: ChannelStatistics, classes: Sequence[str]
-) -> tuple[AnyChannelModel, ModelInfo]:
+    config: TrainConfig,
+    statistics: ChannelStatistics,
+    classes: Sequence[str],
+    weights: PretrainedWeights | None = None,
+) -> Start:
     """The model that a run starts from, and its description.
 
     Args:
         config: the run's settings.
         statistics: of the training pixels.
         classes: names of the classes.
+        weights: what `read_weights` gave.
 
     Raises:
-        ValueError: if the settings do not fit one another or the data.
+        ValueError: if the settings or weights do not fit one another or the data.
         FileNotFoundError: if there is no run to start from.
     """
     statistics = statistics.subset(config.channels)
@@ -47,7 +101,12 @@ def make_model(
         normalisation=config.normalisation.kind,
     )
     seed_everything(config.seed)  # the same weights in all processes
-    model = info.create() if config.initial is None else _trained_model(config, info)
+    told = None
+    if weights is not None:
+        model, head = _pretrained_model(config, info, weights)
+        told = {"source": weights.source, "head": head, "warning": SEEN_BEFORE}
+    else:
+        model = info.create() if config.initial is None else _trained_model(config, info)
     if len(info.channels) == 1 and config.objective.name == "sandwich":
         raise ValueError(f"the only channel is {info.channels}, which has no subsets: take --strategy plain")
     statistics_for = config.normalisation.statistics
@@ -59,7 +118,7 @@ def make_model(
         if not has_norms:
             raise ValueError(f"{config.model} has no batch normalisation whose statistics could be recalibrated")
         keeping(info, config.normalisation.subsets)
-    return model, info
+    return Start(model, info, told)
 
 
 def keeping(
@@ -75,26 +134,49 @@ def keeping(
     return dataclasses.replace(info, kept_subsets=tuple(str(subset) for subset in chosen), kept_affine=affine)
 
 
-def with_stem(model: AnyChannelModel, info: ModelInfo) -> AnyChannelModel:
-    """A trained plain model with the stem that ``info`` describes, which must be able to take the old one over.
+def with_stem(model: AnyChannelModel, info: ModelInfo, *, exact: bool = True) -> AnyChannelModel:
+    """A trained plain model with the stem that ``info`` describes, which takes the old one's kernel over.
+
+    Args:
+        model: the plain model.
+        info: what it is to become.
+        exact: refuse a strategy that does not promise the old output on all channels.
 
     Raises:
-        ValueError: if it cannot, or lacks the statistics it needs.
+        ValueError: if it is refused, lacks the statistics it needs, or does not take these options.
     """
     statistics = None
     if get_strategy(info.strategy).uses_statistics:
         if info.statistics is None:
             raise ValueError(f"strategy {info.strategy!r} needs the training pixels' statistics, which the model lacks")
         statistics = info.statistics.normalised()
-    adapted = adapt(
-        model.body, info.channels, info.strategy, statistics, trained_on=info.channels, **info.strategy_options
-    )
-    if not all(stem.promises.exact for stem in adapted.stems.values()):
+    try:
+        adapted = adapt(
+            model.body, info.channels, info.strategy, statistics, trained_on=info.channels, **info.strategy_options
+        )
+    except TypeError as error:
+        raise ValueError(f"strategy {info.strategy!r} does not take these options: {error}") from error
+    if exact and not all(stem.promises.exact for stem in adapted.stems.values()):
         raise ValueError(
             f"strategy {info.strategy!r} cannot take over a trained stem as it is, so it has to be trained from the "
             "beginning; `anychan list strategies` says which are exact"
         )
     return adapted
+
+
+def _pretrained_model(config: TrainConfig, info: ModelInfo, weights: PretrainedWeights) -> tuple[AnyChannelModel, str]:
+    """The model that ``info`` describes from weights trained elsewhere, and what became of their head."""
+    names = info.channels.names
+    if names != _COLOURS and (config.pretrained is True or len(names) == len(_COLOURS)):
+        raise ValueError(
+            f"pretrained weights of three planes are of R, G and B in this order, and the run's channels are "
+            f"{info.channels}: anychan.adapt(trained_on=...) says what their kernels become for others"
+        )
+    body, head = pretrained_network(info, weights)
+    if info.normalisation != "batch":
+        replace_batch_norm(body, info.normalisation)
+    model = AnyChannelModel(body, (), info.channels, PLAIN)
+    return (model if info.strategy == PLAIN else with_stem(model, info, exact=False)), head
 
 
 def _trained_model(config: TrainConfig, info: ModelInfo) -> AnyChannelModel:

@@ -6,7 +6,6 @@ import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ from anychan.training import checkpoint
 from anychan.training.batches import Inputs, TrainingBatches
 from anychan.training.config import TrainConfig, differences
 from anychan.training.driver import Driver
-from anychan.training.initial import keeping, load_teacher, make_model
+from anychan.training.initial import Start, keeping, load_teacher, make_model, read_weights, weights_taken
 from anychan.training.loop import Trainer
 from anychan.training.machine import algorithms, choose, place, start_accelerator
 from anychan.training.progress import Progress
@@ -48,7 +47,8 @@ def train(config: TrainConfig) -> Path:
     Raises:
         ValueError: for data, channels or options that do not fit, a damaged checkpoint, or one of another run.
         FileExistsError: if the run folder is not empty and the run is not to be resumed.
-        FileNotFoundError: if the data are not there.
+        FileNotFoundError: if the data, or weights to start from, are not there.
+        WeightsUnavailableError: if pretrained weights cannot be downloaded.
         TrainingStoppedError: if the run ended early: not finite, or interrupted.
 
     Example:
@@ -66,12 +66,14 @@ def train(config: TrainConfig) -> Path:
     check_folder(config)
     accelerator.wait_for_everyone()  # all have looked before one makes the folder
     with algorithms(config.deterministic):
+        with accelerator.main_process_first():  # what cannot be had is said before images are decoded
+            weights = read_weights(config)
         data = _load(config, accelerator)
-        model, info = make_model(config, split_statistics(data.train), data.train.classes)
-        _check_deepened(config, model)
-        trainer = _make_trainer(config, data, model, info, accelerator)
+        start = make_model(config, split_statistics(data.train), data.train.classes, weights)
+        _check_deepened(config, start.model)
+        trainer = _make_trainer(config, data, start.model, start.info, accelerator)
         _prepare(config, trainer)
-        return _Run(config, data, info, trainer).complete()
+        return _Run(config, data, start, trainer).complete()
 
 
 @dataclass(frozen=True)
@@ -147,25 +149,21 @@ def _prepare(config: TrainConfig, trainer: Trainer) -> None:
     """Let a network that has `prepare` see training images before the first step, the same in each process."""
     assert isinstance(trainer.raw, AnyChannelModel)
     prepare = getattr(trainer.raw.body, "prepare", None)
-    if prepare is not None and config.initial is None:
+    if prepare is not None and config.initial is None and config.pretrained is False:
         prepare(trainer.batches.as_they_are(_IMAGES_TO_PREPARE))
 
 
 class _Run:
     """A run's folder, its records and its model files around the training itself."""
 
-    def __init__(self, config: TrainConfig, data: _Data, info: ModelInfo, trainer: Trainer) -> None:
-        self._config, self._data, self._info, self._trainer = config, data, info, trainer
+    def __init__(self, config: TrainConfig, data: _Data, start: Start, trainer: Trainer) -> None:
+        self._config, self._data, self._info, self._trainer = config, data, start.info, trainer
+        self._pretrained = start.pretrained
         self._folder = RunFolder(config.out)
         self._writes = trainer.accelerator.is_main_process
         self._environment = environment()
         self._recalibrated: list[str] = []
-        # Hashed where they were read, since other weights may come to lie there.
-        self._weights = {
-            name: sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-            for name, folder in (("teacher", config.objective.teacher), ("initial", config.initial))
-            if folder is not None
-        }
+        self._weights = weights_taken(config)  # now, since other weights may come to lie there
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
         self._clock, self._earlier = time.monotonic(), 0.0
 
@@ -177,7 +175,9 @@ class _Run:
             self._folder.start(config, self._description("running"), trainer.records)
         steps = trainer.batches.steps
         progress = Progress(steps * config.epochs, trainer.steps_done, config.epochs, self._writes)
-        for line in (resumed, self._skipped()):
+        told = self._pretrained or {}
+        starts_from = f"weights from {told['source']}; {told['head']}" if told else ""
+        for line in (resumed, starts_from, told.get("warning"), self._skipped()):
             if line:
                 progress.say(line)
         try:
@@ -273,6 +273,7 @@ class _Run:
             "machine": self._trainer.machine.to_dict(),
             "data": self._data.dataset.description,
             "weights": self._weights,
+            **({} if self._pretrained is None else {"pretrained": self._pretrained}),
             "started": self._started,
             "seconds": self._seconds,
             "epochs": self._trainer.epoch,
