@@ -95,7 +95,8 @@ def test_what_records_hold_is_what_is_expected(tmp_path: Path, monkeypatch: pyte
         folder = tmp_path / f"004-A-{run}-seed0"
         shutil.copytree(RECORDS / "plain", folder)
         record = json.loads((folder / "run.json").read_text())
-        (folder / "run.json").write_text(json.dumps({**record, "seconds": seconds}))
+        config = Recipe.read("004-A").configurations(tmp_path, {"data": DATA, "bands": "RGB"})[run].to_dict()
+        (folder / "run.json").write_text(json.dumps({**record, "seconds": seconds, "config": config}))
     made = recipe_results(tmp_path)
     told = made["recipes"]["004-A"]
     row = json.loads((RECORDS / "plain" / "evaluation" / "test.json").read_text())["results"][0]
@@ -111,6 +112,25 @@ def test_what_records_hold_is_what_is_expected(tmp_path: Path, monkeypatch: pyte
     assert "2.0 h" in lines["004-A"]
     assert lines["004-A"].endswith("plain 47.8 (45.8 to 49.8); v3 47.8 (45.8 to 49.8)")
     assert lines["004-B"].endswith("--out runs")  # not run: empty cells
+
+
+def test_a_record_of_other_settings_is_not_what_is_expected(tmp_path: Path) -> None:
+    config = Recipe.read("004-A").configurations(tmp_path, {"data": DATA})["plain"]
+    shutil.copytree(RECORDS / "plain", config.out)
+    path = config.out / "run.json"
+    record = {**json.loads(path.read_text()), "config": config.to_dict()}
+    path.write_text(json.dumps(record))
+    assert expected._result_of(config) is not None
+    for changed in (
+        {"config": {"epochs": 2}},
+        {"config": {"image_size": 64}},
+        {"config": {"optimizer": {"name": "sgd", "learning_rate": 0.05, "weight_decay": 5e-4}}},
+        {"config": {"initial": "runs/plain"}},
+        {"config": {"pretrained": "own.pth"}},
+        {"status": "running"},
+    ):
+        path.write_text(json.dumps({**record, **changed, "config": {**config.to_dict(), **changed.get("config", {})}}))
+        assert expected._result_of(config) is None, changed
 
 
 def test_runs_from_pretrained_weights_are_made_where_these_can_be_had(

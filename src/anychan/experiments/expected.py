@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import Any
 
 from anychan.evaluation._folder import read_record, read_run, record_path
 from anychan.experiments.recipes import RECIPES, Recipe, list_recipes
+from anychan.training import TrainConfig
+from anychan.training.config import differences
 
 RESULTS = "results.json"
 
@@ -60,6 +63,8 @@ def list_recipes_with_results() -> list[dict[str, Any]]:
 def recipe_results(folder: Path) -> dict[str, Any]:
     """What recipes came to, by the run folders of `reproduce` (seed 0, not fair) that lie in a folder of records.
 
+    A run that is not finished, or that had other settings than the recipe's, such as fewer epochs, is none of them.
+
     Args:
         folder: such as docs/records.
 
@@ -75,7 +80,7 @@ def recipe_results(folder: Path) -> dict[str, Any]:
     for name in list_recipes():
         recipe = Recipe.read(name)
         configs = recipe.configurations(folder, {"data": "any"})
-        runs = {run: told for run, config in configs.items() if (told := _result_of(config.out))}
+        runs = {run: told for run, config in configs.items() if (told := _result_of(config))}
         if runs:
             hardware = sorted({told.pop("hardware") for told in runs.values()})
             seconds = sum(told["seconds"] for told in runs.values())
@@ -83,10 +88,11 @@ def recipe_results(folder: Path) -> dict[str, Any]:
     return {"schema": 1, "kind": "recipes", "recipes": found}
 
 
-def _result_of(folder: Path) -> dict[str, Any] | None:
-    if not record_path(folder, "test").is_file():
+def _result_of(config: TrainConfig) -> dict[str, Any] | None:
+    folder = config.out
+    if not record_path(folder, "test").is_file() or not _is_of(config, run := read_run(folder)):
         return None
-    run, evaluation = read_run(folder), read_record(folder, "test")
+    evaluation = read_record(folder, "test")
     row = next(row for row in evaluation["results"] if not row["fill"])  # the first is that of all channels
     return {
         "accuracy": row["accuracy"],
@@ -98,3 +104,12 @@ def _result_of(folder: Path) -> dict[str, Any] | None:
         "commit": run["commit"],
         "hardware": run["hardware"]["gpu"] or run["hardware"]["cpu"],
     }
+
+
+def _is_of(config: TrainConfig, run: Mapping[str, Any]) -> bool:
+    """Whether a run was made by a recipe's settings, to its end; what follows from its data may differ."""
+    its = TrainConfig.from_dict(run["config"])
+    alike = dataclasses.replace(config, bands=its.bands, skip_broken=its.skip_broken)
+    # Where weights lie plays no part, but whether there were any does.
+    started_alike = its.initial is None and bool(its.pretrained) == bool(config.pretrained)
+    return run["status"] == "finished" and started_alike and not differences(its.to_dict(), alike.to_dict())
