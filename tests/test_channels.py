@@ -93,6 +93,17 @@ def test_subsets_are_all_and_the_largest_come_first():
     assert len({s.names for s in thirteen.subsets()}) == 2**13 - 1
 
 
+def test_some_subsets_are_of_every_size_and_the_same_each_time():
+    sixteen = ChannelSet(f"B{i:02}" for i in range(16))
+    some = sixteen.some_subsets(each=4)
+    assert [len(s) for s in some] == [16, *(n for n in range(15, 1, -1) for _ in range(4)), *[1] * 16]
+    assert len({s.names for s in some}) == len(some)
+    assert all(list(s.names) == sorted(s.names) for s in some)
+    assert len({s.names[:2] for s in some if len(s) == 8}) > 1  # drawn, and not the first that there are
+    assert some == ChannelSet(sixteen.names).some_subsets(each=4)
+    assert RGB.some_subsets() == RGB.subsets()
+
+
 @given(st.permutations("ABCDEFG"), st.integers(1, 7))
 def test_indices_follow_the_order_asked_for(names, n):
     channels = ChannelSet("ABCDEFG")

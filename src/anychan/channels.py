@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -198,6 +199,30 @@ class ChannelSet(Sequence[Channel]):
         """All 2^n - 1 subsets that are not empty, the largest first, each in this set's order."""
         sizes = range(len(self._channels), 0, -1)
         return [ChannelSet(chosen) for n in sizes for chosen in itertools.combinations(self._channels, n)]
+
+    def some_subsets(self, each: int = 3) -> list[ChannelSet]:
+        """The full set, every channel alone, and of each size between ``each`` subsets, for sets that have too many.
+
+        They are drawn at random, the same at every call; of a size with no more than ``each`` there are all. The
+        largest come first, each in this set's order.
+
+        Example:
+            >>> bands = ChannelSet(f"B{i:02d}" for i in range(16))
+            >>> len(bands.some_subsets()), len(bands.some_subsets(each=1)), len(ChannelSet.parse("RGB").some_subsets())
+            (59, 31, 7)
+        """
+        chance = random.Random(0)
+        places = range(len(self._channels))
+        found: list[tuple[int, ...]] = []
+        for n in range(len(self._channels), 0, -1):
+            if n == 1 or math.comb(len(self._channels), n) <= each:
+                found += itertools.combinations(places, n)
+                continue
+            drawn: set[tuple[int, ...]] = set()
+            while len(drawn) < each:
+                drawn.add(tuple(sorted(chance.sample(places, n))))
+            found += sorted(drawn)
+        return [ChannelSet(self._channels[i] for i in chosen) for chosen in found]
 
     def with_statistics(self, mean: Sequence[float], std: Sequence[float]) -> ChannelSet:
         """The same channels with these means and standard deviations, one each, in this set's order."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from anychan.experiments import Ablation
 
@@ -16,4 +17,5 @@ def test_each_ablation_can_be_run(path: Path) -> None:
     ablation = Ablation.read(path, data="synthetic")
     assert ablation.title
     command = path.read_text(encoding="utf-8").splitlines()[0]
-    assert command == f"# anychan ablate docs/ablations/{path.name} --out runs/{path.stem} --data DATA"
+    data = "" if "data" in yaml.safe_load(path.read_text(encoding="utf-8"))["base"] else " --data DATA"
+    assert command == f"# anychan ablate docs/ablations/{path.name} --out runs/{path.stem}{data}"

@@ -42,8 +42,9 @@ def test_order_is_that_of_subsets_for_any_channels() -> None:
 
 def test_all_of_more_than_eight_channels_is_refused() -> None:
     nine = ChannelSet([f"B{i}" for i in range(9)])
-    with pytest.raises(ValueError, match="511; 'all' goes up to 8 channels: give a list"):
+    with pytest.raises(ValueError, match="511; 'all' goes up to 8 channels: take 'some', or give a list"):
         list_questions(nine, "sliced")
+    assert [subset for subset, _ in list_questions(nine, "sliced", "some")] == nine.some_subsets()
     assert len(list_questions(nine[:8], "sliced")) == 255
     assert names(list_questions(nine, "sliced", ["B0,B8"])) == [("B0,B8", "")]
 

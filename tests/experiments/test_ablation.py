@@ -19,9 +19,18 @@ from anychan.cli import main
 from anychan.data import open_dataset
 from anychan.evaluation import evaluate_run
 from anychan.evaluation.predictions import unpack_right
-from anychan.experiments import Ablation, _lock, ablate, ablation, ablation_table, completing, executors
+from anychan.experiments import (
+    Ablation,
+    _lock,
+    ablate,
+    ablation,
+    ablation_table,
+    completing,
+    executors,
+    validate_records,
+)
 from anychan.experiments._lock import alone
-from anychan.report import write_report
+from anychan.report import markdown_ablations, write_report
 from anychan.training import TrainConfig, train
 
 DATA = "synthetic:bands=2,train=32,val=24,test=8,size=16,classes=3"
@@ -64,6 +73,41 @@ def test_changes_are_compared_with_the_base_by_image_and_seed(base: dict[str, An
     assert any(line.startswith("Wide!") for line in lines)
 
 
+def test_accuracy_and_cost_go_with_the_number_of_channels(
+    base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[tuple[int, int]] = []
+
+    def noted(run: Path, channels: list[str], *words: Any, cost: bool, **options: Any) -> dict[str, Any]:
+        measured.append((len(channels), int(cost)))
+        return evaluate_run(run, channels, *words, cost=cost, **options)
+
+    monkeypatch.setattr(completing, "evaluate_run", noted)
+    some = {"statistics": "recalibrated", "subsets": ["some"], "images": 8}
+    nine = {**base, "data": DATA.replace("bands=2", "bands=9"), "objective.name": "labels", "normalisation": some}
+    shared = {"normalisation": {"statistics": "shared", "subsets": None}}
+    changes = {"one": {"channels": "B05"}, "shared": shared}
+    record = ablate(Ablation(nine, changes, "How many?", cost=True), tmp_path / "out")
+    assert validate_records([tmp_path / "out" / "ablation.json"]) == (1, [])
+    assert measured == [(1, 1), (30, 0), (1, 1), (1, 1), (30, 0)]  # the cost of all channels alone
+    first, one, last = record["rows"]
+    assert [row["channels"] for row in record["rows"]] == [9, 1, 9]
+    assert first["accuracy"].keys() == last["accuracy"].keys()
+    assert list(first["by_size"]) == [str(n) for n in range(9, 0, -1)]
+    singles = [found for subset, found in first["accuracy"].items() if "," not in subset]
+    assert first["by_size"]["1"] == pytest.approx(np.mean(singles))
+    assert one["by_size"] == {"1": one["full"]}
+    assert "difference_full" not in one  # its channels are others
+    assert "difference_mean" in last
+    rows = json.loads((tmp_path / "out" / "one-seed0" / "evaluation" / "val.json").read_text())["results"]
+    assert one["cost"]["macs"] == rows[0]["cost"]["macs"] < first["cost"]["macs"]
+    heading, *lines = ablation_table(record).splitlines()[2:6]
+    assert heading.split()[-5:] == ["difference", "half", "one", "MMACs", "ms"]
+    assert lines[1].split()[:2] == ["one", f"{100 * one['full']:.1f}"]
+    assert f"{one['cost']['macs'] / 1e6:.2f}" in lines[1].split()
+    assert markdown_ablations([tmp_path / "out"]).count("half of its channels") == 1
+
+
 class FakeRay(types.ModuleType):
     """As much of Ray as is used, in this process; what was asked of it is noted."""
 
@@ -102,8 +146,8 @@ class FakeRay(types.ModuleType):
 def test_ray_makes_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
 
-    def attempted(config: TrainConfig, split: str) -> str | None:
-        made.append(f"{config.out} {split}")
+    def attempted(config: TrainConfig, split: str, cost: str) -> str | None:
+        made.append(f"{config.out} {split} {cost}")
         if config.seed == 1:
             raise ray.exceptions.RayError("the worker\ndied")
         if config.seed == 3:
@@ -114,8 +158,8 @@ def test_ray_makes_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(executors, "attempt", attempted)
     configs = [TrainConfig(data=DATA, out=tmp_path / str(seed), seed=seed) for seed in range(3)]
-    assert executors.by_ray(configs, "val") == [None, "RayError: the worker died", "went wrong"]
-    assert made == [f"{tmp_path / str(seed)} val" for seed in range(3)]
+    assert executors.by_ray(configs, "val", "full") == [None, "RayError: the worker died", "went wrong"]
+    assert made == [f"{tmp_path / str(seed)} val full" for seed in range(3)]
     assert [asked["num_gpus"] for asked in ray.asked] == [1, 1, 1]
     assert not ray.up
     on_cpu = TrainConfig(data=DATA, out=tmp_path / "a", device="cpu")
@@ -260,6 +304,7 @@ def test_a_plain_network_is_asked_about_all_its_channels(base: dict[str, Any], t
         ({"base": BASE, "changes": {"x": None}}, "an ablation has settings as its base"),
         ({"base": "text", "changes": WIDE}, "an ablation has settings as its base"),
         ({"base": BASE, "changes": WIDE, "seeds": 3}, "a list of seeds"),
+        ({"base": BASE, "changes": WIDE, "cost": "full"}, "cost 'full' must be true or false"),
         ({"base": BASE, "grid": {"epochs": 3}}, "a grid has a list of values"),
     ],
 )

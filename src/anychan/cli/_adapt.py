@@ -17,7 +17,7 @@ def _adapt_options(parser: Parser) -> None:
         "--subsets",
         nargs="+",
         metavar="SET",
-        help="recompute batch statistics for these; default: all, of up to 6 channels",
+        help='recompute batch statistics for these, "some" for a few of each size; default: all, of up to 6 channels',
     )
     parser.add_argument("--data", metavar="DATA", help="where the training images are; default: where the run had them")
     parser.add_argument("--images", type=int, default=2560, metavar="N", help="how many to look at; default: 2560")

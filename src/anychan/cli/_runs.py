@@ -17,7 +17,7 @@ def _evaluate_options(parser: Parser) -> None:
         nargs="+",
         default=["all"],
         metavar="SET",
-        help='"all" for every subset, or channel sets ("RGB RG R", "B04,B08"); default: all',
+        help='"all" for every subset, "some" for a few of each size, or sets ("RGB RG", "B04,B08"); default: all',
     )
     parser.add_argument("--split", default="test", help="train, val, test or held-out; default: test")
     parser.add_argument(

@@ -60,7 +60,8 @@ def evaluate_run(
 
     Args:
         run: the run folder.
-        channels: "all" for every subset that is not empty, or a channel set, or a list of them.
+        channels: "all" for every subset that is not empty, "some" for the full set, every channel alone and a few of
+            each size between, or a channel set, or a list of them.
         split: train, val, test, or "held-out" for the training images that the run was validated on and not trained
             on (`TrainConfig.held_out`).
         fills: keys of ``FILLS``, with which to answer proper subsets as well. A plain model answers its full channel

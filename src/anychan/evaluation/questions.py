@@ -20,7 +20,8 @@ def list_questions(
     Args:
         known: all channels of the model.
         strategy: the model's; "plain" answers proper subsets with fills only.
-        channels: "all" for every subset that is not empty, or a channel set, or a list of them.
+        channels: "all" for every subset that is not empty, "some" for those of ``ChannelSet.some_subsets``, or a
+            channel set, or a list of them.
         fills: keys of ``FILLS``, for proper subsets; None: none.
 
     Raises:
@@ -61,13 +62,15 @@ def _subsets(known: ChannelSet, specs: Sequence[str]) -> list[ChannelSet]:
         raise ValueError(f"no channels to evaluate; give 'all' or channel sets of {known}")
     chosen: list[ChannelSet] = []
     for spec in specs:
-        if spec != "all":
+        if spec == "some":
+            chosen += known.some_subsets()
+        elif spec != "all":
             chosen.append(ChannelSet(known[i] for i in sorted(known.indices(spec))))
         elif len(known) <= MOST_CHANNELS_FOR_ALL:
             chosen += known.subsets()
         else:
             raise ValueError(
                 f"all subsets of {len(known)} channels are {2 ** len(known) - 1}; 'all' goes up to "
-                f"{MOST_CHANNELS_FOR_ALL} channels: give a list of channel sets instead"
+                f"{MOST_CHANNELS_FOR_ALL} channels: take 'some', or give a list of channel sets instead"
             )
     return list(dict.fromkeys(chosen))

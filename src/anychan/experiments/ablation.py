@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import yaml
 
 from anychan._files import replacing
 from anychan._records import read_record as read_record_file
-from anychan.channels import ChannelSet
 from anychan.environment import environment
 from anychan.evaluation import HELD_OUT
-from anychan.evaluation._folder import read_record, record_path
-from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
-from anychan.evaluation.paired import NOT_DISTINGUISHABLE
-from anychan.evaluation.predictions import unpack_right
+from anychan.evaluation.bootstrap import DRAWS
+from anychan.experiments._ablation_rows import BASE, ablation_row, folder_name
 from anychan.experiments._lock import alone
 from anychan.experiments.completing import check_split
 from anychan.experiments.executors import EXECUTORS, Executor
@@ -30,7 +24,7 @@ from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
 from anychan.training.config import differences
 
-BASE, RECORD = "base", "ablation.json"
+RECORD = "ablation.json"
 _GIVEN = {"seed", "out", "resume"}
 
 
@@ -44,6 +38,7 @@ class Ablation:
         title: what is asked.
         seeds: each is a run of the base and of every change.
         split: what the runs are compared on; "": "held-out" where the base holds training images out, else "val".
+        cost: also measure what a call of each run's model costs, with all its channels.
 
     Raises:
         ValueError: if there is nothing to change, a name is no text, two names give one folder, a seed is given twice
@@ -61,6 +56,7 @@ class Ablation:
     title: str = ""
     seeds: Sequence[int] = (0,)
     split: str = ""
+    cost: bool = False
 
     def __post_init__(self) -> None:
         changes_are_groups = isinstance(self.changes, Mapping) and all(
@@ -71,6 +67,8 @@ class Ablation:
         for name in self.changes:
             if not isinstance(name, str):  # YAML takes `no` for a truth value and `32` for a number
                 raise ValueError(f"change {name!r} is no text: put its name in quotes")
+        if not isinstance(self.cost, bool):
+            raise ValueError(f"cost {self.cost!r} must be true or false")
         if not self.changes or not self.seeds:
             raise ValueError("an ablation needs changes and seeds, one of each at least")
         if len(set(self.seeds)) < len(self.seeds):
@@ -79,7 +77,7 @@ class Ablation:
             given = sorted(_GIVEN & settings.keys())
             if given:
                 raise ValueError(f"{name}: {given[0]} is given by the ablation itself; name seeds as seeds")
-        names = [_folder_name(name) for name in (BASE, *self.changes)]
+        names = [folder_name(name) for name in (BASE, *self.changes)]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two changes would lie in one folder, {twice[0]!r}: give them other names")
@@ -103,14 +101,14 @@ class Ablation:
             told = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
             raise ValueError(f"{path} is no YAML: {error}") from error
-        known = {"title", "base", "changes", "grid", "seeds", "split"}
+        known = {"title", "base", "changes", "grid", "seeds", "split", "cost"}
         if (
             not isinstance(told, Mapping)
             or not {"base"} <= told.keys() <= known
             or ("changes" in told) == ("grid" in told)
         ):
             raise ValueError(
-                f"{path} is no ablation: it should have base, changes or grid, and may have title, seeds, split"
+                f"{path} is no ablation: it should have base, changes or grid, and may have title, seeds, split, cost"
             )
         told = dict(told)
         if "grid" in told:
@@ -126,7 +124,7 @@ class Ablation:
         """Each run's change, seed and configuration, the base first of every seed."""
         for seed in self.seeds:
             for name, change in ((BASE, {}), *self.changes.items()):
-                place = {"out": str(folder / f"{_folder_name(name)}-seed{seed}"), "seed": seed}
+                place = {"out": str(folder / f"{folder_name(name)}-seed{seed}"), "seed": seed}
                 try:
                     yield name, seed, configuration(merged(self.base, change, place))
                 except ValueError as error:
@@ -147,7 +145,8 @@ def ablate(ablation: Ablation, folder: Path | str, executor: str = "sequential")
     Returns:
         The record, also written to ``ablation.json``: ``rows``, one a change, with the accuracy on all channels and the
         mean over the subsets, averaged over seeds, the differences from the base with their 95 % intervals (bootstrap
-        over images and seeds), a verdict, and errors.
+        over images and seeds), a verdict, and errors. A row also has the number of the run's channels, its mean
+        accuracy on its subsets of each size, and, where it was asked for, what a call with all channels costs.
 
     Raises:
         InterruptedRunError: if it was interrupted.
@@ -172,12 +171,12 @@ def ablate(ablation: Ablation, folder: Path | str, executor: str = "sequential")
 
 def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any]:
     asked = [*ablation.runs(folder)]
-    outcomes = executor([config for _, _, config in asked], ablation.split)
+    outcomes = executor([config for _, _, config in asked], ablation.split, "full" if ablation.cost else "none")
     told = zip(asked, outcomes, strict=True)
     errors = {(name, seed): failed for (name, seed, _), failed in told if failed is not None}
     if len(errors) == len(ablation.seeds) * (1 + len(ablation.changes)):
         raise ValueError(f"no run could be completed, so nothing is written; the first: {next(iter(errors.values()))}")
-    rows = [_row(name, ablation, folder, errors) for name in (BASE, *ablation.changes)]
+    rows = [ablation_row(name, ablation.seeds, ablation.split, folder, errors) for name in (BASE, *ablation.changes)]
     record = {
         "schema": 1,
         "kind": "ablation",
@@ -218,85 +217,6 @@ def _check_earlier(ablation: Ablation, path: Path) -> None:
             )
 
 
-@dataclass(frozen=True)
-class _Answers:
-    """Which images a run has right, by subset, the full set's name, and the fingerprint of the images."""
-
-    right: Mapping[str, npt.NDArray[np.bool_]]
-    full: str
-    images: str
-
-
-def _row(name: str, ablation: Ablation, folder: Path, errors: dict[tuple[str, int], str]) -> dict[str, Any]:
-    """What one change came to, against the base; ``mean`` is over the base's subsets, two or more, where it has all."""
-    own, base = (
-        {
-            seed: answers
-            for seed in ablation.seeds
-            if (of, seed) not in errors and (answers := _answers(folder, of, seed, ablation.split))
-        }
-        for of in (name, BASE)
-    )
-    for seed in list(own):
-        if seed in base and own[seed].images != base[seed].images:
-            errors[name, seed] = "was compared on other images than the base"
-            del own[seed]
-    row: dict[str, Any] = {
-        "name": name,
-        "seeds": list(own),
-        "errors": {str(seed): error for (of, seed), error in errors.items() if of == name},
-    }
-    if not own:
-        return row
-    first = next(iter(own.values()))
-    row["accuracy"] = {s: float(np.mean([answers.right[s].mean() for answers in own.values()])) for s in first.right}
-    row["full"] = row["accuracy"].get(first.full)
-    paired = [seed for seed in own if seed in base]
-    if not paired:
-        return row
-    of_base = base[paired[0]]
-    of_all = [*of_base.right] if len(of_base.right) > 1 else []  # of a plain base the mean would be the full set again
-    if of_all and of_base.right.keys() <= first.right.keys():
-        row["mean"] = float(np.mean([row["accuracy"][subset] for subset in of_all]))
-    if name == BASE:
-        return row
-    row["n"] = len(next(iter(first.right.values())))
-    for what, subsets in (("full", [of_base.full] if first.full == of_base.full else []), ("mean", of_all)):
-        # Images without any of a subset's channels were left out of it: then there is no mean by image.
-        same_images = len({len(right[s]) for right in (first.right, of_base.right) for s in subsets if s in right}) == 1
-        if same_images and all(subset in first.right for subset in subsets):
-            row[f"difference_{what}"] = _difference([own[s] for s in paired], [base[s] for s in paired], subsets)
-    return row
-
-
-def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
-    """What a run answered by itself; None where it was not evaluated."""
-    run = folder / f"{_folder_name(name)}-seed{seed}"
-    if not record_path(run, split).is_file():
-        return None
-    record = read_record(run, split)
-    known = ChannelSet.from_dict(record["channels"])
-    right = {row["subset"]: unpack_right(row["right"], row["n"]) for row in record["results"] if not row["fill"]}
-    return _Answers(right, str(known), record["data"]["fingerprints"][split])
-
-
-def _difference(own: Sequence[_Answers], base: Sequence[_Answers], subsets: Sequence[str]) -> dict[str, Any]:
-    """Of the mean over subsets, paired by image and by seed."""
-    rows = np.stack(
-        [
-            np.mean([a.right[s].astype(float) - b.right[s] for s in subsets], axis=0)
-            for a, b in zip(own, base, strict=True)
-        ]
-    )
-    low, high = paired_bootstrap(rows)
-    verdict = NOT_DISTINGUISHABLE if low <= 0 <= high else "better" if low > 0 else "worse"
-    return {"difference": float(rows.mean()), "interval": [low, high], "verdict": verdict}
-
-
-def _folder_name(change: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", change.lower()).strip("-") or "change"
-
-
 def _combined(grid: Mapping[str, Sequence[Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
     for values in itertools.product(*grid.values()):
         change = dict(zip(grid, values, strict=True))
@@ -305,17 +225,44 @@ def _combined(grid: Mapping[str, Sequence[Any]]) -> Iterable[tuple[str, dict[str
 
 def ablation_table(record: Mapping[str, Any]) -> str:
     """An ablation's record as lines for people; accuracies and differences in percent."""
-    rows = [("change", "all", "difference", "", "subsets", "difference", "", "")]
+    further = _further_columns(record["rows"])
+    rows = [("change", "all", "difference", "", "subsets", "difference", "", *further, "")]
     for row in record["rows"]:
         failed = "; ".join(f"seed {seed} failed: {error}" for seed, error in row["errors"].items())
-        told = [_told(row.get(f"difference_{what}")) for what in ("full", "mean")]
-        rows.append((row["name"], _percent(row.get("full")), *told[0], _percent(row.get("mean")), *told[1], failed))
+        full, mean = (_told(row.get(f"difference_{what}")) for what in ("full", "mean"))
+        more = (tell(row) for tell in further.values())
+        rows.append((row["name"], _percent(row.get("full")), *full, _percent(row.get("mean")), *mean, *more, failed))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     seeds = ", ".join(map(str, record["seeds"]))
     title = f"{record['title'] or 'Ablation'}: {record['split']}, percent, seeds {seeds}"
-    note = "Of many changes that do nothing one in twenty looks as if it did: intervals are not corrected for that."
-    return "\n".join([title, "", *lines, "", note])
+    notes = ["Of many changes that do nothing one in twenty looks as if it did: intervals are not corrected for that."]
+    notes += [_NOTES[name] for name in further if name in _NOTES]
+    return "\n".join([title, "", *lines, "", *notes])
+
+
+_NOTES = {
+    "half": "half: the mean over subsets of half of a run's own channels; one: over single channels.",
+    "ms": "Cost: of one image with all channels, one call at a time (median), of the first seed's run.",
+}
+
+
+def _further_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Callable[[Mapping[str, Any]], str]]:
+    """By heading, what only some ablations need: accuracies on fewer channels where the runs' differ, and costs."""
+    columns: dict[str, Callable[[Mapping[str, Any]], str]] = {}
+    if len({row["channels"] for row in rows if "channels" in row}) > 1:
+        columns["half"] = lambda row: _percent(_of_size(row, row.get("channels", 0) / 2))
+        columns["one"] = lambda row: _percent(_of_size(row, 1))
+    if any("cost" in row for row in rows):
+        columns["MMACs"] = lambda row: f"{row['cost']['macs'] / 1e6:.2f}" if "cost" in row else ""
+        columns["ms"] = lambda row: f"{row['cost']['latency_ms']['1']['median']:.2f}" if "cost" in row else ""
+    return columns
+
+
+def _of_size(row: Mapping[str, Any], size: float) -> float | None:
+    """A row's mean accuracy over the subsets of a size, which may be none's."""
+    found: float | None = row.get("by_size", {}).get(f"{size:g}")
+    return found
 
 
 def _percent(share: float | None) -> str:

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from anychan.adaptation import PLAIN
 from anychan.channels import ChannelSet
 from anychan.data import open_dataset
 from anychan.evaluation import HELD_OUT, evaluate_run
 from anychan.evaluation._folder import read_record, record_path
+from anychan.evaluation.questions import MOST_CHANNELS_FOR_ALL
 from anychan.models import load_model
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.config import differences
 from anychan.training.initial import weights_taken
 from anychan.training.records import read_run_record
 
+# Of which channel sets a run's cost is measured: none; the largest, which is all channels if they were asked for; all.
+Costs = Literal["none", "full", "all"]
 
-def attempt(config: TrainConfig, split: str, *, cost: bool = False) -> str | None:
+
+def attempt(config: TrainConfig, split: str, *, cost: Costs = "none") -> str | None:
     """`complete`, with whatever fails as a sentence: the other runs are to go on.
 
     Raises:
@@ -34,7 +39,7 @@ def attempt(config: TrainConfig, split: str, *, cost: bool = False) -> str | Non
     return None
 
 
-def complete(config: TrainConfig, split: str, *, cost: bool = False) -> None:
+def complete(config: TrainConfig, split: str, *, cost: Costs = "none") -> None:
     """Train and evaluate what is not there yet; a finished run is held against the settings and data asked for.
 
     Raises:
@@ -45,11 +50,13 @@ def complete(config: TrainConfig, split: str, *, cost: bool = False) -> None:
         config.resume = config.out.is_dir() and any(config.out.iterdir())
         train(config)
     asked = subsets_asked(config, split)
-    if not _evaluated(config.out, split, asked, cost):
-        evaluate_run(
-            config.out, asked, split, data=config.data, bands=config.bands, cache_dir=config.cache_dir, cost=cost,
-            pictures=False,
-        )  # fmt: skip
+    measured = {"none": [], "full": asked[:1], "all": asked}[cost]
+    for subsets, costs in ((measured, True), ([subset for subset in asked if subset not in measured], False)):
+        if subsets and not _evaluated(config.out, split, subsets, costs):
+            evaluate_run(
+                config.out, subsets, split, data=config.data, bands=config.bands, cache_dir=config.cache_dir,
+                cost=costs, pictures=False,
+            )  # fmt: skip
 
 
 def is_finished(config: TrainConfig) -> bool:
@@ -89,12 +96,18 @@ def check_split(config: TrainConfig, split: str) -> None:
 
 
 def subsets_asked(config: TrainConfig, split: str) -> list[str]:
-    """The subsets that a finished run is evaluated on: every one, of a plain network all its channels."""
+    """The subsets that a finished run is evaluated on, the largest first.
+
+    They are those that it has statistics for; without, every one, of more than 8 channels some of each size; of a plain
+    network all its channels.
+    """
     model, info = load_model(config.out)
     if config.strategy == PLAIN:
         return [str(info.channels)]
-    kept = [str(subset) for subset in model.subset_statistics.subsets] if model.subset_statistics else None
-    return kept or [str(subset) for subset in info.channels.subsets()]
+    if model.subset_statistics:
+        return [str(subset) for subset in sorted(model.subset_statistics.subsets, key=len, reverse=True)]
+    many = len(info.channels) > MOST_CHANNELS_FOR_ALL
+    return [str(subset) for subset in (info.channels.some_subsets() if many else info.channels.subsets())]
 
 
 def _evaluated(run: Path, split: str, asked: list[str], cost: bool) -> bool:

@@ -10,19 +10,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from anychan.experiments.completing import attempt
+from anychan.experiments.completing import Costs, attempt
 from anychan.training import TrainConfig
 
 # Of each run what went wrong as a sentence, or None.
-Executor = Callable[[Sequence[TrainConfig], str], list[str | None]]
+Executor = Callable[[Sequence[TrainConfig], str, Costs], list[str | None]]
 
 
-def one_after_another(configs: Sequence[TrainConfig], split: str) -> list[str | None]:
+def one_after_another(configs: Sequence[TrainConfig], split: str, cost: Costs = "none") -> list[str | None]:
     """Make runs in this process; see `attempt` for what is raised."""
-    return [attempt(config, split) for config in configs]
+    return [attempt(config, split, cost=cost) for config in configs]
 
 
-def by_ray(configs: Sequence[TrainConfig], split: str) -> list[str | None]:
+def by_ray(configs: Sequence[TrainConfig], split: str, cost: Costs = "none") -> list[str | None]:
     """Make runs as tasks of Ray: in the cluster that RAY_ADDRESS names, else on this machine.
 
     A run takes a GPU where the cluster has any, and a process of its own. One whose process dies is noted as failed,
@@ -45,16 +45,16 @@ def by_ray(configs: Sequence[TrainConfig], split: str) -> list[str | None]:
         for config in configs:
             options = {"num_cpus": 1, "num_gpus": int(gpus and config.device in ("auto", "cuda"))}
             task = ray.remote(_attempt_at).options(**options, max_calls=1, max_retries=0)
-            pending.append(task.remote(str(Path.cwd()), config.to_dict(), split))
+            pending.append(task.remote(str(Path.cwd()), config.to_dict(), split, cost))
         return [_outcome(ray, task) for task in pending]
     finally:
         if ours:
             ray.shutdown()
 
 
-def _attempt_at(place: str, settings: dict[str, Any], split: str) -> str | None:
+def _attempt_at(place: str, settings: dict[str, Any], split: str, cost: Costs) -> str | None:
     os.chdir(place)  # a run's folder and data may be named from there
-    return attempt(TrainConfig.from_dict(settings), split)
+    return attempt(TrainConfig.from_dict(settings), split, cost=cost)
 
 
 def _outcome(ray: Any, task: Any) -> str | None:

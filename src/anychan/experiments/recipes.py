@@ -200,7 +200,9 @@ def _made(
             lacking[name] = said
             rows += _empty_rows(name, recipe.runs[name], said)
             continue
-        failed = [error for split in splits if (error := attempt(config, split, cost=split == "test"))]
+        failed = [
+            error for split in splits if (error := attempt(config, split, cost="all" if split == "test" else "none"))
+        ]
         if failed:
             errors[name] = "; ".join(failed)
         if record_path(config.out, "test").is_file() and not failed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
@@ -45,10 +45,12 @@ def gap_chart(found: Specialists, index: int) -> Markup:
 
 def ablation_table(ablation: AblationRecord) -> Table:
     """What each change came to, a row each; one that failed says so."""
+    further = _further(ablation.changes)
     columns = (
         Column("change", numeric=False),
         Column("all channels", "accuracy, percent, mean over seeds"),
         Column("mean over subsets", "accuracy, percent, mean over seeds"),
+        *(column for column, _ in further),
         Column("difference", "from the base, in points of percent, with its 95 % interval over images and seeds"),
         Column("of", "what the difference is of", numeric=False),
         Column("verdict", numeric=False),
@@ -58,6 +60,7 @@ def ablation_table(ablation: AblationRecord) -> Table:
             Cell(change.name),
             share_cell(change.full),
             share_cell(change.mean),
+            *(cell(change) for _, cell in further),
             Cell("") if change.difference is None or change.interval is None
             else difference_cell(change.difference, change.interval),
             Cell({"mean": "mean over subsets", "full": "all channels"}.get(change.what, "")),
@@ -72,6 +75,26 @@ def ablation_table(ablation: AblationRecord) -> Table:
         f"{ablation.title} {ablation.split} split, percent, {several} {seeds}; 95 % intervals {of}, not corrected."
     )
     return Table(caption, columns, (Group("", rows),))
+
+
+def _further(changes: Sequence[Change]) -> list[tuple[Column, Callable[[Change], Cell]]]:
+    """What only some ablations need: accuracies on fewer channels where the runs' differ, and costs."""
+    found: list[tuple[Column, Callable[[Change], Cell]]] = []
+    if len({change.channels for change in changes if change.channels}) > 1:
+        accuracy = "accuracy, percent, mean over the subsets asked for and over seeds"
+        found += [
+            (Column("half of its channels", accuracy), lambda change: share_cell(change.half)),
+            (Column("one of its channels", accuracy), lambda change: share_cell(change.one)),
+        ]
+    if any(change.macs is not None for change in changes):
+        found += [
+            (Column("MACs", "of one image with all channels"), lambda change: Cell(fmt.scaled(change.macs))),
+            (
+                Column("ms", "of one image with all channels, one call at a time, median"),
+                lambda change: Cell(fmt.milliseconds(change.milliseconds)),
+            ),
+        ]
+    return found
 
 
 def _failures(change: Change) -> list[str]:

@@ -247,6 +247,7 @@ def read_ablation(path: Path) -> AblationRecord:
 def _change(row: Fields) -> Change:
     found = next((what for what in ("mean", "full") if row.values.get(f"difference_{what}") is not None), "")
     difference = row.child(f"difference_{found}") if found else None
+    channels, sizes, cost = row.maybe_integer("channels"), row.maybe_child("by_size"), row.maybe_child("cost")
     return Change(
         name=row.text("name"),
         seeds=tuple(int(seed) for seed in row.array("seeds")),
@@ -257,6 +258,11 @@ def _change(row: Fields) -> Change:
         interval=difference.interval("interval") if difference else None,
         verdict=difference.text("verdict") if difference else "",
         errors={str(seed): str(error) for seed, error in row.child("errors").values.items()},
+        channels=channels,
+        half=sizes.maybe(f"{(channels or 0) / 2:g}"),
+        one=sizes.maybe("1"),
+        macs=cost.maybe_integer("macs"),
+        milliseconds=cost.maybe_child("latency_ms").maybe_child("1").maybe("median"),
     )
 
 

@@ -156,7 +156,9 @@ class Kernels:
 class Change:
     """One change of an ablation: the mean over the subsets, and the difference from the base with its interval.
 
-    ``what`` says of what the difference is: "mean" over the subsets or "full", all channels.
+    ``what`` says of what the difference is: "mean" over the subsets or "full", all channels. ``half`` and ``one`` are
+    the means over subsets of half of the run's own ``channels`` and over single ones, and the last two what one image
+    with all of them costs; None where it is not known.
     """
 
     name: str
@@ -168,6 +170,11 @@ class Change:
     interval: tuple[float, float] | None
     verdict: str
     errors: Mapping[str, str]
+    channels: int | None = None
+    half: float | None = None
+    one: float | None = None
+    macs: int | None = None
+    milliseconds: float | None = None
 
 
 @dataclass(frozen=True)

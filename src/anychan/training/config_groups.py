@@ -168,7 +168,8 @@ class NormalisationConfig:
             recalibrated: a set for each subset, recomputed after training. auto: kept (recalibrated where subsets
             are named) if there is something to keep and channels are sampled, else shared.
         affine: with kept, a scale and shift for each subset too (arXiv 1812.08928).
-        subsets: those to recalibrate for ("RG" "R"); not given: all, of up to 6 channels.
+        subsets: those to recalibrate for ("RG" "R"); some: the full set, each channel alone and a few of each size
+            between; not given: all, of up to 6 channels.
         images: training images that recalibration looks at, 2 or more; with kept, it is done after training for the
             subsets that came up in fewer than 10 batches.
 

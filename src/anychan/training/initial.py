@@ -27,6 +27,7 @@ from anychan.training.records import read_run_record
 # With more channels there are too many subsets to keep something for each unless they are named.
 _MOST_CHANNELS = 6
 _COLOURS = ("R", "G", "B")
+SOME = "some"
 SEEN_BEFORE = (
     "weights pretrained on ImageNet have seen mini-ImageNet's test images, which stand in ImageNet's training set: "
     "accuracy on those says nothing of images not seen before"
@@ -124,13 +125,26 @@ def make_model(
 def keeping(
     info: ModelInfo, subsets: Sequence[str] | None, affine: bool = False, option: str = "--normalisation.subsets"
 ) -> ModelInfo:
-    """The description of the same model with statistics for each subset; ``option`` is where subsets can be named."""
+    """The description of the same model with statistics for each subset.
+
+    Args:
+        info: the model's.
+        subsets: which; ["some"] for those of ``ChannelSet.some_subsets``, None for all of up to 6 channels.
+        affine: whether scale and shift are kept too.
+        option: where subsets can be named, for the error's words.
+
+    Raises:
+        ValueError: for channels the model does not have, or too many subsets.
+    """
     if subsets is None and len(info.channels) > _MOST_CHANNELS:
         raise ValueError(
             f"{len(info.channels)} channels have {2 ** len(info.channels) - 1} subsets, too many to keep normalisation "
-            f"statistics for: name those wanted with {option}"
+            f"statistics for: name those wanted with {option}, or say {option} some"
         )
-    chosen = info.channels.subsets() if subsets is None else [info.channels.subset(subset) for subset in subsets]
+    if subsets is None or list(subsets) == [SOME]:
+        chosen = info.channels.some_subsets() if subsets else info.channels.subsets()
+    else:
+        chosen = [info.channels.subset(subset) for subset in subsets]
     return dataclasses.replace(info, kept_subsets=tuple(str(subset) for subset in chosen), kept_affine=affine)
 
 

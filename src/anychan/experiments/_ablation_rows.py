@@ -1,0 +1,136 @@
+"""What the runs of one change of an ablation came to, against the base."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from anychan.channels import ChannelSet
+from anychan.evaluation._folder import read_record, record_path
+from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.evaluation.paired import NOT_DISTINGUISHABLE
+from anychan.evaluation.predictions import unpack_right
+
+BASE = "base"
+_COSTS = ("parameters", "macs", "kernel_macs", "latency_ms")
+
+
+def folder_name(change: str) -> str:
+    """What a change's run folders are called by.
+
+    Example:
+        >>> folder_name("Half as wide!")
+        'half-as-wide'
+    """
+    return re.sub(r"[^a-z0-9]+", "-", change.lower()).strip("-") or "change"
+
+
+def ablation_row(
+    name: str, seeds: Sequence[int], split: str, folder: Path, errors: dict[tuple[str, int], str]
+) -> dict[str, Any]:
+    """What one change came to; ``mean`` is over the base's subsets, two or more, where it has all.
+
+    Args:
+        name: of the change, or of the base.
+        seeds, split: of the ablation.
+        folder: where its runs lie.
+        errors: of the runs that failed, by name and seed; those that cannot be compared are added.
+    """
+    own, base = (
+        {seed: answers for seed in seeds if (of, seed) not in errors and (answers := _answers(folder, of, seed, split))}
+        for of in (name, BASE)
+    )
+    for seed in list(own):
+        if seed in base and own[seed].images != base[seed].images:
+            errors[name, seed] = "was compared on other images than the base"
+            del own[seed]
+    row: dict[str, Any] = {
+        "name": name,
+        "seeds": list(own),
+        "errors": {str(seed): error for (of, seed), error in errors.items() if of == name},
+    }
+    if not own:
+        return row
+    first = next(iter(own.values()))
+    row["accuracy"] = {s: float(np.mean([answers.right[s].mean() for answers in own.values()])) for s in first.right}
+    row["full"] = row["accuracy"].get(first.full)
+    row["channels"] = first.channels
+    row["by_size"] = {
+        str(size): float(np.mean([row["accuracy"][s] for s in first.right if first.sizes[s] == size]))
+        for size in sorted(set(first.sizes.values()), reverse=True)
+    }
+    if first.cost:
+        row["cost"] = {name: first.cost[name] for name in _COSTS}
+    paired = [seed for seed in own if seed in base]
+    if not paired:
+        return row
+    of_base = base[paired[0]]
+    of_all = [*of_base.right] if len(of_base.right) > 1 else []  # of a plain base the mean would be the full set again
+    if of_all and of_base.right.keys() <= first.right.keys():
+        row["mean"] = float(np.mean([row["accuracy"][subset] for subset in of_all]))
+    if name == BASE:
+        return row
+    row["n"] = len(next(iter(first.right.values())))
+    for what, subsets in (("full", [of_base.full] if first.full == of_base.full else []), ("mean", of_all)):
+        # Images without any of a subset's channels were left out of it: then there is no mean by image.
+        same_images = len({len(right[s]) for right in (first.right, of_base.right) for s in subsets if s in right}) == 1
+        if same_images and all(subset in first.right for subset in subsets):
+            row[f"difference_{what}"] = _difference([own[s] for s in paired], [base[s] for s in paired], subsets)
+    return row
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """What a run answered by itself.
+
+    Args:
+        right: which images it has right, by subset.
+        sizes: how many channels each subset has.
+        full, channels: the name of all its channels, and how many they are.
+        images: their fingerprint.
+        cost: of a call with all channels, as the evaluation's record has it; None where it was not measured.
+    """
+
+    right: Mapping[str, npt.NDArray[np.bool_]]
+    sizes: Mapping[str, int]
+    full: str
+    channels: int
+    images: str
+    cost: Mapping[str, Any] | None
+
+
+def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
+    """What a run answered by itself; None where it was not evaluated."""
+    run = folder / f"{folder_name(name)}-seed{seed}"
+    if not record_path(run, split).is_file():
+        return None
+    record = read_record(run, split)
+    known = ChannelSet.from_dict(record["channels"])
+    rows = {row["subset"]: row for row in record["results"] if not row["fill"]}
+    return _Answers(
+        right={subset: unpack_right(row["right"], row["n"]) for subset, row in rows.items()},
+        sizes={subset: len(known.subset(subset)) for subset in rows},
+        full=str(known),
+        channels=len(known),
+        images=record["data"]["fingerprints"][split],
+        cost=rows.get(str(known), {}).get("cost"),
+    )
+
+
+def _difference(own: Sequence[_Answers], base: Sequence[_Answers], subsets: Sequence[str]) -> dict[str, Any]:
+    """Of the mean over subsets, paired by image and by seed."""
+    rows = np.stack(
+        [
+            np.mean([a.right[s].astype(float) - b.right[s] for s in subsets], axis=0)
+            for a, b in zip(own, base, strict=True)
+        ]
+    )
+    low, high = paired_bootstrap(rows)
+    verdict = NOT_DISTINGUISHABLE if low <= 0 <= high else "better" if low > 0 else "worse"
+    return {"difference": float(rows.mean()), "interval": [low, high], "verdict": verdict}
