@@ -110,8 +110,8 @@ class Recipe:
                 dropped = settings.get("augmentation", {}).get(_DROP, 0.0)
                 settings = {key: value for key, value in settings.items() if key in _OWN}
                 settings = merged(settings, _SAME, {f"augmentation.{_DROP}": dropped} if dropped else {})
-            given = {"pretrained": str(weights[name])} if settings.get("pretrained") and name in (weights or {}) else {}
-            settings = merged(settings, changes or {}, given)
+            file = (weights or {}).get(name) if settings.get("pretrained") else None
+            settings = merged(settings, changes or {}, {} if file is None else {"pretrained": str(file)})
             seed = settings.get("seed", 0)
             out = folder / f"{self.label(fair)}-{re.sub('[, ]+', '-', name)}-seed{seed}"
             config = configuration(merged(settings, {"out": str(out)}))
@@ -255,7 +255,7 @@ def _rows(name: str, run: Mapping[str, Any], folder: Path) -> list[dict[str, Any
 
 
 def _empty_rows(name: str, run: Mapping[str, Any], missing: str) -> list[dict[str, Any]]:
-    empty = {"n": None, "measured": {}, "missing": missing}
+    empty: dict[str, Any] = {"n": None, "measured": {}, "missing": missing}
     return [{**_told(name, run, figure), **empty} for figure in _figures(run)]
 
 
