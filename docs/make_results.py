@@ -85,7 +85,8 @@ OF_TOKENS = """
 ### Tokens, in a vision transformer
 
 *tokens* gives a transformer a token for each channel of each patch, so it has another body: ViT-Tiny of {depth} blocks
-with patches of {patch} pixels, all other settings as above. *tokens-plain* is that body with its own stem, on all channels.
+with patches of {patch} pixels, all other settings as above. *tokens-plain* is that body with its own stem, on all
+channels.
 
 """
 
