@@ -27,6 +27,7 @@ from anychan.report._protocol import protocol
 from anychan.report._question import pairings, questions
 from anychan.report._reading import read_ablation, read_run
 from anychan.report._records import AblationRecord, Evaluation, Picture, Run
+from anychan.report._summary import summary
 from anychan.report._svg import SERIES
 
 ABLATION = "ablation.json"
@@ -129,6 +130,7 @@ def _page(
     shared, differing = protocol(rows, split)
     found = {
         "title": words.title(runs) if runs else fmt.listing([ablation.title for ablation in ablations]),
+        "summary": summary(rows, split),
         "rows": [_row(row, i, split, pictures) for i, row in enumerate(rows)],
         "some_pooled": any(row.pooled for row in rows),
         "questions": questions(rows, split, ablations),
