@@ -71,9 +71,8 @@ def ablation_table(ablation: AblationRecord) -> Table:
     seeds = fmt.listing([str(seed) for seed in ablation.seeds])
     several = "seeds" if len(ablation.seeds) > 1 else "seed"
     of = "over images and seeds" if len(ablation.seeds) > 1 else "over images"
-    caption = (
-        f"{ablation.title} {ablation.split} split, percent, {several} {seeds}; 95 % intervals {of}, not corrected."
-    )
+    title = ablation.title if ablation.title.endswith((".", "?", "!")) else f"{ablation.title}."
+    caption = f"{title} {ablation.split} split, percent, {several} {seeds}; 95 % intervals {of}, not corrected."
     return Table(caption, columns, (Group("", rows),))
 
 
