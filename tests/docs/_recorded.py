@@ -23,6 +23,7 @@ PROJECT = Path(__file__).parents[2]
 RECORDS, BENCHMARKS = PROJECT / "docs" / "records", PROJECT / "benchmarks" / "results"
 COSTS, RECIPES = PROJECT / "docs" / "theory" / "costs.json", PROJECT / "src" / "anychan" / "experiments" / "recipes"
 NAMES = sorted(path.parent.name for path in RECORDS.glob("*/run.json"))
+ABLATIONS = sorted(path.parent.name for path in RECORDS.glob("*/ablation.json"))
 BENCHMARK_NAMES = sorted(path.name for path in BENCHMARKS.glob("*.json"))
 # Rates that are quoted only where the sentence says what they are.
 WORDS = {
@@ -86,6 +87,11 @@ def rates(records: Iterable[str], split: str, sentence: str) -> Iterator[Fact]:
     """Accuracies in percent, and what else the sentence names."""
     others = [name for name, words in WORDS.items() if re.search(words, sentence, re.IGNORECASE)]
     for record in records:
+        for row, what in _ablated(record):
+            means = {"all channels": row.get("full"), "all subsets": row.get("mean"), **row.get("by_size", {})}
+            for of, share in {**row.get("accuracy", {}), **means}.items():
+                if share is not None:
+                    yield Fact(100 * share, f"{what}, {of}")
         for row in _rows(record, split):
             for name in ("accuracy", *others):
                 if row.values.get(name) is not None:
@@ -106,6 +112,22 @@ def differences(records: Iterable[str], split: str) -> Iterator[Fact]:
             yield Fact(difference, f"{one.what} less {other.what}", one.subset)
     for record in records:
         yield from _gaps(record, split, "difference")
+        yield from _changed(record, "difference")
+
+
+@cache
+def _ablated(record: str) -> tuple[tuple[dict[str, Any], str], ...]:
+    """The changes of an ablation, each with the words for it; none for another record."""
+    found = _json(RECORDS / record / "ablation.json")["rows"] if record in ABLATIONS else []
+    return tuple((row, f"{row['name']} in {record}") for row in found)
+
+
+def _changed(record: str, key: str) -> Iterator[Fact]:
+    """What an ablation says of its changes against its base: differences, or the bounds of their intervals."""
+    for row, what in _ablated(record):
+        for of in ("full", "mean"):
+            for value in np.atleast_1d(row.get(f"difference_{of}", {}).get(key, [])):
+                yield Fact(100 * float(value), f"{key} of {what}, {of}")
 
 
 def _gaps(record: str, split: str, key: str) -> Iterator[Fact]:
@@ -156,6 +178,7 @@ def intervals(records: Iterable[str], split: str) -> Iterator[Fact]:
             for bound in row.values["accuracy_interval"]:
                 yield Fact(100 * bound, f"interval of {row.what}", row.subset)
         yield from _gaps(record, split, "difference_interval")
+        yield from _changed(record, "interval")
         for row, _ in _comparisons(record, split):
             for bound in row["difference_interval"]:
                 yield Fact(100 * bound, f"interval of {row['what']}", row["subset"])
@@ -193,24 +216,25 @@ def speeds(records: Iterable[str], key: str) -> Iterator[Fact]:
     for record in records:
         if lines := _epochs(record):
             yield Fact(median(line[key] for line in lines), f"{key} of {record}, median of its epochs")
-        if key == "seconds":
+        if key == "seconds" and record not in ABLATIONS:
             yield Fact(_json(RECORDS / record / "run.json")["seconds"], f"seconds of {record}")
 
 
 def costs(records: Iterable[str]) -> Iterator[tuple[str, Fact]]:
     """Parameters, MACs, memory (bytes) and times (ms) of records, each with its kind."""
     for record in records:
-        for row in _rows(record, "test"):
-            cost = row.values["cost"] or {}
+        told = [(row.values["cost"] or {}, row.what, row.subset) for row in _rows(record, "test")]
+        told += [(row.get("cost", {}), what, "") for row, what in _ablated(record)]
+        for cost, what, subset in told:
             for kind in ("parameters", "macs", "kernel_macs"):
                 if kind in cost:
-                    yield kind.removeprefix("kernel_"), Fact(cost[kind], f"{kind} of {row.what}", row.subset)
+                    yield kind.removeprefix("kernel_"), Fact(cost[kind], f"{kind} of {what}", subset)
             for name, size in cost.get("memory", {}).items():
                 if size is not None:
-                    yield "bytes", Fact(size, f"{name} of {row.what}", row.subset)
+                    yield "bytes", Fact(size, f"{name} of {what}", subset)
             for batch, spread in cost.get("latency_ms", {}).items():
                 for name, value in spread.items():
-                    yield "ms", Fact(value, f"{name} latency of {row.what}, batch of {batch}", row.subset)
+                    yield "ms", Fact(value, f"{name} latency of {what}, batch of {batch}", subset)
 
 
 def network_costs(text: str) -> Iterator[tuple[str, Fact]]:
@@ -243,7 +267,7 @@ def benchmark_ratios(names: Iterable[str]) -> Iterator[Fact]:
 
 def settings(records: Iterable[str], sentence: str) -> Iterator[Fact]:
     """Decimal numbers of the runs' configurations whose key the sentence speaks of."""
-    for record in records:
+    for record in (name for name in records if name not in ABLATIONS):
         for name, value in _leaves(_json(RECORDS / record / "run.json")["config"], ""):
             words = name.rpartition(".")[2].split("_")
             if isinstance(value, float) and any(word in sentence for word in words):
@@ -274,4 +298,4 @@ def records_named(pattern: str) -> list[str]:
     if braces := re.search(r"\{([^}]*)\}", text):
         parts = braces[1].split(",")
         return [n for part in parts for n in records_named(text[: braces.start()] + part + text[braces.end() :])]
-    return [name for name in NAMES if fnmatchcase(name, text)]
+    return [name for name in (*NAMES, *ABLATIONS) if fnmatchcase(name, text)]

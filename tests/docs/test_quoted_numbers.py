@@ -71,6 +71,9 @@ def _scope(path: Path, block: Block) -> list[str]:
     if path not in ITALICS:  # there a name in italics is a strategy's, not a record's
         return names(re.sub(r"\*[a-z][\w-]*\*", "", block.text))
     section = _named_on(path, block.section)
+    ablations = [name for name in section if name in recorded.ABLATIONS]  # whose changes are named, and not records
+    if ablations:
+        return list(dict.fromkeys([*ablations, *names(block.text, section)]))
     return names(block.text, section) or section or (_named_on(path, None) if not block.section else [])
 
 
