@@ -99,6 +99,10 @@ def test_disputed_pictures_are_those_whose_answers_change_most() -> None:
     assert choose_disputed(answers, 2, seed=0) == [2, 3]
     assert choose_disputed(answers, 6, seed=0) == [2, 1, 3]
     assert choose_disputed({key: answers[key] for key in [("RG", "")]}, 2, seed=0) == []
+    answers["R", ""] = given("R", "", [2, 1, 2, 1], "bdef")  # which left a and c out
+    assert choose_disputed(answers, 6, seed=0) == [1, 3]
+    answers["R", ""] = given("R", "", [], "")
+    assert choose_disputed(answers, 6, seed=0) == []
 
 
 def test_colours_are_found_by_name() -> None:

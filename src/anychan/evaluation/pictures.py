@@ -154,12 +154,12 @@ def choose_disputed(answers: Mapping[Key, Predictions], count: int, seed: int) -
     other with the last of them.
 
     Args:
-        answers: by (subset, fill), all to the same images.
+        answers: by (subset, fill). Images that one of the subsets left out are passed over.
         count: how many rows.
         seed: of the lot.
 
     Returns:
-        Rows, those that the first subset has right before the others; none where there are fewer than two subsets.
+        Rows of the first, those that it has right before the others; none where there are fewer than two subsets.
 
     Example:
         >>> def given(subset, predicted):
@@ -174,9 +174,10 @@ def choose_disputed(answers: Mapping[Key, Predictions], count: int, seed: int) -
     if len(asked) < 2:
         return []
     rows = [{path: i for i, path in enumerate(given.paths)} for given in asked]
-    order = [[index[path] for path in asked[0].paths] for index in rows]
+    by_all = [row for row, path in enumerate(asked[0].paths) if all(path in index for index in rows)]
+    order = [[index[asked[0].paths[row]] for row in by_all] for index in rows]
     named_KN = np.stack([given.predicted[places] for given, places in zip(asked, order, strict=True)])
-    right_KN = named_KN == asked[0].labels
+    right_KN = named_KN == asked[0].labels[by_all]
     sorted_KN = np.sort(named_KN, axis=0)
     different_N = (sorted_KN[1:] != sorted_KN[:-1]).sum(axis=0)
     by_lot = np.random.default_rng(seed).permutation(named_KN.shape[1])
@@ -185,7 +186,7 @@ def choose_disputed(answers: Mapping[Key, Predictions], count: int, seed: int) -
         right_KN[0] & ~right_KN.all(axis=0), ~right_KN[0] & right_KN.any(axis=0)
     ))  # fmt: skip
     of_lost = min(len(lost), max(count - count // 2, count - len(found)))
-    return [*lost[:of_lost], *found[: count - of_lost]]
+    return [by_all[place] for place in (*lost[:of_lost], *found[: count - of_lost])]
 
 
 def view_planes(channels: ChannelSet) -> list[int]:
