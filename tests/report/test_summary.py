@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-from anychan.evaluation import NOT_DISTINGUISHABLE
+from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.report import write_report
 from anychan.report._reading import read_run
 from anychan.report._records import Run, Specialist, Specialists

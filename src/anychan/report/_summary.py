@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anychan.evaluation import NOT_DISTINGUISHABLE
+from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.report import _format as fmt
 from anychan.report._records import Run, Specialists
 from anychan.report._tables import subset_order
