@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import anychan
-from anychan import adapt
+from anychan import adapt, specialize
 from anychan.adaptation import keep_statistics
 from anychan.blocks import BranchedConv2d, DeepenedConv2d, FoldedConv2d
 from anychan.cost import Latency, Memory, Profile, count_macs, measure_memory, profile
@@ -90,6 +90,18 @@ def test_statistics_of_a_subset_are_folded_with_the_branches() -> None:
         as_shipped(model, "G")
     body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
     assert as_shipped(body) is body
+
+
+@pytest.mark.parametrize("options", [{"branches": [1]}, {"deepened": True, "branches": [1]}])
+def test_a_block_with_group_normalisation_stays_and_is_costed_as_it_is(options: dict[str, Any]) -> None:
+    made = {"width": 4, **options}
+    model = create_model("wide4", "RGB", 6, "sliced", model_options=made, normalisation="group").eval()
+    for module in model.modules():
+        if isinstance(module, DeepenedConv2d):
+            module.anneal(1.0)
+    x = torch.randn(3, 2, 16, 16)
+    assert profile(model, "RG", image_size=16, batch_size=2, repeats=1).macs == count_macs(model, "RG", 16).forward
+    torch.testing.assert_close(specialize(model, "RG")(x), model(x, channels="RG"), rtol=1e-4, atol=1e-5)
 
 
 def test_a_block_of_any_channel_convolutions_is_left() -> None:

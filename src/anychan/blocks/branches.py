@@ -78,6 +78,11 @@ class BranchedConv2d(FoldedConv2d):
             y = y + branch(x)
         return y if self.shortcut is None else y + self.shortcut(x)
 
+    @property
+    def norms(self) -> list[nn.Module]:
+        own: list[nn.Module] = [branch[1] for branch in self.branches]  # type: ignore[index] # sequences
+        return own if self.shortcut is None else [*own, self.shortcut]
+
     def fold(self) -> nn.Conv2d:
         """One convolution that gives what the branches give in evaluation mode.
 

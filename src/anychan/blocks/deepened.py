@@ -62,8 +62,13 @@ class DeepenedConv2d(FoldedConv2d):
         self.register_buffer("linear", torch.zeros(()))
 
     @property
-    def foldable(self) -> bool:
+    def linear_now(self) -> bool:
         return bool(self.linear == 1)
+
+    @property
+    def norms(self) -> list[nn.Module]:
+        of_first = self.first.norms if isinstance(self.first, FoldedConv2d) else []  # which may have been folded before
+        return [*of_first, self.norm]
 
     def anneal(self, progress: float) -> None:
         """Set how linear the activation is at a fraction of the run, from 0 (the first step) to 1 (after the last)."""
@@ -81,7 +86,7 @@ class DeepenedConv2d(FoldedConv2d):
         Raises:
             ValueError: before the activation is linear, or for a normalisation that is no batch normalisation.
         """
-        if not self.foldable:
+        if not self.linear_now:
             raise ValueError(f"the activation between is only {float(self.linear):.0%} linear: anneal it to the end")
         folded = self.first.fold()
         assert folded.bias is not None

@@ -14,9 +14,19 @@ class FoldedConv2d(nn.Module, ABC):
     """A block that equals one convolution in evaluation mode."""
 
     @property
-    def foldable(self) -> bool:
-        """Whether it does so now: some become linear only in the course of training."""
+    def linear_now(self) -> bool:
+        """Whether nothing in it bends: some become linear only in the course of training."""
         return True
+
+    @property
+    @abstractmethod
+    def norms(self) -> list[nn.Module]:
+        """The normalisations in it, of which only those of batches are linear in evaluation mode."""
+
+    @property
+    def foldable(self) -> bool:
+        """Whether it equals one convolution now, which with a group normalisation it never does."""
+        return self.linear_now and all(isinstance(norm, nn.BatchNorm2d) for norm in self.norms)
 
     @abstractmethod
     def fold(self) -> nn.Conv2d:
@@ -26,10 +36,11 @@ class FoldedConv2d(nn.Module, ABC):
 def fold_branches(model: nn.Module) -> nn.Module:
     """A copy of a model in evaluation mode, with one convolution in place of each block that equals one.
 
-    What is not linear yet (`DeepenedConv2d` before it is annealed) stays as it is.
+    What is not linear yet (`DeepenedConv2d` before it is annealed), or never will be (a block with group normalisation),
+    stays as it is.
 
     Raises:
-        ValueError: if a branch has something other than one batch normalisation, or the model keeps statistics for
+        ValueError: if a branch has a batch normalisation that does more than that, or the model keeps statistics for
             each subset of its channels: `anychan.specialize` folds one of these.
 
     Example:

@@ -137,7 +137,7 @@ def _make_trainer(
 
 def _check_deepened(config: TrainConfig, model: AnyChannelModel) -> None:
     """A network that is deeper while it trains must train to the end, or it would be saved as a deep one."""
-    deep = any(isinstance(module, FoldedConv2d) and not module.foldable for module in model.modules())
+    deep = any(isinstance(module, FoldedConv2d) and not module.linear_now for module in model.modules())
     if deep and config.early_stopping.patience is not None:
         raise ValueError(
             f"early_stopping.patience {config.early_stopping.patience} could keep an epoch in which the activations "
