@@ -13,6 +13,7 @@ import tifffile
 from PIL import Image
 
 from anychan.data import check_dataset, load_split, open_dataset
+from anychan.data.bands import Bands, parse_bands
 from anychan.data.decode import strict_pillow
 from anychan.data.deep import is_deep
 from anychan.data.images import decode_image
@@ -95,3 +96,12 @@ def test_a_picture_of_16_bits_among_photographs_is_refused_or_keeps_its_levels(
         array = load_split(open_dataset(root), "train", SIZE, tmp_path / "cache")
         found = array.images[array.paths.index(path)].numpy()
         np.testing.assert_allclose(found * 65535, DARK.transpose(2, 0, 1), atol=0.01)
+    gray, tiff = DARK[..., 0], io.BytesIO()
+    tifffile.imwrite(tiff, gray)
+    few = saved(gray.astype(np.uint8), "PNG")  # of 8 bits
+    for odd, full in (*((saved(gray, kind), 65535) for kind in ("PNG", "JPEG2000", "PPM")), (few, 255)):
+        root = folder(photographs | {path: odd, "bands.yaml": b"bands: R,G,B\nvalues: true"})
+        array = load_split(open_dataset(root), "train", SIZE, tmp_path / "cache")
+        found = array.images[array.paths.index(path)].numpy()
+        np.testing.assert_allclose(found * full, np.stack([gray] * 3), atol=0.01)
+    assert decode_image(tiff.getvalue(), Bands(parse_bands("R,G,B").bands)).channels.names == ("R", "G", "B")

@@ -130,10 +130,24 @@ def test_masks_and_other_ways_to_say_that_there_is_no_value() -> None:
     photograph = decode_image(tiff(rgba.transpose(1, 2, 0), photometric="rgb"))
     assert photograph.valid is None
     np.testing.assert_array_equal(photograph.pixels, np.where(mask, rgba[:3], 65535))
+    for dtype, white in ((np.float32, 255), (np.uint32, 2**20)):  # which number is white is not known
+        odd = np.stack([*PIXELS[:3] % 200, mask * white]).astype(dtype)
+        measured = decode_image(tiff(odd.transpose(1, 2, 0), photometric="rgb", extrasamples=["unassalpha"]))
+        np.testing.assert_array_equal(measured.pixels, odd[:3])
+        np.testing.assert_array_equal(measured.valid, np.stack([mask] * 3))
     holes = np.where(mask, np.float32(0.5), np.nan).astype(np.float32)
     np.testing.assert_array_equal(decode_image(tiff(holes)).valid, mask[None])
     said = decode_image(npy(PIXELS), Bands(SPECIES.bands, nodata=float(PIXELS[0, 0, 0])))
     np.testing.assert_array_equal(said.valid, PIXELS[0, 0, 0] != PIXELS)
+
+
+@pytest.mark.parametrize(("dtype", "full"), [("uint8", 255), ("uint16", 65535), ("float32", 1.0)])
+def test_planes_that_were_multiplied_by_their_opacity_are_not_again(dtype: str, full: float) -> None:
+    half = np.full((9, 9, 4), full * 128 / 255).astype(dtype)  # half-transparent white
+    image = decode_image(tiff(half, photometric="rgb", extrasamples=["assocalpha"]), Bands(parse_bands("R,G,B").bands))
+    np.testing.assert_array_equal(image.pixels, np.full((3, 9, 9), full, dtype))
+    once = decode_image(tiff(half, photometric="rgb", extrasamples=["unassalpha"]), Bands(parse_bands("R,G,B").bands))
+    np.testing.assert_allclose(once.pixels, full * (1 - 128 / 255 * 127 / 255), rtol=0.005)
 
 
 def test_what_a_display_says_counts_less_than_what_is_said_of_the_bands() -> None:

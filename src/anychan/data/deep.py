@@ -65,8 +65,24 @@ def upright(planes_CHW: NDArray[Any], turned: int) -> NDArray[Any]:
     return np.ascontiguousarray(planes_CHW)
 
 
-def over_white(planes_CHW: NDArray[Any]) -> NDArray[Any]:
+def has_full_scale(planes_CHW: NDArray[Any]) -> bool:
+    """Whether it is known which number is white: of 8 and 16 bits, and of floating point within 0 and 1.
+
+    Example:
+        >>> [has_full_scale(np.array([0, 200], dtype)) for dtype in (np.uint8, np.uint16, np.int16, np.float32)]
+        [True, True, False, False]
+    """
+    if planes_CHW.dtype.kind == "f":
+        return not bool(((planes_CHW < 0) | (planes_CHW > 1)).any())
+    return planes_CHW.dtype.kind == "u"
+
+
+def over_white(planes_CHW: NDArray[Any], premultiplied: bool = False) -> NDArray[Any]:
     """The planes but the last, which is their opacity, laid over white.
+
+    Args:
+        planes_CHW: with a full scale (``has_full_scale``).
+        premultiplied: whether the others have been multiplied by the opacity already.
 
     Example:
         >>> over_white(np.array([[[1000, 1000]], [[0, 65535]]], np.uint16))
@@ -75,7 +91,8 @@ def over_white(planes_CHW: NDArray[Any]) -> NDArray[Any]:
     dtype = planes_CHW.dtype
     full = 1 if dtype.kind == "f" else np.iinfo(dtype).max
     opacity_HW = planes_CHW[-1] / full
-    mixed_CHW = planes_CHW[:-1] * opacity_HW + full * (1 - opacity_HW)
+    shares_CHW = planes_CHW[:-1].astype(np.float64) if premultiplied else planes_CHW[:-1] * opacity_HW
+    mixed_CHW = (shares_CHW + full * (1 - opacity_HW)).clip(max=full)
     return (mixed_CHW if dtype.kind == "f" else mixed_CHW.round()).astype(dtype)
 
 

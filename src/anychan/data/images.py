@@ -151,7 +151,7 @@ def _of_tiff(data: bytes, nodata: float | None) -> RawImage:
     if not tiff.is_photograph(data, any_bits=True):
         return raw
     pixels = deep.upright(planes_first(raw, None), tiff.orientation(data))
-    return replace(raw, pixels=pixels, axes="CHW", photograph=True)
+    return replace(raw, pixels=pixels, axes="CHW", photograph=True, premultiplied=tiff.is_premultiplied(data))
 
 
 def _of_photograph(data: bytes) -> RawImage:
@@ -181,13 +181,15 @@ def _described(raw: RawImage, bands: Bands) -> Image:
     if valid is not None and valid.shape not in (pixels.shape, pixels.shape[1:]):
         raise BrokenFileError("unreadable", f"has a mask of shape {valid.shape} for planes of {pixels.shape}")
     if _has_opacity(raw) and (listed is None or len(listed) != len(pixels)):  # else it is a band, as that is said
-        if raw.photograph:
-            pixels = deep.over_white(pixels)
+        if raw.photograph and deep.has_full_scale(pixels):
+            pixels = deep.over_white(pixels, raw.premultiplied)
         else:
             opaque = pixels[-1] > 0
             of_colours = valid if valid is None or valid.ndim == 2 else valid[:-1]
             pixels, valid = pixels[:-1], opaque if of_colours is None else of_colours & opaque
         raw = _without_last(raw)
+    if (raw.display or raw.photograph) and len(pixels) == 1 and listed is not None and {*listed.names} == {*"RGB"}:
+        pixels, raw = pixels.repeat(3, axis=0), replace(raw, display=True)  # a gray picture among those in colours
     channels = _channels(raw, bands, len(pixels))
     return _scaled(raw, bands, pixels, channels, _mask(raw, bands, pixels, valid))
 

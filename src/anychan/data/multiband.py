@@ -28,7 +28,7 @@ from anychan.data.resize import resize_planes, resize_values
 from anychan.data.sources import Source
 from anychan.sensors import match
 
-_VERSION = 3  # of how files are decoded: raise it when that changes
+_VERSION = 4  # of how files are decoded: raise it when that changes
 _LOOKED_AT = 16  # files that are tried for one that can be read
 
 

@@ -34,6 +34,7 @@ class RawImage:
         nodata: the value that stands for no value; None: there is none.
         valid: bool, (H, W) or (C, H, W): where there is a value; None: it is not said.
         alpha: whether the last plane is said to be an opacity.
+        premultiplied: whether the other planes have been multiplied by it.
         photograph: whether it is a picture for people: what is not opaque shows white, where in a map it has no value.
         scale, offset: for each plane, by which stored numbers become what was measured; None: it is not said.
     """
@@ -47,6 +48,7 @@ class RawImage:
     nodata: float | None = None
     valid: NDArray[np.bool_] | None = None
     alpha: bool = False
+    premultiplied: bool = False
     photograph: bool = False
     scale: tuple[float, ...] | None = None
     offset: tuple[float, ...] | None = None

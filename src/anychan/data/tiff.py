@@ -19,7 +19,7 @@ from anychan.data.findings import BrokenFileError
 from anychan.data.raw import RawImage, check_size, stored_but_nodata
 from anychan.data.wavelengths import micrometres
 
-_ALPHA = (1, 2)  # of the tag ExtraSamples
+_PREMULTIPLIED, _ALPHA = 1, (1, 2)  # of the tag ExtraSamples
 _ORIENTATION, _PAGE_NAME, _GDAL_METADATA, _GDAL_NODATA = 274, 285, 42112, 42113
 _COLOURS = ("PALETTE", "SEPARATED", "YCBCR", "CIELAB")  # what only a reader of photographs turns into RGB
 _GEO_KEYS = (33550, 34735)  # the size of a pixel on the ground, and the map that it is on
@@ -113,6 +113,15 @@ def _told_by_maps(file: Any) -> bool:
 
 def _says_opacity(page: Any) -> bool:
     return bool(page.extrasamples) and int(page.extrasamples[-1]) in _ALPHA
+
+
+def is_premultiplied(data: bytes) -> bool:
+    """Whether a TIFF's last plane is an opacity by which the others have been multiplied."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        extra = file.pages.first.extrasamples
+        return bool(extra) and int(extra[-1]) == _PREMULTIPLIED
 
 
 def read_tiff(data: bytes, nodata: float | None = None) -> RawImage:
