@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from huggingface_hub import constants
 
 from anychan.cli import main
 from anychan.data import open_dataset
@@ -32,6 +33,7 @@ from anychan.experiments import (
 from anychan.experiments._lock import alone
 from anychan.report import markdown_ablations, write_report
 from anychan.training import TrainConfig, train
+from anychan.training.initial import read_weights
 
 DATA = "synthetic:bands=2,train=32,val=24,test=8,size=16,classes=3"
 BASE: dict[str, Any] = {
@@ -236,6 +238,21 @@ def test_a_run_that_fails_is_noted_and_the_rest_is_finished(base: dict[str, Any]
     assert wide["difference_full"]["verdict"] in ("better", "worse", "not distinguishable")
     assert "stem_kernel_size is 3" in ablation_table(record)
     assert [row["seeds"] for row in record["rows"]] == [[0], [], [0]]
+
+
+def test_pretrained_weights_that_are_not_there(
+    base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completing, "complete", lambda config, *_, **__: read_weights(config) and None)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    config = TrainConfig(data=DATA, out=tmp_path / "run", model="mobilenetv3_small_050", pretrained=True)
+    said = completing.attempt(config, "val")  # is a sentence, so that other runs go on
+    assert said is not None
+    assert said.startswith("the weights timm/mobilenetv3_small_050.lamb_in1k cannot be downloaded")
+    with pytest.raises(FileNotFoundError, match=r"typo.pth, where pretrained weights are to be read, is no file"):
+        ablate(Ablation(base, {"start": {"pretrained": "typo.pth"}}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, Any], tmp_path: Path) -> None:

@@ -165,6 +165,17 @@ def test_runs_from_pretrained_weights_are_made_where_these_can_be_had(
     )
 
 
+@pytest.mark.parametrize("there", [False, True])
+def test_files_of_weights_are_looked_at_before_the_first_run(tmp_path: Path, there: bool) -> None:
+    file = tmp_path / "typo.pth"
+    if there:
+        file.write_bytes(b"no weights")
+    said = "holds no weights that can be read" if there else "where pretrained weights are to be read, is no file"
+    with pytest.raises(ValueError if there else FileNotFoundError, match=f"typo.pth.* {said}"):
+        reproduce(Recipe.read("000-B"), tmp_path / "out", SETTINGS, weights={"resnet34-pretrained": file})
+    assert not list((tmp_path / "out").glob("000-B-*"))
+
+
 def test_weights_go_to_runs_that_take_some() -> None:
     recipe = Recipe.read("000-B")
     assert _weights(recipe, ["a.pth", "ghostnet_100-pretrained=b.pth"]) == {

@@ -23,6 +23,7 @@ from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
 from anychan.training.config import differences
+from anychan.training.initial import read_weights
 
 RECORD = "ablation.json"
 _GIVEN = {"seed", "out", "resume"}
@@ -150,7 +151,7 @@ def ablate(ablation: Ablation, folder: Path | str, executor: str = "sequential")
 
     Raises:
         InterruptedRunError: if it was interrupted.
-        OSError: if the data are not there, or runs cannot be written.
+        OSError: if the data or a file of weights are not there, or runs cannot be written.
         FileExistsError: if another process is at the folder.
         ValueError: for an unknown executor or one that is not installed, if there is nothing to compare the runs on, an
             earlier record in the folder has seeds or changes that are not asked for now or with other settings, or no
@@ -162,6 +163,8 @@ def ablate(ablation: Ablation, folder: Path | str, executor: str = "sequential")
     for name, _, config in ablation.runs(folder):
         try:
             check_split(config, ablation.split)
+            if isinstance(config.pretrained, Path):  # what cannot be downloaded fails its own run only
+                read_weights(config)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
     with alone(folder):  # what is there is looked at inside: another process may just have written it

@@ -11,10 +11,10 @@ from anychan.data import open_dataset
 from anychan.evaluation import HELD_OUT, evaluate_run
 from anychan.evaluation._folder import read_record, record_path
 from anychan.evaluation.questions import MOST_CHANNELS_FOR_ALL
-from anychan.models import load_model
+from anychan.models import WeightsUnavailableError, load_model
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.config import differences
-from anychan.training.initial import weights_taken
+from anychan.training.initial import read_weights, weights_taken
 from anychan.training.records import read_run_record
 
 # Of which channel sets a run's cost is measured: none; the largest, which is all channels if they were asked for; all.
@@ -30,10 +30,10 @@ def attempt(config: TrainConfig, split: str, *, cost: Costs = "none") -> str | N
     """
     try:
         complete(config, split, cost=cost)
+    except (ValueError, WeightsUnavailableError) as error:  # the second is an OSError that other runs need not meet
+        return str(error)
     except (InterruptedRunError, OSError):
         raise
-    except ValueError as error:
-        return str(error)
     except Exception as error:  # such as a GPU's memory that does not suffice
         return f"{type(error).__name__}: {error}"
     return None
@@ -93,6 +93,20 @@ def check_split(config: TrainConfig, split: str) -> None:
     there = [name for name, samples in open_dataset(config.data, config.bands).splits.items() if samples]
     if split not in there:
         raise ValueError(f"{config.data} has no split {split!r}; it has {', '.join(there)}")
+
+
+def weights_missing(config: TrainConfig) -> str:
+    """Why a run cannot start from the pretrained weights that are to be downloaded for it; empty if it can.
+
+    Raises:
+        ValueError: for weights that cannot be read, or that there are none of.
+        FileNotFoundError: if a file of them is not there.
+    """
+    try:
+        read_weights(config)
+    except WeightsUnavailableError as error:
+        return str(error)
+    return ""
 
 
 def subsets_asked(config: TrainConfig, split: str) -> list[str]:

@@ -20,11 +20,10 @@ from anychan._files import replacing
 from anychan.environment import environment
 from anychan.evaluation._folder import read_record, record_path
 from anychan.experiments._lock import alone
-from anychan.experiments.completing import attempt, is_finished
+from anychan.experiments.completing import attempt, is_finished, weights_missing
 from anychan.experiments.settings import configuration, merged
-from anychan.models import WeightsUnavailableError
 from anychan.training import TrainConfig
-from anychan.training.initial import SEEN_BEFORE, read_weights
+from anychan.training.initial import SEEN_BEFORE
 
 RECORD = "reproduction.json"
 RECIPES = files("anychan.experiments").joinpath("recipes")
@@ -165,7 +164,7 @@ def reproduce(
     Raises:
         ValueError: for a run that the recipe does not have, settings that do not fit, a run there, asked for or not,
             with other settings or data than these, or if no run could be completed.
-        OSError: if the data are not there, or runs cannot be written.
+        OSError: if the data or a file of weights are not there, or runs cannot be written.
         FileExistsError: if another process is at the folder.
         InterruptedRunError: if it was interrupted; asked again, it goes on.
     """
@@ -187,18 +186,17 @@ def _made(
     runs: Sequence[str] | None,
     fair: bool,
 ) -> dict[str, Any]:
-    # All before the first is trained: a run of other settings would be lost from the record.
+    # All before the first is trained: a run of other settings would be lost from the record, and weights that cannot be
+    # read would end it.
     there = {name for name, config in configs.items() if is_finished(config)}
+    asked = {name: config for name, config in configs.items() if runs is None or name in runs or name in there}
+    lacking = {name: said for name, config in asked.items() if name not in there and (said := weights_missing(config))}
     rows: list[dict[str, Any]] = []
     errors: dict[str, str] = {}
-    lacking: dict[str, str] = {}
-    for name, config in configs.items():
+    for name, config in asked.items():  # what was run before stays in the record
         splits = ["test", *(["val"] if VALIDATION in _reported(recipe.runs[name]) else [])]
-        if runs is not None and name not in runs and name not in there:
-            continue  # what was run before stays in the record
-        if name not in there and (said := _weights_missing(config)):
-            lacking[name] = said
-            rows += _empty_rows(name, recipe.runs[name], said)
+        if name in lacking:
+            rows += _empty_rows(name, recipe.runs[name], lacking[name])
             continue
         failed = [
             error for split in splits if (error := attempt(config, split, cost="all" if split == "test" else "none"))
@@ -225,15 +223,6 @@ def _made(
     with replacing(folder / f"{recipe.label(fair)}-seed{seed}-{RECORD}") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
-
-
-def _weights_missing(config: TrainConfig) -> str:
-    """Why a run cannot start from the pretrained weights it is to start from; empty if it can."""
-    try:
-        read_weights(config)
-    except WeightsUnavailableError as error:
-        return str(error)
-    return ""
 
 
 def _reported(run: Mapping[str, Any]) -> Mapping[str, Mapping[str, float]]:
