@@ -36,7 +36,7 @@ class FoldedConv2d(nn.Module, ABC):
 def fold_branches(model: nn.Module) -> nn.Module:
     """A copy of a model in evaluation mode, with one convolution in place of each block that equals one.
 
-    What is not linear yet (`DeepenedConv2d` before it is annealed), or never will be (a block with group normalisation),
+    What is not linear yet (`DeepenedConv2d` before it is annealed), or never will be (with a group normalisation),
     stays as it is.
 
     Raises:

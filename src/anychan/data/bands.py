@@ -11,8 +11,9 @@
     partial: true                   # an image may lack some of the channels
     values: true                    # files may differ in type, scale and nodata: keep what was measured, in 32 bits
 
-All keys are optional. Where the bands are R, G and B, a gray picture's plane is each of them. Where a file names its planes, a list does not number them: each band is found by its name, or
-by its wavelength (``anychan.sensors.match``). Wavelengths are in micrometres, or in nanometres from 100 on.
+All keys are optional. Where a file names its planes, a list does not number them: each band is found by its name, or
+by its wavelength (``anychan.sensors.match``). Where the bands are R, G and B, a gray picture's plane is each of them.
+Wavelengths are in micrometres, or in nanometres from 100 on.
 """
 
 from __future__ import annotations
