@@ -13,10 +13,11 @@ import torch
 
 from anychan.channels import ChannelSet
 from anychan.evaluation import evaluate_run
-from anychan.models import load_model, save_model
+from anychan.models import ModelInfo, load_model, save_model
 from anychan.report import write_report
 from anychan.training import TrainConfig, adapt_run, train
 from anychan.training.config import NormalisationConfig
+from anychan.training.initial import keeping
 
 from ._runs import SETTINGS as _SETTINGS
 
@@ -64,6 +65,14 @@ def test_an_any_channel_run_is_recalibrated_for_other_subsets(tmp_path: Path) ->
     assert not (out / "evaluation").exists()
     with pytest.raises(ValueError, match="'sliced'; only a plain one can be given 'completed'"):
         adapt_run(run, tmp_path / "no", "completed")
+
+
+def test_some_may_stand_among_other_subsets() -> None:
+    six = ChannelSet(["a", "b", "c", "d", "e", "f"])
+    info = ModelInfo("wide4", 2, "sliced", six.with_statistics([0.5] * 6, [0.2] * 6), ("cat", "dog"), 16)
+    some = [str(subset) for subset in six.some_subsets()]
+    other = next(str(subset) for subset in six.subsets() if str(subset) not in some)
+    assert keeping(info, ["some", "b", other]).kept_subsets == (*some, other)
 
 
 def test_a_scale_of_its_own_cannot_be_had_without_training(tmp_path: Path) -> None:

@@ -147,6 +147,7 @@ def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], wor
         (lambda: NormalisationConfig("layer"), "'layer' must be batch, group or renorm"),  # type: ignore[arg-type] # on purpose
         (lambda: NormalisationConfig(statistics="own"), "'own' is not one of shared, kept, recalibrated"),  # type: ignore[arg-type] # on purpose
         (lambda: NormalisationConfig(images=1), "normalisation.images 1"),
+        (lambda: TrainConfig(data="a.zip", out=Path("a"), pretrained=None), "pretrained None must be true, false or"),  # type: ignore[arg-type] # on purpose
     ],
 )
 def test_a_group_refuses_what_is_out_of_range(make_group: Any, words: str) -> None:

@@ -71,7 +71,10 @@ def test_a_file_is_taken_over_whole(tmp_path: Path, name: str, strategy: str) ->
     assert (info.strategy, model.strategy) == (strategy, strategy)
     assert told is not None
     assert (told["source"], told["head"]) == (str(file), "its head for 4 classes is taken too")
-    assert "mini-ImageNet's test images" in told["warning"]
+    assert told["warning"].startswith(
+        "if these weights were pretrained on ImageNet, they have seen mini-ImageNet's test"
+    )
+    assert "planes" not in told  # three are R, G and B
 
 
 def test_a_strategy_that_is_not_exact_takes_the_kernel_too(tmp_path: Path) -> None:
@@ -136,7 +139,10 @@ def test_what_does_not_fit_is_refused_by_its_key(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"initial .* must be left out with pretrained"):
         start(tmp_path, pretrained=file, initial=tmp_path)
     of_two = saved(tmp_path / "two.pth", network(channels="RG").state_dict())
-    assert len(start(tmp_path, pretrained=of_two, channels="RG").info.channels) == 2
+    taken = start(tmp_path, pretrained=of_two, channels="RG")
+    assert len(taken.info.channels) == 2
+    assert taken.pretrained is not None
+    assert taken.pretrained["planes"] == "the planes of its kernels are taken for RG, in this order"
 
 
 def test_a_run_says_what_it_started_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,5 +196,6 @@ def test_what_timm_downloads_is_taken(tmp_path: Path, monkeypatch: pytest.Monkey
     run = train(TrainConfig(out=tmp_path / "run", pretrained=True, **small))
     assert described(run)["weights"] == {"pretrained": f"timm/{name}.lamb_in1k"}
     assert "its head is for 1000 classes" in described(run)["pretrained"]["head"]
+    assert described(run)["pretrained"]["warning"].startswith("weights pretrained on ImageNet have seen")
     with pytest.raises(ValueError, match="the run's channels are RG"):
         train(TrainConfig(out=tmp_path / "other", pretrained=True, channels="RG", **small))

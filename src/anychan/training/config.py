@@ -67,7 +67,8 @@ class TrainConfig:
         initial: a finished run whose weights to start from: a plain one, whose stem an exact strategy takes over, or
             one of the same strategy. Not given: random weights.
         pretrained: a file with the network's weights, trained elsewhere (safetensors, or a state dict of torch.save);
-            true: those that timm downloads. A head of another number of classes is new. Three planes are R, G, B.
+            true: those that timm downloads. A head of another number of classes is new. The planes of its
+            kernels are the run's channels in their order; three are R, G, B.
         held_out: this many training images, the same share of each class, are validated on instead of trained on, in
             place of the validation split: the same ones for every seed. For tuning on more images than that has.
         image_size: side of the square images, in pixels.
@@ -155,6 +156,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         self.out = Path(self.out)
         self.initial = None if self.initial is None else Path(self.initial)
+        check("pretrained", self.pretrained, isinstance(self.pretrained, bool | str | Path), "true, false or a file")
         self.pretrained = self.pretrained if isinstance(self.pretrained, bool) else Path(self.pretrained)
         self.cache_dir = None if self.cache_dir is None else Path(self.cache_dir)
         # Here and not in the group itself: the command line asks the group for its defaults before it knows its name.

@@ -28,10 +28,12 @@ from anychan.training.records import read_run_record
 _MOST_CHANNELS = 6
 _COLOURS = ("R", "G", "B")
 SOME = "some"
-SEEN_BEFORE = (
-    "weights pretrained on ImageNet have seen mini-ImageNet's test images, which stand in ImageNet's training set: "
-    "accuracy on those says nothing of images not seen before"
+_SEEN = (
+    "have seen mini-ImageNet's test images, which stand in ImageNet's training set: accuracy on those says nothing of "
+    "images not seen before"
 )
+SEEN_BEFORE = f"weights pretrained on ImageNet {_SEEN}"
+_PERHAPS_SEEN = f"if these weights were pretrained on ImageNet, they {_SEEN}"
 
 
 class Start(NamedTuple):
@@ -105,7 +107,10 @@ def make_model(
     told = None
     if weights is not None:
         model, head = _pretrained_model(config, info, weights)
-        told = {"source": weights.source, "head": head, "warning": SEEN_BEFORE}
+        told = {"source": weights.source, "head": head}
+        if len(info.channels) not in {1, len(_COLOURS)}:
+            told["planes"] = f"the planes of its kernels are taken for {info.channels}, in this order"
+        told["warning"] = SEEN_BEFORE if config.pretrained is True else _PERHAPS_SEEN
     else:
         model = info.create() if config.initial is None else _trained_model(config, info)
     if len(info.channels) == 1 and config.objective.name == "sandwich":
@@ -129,7 +134,7 @@ def keeping(
 
     Args:
         info: the model's.
-        subsets: which; ["some"] for those of ``ChannelSet.some_subsets``, None for all of up to 6 channels.
+        subsets: which; "some" among them for those of ``ChannelSet.some_subsets``, None for all of up to 6 channels.
         affine: whether scale and shift are kept too.
         option: where subsets can be named, for the error's words.
 
@@ -141,11 +146,13 @@ def keeping(
             f"{len(info.channels)} channels have {2 ** len(info.channels) - 1} subsets, too many to keep normalisation "
             f"statistics for: name those wanted with {option}, or say {option} some"
         )
-    if subsets is None or list(subsets) == [SOME]:
-        chosen = info.channels.some_subsets() if subsets else info.channels.subsets()
+    if subsets is None:
+        chosen = info.channels.subsets()
     else:
-        chosen = [info.channels.subset(subset) for subset in subsets]
-    return dataclasses.replace(info, kept_subsets=tuple(str(subset) for subset in chosen), kept_affine=affine)
+        known = info.channels
+        chosen = [s for spec in subsets for s in (known.some_subsets() if spec == SOME else [known.subset(spec)])]
+    kept = {frozenset(subset.names): str(subset) for subset in chosen}.values()  # each once
+    return dataclasses.replace(info, kept_subsets=tuple(kept), kept_affine=affine)
 
 
 def with_stem(model: AnyChannelModel, info: ModelInfo, *, exact: bool = True) -> AnyChannelModel:

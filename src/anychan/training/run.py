@@ -176,8 +176,8 @@ class _Run:
         steps = trainer.batches.steps
         progress = Progress(steps * config.epochs, trainer.steps_done, config.epochs, self._writes)
         told = self._pretrained or {}
-        starts_from = f"weights from {told['source']}; {told['head']}" if told else ""
-        for line in (resumed, starts_from, told.get("warning"), self._skipped()):
+        starts_from = "; ".join(told[name] for name in ("source", "head", "planes") if name in told)
+        for line in (resumed, starts_from and f"weights from {starts_from}", told.get("warning"), self._skipped()):
             if line:
                 progress.say(line)
         try:
