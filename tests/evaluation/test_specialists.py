@@ -121,6 +121,16 @@ def test_subsets_of_other_images_have_no_mean(runs: Any, tmp_path: Path) -> None
         compare_specialists(run, [of_both, of_one])
 
 
+def test_subsets_of_as_many_images_that_may_be_others_have_no_mean(runs: Any) -> None:
+    run, others, _ = runs
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    next(row for row in record["results"] if row["subset"] == "R")["left_out"] = 5
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="answers to R leave images out that have none of its channels"):
+        compare_specialists(run, others)
+
+
 def test_what_was_not_trained_alike_is_said(runs: Any, tmp_path: Path) -> None:
     run, others, _ = runs
     for other, changes in zip(others, ({"epochs": 5}, {"strategy": "sliced"}), strict=True):

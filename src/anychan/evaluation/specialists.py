@@ -77,6 +77,7 @@ def compare_specialists(
     record = read_record(run, split)
     known = ChannelSet.from_dict(record["channels"])
     rows, differences, chosen = [], [], []
+    partly: list[str] = []
     for path in paths:
         own = read_record(path, split)
         names = ChannelSet.from_dict(own["channels"]).names
@@ -91,11 +92,19 @@ def compare_specialists(
             raise ValueError(
                 f"{run} and {path} were evaluated on different data: evaluate both on the same with --data"
             )
-        of_run, of_specialist = _right(run, record, known, subset), _right(path, own, known, subset)
+        rows_of_both = _row(run, record, known, subset), _row(path, own, known, subset)
+        of_run, of_specialist = (unpack_right(row["right"], row["n"]) for row in rows_of_both)
+        if any(row.get("left_out") for row in rows_of_both):  # older records do not say
+            partly.append(str(subset))
         paired = Paired.of(of_run, of_specialist)
         names_of = {"subset": str(subset), "specialist": path.name, "model_sha256": own["model_sha256"]}
         rows.append({**names_of, **paired.to_dict(), "specialist_right": pack_bits(of_specialist)})
         differences.append(of_run.astype(np.float64) - of_specialist)
+    if len(rows) > 1 and partly:  # as many as of another subset may be others
+        raise ValueError(
+            f"{run}'s answers to {' and '.join(partly)} leave images out that have none of its channels: the mean over "
+            "subsets needs the same images for all"
+        )
     if len(counts := {row["n"] for row in rows}) > 1:
         raise ValueError(
             f"{run}'s answers to its subsets are of {' or '.join(map(str, sorted(counts)))} images, as some have none "
@@ -118,13 +127,14 @@ def compare_specialists(
     return found
 
 
-def _right(run: Path, record: Mapping[str, Any], known: ChannelSet, subset: ChannelSet) -> npt.NDArray[np.bool_]:
-    """Which images a run answers rightly by itself on a subset, in whichever order it names the channels."""
+def _row(run: Path, record: Mapping[str, Any], known: ChannelSet, subset: ChannelSet) -> dict[str, Any]:
+    """What a run answers by itself on a subset, in whichever order it names the channels."""
     for row in record["results"]:
         if not row["fill"] and set(known.subset(row["subset"]).names) == set(subset.names):
             if "right" not in row:
                 break  # evaluated before this was recorded
-            return unpack_right(row["right"], row["n"])
+            found: dict[str, Any] = row
+            return found
     raise ValueError(
         f"{run} was not evaluated on {subset}: run `anychan evaluate {run} --channels {subset} "
         f"--split {record['split']}`"

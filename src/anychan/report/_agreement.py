@@ -42,7 +42,8 @@ class Agreement:
 
 
 def agreement(run: Run, split: str | None) -> Agreement | None:
-    """How often a run's answers to its subsets agree; None where fewer than two were recorded image by image.
+    """How often a run's answers to its subsets agree; None where fewer than two were recorded image by image, and for
+    all images.
 
     Raises:
         ValueError: for a table of predictions that cannot be read.
@@ -56,8 +57,12 @@ def agreement(run: Run, split: str | None) -> Agreement | None:
     if len(found) < 2:
         return None
     most = max(map(len, found.values()))
-    left_out = [subset for subset, given in found.items() if len(given) < most]  # images without some channel
+    # Subsets that were not asked of images without any of their channels; of as many, they may be others.
+    partly = {_starred(result.subset, result.fill) for result in evaluation.results if result.left_out}
+    left_out = [subset for subset, given in found.items() if len(given) < most or subset in partly]
     found = {subset: given for subset, given in found.items() if subset not in left_out}
+    if len(found) < 2:
+        return None
     values = np.stack(list(found.values()))
     shares = np.stack([(values == one).mean(axis=1) for one in values])
     in_order = np.sort(values, axis=0)
@@ -132,7 +137,11 @@ def _one_a_subset(
     for result in evaluation.results:
         if (result.subset, result.fill) in found and chosen.get(result.subset) != "":
             chosen[result.subset] = result.fill
-    return {f"{subset}*" if fill else subset: found[subset, fill] for subset, fill in chosen.items()}
+    return {_starred(subset, fill): found[subset, fill] for subset, fill in chosen.items()}
+
+
+def _starred(subset: str, fill: str) -> str:
+    return f"{subset}*" if fill else subset
 
 
 def _share_cell(share: float) -> Cell:
