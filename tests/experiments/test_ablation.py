@@ -30,6 +30,7 @@ from anychan.experiments import (
     executors,
     validate_records,
 )
+from anychan.experiments._ablation_rows import ablation_row
 from anychan.experiments._lock import alone
 from anychan.report import markdown_ablations, write_report
 from anychan.training import TrainConfig, train
@@ -73,6 +74,13 @@ def test_changes_are_compared_with_the_base_by_image_and_seed(base: dict[str, An
     lines = ablation_table(record).splitlines()
     assert lines[0] == "Does width help?: val, percent, seeds 0, 1"
     assert any(line.startswith("Wide!") for line in lines)
+    path = tmp_path / "out" / "wide-seed0" / "evaluation" / "val.json"
+    evaluation = json.loads(path.read_text())
+    evaluation["results"][-1]["left_out"] = 1  # as many images as of another subset may be others
+    path.write_text(json.dumps(evaluation))
+    partly = ablation_row("Wide!", (0,), "val", tmp_path / "out", {})
+    assert "difference_full" in partly
+    assert "difference_mean" not in partly
 
 
 def test_accuracy_and_cost_go_with_the_number_of_channels(
@@ -103,6 +111,10 @@ def test_accuracy_and_cost_go_with_the_number_of_channels(
     assert "difference_mean" in last
     rows = json.loads((tmp_path / "out" / "one-seed0" / "evaluation" / "val.json").read_text())["results"]
     assert one["cost"]["macs"] == rows[0]["cost"]["macs"] < first["cost"]["macs"]
+    where = ("image_size", "device", "hardware", "threads")
+    assert {name: one["cost"][name] for name in where} == {name: rows[0]["cost"][name] for name in where}
+    machine = f"{one['cost']['hardware']['cpu']} (threads: {one['cost']['threads']})"
+    assert ablation_table(record).splitlines()[-1] == f"Timed on {machine}."
     heading, *lines = ablation_table(record).splitlines()[2:6]
     assert heading.split()[-5:] == ["difference", "half", "one", "MMACs", "ms"]
     assert lines[1].split()[:2] == ["one", f"{100 * one['full']:.1f}"]

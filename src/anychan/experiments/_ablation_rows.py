@@ -19,6 +19,7 @@ from anychan.evaluation.predictions import unpack_right
 
 BASE = "base"
 _COSTS = ("parameters", "macs", "kernel_macs", "latency_ms")
+_WHERE = ("image_size", "device", "hardware", "threads")  # of what size of images, and on which machine
 
 
 def folder_name(change: str) -> str:
@@ -66,7 +67,7 @@ def ablation_row(
         for size in sorted(set(first.sizes.values()), reverse=True)
     }
     if first.cost:
-        row["cost"] = {name: first.cost[name] for name in _COSTS}
+        row["cost"] = {name: first.cost[name] for name in (*_COSTS, *(name for name in _WHERE if name in first.cost))}
     paired = [seed for seed in own if seed in base]
     if not paired:
         return row
@@ -78,8 +79,11 @@ def ablation_row(
         return row
     row["n"] = len(next(iter(first.right.values())))
     for what, subsets in (("full", [of_base.full] if first.full == of_base.full else []), ("mean", of_all)):
-        # Images without any of a subset's channels were left out of it: then there is no mean by image.
-        same_images = len({len(right[s]) for right in (first.right, of_base.right) for s in subsets if s in right}) == 1
+        # Images without any of a subset's channels were left out of it: then there is no mean by image, as those of as
+        # many may be others.
+        asked = [(answers, s) for answers in (first, of_base) for s in subsets if s in answers.right]
+        same_images = len({len(answers.right[s]) for answers, s in asked}) == 1
+        same_images &= len(subsets) == 1 or not any(answers.left_out[s] for answers, s in asked)
         if same_images and all(subset in first.right for subset in subsets):
             row[f"difference_{what}"] = _difference([own[s] for s in paired], [base[s] for s in paired], subsets)
     return row
@@ -91,6 +95,7 @@ class _Answers:
 
     Args:
         right: which images it has right, by subset.
+        left_out: how many images have none of a subset's channels.
         sizes: how many channels each subset has.
         full, channels: the name of all its channels, and how many they are.
         images: their fingerprint.
@@ -98,6 +103,7 @@ class _Answers:
     """
 
     right: Mapping[str, npt.NDArray[np.bool_]]
+    left_out: Mapping[str, int]
     sizes: Mapping[str, int]
     full: str
     channels: int
@@ -115,6 +121,7 @@ def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
     rows = {row["subset"]: row for row in record["results"] if not row["fill"]}
     return _Answers(
         right={subset: unpack_right(row["right"], row["n"]) for subset, row in rows.items()},
+        left_out={subset: row.get("left_out", 0) for subset, row in rows.items()},  # older records do not say
         sizes={subset: len(known.subset(subset)) for subset in rows},
         full=str(known),
         channels=len(known),

@@ -241,6 +241,8 @@ def ablation_table(record: Mapping[str, Any]) -> str:
     title = f"{record['title'] or 'Ablation'}: {record['split']}, percent, seeds {seeds}"
     notes = ["Of many changes that do nothing one in twenty looks as if it did: intervals are not corrected for that."]
     notes += [_NOTES[name] for name in further if name in _NOTES]
+    if machines := dict.fromkeys(_machine(row["cost"]) for row in record["rows"] if "device" in row.get("cost", {})):
+        notes.append(f"Timed on {' and '.join(machines)}.")
     return "\n".join([title, "", *lines, "", *notes])
 
 
@@ -248,6 +250,12 @@ _NOTES = {
     "half": "half: the mean over subsets of half of a run's own channels; one: over single channels.",
     "ms": "Cost: of one image with all channels, one call at a time (median), of the first seed's run.",
 }
+
+
+def _machine(cost: Mapping[str, Any]) -> str:
+    if cost["device"].startswith("cuda"):
+        return str(cost["hardware"]["gpu"])
+    return f"{cost['hardware']['cpu']} (threads: {cost['threads']})"
 
 
 def _further_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Callable[[Mapping[str, Any]], str]]:
