@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from anychan.report import write_report
+from anychan.report._compared import told_apart
 from anychan.report._limits import limits
 from anychan.report._pooling import pooled
 from anychan.report._protocol import protocol, settings
@@ -76,7 +78,27 @@ def test_what_is_the_same_stands_once_and_what_differs_in_a_table(tmp_path: Path
         ["second", "10", "first, without training; statistics of 2,560 images"],
     ]
     assert protocol([first], "test")[1] is None
-    assert pairings([first, second])[0].startswith("No paired test of these runs is recorded")
+    assert pairings([first, second], [], "test") == [
+        "No paired test of these runs on the test split is recorded: rows are beside each other, and not judged."
+    ]
+
+
+def test_what_is_paired_is_named_and_on_the_split_that_is_reported(tmp_path: Path) -> None:
+    first = run(tmp_path / "first")
+    pair = {"subset": "R", "fill_a": "", "fill_b": "", "n": 400, "accuracy_a": 0.5, "accuracy_b": 0.4}
+    pair |= {"difference": 0.1, "difference_interval": [0.05, 0.15], "p": 0.01}
+    (first.folder / "comparisons").mkdir()
+    for split in ("test", "val"):
+        record = {"schema": 1, "kind": "comparison", "split": split, "a": "runs/first", "b": "runs/old"}
+        record |= {"b_from_a": "../second", "comparisons": [pair]}
+        (first.folder / "comparisons" / f"{split}.json").write_text(json.dumps(record))
+    first, second = read_run(first.folder), run(tmp_path / "second")
+    assert len(first.comparisons) == 2
+    said = "first is held against second in 1 paired test, on the same images."
+    assert pairings([first, second], told_apart([first, second]), "test") == [said]
+    page = write_report([first.folder, second.folder], tmp_path / "page.md").read_text("utf-8")
+    assert said in page
+    assert str(tmp_path) not in page
 
 
 def test_limits_follow_from_the_records(tmp_path: Path) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from anychan.report import _format as fmt
 from anychan.report._designs import PLAIN
 from anychan.report._networks import are_networks, baseline
-from anychan.report._records import AblationRecord, Run
+from anychan.report._records import AblationRecord, Comparison, Run
 from anychan.report._tables import subset_order
 
 
@@ -22,21 +23,25 @@ def questions(runs: Sequence[Run], split: str | None, ablations: Sequence[Ablati
     return asked or ["How well does the network do on the channels that it was made for?"] if runs else asked
 
 
-def pairings(runs: Sequence[Run]) -> list[str]:
-    """What is held against what by a paired test, a sentence each; that there is none, where there is none."""
+def pairings(runs: Sequence[Run], comparisons: Sequence[Comparison], split: str | None) -> list[str]:
+    """What is held against what by a paired test on a split, a sentence each; that there is none, where there is none.
+
+    Args:
+        runs: all runs, of several seeds each.
+        comparisons: those of the runs, with names in place of paths (`told_apart`).
+        split: what is reported.
+    """
     said = []
-    for run in runs:
-        for found in run.specialists:
-            subsets = fmt.listing([row.subset for row in found.rows])
-            said.append(f"{found.run} is held against a specialist for each of {subsets}, on the same images.")
-        pairs: dict[tuple[str, str], int] = {}
-        for comparison in run.comparisons:
-            pairs[comparison.a, comparison.b] = pairs.get((comparison.a, comparison.b), 0) + 1
-        said += [
-            f"{a} is held against {b} in {count} paired test{'s' if count > 1 else ''}, on the same images."
-            for (a, b), count in pairs.items()
-        ]
-    return said or ["No paired test of these runs is recorded: rows are shown beside each other, and not judged."]
+    for found in (found for run in runs for found in run.specialists if found.split == split):
+        subsets = fmt.listing([row.subset for row in found.rows])
+        said.append(f"{found.run} is held against a specialist for each of {subsets}, on the same images.")
+    pairs = Counter((comparison.a, comparison.b) for comparison in comparisons if comparison.split == split)
+    said += [
+        f"{a} is held against {b} in {count} paired test{'s' if count > 1 else ''}, on the same images."
+        for (a, b), count in pairs.items()
+    ]
+    where = f" on the {split} split" if split else ""
+    return said or [f"No paired test of these runs{where} is recorded: rows are beside each other, and not judged."]
 
 
 def _of_subsets(runs: Sequence[Run], split: str | None) -> list[str]:

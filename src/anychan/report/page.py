@@ -136,7 +136,7 @@ def _page(
         "questions": questions(rows, split, ablations),
         "designs": designs(rows, split, layers),
         "protocol": {"shared": shared, "table": differing},
-        "pairings": pairings(runs),
+        "pairings": pairings(runs, comparisons, split),
         "why_unknown": _WHY_UNKNOWN,
         "no_agreement": _NO_AGREEMENT,
         "limits": limits(rows, split, ablations),
