@@ -27,7 +27,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_ablation(folder / "ablation"),
     ]
     (folder / "out" / "report-figures").mkdir(parents=True)
-    (folder / "out" / "report-figures" / "old.svg").write_text("of an earlier report")
+    (folder / "out" / "report-figures" / "97-old.svg").write_text("of an earlier report")
+    (folder / "out" / "report-figures" / "drawn by hand.svg").write_text("the user's own")
     for suffix in ("md", "html"):
         assert main(["report", *map(str, runs), "--out", str(folder / "out" / f"report.{suffix}")]) == 0
     return folder / "out"
@@ -49,7 +50,9 @@ def test_every_chart_is_a_file_beside_it(folder: Path) -> None:
     text = (folder / "report.md").read_text("utf-8")
     named = re.findall(r"^!\[[\w ]+\]\((.*?)\)$", text, re.MULTILINE)
     assert len(named) == len(set(named)) > 5
-    assert sorted(named) == sorted(f"report-figures/{path.name}" for path in (folder / "report-figures").iterdir())
+    files = {path.name for path in (folder / "report-figures").iterdir()}
+    assert "drawn by hand.svg" in files
+    assert {f"report-figures/{name}" for name in files - {"drawn by hand.svg"}} == set(named)
     for name in named:
         assert ElementTree.parse(folder / name).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,13 @@ from anychan.report._markdown import escape, markdown
 from anychan.report._svg import standalone
 
 FIGURES = "-figures"
+_FIGURE = re.compile(r"\d{2,}-.+\.svg")  # what the files written here are called
 
 
 def write_document(page: Mapping[str, Any], out: Path) -> Path:
-    """Write what the page shows as Markdown, and its charts into a folder beside it; an earlier folder is replaced.
+    """Write what the page shows as Markdown, and its charts into a folder beside it.
+
+    Charts of an earlier report ("00-retention.svg") are removed from the folder; other files in it stay.
 
     Args:
         page: what the page's template is filled with.
@@ -39,9 +42,9 @@ def write_document(page: Mapping[str, Any], out: Path) -> Path:
     text = environment.get_template("document.md.j2").render(page)
     with replacing(out) as temporary:  # makes the folder above
         temporary.write_text(_single_blank_lines(text), encoding="utf-8")
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
+    for earlier in [path for path in folder.iterdir() if _FIGURE.fullmatch(path.name)]:
+        earlier.unlink()
     for file, svg in figures.items():
         (folder / file).write_text(svg, encoding="utf-8")
     return out

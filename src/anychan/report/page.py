@@ -50,7 +50,7 @@ def write_report(
 
     An HTML page needs nothing beside itself. Where ``out`` ends in ``.md`` it is Markdown with the same sections and
     tables, its charts as SVG files in a folder beside it, named like it with "-figures"; photographs and confusion
-    matrices are left out, and it says so.
+    matrices are left out, and it says so. Of an earlier report's folder only its charts are removed.
 
     Args:
         runs: run folders, in the order in which they are shown, and folders of ablations.
