@@ -106,6 +106,15 @@ def test_what_is_not_another_seed_of_the_same_stays_apart(runs: list[Path], keys
     assert [len(row.pooled) for row in pooled([read_run(run) for run in runs])] == [2, 0]
 
 
+def test_settings_newer_than_a_record_keep_no_seeds_apart(runs: list[Path]) -> None:
+    config = {"model": "resnet18", "strategy": "completed", "epochs": 5}
+    later = {"pretrained": False, "sampling_unit": "batch", "objective": {"name": "labels", "penalty": 0.0}}
+    change(runs[1], config=config | later)
+    assert [len(row.pooled) for row in pooled([read_run(run) for run in runs])] == [3]
+    change(runs[1], config=config | {"pretrained": "net.pth"}, pretrained={"source": "net.pth"})
+    assert [len(row.pooled) for row in pooled([read_run(run) for run in runs])] == [2, 0]
+
+
 @pytest.mark.parametrize("what", ["images", "right", "questions"])
 def test_other_images_or_questions_stay_apart(runs: list[Path], what: str) -> None:
     path = runs[1] / "evaluation" / "test.json"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from anychan.report._pooling import pooled
 from anychan.report._protocol import protocol, settings
 from anychan.report._question import pairings, questions
 from anychan.report._reading import read_ablation, read_run
-from anychan.report._records import Run
+from anychan.report._records import Run, Specialist, Specialists
+from anychan.report._summary import summary
 
 from ._runs import seeded_run, write_ablation, write_run
 
@@ -69,13 +71,14 @@ def test_what_is_the_same_stands_once_and_what_differs_in_a_table(tmp_path: Path
         **{"data": "animals", "training images": "24,000", "classes": "4", "channels": "R, G, B"},
         **{"image size": "64×64", "optimiser": "adamw, learning rate 0.001, weight decay 0.05"},
         **{"schedule": "cosine after 1 epoch of warm-up", "augmentation": "flip 0.5", "weights kept": "the last"},
+        **{"network": "resnet18", "strategy": "completed", "starting weights": "random", "objective": "labels"},
         **{"seeds": "0", "trained on": "Test CPU", "reported on": "test, 400 images", "evaluated on": "Test CPU"},
     }
     assert table is not None
-    assert [column.label for column in table.columns] == ["run", "epochs", "made from"]
+    assert [column.label for column in table.columns] == ["run", "epochs", "batch statistics", "made from"]
     assert [[cell.text for cell in row] for row in table.groups[0].rows] == [
-        ["first", "5", ""],
-        ["second", "10", "first, without training; statistics of 2,560 images"],
+        ["first", "5", "shared", ""],
+        ["second", "10", "recalibrated", "first, without training; statistics of 2,560 images"],
     ]
     assert protocol([first], "test")[1] is None
     assert pairings([first, second], [], "test") == [
@@ -99,6 +102,44 @@ def test_what_is_paired_is_named_and_on_the_split_that_is_reported(tmp_path: Pat
     page = write_report([first.folder, second.folder], tmp_path / "page.md").read_text("utf-8")
     assert said in page
     assert str(tmp_path) not in page
+
+
+def test_every_setting_that_was_varied_is_told(tmp_path: Path) -> None:
+    """Those that an older record does not have yet are no difference, as long as they are at what it trained with."""
+    options = {"strategy_options": {"rank": 2}, "normalisation": {"statistics": "shared", "affine": True}}
+    objective = {"objective": {"name": "labels", "teacher": "/somewhere/runs/big", "subsets": 2}, "early_stopping": {}}
+    config = {"strategy": "completed", "epochs": 5}
+    first = run(tmp_path / "first", config=config)
+    second = run(tmp_path / "second", config=config | options | objective, machine={}, strategy="completed")
+    third = run(
+        tmp_path / "third",
+        config=config | {"pretrained": "/somewhere/net.pth", "held_out": 100},
+        pretrained={"source": "/somewhere/net.pth", "head": "new", "warning": "seen before"},
+    )
+    _, table = protocol([first, second, third], "test")
+    assert table is not None
+    found = {cells[0].text: [cell.text for cell in cells[1:]] for cells in table.groups[0].rows}
+    columns = [column.label for column in table.columns[1:]]
+    assert dict(zip(columns, zip(*found.values(), strict=True), strict=True)) == {
+        "starting weights": ("random", "random", "pretrained, net.pth"),
+        "held out": ("none", "none", "100"),
+        "objective teacher": ("none", "big", "none"),
+        "normalisation affine": ("no", "yes", "no"),
+        "strategy options rank": ("", "2", ""),
+    }
+    said = limits([first, second, third], "test", ())
+    assert (
+        "The runs were not made alike: they differ in starting weights, held out, objective teacher, "
+        "normalisation affine and strategy options rank (see Protocol)."
+    ) in said
+    assert "third began with pretrained weights: seen before." in said
+
+
+def test_channels_are_the_runs_own_and_not_all_of_the_data(tmp_path: Path) -> None:
+    folder = run(tmp_path / "red").folder
+    described = json.loads((folder / "model.json").read_text())
+    (folder / "model.json").write_text(json.dumps(described | {"channels": [{"name": "R", "wavelength": 0.6}]}))
+    assert settings(read_run(folder), "test")["channels"] == "R"
 
 
 def test_limits_follow_from_the_records(tmp_path: Path) -> None:
@@ -144,11 +185,48 @@ def test_limits_of_seeds(tmp_path: Path) -> None:
         "One seed only: alone; there intervals are over images alone.",
     ]
     assert settings(rows[0], "test")["seeds"] == "0, 1 and 2"
+    assert "No paired test is recorded: which row is better is not judged." in said
+    two = dataclasses.replace(rows[0], pooled=rows[0].pooled[:2])
+    assert limits([rows[0], two], "test", ())[0] == "2 to 3 seeds a row: few to know a spread by."
     assert "Does it hold for other seeds?" in questions(rows, "test", ())
     ablation = read_ablation(write_ablation(tmp_path / "ablation") / "ablation.json")
     assert limits([], None, [ablation]) == [
         "Ablations: two seeds, on val; their intervals are not corrected for their number."
     ]
+
+
+def test_a_row_of_several_seeds_speaks_for_all_of_them(tmp_path: Path) -> None:
+    """Their specialists and their machines, not only those of the first."""
+    machines = [{"device": "cpu", "precision": "float32"}, {"device": "cuda", "precision": "bfloat16"}]
+    seeds = []
+    for seed, machine in enumerate(machines):
+        folder = seeded_run(tmp_path / f"any-seed{seed}", seed, 0.5)
+        record = json.loads((folder / "run.json").read_text())
+        hardware = record["hardware"] | {"gpu": "Test GPU"}
+        (folder / "run.json").write_text(json.dumps(record | {"machine": machine, "hardware": hardware}))
+        mean = (0.5, 0.45, 0.05, (0.01, 0.09))
+        specialist = Specialist("R", f"plain-R-seed{seed}", 400, *mean, 0.01, 0.02, "a is better")
+        found = Specialists(folder.name, "test", (specialist,), *mean, (None, None), (None, None), ())
+        seeds.append(dataclasses.replace(read_run(folder), specialists=(found,)))
+    path = tmp_path / "any-seed1" / "evaluation" / "test.json"
+    evaluation = json.loads(path.read_text())
+    for row in evaluation["results"]:
+        row |= {"hardware": {"cpu": "Other CPU"}, "device": "cpu"}
+    path.write_text(json.dumps(evaluation))
+    seeds[1] = dataclasses.replace(seeds[1], evaluations=read_run(tmp_path / "any-seed1").evaluations)
+    alone = run(tmp_path / "alone")
+    (row, other) = rows = pooled([*seeds, alone])
+    assert (len(row.pooled), other.name) == (2, "alone")
+    found = settings(row, "test")
+    assert found["trained on"] == "Test CPU and Test GPU"
+    assert found["number format in training"] == "float32 and bfloat16"
+    assert found["evaluated on"] == "Test CPU and Other CPU"
+    said = limits(rows, "test", ())
+    assert any(sentence.startswith("Timed on Test CPU and Other CPU:") for sentence in said)
+    assert not any("No paired test" in sentence for sentence in said)
+    assert "How near does it come to a plain network trained for each subset alone?" in questions(rows, "test", ())
+    beside = [sentence.split(" beside ")[0] for sentence in summary(rows, "test") if "trained for each" in sentence]
+    assert beside == ["any-seed0", "any-seed1"]
 
 
 @pytest.mark.parametrize("field", ["schedule", "optimizer", "augmentation", "label_smoothing", "epochs"])

@@ -5,13 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from anychan.report import _format as fmt
-from anychan.report._protocol import processor, processors, settings
+from anychan.report._protocol import processor, processors, settings, settings_of_all
 from anychan.report._records import AblationRecord, Evaluation, Run
 from anychan.report._words import number
 
 # Settings that differ because the runs are what is compared, or that other sentences are about.
 _OF_THE_QUESTION = {
-    *("channels", "channel sampling", "made from", "seeds", "trained on", "number format in training"),
+    *(
+        "network",
+        "strategy",
+        "channels",
+        "channel sampling",
+        "made from",
+        "seeds",
+        "trained on",
+        "number format in training",
+    ),
     *("evaluated on", "reported on", "data"),
 }
 
@@ -26,7 +35,7 @@ def limits(rows: Sequence[Run], split: str | None, ablations: Sequence[AblationR
     """
     evaluations = [evaluation for run in rows if (evaluation := run.on(split))]
     said = [*_of_seeds(rows), *_of_data(rows, evaluations), *_of_images(evaluations), *_of_subsets(evaluations)]
-    said += [*_of_machines(rows, evaluations), *_of_settings(rows, split), *_of_tests(rows)]
+    said += [*_of_machines(rows, evaluations, split), *_of_settings(rows, split), *_of_tests(rows)]
     if ablations:
         seeds = sorted({len(ablation.seeds) for ablation in ablations})
         each = fmt.listing([f"{number(count)} seed{'' if count == 1 else 's'}" for count in seeds])
@@ -42,7 +51,8 @@ def _of_seeds(rows: Sequence[Run]) -> list[str]:
     if counts == [1]:
         return ["One seed a run: intervals are over images, and say nothing of what another seed would give."]
     single = [row.name for row in rows if not row.pooled]
-    some = f"{min(c for c in counts if c > 1)} to {max(counts)}" if len(counts) > 2 else str(max(counts))
+    fewest, most = min(count for count in counts if count > 1), max(counts)
+    some = str(most) if fewest == most else f"{fewest} to {most}"
     found = [f"{some} seeds a row: few to know a spread by."]
     return (
         [*found, f"One seed only: {fmt.listing(single)}; there intervals are over images alone."] if single else found
@@ -94,9 +104,9 @@ def _of_subsets(evaluations: Sequence[Evaluation]) -> list[str]:
     return list(dict.fromkeys(said))
 
 
-def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation]) -> list[str]:
+def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation], split: str | None) -> list[str]:
     said = []
-    told = [settings(run, None) for row in rows for run in (row.pooled or (row,))]
+    told = [settings(run, None) for run in _each_run(rows)]
     trained = _distinct(one.get("trained on", "") for one in told)
     if len(trained) > 1:
         said.append(f"Trained on {number(len(trained))} kinds of processor ({fmt.listing(trained)}).")
@@ -107,14 +117,12 @@ def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation]) -> list
     timed = _distinct(
         [
             *(processor(cost.hardware, cost.device) for cost in costs),
-            *(name for evaluation in evaluations for name in processors(evaluation)),
+            *(name for run in _each_run(rows) if (own := run.on(split)) for name in processors(own)),
         ]
     )
     if len(timed) > 1:
         said.append(f"Timed on {fmt.listing(timed)}: times of different processors cannot be held against each other.")
-    versions = _distinct(
-        str((run.record.get("versions") or {}).get("torch") or "") for row in rows for run in (row.pooled or (row,))
-    )
+    versions = _distinct(str((run.record.get("versions") or {}).get("torch") or "") for run in _each_run(rows))
     if len(versions) > 1:
         said.append(f"Made with several versions of PyTorch ({fmt.listing(versions)}).")
     return said
@@ -122,7 +130,7 @@ def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation]) -> list
 
 def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
     said = []
-    told = [settings(row, split) for row in rows]
+    told = settings_of_all(rows, split)
     names = dict.fromkeys(name for found in told for name in found if name not in _OF_THE_QUESTION)
     differing = [name for name in names if len({found.get(name, "") for found in told}) > 1]
     if differing:
@@ -131,6 +139,12 @@ def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
     if epochs:
         plural = "" if epochs == ["1"] else "s"
         said.append(f"Trained for {fmt.listing(epochs)} epoch{plural}: what longer training would change is not known.")
+    said += _distinct(
+        f"{row.name} began with pretrained weights: {warning}."
+        for row in rows
+        for run in (row.pooled or (row,))
+        if (warning := str((run.record.get("pretrained") or {}).get("warning") or ""))
+    )
     if any(found.get("weights kept") == "the best on validation" for found in told):
         said.append("Where the best weights on validation were kept, numbers on validation are flattered.")
     if split == "val":
@@ -139,12 +153,17 @@ def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
 
 
 def _of_tests(rows: Sequence[Run]) -> list[str]:
-    pairs = {(c.a, c.b) for row in rows for run in (row.pooled or (row,)) for c in run.comparisons}
+    pairs = {(c.a, c.b) for run in _each_run(rows) for c in run.comparisons}
     if len(pairs) > 1:
         return [f"Verdicts are corrected within a pair of runs, not over the {number(len(pairs))} pairs shown."]
-    if len(rows) > 1 and not pairs and not any(run.specialists for run in rows):
+    if len(rows) > 1 and not pairs and not any(run.specialists for run in _each_run(rows)):
         return ["No paired test is recorded: which row is better is not judged."]
     return []
+
+
+def _each_run(rows: Sequence[Run]) -> list[Run]:
+    """The runs that stand behind the rows."""
+    return [run for row in rows for run in (row.pooled or (row,))]
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

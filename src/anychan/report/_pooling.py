@@ -8,13 +8,8 @@ import re
 from collections.abc import Sequence
 
 from anychan.report import _format as fmt
+from anychan.report._config import NEUTRAL, filled
 from anychan.report._records import Bin, ClassScore, Evaluation, Result, Run
-
-# Settings that say where things lie and how a run was watched, and the seed.
-_NEUTRAL = {
-    *("data", "out", "seed", "resume", "cache_dir", "device", "precision", "channels_last", "initial"),
-    *("checkpoint_every_steps", "checkpoint_every_seconds"),
-}
 
 
 def pooled(runs: Sequence[Run]) -> list[Run]:
@@ -51,10 +46,11 @@ def _key(run: Run) -> str | None:
         evaluations[split] = [images, [[r.subset, r.fill, r.n] for r in evaluation.results], evaluation.classes]
     source = run.record.get("adapted_from") or {}
     told = {
-        "config": {name: value for name, value in config.items() if name not in _NEUTRAL},
+        "config": {name: value for name, value in filled(config).items() if name not in NEUTRAL},
         "adapted": {name: source.get(name) for name in ("strategy", "images")},
         "recalibrated": run.record.get("recalibrated"),
         "initial": config.get("initial") is not None,  # each seed may start from a run of its own
+        "pretrained": (run.record.get("pretrained") or {}).get("source") or bool(config.get("pretrained")),
         "train": trained_on,
         "evaluations": evaluations,
     }

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
 from typing import Any
 
 from anychan.report import _format as fmt
+from anychan.report._compared import short_paths
+from anychan.report._config import NEUTRAL, filled
 from anychan.report._records import Evaluation, Run
 from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._words import data_name
+
+# Settings that `settings` tells in words of its own.
+_TOLD = {
+    *("model", "strategy", "channels", "image_size", "epochs", "batch_size", "label_smoothing"),
+    *("channel_sampling", "sampling_unit", "objective.name", "normalisation.statistics"),
+    *("optimizer.name", "optimizer.learning_rate", "optimizer.weight_decay", "schedule.name", "schedule.warmup_epochs"),
+}
 
 
 def protocol(runs: Sequence[Run], split: str | None) -> tuple[list[tuple[str, str]], Table | None]:
@@ -18,7 +28,7 @@ def protocol(runs: Sequence[Run], split: str | None) -> tuple[list[tuple[str, st
         runs: a row each; of several seeds one row.
         split: what is reported.
     """
-    told = [(run.name, settings(run, split)) for run in runs]
+    told = [(run.name, found) for run, found in zip(runs, settings_of_all(runs, split), strict=True)]
     shared, differing = [], []
     for name in dict.fromkeys(name for _, found in told for name in found):
         values = {found.get(name, "") for _, found in told}
@@ -35,18 +45,41 @@ def protocol(runs: Sequence[Run], split: str | None) -> tuple[list[tuple[str, st
     )
 
 
+def settings_of_all(runs: Sequence[Run], split: str | None) -> list[dict[str, str]]:
+    """How each run was made and measured, with every other setting that is not the same for all of them."""
+    others = [
+        {name: value for name, value in filled(run.record.get("config") or {}).items() if _is_another(name)}
+        for run in runs
+    ]
+    paths = short_paths(value for found in others for value in found.values() if _is_path(value))
+    words = [{name: _words(value, paths) for name, value in found.items()} for found in others]
+    differing = [
+        name
+        for name in dict.fromkeys(name for found in words for name in found)
+        if len({found.get(name, "") for found in words}) > 1
+    ]
+    return [
+        settings(run, split) | {_readable(name): found[name] for name in differing if name in found}
+        for run, found in zip(runs, words, strict=True)
+    ]
+
+
 def settings(run: Run, split: str | None) -> dict[str, str]:
     """How one run was made and measured, by what a reader calls it; what no record says is left out."""
     record, config = run.record, run.record.get("config") or {}
-    data, machine = record.get("data") or {}, record.get("machine") or {}
-    source = record.get("adapted_from") or {}
-    evaluation = run.on(split)
+    data, source = record.get("data") or {}, record.get("adapted_from") or {}
+    every = run.pooled or (run,)
+    machines = [(one.record.get("hardware") or {}, one.record.get("machine") or {}) for one in every]
+    evaluation, known = run.on(split), filled(config)
     found = {
+        "network": str(run.model.get("architecture") or config.get("model") or ""),
+        "strategy": str(run.model.get("strategy") or config.get("strategy") or ""),
         "data": data_name(data),
         "training images": _count(_split(data, "train")),
         "classes": _count(data.get("classes")),
         "made from": _adapted(source),
-        "channels": ", ".join(map(str, data.get("channels") or [])),
+        "starting weights": _each(map(_start, every)),
+        "channels": ", ".join(_channels(run)),
         "image size": f"{size}×{size}" if (size := config.get("image_size")) else "",
         "epochs": _count(config.get("epochs")),
         "batch size": _count(config.get("batch_size")),
@@ -55,14 +88,16 @@ def settings(run: Run, split: str | None) -> dict[str, str]:
         "augmentation": _augmentation(config.get("augmentation") or {}),
         "label smoothing": _number(config.get("label_smoothing")),
         "channel sampling": _sampling(config),
-        "objective": str((config.get("objective") or {}).get("name") or ""),
-        "batch statistics": str((config.get("normalisation") or {}).get("statistics") or ""),
+        "objective": str(known.get("objective.name") or ""),
+        "batch statistics": "recalibrated"
+        if source.get("images")
+        else str(known.get("normalisation.statistics") or ""),
         "weights kept": {"last": "the last", "best": "the best on validation"}.get(str(record.get("selected")), ""),
-        "seeds": fmt.listing([str(one.seed) for one in run.pooled or (run,) if one.seed is not None]),
-        "trained on": processor(record.get("hardware") or {}, str(machine.get("device") or "cpu")),
-        "number format in training": str(machine.get("precision") or ""),
+        "seeds": fmt.listing([str(one.seed) for one in every if one.seed is not None]),
+        "trained on": _each(processor(hardware, str(machine.get("device") or "cpu")) for hardware, machine in machines),
+        "number format in training": _each(str(machine.get("precision") or "") for _, machine in machines),
         "reported on": _measured(evaluation) if evaluation else "",
-        "evaluated on": fmt.listing(processors(evaluation)) if evaluation else "",
+        "evaluated on": _each(name for one in every if (own := one.on(split)) for name in processors(own)),
     }
     return {name: text for name, text in found.items() if text}
 
@@ -77,6 +112,60 @@ def processors(evaluation: Evaluation) -> list[str]:
     """Those that timed an evaluation's rows, each once."""
     found = (processor(result.hardware, result.device) for result in evaluation.results)
     return list(dict.fromkeys(name for name in found if name))
+
+
+def _each(names: Iterable[str]) -> str:
+    """Those that are known, each once."""
+    return fmt.listing(list(dict.fromkeys(name for name in names if name)))
+
+
+def _channels(run: Run) -> list[str]:
+    """The names of the run's own channels, which need not be all that the data have."""
+    own = run.model.get("channels") or (run.record.get("data") or {}).get("channels") or []
+    return [str(one.get("name") if isinstance(one, Mapping) else one) for one in own]
+
+
+def _start(run: Run) -> str:
+    """The weights that training began with; "" where no settings are recorded."""
+    config, taken = run.record.get("config") or {}, run.record.get("pretrained") or {}
+    if taken or config.get("pretrained"):
+        source = str(taken.get("source") or "")
+        return (
+            f"pretrained, {source if source.startswith('timm/') else PurePath(source).name}" if source else "pretrained"
+        )
+    if initial := config.get("initial"):
+        return f"those of {PurePath(str(initial)).name}"
+    return "random" if config else ""
+
+
+def _is_another(setting: str) -> bool:
+    """Whether it is a setting of the run that `settings` does not tell."""
+    return setting not in NEUTRAL | _TOLD and not setting.startswith("augmentation.")
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and "/" in value
+
+
+def _words(value: Any, paths: Mapping[str, str]) -> str:
+    """A setting's value in a cell, paths as short as tells them apart."""
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(_words(one, {}) for one in value)
+    return _number(value) or paths.get(str(value), str(value))
+
+
+def _readable(setting: str) -> str:
+    """A setting's name in words.
+
+    Example:
+        >>> _readable("objective.label_share")
+        'objective label share'
+    """
+    return setting.replace(".", " ").replace("_", " ")
 
 
 def _measured(evaluation: Evaluation) -> str:

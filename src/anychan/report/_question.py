@@ -60,7 +60,7 @@ def _of_subsets(runs: Sequence[Run], split: str | None) -> list[str]:
     if any(result.fill for evaluation in evaluations for result in evaluation.results):
         what = "Is that more than" if made else "How much is kept by"
         asked.append(f"{what} filling the missing planes of an ordinary network in?")
-    if any(run.specialists for run in runs):
+    if any(one.specialists for run in runs for one in (run.pooled or (run,))):
         asked.append("How near does it come to a plain network trained for each subset alone?")
     if any(run.record.get("adapted_from") for run in runs):
         asked.append("How far does one get without any training?")

@@ -22,6 +22,7 @@ def summary(rows: Sequence[Run], split: str | None) -> list[str]:
     told = [(run, evaluation) for run in rows if (evaluation := run.on(split))]
     if len(told) < 2 or len({evaluation.images or str(evaluation.data) for _, evaluation in told}) > 1:
         return []
+    every = [run for row in rows for run in (row.pooled or (row,))]
     said = []
     full = [(run.name, found) for run, evaluation in told if (found := evaluation.full)]
     if len({found.subset for _, found in full}) == 1 and len(full) > 1:
@@ -38,7 +39,7 @@ def summary(rows: Sequence[Run], split: str | None) -> list[str]:
         said.append(
             "These places are by point estimates: rows whose intervals overlap may change places with another seed."
         )
-    return [*said, *(_beside(found) for run in rows for found in run.specialists if found.split == split)]
+    return [*said, *(_beside(found) for run in every for found in run.specialists if found.split == split)]
 
 
 def _ranked(where: str, found: Sequence[tuple[str, float]], of: str) -> str:

@@ -1,0 +1,46 @@
+"""The settings in run.json, each by its dotted name, with those that older records do not have yet."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from anychan.training.config import TrainConfig
+
+# What runs trained with before there was a choice, where that is not today's default.
+_BEFORE = {"objective.name": "labels", "normalisation.statistics": "shared"}
+
+# Settings that say where things lie and how a run was watched, and the seed; initial and pretrained, which are paths,
+# are told and compared by what they stand for.
+NEUTRAL = {
+    *("data", "out", "seed", "resume", "cache_dir", "device", "precision", "channels_last", "initial", "pretrained"),
+    *("checkpoint_every_steps", "checkpoint_every_seconds"),
+}
+
+
+def filled(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Every setting by its dotted name; one that is newer than the record has the value that it was trained with.
+
+    Args:
+        config: of run.json; nothing is known of an empty one.
+
+    Example:
+        >>> found = filled({"epochs": 5, "strategy_options": {"rank": 2}})
+        >>> found["epochs"], found["strategy_options.rank"], found["sampling_unit"], found["objective.name"]
+        (5, 2, 'batch', 'labels')
+    """
+    return {**_defaults(), **_flat(config)} if config else {}
+
+
+@cache
+def _defaults() -> Mapping[str, Any]:
+    return {**_flat(TrainConfig(data="", out=Path()).to_dict()), **_BEFORE}
+
+
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return found
