@@ -26,8 +26,9 @@ from anychan.report import (
     retention_figure,
     write_report,
 )
+from anychan.report._reading import read_ablation
 from anychan.report._records import Run
-from anychan.report.page import read_runs
+from anychan.report.page import ABLATION, read_runs
 
 PROJECT = Path(__file__).parents[1]
 RECORDS = PROJECT / "docs" / "records"
@@ -148,7 +149,7 @@ def _said() -> dict[str, object]:
     named = [*RUNS, RECORDS / "any-affine"]
     (specialists,) = [found for found in runs[0].specialists if found.split == "test"]
     return {
-        "seeds": _of_seeds([*named, *STRATEGIES]),
+        "seeds": _of_seeds([*named, *STRATEGIES, *TOKENS, *NETWORKS], ABLATIONS),
         "classes": _settled(named, "data", "classes"),
         "size": _settled(named, "config", "image_size"),
         "train": _settled(named, "data", "splits", "train"),
@@ -178,9 +179,10 @@ def _settled(runs: Sequence[Path], *keys: str) -> object:
     return found[0]
 
 
-def _of_seeds(runs: Sequence[Path]) -> str:
-    """What the intervals do not say, by the seeds of the runs."""
-    seeds = sorted({run.seed for run in read_runs(runs) if run.seed is not None})
+def _of_seeds(runs: Sequence[Path], ablations: Sequence[Path]) -> str:
+    """What the intervals do not say, by the seeds of all runs, those of ablations too."""
+    of_ablations = {seed for folder in ablations for seed in read_ablation(folder / ABLATION).seeds}
+    seeds = sorted({run.seed for run in read_runs(runs) if run.seed is not None} | of_ablations)
     if len(seeds) == 1:
         return f"All runs have seed {seeds[0]}: the intervals hold for these weights and say nothing about other seeds."
     return f"Seeds are {', '.join(map(str, seeds))}; the interval of a row of one seed says nothing about other seeds."

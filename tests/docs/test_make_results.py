@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 import shutil
@@ -28,6 +29,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", [*WRITTEN_INTO, *MADE])
 def test_what_is_committed_is_what_is_made(name: str, made: Path) -> None:
     assert (made / name).read_bytes() == (PROJECT / name).read_bytes(), "run `make docs`"
+
+
+def test_seeds_are_those_of_all_runs_and_ablations(tmp_path: Path) -> None:
+    said = runpy.run_path(str(PROJECT / "docs" / "make_results.py"))["_of_seeds"]
+    runs = [PROJECT / "docs" / "records" / name for name in ("any", "plain")]
+    (tmp_path / "ablation.json").write_text(
+        json.dumps({"schema": 1, "kind": "ablation", "title": "", "split": "val", "seeds": [0, 7], "rows": []})
+    )
+    assert said(runs, []).startswith("All runs have seed 0:")
+    assert said(runs, [tmp_path]).startswith("Seeds are 0, 7;")
 
 
 def test_figures_are_those_that_are_made(made: Path) -> None:
