@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import mean
 
 from anychan.cost import recorded_layers
-from anychan.experiments import recipe_results
+from anychan.experiments import recipe_results, reproduction_table
 from anychan.nn import list_strategies
 from anychan.report import (
     front_figures,
@@ -40,6 +40,7 @@ STRATEGIES = [path for name in OF_RESNETS if (path := RECORDS / f"strategy-{name
 TOKENS = [path for name in ("strategy-tokens", "tokens-plain") if (path := RECORDS / name).is_dir()]
 BODY = {"depth": "depth", "patch": "patch_size"}  # of the tokens' transformer
 NETWORKS = sorted(RECORDS.glob("network-*"))  # those of part B, network-resnet34 among them
+REPRODUCED = sorted(RECORDS.glob("*/reproduction.json"))
 ABLATIONS = sorted(path.parent for path in RECORDS.glob("ablation-*/ablation.json"))
 STATISTICS = [RECORDS / f"{stem}-{how}" for stem in ("sliced", "completed") for how in ("mixed", "recalibrated")]
 HEAD = """# Results
@@ -91,6 +92,13 @@ channels.
 
 """
 
+OF_SOURCES = """
+## Experiments of the source documents
+
+Each trained as its document describes it (`anychan reproduce`); what was measured stands above what was reported.
+
+"""
+
 OF_NETWORKS = """
 ## Shallow networks
 
@@ -119,6 +127,8 @@ def main(project: Path = PROJECT) -> None:
     if TOKENS:
         of_body = {key: _settled(TOKENS, "config", "model_options", name) for key, name in BODY.items()}
         results += OF_TOKENS.format(**of_body) + markdown_overview(TOKENS) + "\n" + markdown_networks(TOKENS)
+    if REPRODUCED:
+        results += OF_SOURCES + "\n".join(map(_reproduced, REPRODUCED))
     if NETWORKS:
         results += OF_NETWORKS + markdown_networks(NETWORKS, "network-resnet34") + "\n"
         for name, figure in front_figures(NETWORKS).items():
@@ -135,6 +145,13 @@ def main(project: Path = PROJECT) -> None:
     _put(project / "README.md", markdown_overview(RUNS))
     _put(docs / "experiments.md", markdown_overview(STATISTICS))
     runpy.run_path(str(Path(__file__).with_name("make_decisions.py")))["main"](project)
+
+
+def _reproduced(path: Path) -> str:
+    """A reproduction as `anychan reproduce` prints it: its title, its table, what is to be known of both."""
+    title, said, *rest = reproduction_table(json.loads(path.read_text(encoding="utf-8"))).split("\n")
+    table, *notes = "\n".join(rest).strip("\n").split("\n\n")
+    return "\n\n".join([f"**{title}.** {said}", f"```text\n{table}\n```", *notes]) + "\n"
 
 
 def _put(page: Path, table: str) -> None:
