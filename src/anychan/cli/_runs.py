@@ -94,7 +94,7 @@ def _report_options(parser: Parser) -> None:
         "--out",
         type=Path,
         default=Path("report.html"),
-        help="the page, or Markdown where it ends in .md; default: report.html",
+        help="the page; or Markdown where it ends in .md, with charts in NAME-figures beside it; default: report.html",
     )
     parser.add_argument("--no-pictures", action="store_true", help="leave out the photographs")
 
