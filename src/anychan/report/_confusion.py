@@ -27,8 +27,8 @@ class Mark:
 class Matrix:
     """A drawing in CSS pixels; rows are the true classes, columns the answers.
 
-    ``shades`` holds (css class, opacity, path): cells of one shade are one path, so that a thousand classes
-    still make a small page. The opacity is the square root of a cell's share of its row, which keeps rare
+    ``shades`` holds (css class, opacity, path): cells of one shade are one path, each a line as wide as it is long
+    from (column, row), in cells, so that a thousand classes still make a small page. The opacity is the square root of a cell's share of its row, which keeps rare
     confusions in sight.
     """
 
@@ -54,7 +54,7 @@ def matrix(result: Result, classes: Sequence[str]) -> Matrix | None:
         side=len(classes) * cell,
         margin=12 + (6.8 if counted else 5.6) * max(len(mark.text) for mark in marks),
         cell=cell,
-        shades=_shades(rows, cell),
+        shades=_shades(rows),
         marks=marks,
         counts=tuple(_counts(rows, cell)) if counted else (),
         label=f"Confusion matrix of {len(classes)} classes on {result.subset}. Most frequent: {pairs or 'none'}.",
@@ -69,14 +69,14 @@ def confused(result: Result, classes: Sequence[str], most: int = 12) -> list[tup
     return [(classes[i], classes[j], -count, sum(result.confusion[i])) for count, i, j in sorted(pairs)[:most]]
 
 
-def _shades(rows: Sequence[Sequence[int]], cell: float) -> tuple[tuple[str, float, str], ...]:
+def _shades(rows: Sequence[Sequence[int]]) -> tuple[tuple[str, float, str], ...]:
     paths: dict[tuple[str, int], list[str]] = {}
     for i, row in enumerate(rows):
         for j, count in enumerate(row):
             if count:
                 level = math.ceil(_LEVELS * math.sqrt(count / sum(row)))
                 shade = ("right" if i == j else "wrong", level)
-                paths.setdefault(shade, []).append(f"M{j * cell:.5g} {i * cell:.5g}h{cell:.4g}v{cell:.4g}h-{cell:.4g}z")
+                paths.setdefault(shade, []).append(f"M{j} {i}h1")
     return tuple((kind, level / _LEVELS, "".join(path)) for (kind, level), path in sorted(paths.items()))
 
 

@@ -100,11 +100,23 @@ def _inline(svg: str, name: str, label: str) -> str:
     # The metadata hold the time at which the figure was drawn.
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = _own_references(body, name)
-    body = re.sub(r"font: ([\d.]+)px [^;\"]+", r"font-size: \1px", body)
+    body = re.sub(r"(?<=\")font: ([\d.]+)px [^;\"]+|; font-family: [^;\"]+", _size_alone, body)
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
-    body = re.sub(r"\n\s*", "\n", body)
+    body = re.sub(r"\n\s*", "\n", body.replace("<g/>", ""))
+    body = re.sub(r' (?:d|x|y|transform)="[^"]+"', _short_numbers, body)
     return f'<svg class="plot" viewBox="{box[1]}" role="img" aria-label="{escape(label)}">{body.rstrip()}'
+
+
+def _size_alone(font: re.Match[str]) -> str:
+    """What a text keeps of its font: how large it is; the typeface is the page's."""
+    return f"font-size: {font[1]}px" if font[1] else ""
+
+
+def _short_numbers(attribute: re.Match[str]) -> str:
+    """A place to a hundredth of a pixel, which is finer than any screen, and on one line."""
+    text = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
+    return re.sub(r"\s*\n", " ", text)
 
 
 def _own_references(body: str, name: str) -> str:
