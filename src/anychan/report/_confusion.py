@@ -28,8 +28,8 @@ class Matrix:
     """A drawing in CSS pixels; rows are the true classes, columns the answers.
 
     ``shades`` holds (css class, opacity, path): cells of one shade are one path, each a line as wide as it is long
-    from (column, row), in cells, so that a thousand classes still make a small page. The opacity is the square root of a cell's share of its row, which keeps rare
-    confusions in sight.
+    from (column, row), in cells, so that a thousand classes still make a small page. The opacity is the square root
+    of a cell's share of its row, which keeps rare confusions in sight.
     """
 
     side: float
