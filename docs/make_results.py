@@ -17,6 +17,7 @@ from statistics import mean
 from anychan.cost import recorded_layers
 from anychan.experiments import recipe_results, reproduction_table
 from anychan.nn import list_strategies
+from anychan.packaged import list_packaged
 from anychan.report import (
     front_figures,
     markdown_ablations,
@@ -40,6 +41,7 @@ STRATEGIES = [path for name in OF_RESNETS if (path := RECORDS / f"strategy-{name
 TOKENS = [path for name in ("strategy-tokens", "tokens-plain") if (path := RECORDS / name).is_dir()]
 BODY = {"depth": "depth", "patch": "patch_size"}  # of the tokens' transformer
 NETWORKS = sorted(RECORDS.glob("network-*"))  # those of part B, network-resnet34 among them
+PACKAGED = [path for name in list_packaged() if (path := RECORDS / name).is_dir()]
 REPRODUCED = sorted(RECORDS.glob("*/reproduction.json"))
 ABLATIONS = sorted(path.parent for path in RECORDS.glob("ablation-*/ablation.json"))
 STATISTICS = [RECORDS / f"{stem}-{how}" for stem in ("sliced", "completed") for how in ("mixed", "recalibrated")]
@@ -106,6 +108,14 @@ Each trained from scratch on the same images by the same recipe as ResNet34, and
 
 """
 
+OF_PACKAGED = """
+## The model that comes with the package
+
+`anychan predict animals-50 photo.jpg`: a network of six layers, *completed*, trained on the same images by the
+sandwich rule with {subsets} random subset beside all channels.
+
+"""
+
 OF_ABLATIONS = """
 ## Ablations
 
@@ -134,6 +144,11 @@ def main(project: Path = PROJECT) -> None:
         for name, figure in front_figures(NETWORKS).items():
             (docs / "figures" / f"front-{name}.svg").write_text(figure, encoding="utf-8")
             results += f"![Accuracy against {name}](figures/front-{name}.svg)\n"
+    if PACKAGED:
+        subsets = _settled(PACKAGED, "config", "objective", "subsets")
+        results += (
+            OF_PACKAGED.format(subsets=subsets) + markdown_overview(PACKAGED) + "\n" + markdown_networks(PACKAGED)
+        )
     if ABLATIONS:
         results += OF_ABLATIONS + markdown_ablations(ABLATIONS)
     (docs / "results.md").write_text(results, encoding="utf-8")
@@ -166,7 +181,7 @@ def _said() -> dict[str, object]:
     named = [*RUNS, RECORDS / "any-affine"]
     (specialists,) = [found for found in runs[0].specialists if found.split == "test"]
     return {
-        "seeds": _of_seeds([*named, *STRATEGIES, *TOKENS, *NETWORKS], ABLATIONS),
+        "seeds": _of_seeds([*named, *STRATEGIES, *TOKENS, *NETWORKS, *PACKAGED], ABLATIONS),
         "classes": _settled(named, "data", "classes"),
         "size": _settled(named, "config", "image_size"),
         "train": _settled(named, "data", "splits", "train"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 from anychan.cli import COMMANDS, main
 
@@ -43,6 +44,7 @@ def test_each_block_runs(name: str, made: Path, tmp_path: Path, monkeypatch: pyt
     own = {run for block in page if block.language == "bash" and not block.mark for run in made_by(block.code)}
     for run in RUNS.keys() - own:
         shutil.copytree(made / run, tmp_path / run)
+    Image.linear_gradient("L").convert("RGB").save(tmp_path / "photo.jpg")
     names: dict[str, object] = {}
     for block in page:
         if block.mark == "not run":
