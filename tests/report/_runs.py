@@ -260,5 +260,6 @@ def write_ablation(folder: Path, title: str = "Does width help?") -> Path:
         {"name": "odd", "seeds": [], "errors": {"0": "width is 3, but must be even"}},
     ]
     record = {"schema": 1, "kind": "ablation", "title": title, "base": {}, "changes": {}, "seeds": [0, 1]}
-    _write(folder / "ablation.json", record | {"split": "val", "draws": 10000, "rows": rows})
+    record |= {"split": "val", "draws": 10000, "rows": rows, "hardware": {"cpu": "Some Processor", "gpu": None}}
+    _write(folder / "ablation.json", record)
     return folder

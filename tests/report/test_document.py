@@ -70,6 +70,7 @@ def test_names_are_no_markup(folder: Path) -> None:
 def test_of_an_ablation_alone(tmp_path: Path) -> None:
     text = write_report([write_ablation(tmp_path / "width")], tmp_path / "a.md").read_text("utf-8")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Question", "Ablations", "Limits"]
+    assert "95 % intervals over images and seeds, not corrected. Run on Some Processor." in text
 
 
 def test_a_fence_is_longer_than_what_it_holds() -> None:

@@ -73,6 +73,7 @@ def ablation_table(ablation: AblationRecord) -> Table:
     of = "over images and seeds" if len(ablation.seeds) > 1 else "over images"
     title = ablation.title if ablation.title.endswith((".", "?", "!")) else f"{ablation.title}."
     caption = f"{title} {ablation.split} split, percent, {several} {seeds}; 95 % intervals {of}, not corrected."
+    caption += f" Run on {ablation.processor}." if ablation.processor else ""
     return Table(caption, columns, (Group("", rows),))
 
 

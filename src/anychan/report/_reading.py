@@ -236,10 +236,12 @@ def read_ablation(path: Path) -> AblationRecord:
         ValueError: if it is broken, or of another kind or schema.
     """
     record = read_json(path, kind="ablation")
+    hardware = record.maybe_child("hardware").values
     return AblationRecord(
         title=record.text("title") or path.parent.name,
         split=record.text("split"),
         seeds=tuple(int(seed) for seed in record.array("seeds")),
+        processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
         changes=tuple(_change(row) for row in record.children("rows")),
     )
 

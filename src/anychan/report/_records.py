@@ -179,11 +179,15 @@ class Change:
 
 @dataclass(frozen=True)
 class AblationRecord:
-    """What ``anychan ablate`` found: the base first, then the changes."""
+    """What ``anychan ablate`` found: the base first, then the changes.
+
+    ``processor`` is what it ran on, "" where that was not recorded.
+    """
 
     title: str
     split: str
     seeds: tuple[int, ...]
+    processor: str
     changes: tuple[Change, ...]
 
 
