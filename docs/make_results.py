@@ -104,7 +104,8 @@ Each trained as its document describes it (`anychan reproduce`); what was measur
 OF_NETWORKS = """
 ## Shallow networks
 
-Each trained from scratch on the same images by the same recipe as ResNet34, and evaluated on all channels.
+Each trained from scratch on the same images by one recipe, but for its learning rate ({rates}), and evaluated on all
+channels.
 
 """
 
@@ -140,7 +141,10 @@ def main(project: Path = PROJECT) -> None:
     if REPRODUCED:
         results += OF_SOURCES + "\n".join(map(_reproduced, REPRODUCED))
     if NETWORKS:
-        results += OF_NETWORKS + markdown_networks(NETWORKS, "network-resnet34") + "\n"
+        rates = ", ".join(
+            f"{path.name} {_settled([path], 'config', 'optimizer', 'learning_rate'):g}" for path in NETWORKS
+        )
+        results += OF_NETWORKS.format(rates=rates) + markdown_networks(NETWORKS, "network-resnet34") + "\n"
         for name, figure in front_figures(NETWORKS).items():
             (docs / "figures" / f"front-{name}.svg").write_text(figure, encoding="utf-8")
             results += f"![Accuracy against {name}](figures/front-{name}.svg)\n"
