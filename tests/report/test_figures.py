@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from matplotlib.figure import Figure
 
 from anychan.report import _figures as figures
 from anychan.report._reading import read_run
-from anychan.report._svg import SERIES
+from anychan.report._svg import SERIES, draw
 
 from ._runs import write_run
 
@@ -113,3 +114,13 @@ def test_calibration_points_are_confidence_and_accuracy(tmp_path: Path, drawn: l
     assert points.get_offsets().tolist() == [[20.0, 30.0], [90.0, 70.0]]
     assert points.get_sizes()[0] < points.get_sizes()[1]
     assert figures.calibration_chart(read, 0, dataclasses.replace(full, calibration=())) is None
+
+
+def test_places_are_short_and_the_typeface_is_the_page_s() -> None:
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1, 3], [0, 1 / 3, 1])
+
+    svg = draw("a", "a line", (120, 80), paint)
+    assert "font-family" not in svg
+    assert "font-size" in svg
+    assert not re.search(r' (?:d|x|y|transform)="[^"]*(?:\d\.\d{3}|\n)', svg)
