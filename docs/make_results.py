@@ -156,8 +156,8 @@ def main(project: Path = PROJECT) -> None:
     if ABLATIONS:
         results += OF_ABLATIONS + markdown_ablations(ABLATIONS)
     (docs / "results.md").write_text(results, encoding="utf-8")
-    of_all = [*AND_ANOTHER, *STRATEGIES, *TOKENS, *NETWORKS, *ABLATIONS]
-    write_report(of_all, docs / "report.html", pictures=False, layers=recorded_layers)
+    of_all = [*AND_ANOTHER, *PACKAGED, *STRATEGIES, *TOKENS, *NETWORKS, *ABLATIONS]
+    write_report(of_all, docs / "report.html", layers=recorded_layers)
     shipped = project / "src" / "anychan" / "experiments" / "recipes" / "results.json"
     shipped.parent.mkdir(parents=True, exist_ok=True)
     shipped.write_text(json.dumps(recipe_results(RECORDS), indent=1) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import runpy
@@ -14,6 +15,7 @@ PROJECT = Path(__file__).parents[2]
 WRITTEN_INTO = ("README.md", "docs/experiments.md", "docs/guide/strategies.md")
 MADE = ("docs/report.html", "docs/results.md", "src/anychan/experiments/recipes/results.json")
 DRAWN_BY_HAND = {"favicon.svg"}
+PICTURES = sorted((PROJECT / "docs" / "records").glob("*/pictures"))
 
 
 @pytest.fixture(scope="module")
@@ -57,13 +59,29 @@ def test_costs_are_those_of_the_code(tmp_path: Path) -> None:
     assert (tmp_path / costs).read_bytes() == (PROJECT / costs).read_bytes(), "run `make docs`"
 
 
-def test_the_report_is_small_and_shows_no_photograph() -> None:
+def test_the_report_is_small_and_shows_no_pictures_but_those_committed() -> None:
     text = (PROJECT / "docs" / "report.html").read_text(encoding="utf-8")
-    assert len(text.encode()) < 2_000_000
-    assert not re.search(r"<img|<image|data:image|<link|@import|url\((?!#)", text)
+    assert len(text.encode()) < 3_000_000
+    assert not re.search(r"<image|<link|@import|url\((?!#)", text)
     assert str(PROJECT) not in text
+    shown = {base64.b64decode(data) for data in re.findall(r'src="data:image/\w+;base64,([^"]*)"', text)}
+    assert text.count("data:image") == text.count('src="data:image') == text.count("<img")
+    committed = {path.read_bytes() for folder in PICTURES for path in folder.iterdir()}
+    assert shown
+    assert shown <= committed
 
 
-def test_no_photograph_is_committed() -> None:
-    records = PROJECT / "docs" / "records"
-    assert {path.suffix for path in records.rglob("*") if path.is_file()} <= {".json", ".jsonl", ".yaml", ".md"}
+def test_no_photograph_is_committed_but_freely_licensed_ones() -> None:
+    """Beside the records lie drawings of freely licensed photographs, and each of these is credited."""
+    drawn = {path for folder in PICTURES for path in folder.iterdir()}
+    others = {path.suffix for path in (PROJECT / "docs" / "records").rglob("*") if path.is_file() and path not in drawn}
+    assert others <= {".json", ".jsonl", ".yaml", ".md"}
+    photographs = PROJECT / "docs" / "photographs"
+    paths = {line.split()[0] for line in (photographs / "test.txt").read_text(encoding="utf-8").splitlines()}
+    for folder in PICTURES:
+        record = json.loads((folder / "pictures.json").read_text(encoding="utf-8"))
+        assert record["data"] == "photographs"
+        assert {picture["path"] for picture in record["pictures"]} <= paths
+    credits_ = (photographs / "README.md").read_text(encoding="utf-8")
+    assert all(f"| `{path}` |" in credits_ for path in paths)
+    assert {str(path.relative_to(photographs)) for path in photographs.glob("images/*")} == paths

@@ -201,7 +201,7 @@ def write_pictures(folder: Path, channels: str, classes: Sequence[str], count: i
         entries.append(
             {"file": f"{number:03d}.png", "path": f"a/{number}.jpg", "label": label, "class": truth, "answers": answers}
         )
-    _write(folder / "pictures.json", {"split": "test", "pictures": entries})
+    _write(folder / "pictures.json", {"data": "zoo.zip", "split": "test", "pictures": entries})
 
 
 def _ordered(classes: Sequence[str], start: int) -> list[str]:

@@ -71,7 +71,7 @@ def test_every_section_is_there(two: tuple[str, _Page]) -> None:
         "13 min 32 s in all",
         "Confusion matrix",
         "Most frequent confusions",
-        "Expected calibration error\n4.3 points",
+        "Expected calibration error 4.3 points",
         "measured on Test CPU, 2 threads",
         "anychan train --data animals.zip --strategy completed --out runs/first",
         "0123456789abcdef",
@@ -118,6 +118,8 @@ def test_pictures_can_be_left_out(tmp_path: Path) -> None:
     with_them, _ = _page([run], tmp_path / "a.html")
     without, page = _page([run], tmp_path / "b.html", pictures=False)
     assert with_them.count("data:image/png;base64,") == 4
+    assert "choice of the test split of zoo.zip, right and wrong ones" in with_them
+    assert "No pictures were kept" not in with_them
     assert "data:image/png" not in without
     assert "pictures" not in [attrs.get("id") for _, attrs in page.tags]
 
@@ -158,7 +160,7 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
     for sentence in (
         "Training has not finished (status “running”, 0 epochs recorded).",
         "It has not been evaluated yet; run anychan evaluate on its folder.",
-        "No pictures were kept.",
+        "No pictures were kept of new.",
         "Nothing was profiled.",
         "The command is not recorded.",
     ):

@@ -128,7 +128,7 @@ def test_drawings_are_shown_where_they_were_kept(tmp_path: Path) -> None:
     assert 'alt="Where the answer on RG comes from"' in text
     assert 'alt="Kernels for RG, run"' in text
     assert text.count("data:image/png;base64,") == 3
-    assert "No photographs were kept for their disagreement." in text
+    assert "on which the answer changes most" not in text
     record["pictures"][0]["chosen"] = "by disagreement"
     path.write_text(json.dumps(record))
     disputed = re.search(r'<section id="disagreement">.*?</section>', page([run], tmp_path / "a.html"), re.DOTALL)
@@ -153,3 +153,20 @@ def test_the_gap_to_specialists_is_drawn(tmp_path: Path) -> None:
     text = page([run], tmp_path / "a.html")
     assert "any less the specialists: R +10.0 (+5.0 to +15.0), a is better" in text
     assert "mean +5.0 (−1.0 to +11.0), not distinguishable" in text
+
+
+def test_many_runs_are_shown_small_but_for_the_first_of_a_data_set(tmp_path: Path) -> None:
+    def drawn(runs: list[Path]) -> list[bool]:
+        text = page(runs, tmp_path / "a.html")
+        matrices = re.findall(r'<svg class="(confusion[^"]*)"', text)
+        assert text.count("<summary>Confusions, and every class") == sum("small" in kind for kind in matrices)
+        assert text.count("<summary>Versions and hardware") == (len(runs) - 1 if len(runs) > 3 else 0)
+        return ["small" in kind for kind in matrices]
+
+    runs = [write_run(tmp_path / name) for name in ("one", "two", "three")]
+    assert drawn(runs) == [False, False, False]
+    runs.append(write_run(tmp_path / "four", classes=["ant", "bee", "cat"]))
+    assert drawn(runs) == [False, False, True, True]  # those in full come first
+    small = re.search(r'<svg class="[^"]*small".*?</svg>', (tmp_path / "a.html").read_text(), re.DOTALL)
+    assert small is not None
+    assert "<title>" not in small[0]

@@ -150,7 +150,8 @@ def evaluate_run(
     answers = {key: answers[key] for key in order}
     _write(run, split, record, answers.values())
     if pictures:
-        write_pictures(run / "pictures", split, array, answers, info.classes, model=model)
+        of = (dataset.description["name"], split)
+        write_pictures(run / "pictures", of, array, answers, info.classes, model=model)
     return record
 
 

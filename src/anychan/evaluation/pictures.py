@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,13 +22,17 @@ from anychan.evaluation.predict import prepare
 from anychan.evaluation.predictions import Key, Predictions
 from anychan.sensors import find
 
+if TYPE_CHECKING:
+    from PIL import Image
+
 LONGEST_SIDE = 128
 MOST_DRAWN = 7  # subsets: all those of three channels
+_SMALL: dict[str, Any] = {"quality": 90}  # a seventh of what WebP and PNG need without loss
 
 
 def write_pictures(
     folder: Path,
-    split: str,
+    of: tuple[str, str],
     array: ImageArray,
     answers: Mapping[Key, Predictions],
     classes: Sequence[str],
@@ -45,7 +49,7 @@ def write_pictures(
 
     Args:
         folder: is replaced as a whole.
-        split: the name of the split, for the record.
+        of: the names of the data set and of its split, for the record.
         array: the images of the split.
         answers: by (subset, fill); the first says which images were answered rightly. A subset that the model
             answers by itself is shown without its fills; one that left a picture out is not shown with it.
@@ -66,8 +70,8 @@ def write_pictures(
     with _replacing_folder(folder) as temporary:
         for number, (row, why) in enumerate(chosen):
             path, label = first.paths[row], int(first.labels[row])
-            file = f"{number:03}.png"
-            _save_thumbnail(array, index[path], temporary / file)
+            file = f"{number:03}.webp"
+            _thumbnail(array, index[path]).save(temporary / file, **_SMALL)
             shown = {
                 f"{subset} {fill}".strip(): _named(given, rows[subset, fill][path], classes)
                 for (subset, fill), given in answers.items()
@@ -79,12 +83,14 @@ def write_pictures(
                 drawn = [subset for subset in _drawn(answers, model) if path in rows[subset, ""]]
                 named = [(subset, answers[subset, ""].top[rows[subset, ""][path]]) for subset in drawn]
                 maps = _draw_maps(model, array, index[path], {subset: int(top[0]) for subset, top in named})
-                told["activation"] = _saved(temporary, f"{number:03}", maps)
+                told["activation"] = _saved(temporary, f"{number:03}", "webp", maps, **_SMALL)
             pictures.append(told)
-        record: dict[str, Any] = {"split": split, "pictures": pictures}
+        record: dict[str, Any] = {"data": of[0], "split": of[1], "pictures": pictures}
         if model is not None:
             sheets = ((subset, draw_kernels(model, model.channels.subset(subset))) for subset in _drawn(answers, model))
-            files = _saved(temporary, "kernels", {subset: sheet for subset, sheet in sheets if sheet is not None})
+            files = _saved(
+                temporary, "kernels", "png", {subset: sheet for subset, sheet in sheets if sheet is not None}
+            )
             record["kernels"] = [{"subset": subset, "file": file} for subset, file in files.items()]
         text = json.dumps(record, ensure_ascii=False, indent=1)
         (temporary / "pictures.json").write_text(text, encoding="utf-8")
@@ -120,14 +126,16 @@ def _draw_maps(
     return drawn
 
 
-def _saved(folder: Path, stem: str, pictures: Mapping[str, npt.NDArray[np.uint8]]) -> dict[str, str]:
+def _saved(
+    folder: Path, stem: str, suffix: str, pictures: Mapping[str, npt.NDArray[np.uint8]], **options: Any
+) -> dict[str, str]:
     """The file of each picture, by its subset."""
     from PIL import Image
 
     files = {}
     for number, (subset, pixels) in enumerate(pictures.items()):
-        files[subset] = f"{stem}-{number}.png"
-        Image.fromarray(pixels).save(folder / files[subset])
+        files[subset] = f"{stem}-{number}.{suffix}"
+        Image.fromarray(pixels).save(folder / files[subset], **options)
     return files
 
 
@@ -196,7 +204,7 @@ def view_planes(channels: ChannelSet) -> list[int]:
     return list(range(min(3, len(channels))))
 
 
-def _save_thumbnail(array: ImageArray, row: int, path: Path) -> None:
+def _thumbnail(array: ImageArray, row: int) -> Image.Image:
     from PIL import Image
 
     planes_HWS = _in_8_bits(array, row, view_planes(array.channels))
@@ -204,7 +212,7 @@ def _save_thumbnail(array: ImageArray, row: int, path: Path) -> None:
         planes_HWS = planes_HWS.mean(axis=2).round().astype(np.uint8)
     image = Image.fromarray(np.ascontiguousarray(planes_HWS))
     image.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
-    image.save(path)
+    return image
 
 
 def _in_8_bits(array: ImageArray, row: int, planes: list[int]) -> npt.NDArray[np.uint8]:

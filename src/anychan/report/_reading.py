@@ -49,7 +49,7 @@ def read_run(folder: Path) -> Run:
         raise FileNotFoundError(f"{folder}: not a run folder, it has no run.json")
     record = _run_record(folder / "run.json")
     config = folder / "config.yaml"
-    pictures_split, pictures, kernels = _pictures(folder / "pictures")
+    pictures_of, pictures, kernels = _pictures(folder / "pictures")
     return Run(
         folder=folder,
         name=record.text("name"),
@@ -60,7 +60,7 @@ def read_run(folder: Path) -> Run:
         epochs=tuple(_epoch(line) for line in read_lines(folder / "records.jsonl", kind="epoch")),
         evaluations={path.stem: _evaluation(path) for path in sorted((folder / "evaluation").glob("*.json"))},
         pictures=pictures,
-        pictures_split=pictures_split,
+        pictures_of=pictures_of,
         kernels=kernels,
         seconds=record.maybe("seconds"),
         comparisons=tuple(
@@ -199,18 +199,20 @@ def _pictures(folder: Path) -> tuple[str, tuple[Picture, ...], tuple[Kernels, ..
     try:
         pictures = tuple(_picture(folder, picture) for picture in record.children("pictures"))
         drawn = record.children("kernels") if record.values.get("kernels") is not None else []
-        files = [(kernel.text("subset"), _png(folder, kernel.text("file"))) for kernel in drawn]
-        return record.text("split"), pictures, tuple(Kernels(subset, png) for subset, png in files if png)
+        files = [(kernel.text("subset"), _pixels(folder, kernel.text("file"))) for kernel in drawn]
+        data = record.values.get("data")
+        of = f"the {record.text('split')} split" + (f" of {data}" if data else "")
+        return of, pictures, tuple(Kernels(subset, pixels) for subset, pixels in files if pixels)
     except (TypeError, ValueError) as error:
         raise _naming(folder / "pictures.json", error) from error
 
 
 def _picture(folder: Path, picture: Fields) -> Picture:
-    png = _png(folder, picture.text("file"))
+    pixels = _pixels(folder, picture.text("file"))
     answers, maps = picture.child("answers"), picture.maybe_child("activation")
-    drawn = {subset: _png(folder, maps.text(subset)) for subset in maps.values}
+    drawn = {subset: _pixels(folder, maps.text(subset)) for subset in maps.values}
     return Picture(
-        png=png,
+        pixels=pixels,
         activation={subset: found for subset, found in drawn.items() if found},
         path=picture.text("path"),
         truth=picture.text("class"),
@@ -222,7 +224,7 @@ def _picture(folder: Path, picture: Fields) -> Picture:
     )
 
 
-def _png(folder: Path, file: str) -> bytes | None:
+def _pixels(folder: Path, file: str) -> bytes | None:
     """A drawing in a folder; None if the file is gone."""
     if Path(file).name != file:
         raise ValueError(f"{folder / 'pictures.json'}: picture {file!r} does not lie in this folder")

@@ -129,14 +129,14 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Picture:
-    """A thumbnail with the answers to each subset, the likeliest first.
+    """A thumbnail with the answers to each subset, the likeliest first; drawings are the bytes of PNG or WebP files.
 
-    Answers are keyed by the subset, or by the subset, a blank and the fill; ``png`` is None if the file is gone.
+    Answers are keyed by the subset, or by the subset, a blank and the fill; ``pixels`` is None if the file is gone.
     ``activation`` has drawings of where the answer comes from, by subset. ``disputed``: it was chosen because its
     answer changes from subset to subset, and not by lot.
     """
 
-    png: bytes | None
+    pixels: bytes | None
     path: str
     truth: str
     answers: Mapping[str, tuple[tuple[str, float], ...]]
@@ -146,10 +146,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Kernels:
-    """A drawing of a stem's kernels for a subset."""
+    """A drawing of a stem's kernels for a subset, as the bytes of its file."""
 
     subset: str
-    png: bytes
+    pixels: bytes
 
 
 @dataclass(frozen=True)
@@ -261,8 +261,8 @@ class Specialists:
 class Run:
     """All that a run folder tells; ``record`` is run.json as it stands, ``model`` model.json or empty.
 
-    Pictures show the answers to images of ``pictures_split``; ``seconds`` is the wall time of training. ``pooled`` are
-    the runs, with different seeds, that this one stands for.
+    Pictures show answers to images of ``pictures_of``, a split; ``seconds`` is the wall time of training. ``pooled``
+    are the runs, with different seeds, that this one stands for.
     """
 
     folder: Path
@@ -274,7 +274,7 @@ class Run:
     epochs: tuple[Epoch, ...]
     evaluations: Mapping[str, Evaluation]
     pictures: tuple[Picture, ...]
-    pictures_split: str
+    pictures_of: str
     seconds: float | None
     comparisons: tuple[Comparison, ...]
     specialists: tuple[Specialists, ...] = ()

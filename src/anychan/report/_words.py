@@ -96,9 +96,7 @@ def missing(run: Run, split: str | None, pictures: bool) -> list[str]:
         sentences.append(f"It was not evaluated on the {split} split, only on {fmt.listing(sorted(run.evaluations))}.")
     elif evaluation.full is None:
         sentences.append("It was not evaluated on all channels, so there is neither retention nor a confusion matrix.")
-    if pictures and run.evaluations and not run.pictures:
-        sentences.append("Its folder holds no pictures.")
-    gone = sum(picture.png is None for picture in run.pictures)
+    gone = sum(picture.pixels is None for picture in run.pictures)
     if pictures and gone:
         sentences.append(f"{gone} of its {len(run.pictures)} thumbnails are gone from the folder.")
     if run.record.get("dirty"):

@@ -40,6 +40,7 @@ _WHY_UNKNOWN = (
     "tell of a cause is what such a class is taken for without the channel."
 )
 _NO_AGREEMENT = "Fewer than two channel subsets were answered, or the answers to single images are not recorded."
+_CROWDED = 4  # so many runs and more are shown small or on request, but for the first
 _MOST_ANSWERS = 15  # of more subsets a picture shows the first and the smallest ones, and lists all on request
 
 
@@ -148,7 +149,9 @@ def _page(
         "split": split,
         "cautions": words.cautions(runs, split),
         "several": len(runs) > 1,
+        "crowded": len(runs) >= _CROWDED,
         "with_pictures": pictures,
+        "no_pictures": fmt.listing([run.name for run in runs if not run.pictures]),
         "overview": tables.overview_table(rows, split) if split else None,
         "comparisons": tables.comparison_table(comparisons) if comparisons else None,
         "verdicts": words.verdicts(comparisons),
@@ -223,15 +226,24 @@ def _run(run: Run, index: int, place: int, runs: Sequence[Run], split: str | Non
             if (chart := figures.curve_chart(run, index, quantity, figures.curve_limits(runs, quantity)))
         ],
         "errors": _errors(run, index, evaluation) if evaluation else None,
+        "in_full": _in_full(run, index, runs, split),
         "pictures": [_picture(picture, short) for picture in run.pictures if not picture.disputed],
         "disputed": [_picture(picture, short) for picture in run.pictures if picture.disputed],
         "pictures_fill": _pictures_fill(run),
-        "kernels": [{"subset": kernels.subset, "source": _png(kernels.png)} for kernels in run.kernels],
-        "pictures_split": run.pictures_split,
+        "kernels": [{"subset": kernels.subset, "source": _source(kernels.pixels)} for kernels in run.kernels],
+        "pictures_of": run.pictures_of,
         "command": str(run.record.get("command") or ""),
         "config": run.config,
         "versions": versions_table(run),
     }
+
+
+def _in_full(run: Run, index: int, runs: Sequence[Run], split: str | None) -> bool:
+    """Whether a run's errors are shown in full: of few runs all, of many the first with the same classes."""
+    evaluation = run.on(split)
+    classes = evaluation.classes if evaluation else ()
+    before = (other.on(split) for other in runs[:index])
+    return len(runs) < _CROWDED or classes not in [earlier.classes for earlier in before if earlier]
 
 
 def _errors(run: Run, index: int, evaluation: Evaluation) -> dict[str, Any] | None:
@@ -282,8 +294,8 @@ def _picture(picture: Picture, short: Mapping[str, str]) -> dict[str, Any]:
         }
     shown = list(rows.values())
     return {
-        "source": _png(picture.png) if picture.png else None,
-        "activation": [(subset, _png(png)) for subset, png in picture.activation.items()],
+        "source": _source(picture.pixels) if picture.pixels else None,
+        "activation": [(subset, _source(pixels)) for subset, pixels in picture.activation.items()],
         "path": picture.path,
         "truth": short.get(picture.truth, picture.truth),
         "rows": shown if len(shown) <= _MOST_ANSWERS else [shown[0], *shown[1 - _MOST_ANSWERS :]],
@@ -291,6 +303,7 @@ def _picture(picture: Picture, short: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _png(png: bytes) -> str:
+def _source(pixels: bytes) -> str:
     """A picture as it stands in the page."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+    kind = "webp" if pixels[8:12] == b"WEBP" else "png"
+    return f"data:image/{kind};base64,{base64.b64encode(pixels).decode()}"
