@@ -260,9 +260,18 @@ def network_costs(text: str) -> Iterator[tuple[str, Fact]]:
 
 def benchmark_ratios(names: Iterable[str]) -> Iterator[Fact]:
     for name in names:
-        for what, ratio in _json(BENCHMARKS / name)["ratios"].items():
+        for what, ratio in _json(BENCHMARKS / name).get("ratios", {}).items():
             for key, value in ratio.items():
                 yield Fact(value, f"{key} ratio of {what} in {name}", next(iter(re.findall(r"\bRGB?\b", what)), ""))
+
+
+def benchmark_steps(names: Iterable[str]) -> Iterator[tuple[str, Fact]]:
+    """Seconds, images a second and bytes of a benchmark's steps, each with its kind."""
+    for name in names:
+        for step, found in _json(BENCHMARKS / name).get("steps", {}).items():
+            for key, value in found.items():
+                kind, scale = ("bytes", 2**20) if key == "peak_mebibytes" else (key, 1)
+                yield kind, Fact(value * scale, f"{key} of {step} in {name}")
 
 
 def settings(records: Iterable[str], sentence: str) -> Iterator[Fact]:

@@ -91,6 +91,7 @@ def candidates(quote: Quote) -> Iterator[Fact]:
         yield from _answers(quote, scope, split)
     elif quote.unit in SPEEDS:
         yield from recorded.speeds(scope, SPEEDS[quote.unit])
+        yield from (fact for kind, fact in _steps(quote) if kind == SPEEDS[quote.unit])
     else:
         yield from _costs(quote, scope)
 
@@ -110,9 +111,13 @@ def _answers(quote: Quote, scope: list[str], split: str) -> Iterator[Fact]:
         yield from recorded.settings(scope, quote.sentence)
 
 
+def _steps(quote: Quote) -> Iterator[tuple[str, Fact]]:
+    return recorded.benchmark_steps(name for name in recorded.BENCHMARK_NAMES if name in quote.block.text)
+
+
 def _costs(quote: Quote, scope: list[str]) -> Iterator[Fact]:
     """Of the records in scope and, on a page of the theory, of the networks that the sentence names, else the page."""
-    found = list(recorded.costs(scope))
+    found = [*recorded.costs(scope), *_steps(quote)]
     if quote.path.parent.name == "theory":
         page = "\n".join(block.text for block in blocks(quote.path))
         found += list(recorded.network_costs(quote.sentence)) or list(recorded.network_costs(page))
