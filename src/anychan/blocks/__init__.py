@@ -9,6 +9,7 @@ from anychan.blocks.dense import DenseConvs, ScaledResidual, residual_dense_bloc
 from anychan.blocks.folding import FoldedConv2d, fold_branches
 from anychan.blocks.ghost import GhostBottleneck
 from anychan.blocks.graph import MaxRelativeConv
+from anychan.blocks.pooling import NonOverlappingMaxPool2d
 from anychan.blocks.whitening import whitening_kernel
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "FoldedConv2d",
     "GhostBottleneck",
     "MaxRelativeConv",
+    "NonOverlappingMaxPool2d",
     "ScaledResidual",
     "SelfAttention2d",
     "fold_branches",

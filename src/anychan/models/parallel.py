@@ -22,7 +22,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from anychan.blocks import Activation, Attended, BranchedConv2d, make_activation
+from anychan.blocks import Activation, Attended, BranchedConv2d, NonOverlappingMaxPool2d, make_activation
 from anychan.models._registry import register_model
 
 
@@ -59,7 +59,7 @@ class Stream(nn.Module):
             shortcut = before == planes * width  # as in RepVGG: a third branch, which folds as well
             convolution: nn.Module = BranchedConv2d(before, planes * width, kernel_sizes, shortcut=shortcut)
             parts += [Attended(convolution, before, planes * width) if attention else convolution, layer_activation]
-            parts += [] if number else [nn.MaxPool2d(2)]
+            parts += [] if number else [NonOverlappingMaxPool2d(2)]
         self.layers = nn.Sequential(*parts)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class parallel6(nn.Module):  # noqa: N801 # a network's name
         self.stem = nn.Conv2d(in_chans, planes * width, 4, stride=2, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(planes * width)
         self.activation = stem_activation
-        self.shrink = nn.MaxPool2d(2)
+        self.shrink = NonOverlappingMaxPool2d(2)
         sizes = [3, *(size if isinstance(size, int) else (size[0], size[1]) for size in branches)]
         widths = [width * 2 ** (s + 1) for s in range(streams)]
         self.streams = nn.ModuleList(

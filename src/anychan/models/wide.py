@@ -32,6 +32,7 @@ from anychan.blocks import (
     Attended,
     BranchedConv2d,
     DeepenedConv2d,
+    NonOverlappingMaxPool2d,
     make_activation,
     whitening_kernel,
 )
@@ -159,7 +160,7 @@ def _pool(kind: Pooling, size: int, width: int) -> nn.Module:
     if size == 1:
         return nn.Identity()
     if kind == "max":
-        return nn.MaxPool2d(size)
+        return NonOverlappingMaxPool2d(size)
     if kind == "mean":
         return nn.AvgPool2d(size)
     if size & (size - 1):
