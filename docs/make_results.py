@@ -117,6 +117,7 @@ sandwich rule with {subsets} random subset beside all channels.
 
 """
 
+TITLE = "Any channels in one network, and six layers beside ResNet34"
 OF_ABLATIONS = """
 ## Ablations
 
@@ -157,7 +158,7 @@ def main(project: Path = PROJECT) -> None:
         results += OF_ABLATIONS + markdown_ablations(ABLATIONS)
     (docs / "results.md").write_text(results, encoding="utf-8")
     of_all = [*AND_ANOTHER, *PACKAGED, *STRATEGIES, *TOKENS, *NETWORKS, *ABLATIONS]
-    write_report(of_all, docs / "report.html", layers=recorded_layers)
+    write_report(of_all, docs / "report.html", layers=recorded_layers, title=TITLE)
     shipped = project / "src" / "anychan" / "experiments" / "recipes" / "results.json"
     shipped.parent.mkdir(parents=True, exist_ok=True)
     shipped.write_text(json.dumps(recipe_results(RECORDS), indent=1) + "\n", encoding="utf-8")

@@ -53,7 +53,8 @@ def test_compare_pairs_the_runs(runs, capsys):
 
 
 def test_report_is_one_page(runs, tmp_path, capsys):
-    assert main(["report", *map(str, runs), "--out", str(tmp_path / "page.html")]) == 0
+    assert main(["report", *map(str, runs), "--out", str(tmp_path / "page.html"), "--title", "Bands & us"]) == 0
+    assert "<h1>Bands &amp; us</h1>" in (tmp_path / "page.html").read_text(encoding="utf-8")
     assert capsys.readouterr().out.strip() == str(tmp_path / "page.html")
     assert "<html" in (tmp_path / "page.html").read_text(encoding="utf-8")
 

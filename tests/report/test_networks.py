@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 from anychan.report import front_figures, markdown_networks
-from anychan.report._networks import network_table
+from anychan.report._networks import front_charts, network_table, one_of_each, shallow_words
 from anychan.report._reading import read_run
+from anychan.report._records import Run
 
 from ._runs import seeded_run, write_run
 
@@ -79,3 +81,57 @@ def test_the_charts_name_every_point_and_join_the_best(runs: list[Path]) -> None
     assert label[1] == "Accuracy against depth, weighted layers: deep 60.0 % at 18; wide 66.0 % at 18"
     assert charts["macs"].count(">wide<") == 1
     assert not any("$" in chart for chart in charts.values())  # as markup of mathematics would show
+
+
+def _plain(folder: Path, accuracy: float, model: str, depth: int, strategy: str = "plain") -> Run:
+    """A run of a network of some depth, whose answers can be paired."""
+    seeded_run(folder, 0, accuracy, model)
+    for name, change in (("run.json", _with_strategy), ("evaluation/test.json", _with_depth)):
+        path = folder / name
+        record = json.loads(path.read_text())
+        change(record, strategy if name == "run.json" else depth)
+        path.write_text(json.dumps(record))
+    return read_run(folder)
+
+
+def _with_strategy(record: dict[str, Any], strategy: Any) -> None:
+    record["config"]["strategy"] = strategy
+
+
+def _with_depth(record: dict[str, Any], depth: Any) -> None:
+    for row in record["results"]:
+        row["cost"]["depth"] = depth
+
+
+def test_a_network_is_shown_once_by_its_ordinary_stem(tmp_path: Path) -> None:
+    found = [
+        _plain(tmp_path / "any", 0.5, "resnet18", 18, "completed"),
+        _plain(tmp_path / "deep", 0.5, "resnet34", 34),
+        _plain(tmp_path / "plain", 0.5, "resnet18", 18),
+        _plain(tmp_path / "again", 0.5, "resnet18", 18),
+        _plain(tmp_path / "wide", 0.6, "wide6", 6, "sliced"),
+    ]
+    shown = one_of_each(found, "test")
+    assert [run.name for run in shown] == ["deep", "plain", "wide"]
+    charts, of_all = front_charts(found, "test", shown), front_charts(found, "test")
+    assert charts["depth"].count(">plain<") == of_all["depth"].count(">any<") == 1
+    assert ">any<" not in charts["depth"]
+    wide = re.compile(r"var\(--series-4\)")  # the fifth of all, also beside fewer
+    assert wide.search(charts["depth"])
+
+
+def test_the_best_shallow_network_is_set_beside_the_best_resnet34(tmp_path: Path) -> None:
+    deep = _plain(tmp_path / "deep", 0.45, "resnet34", 34)
+    half = _plain(tmp_path / "half", 0.5, "resnet34_half", 34)
+    wide = _plain(tmp_path / "wide", 0.6, "wide6", 6)
+    narrow = _plain(tmp_path / "narrow", 0.55, "wide6", 6)
+    assert shallow_words([deep, half], "test") == shallow_words([wide, narrow], "test") == ""
+    one, other = wide.evaluations["test"].full, half.evaluations["test"].full
+    assert one is not None
+    assert other is not None
+    paired = Paired.of(unpack_right(one.right, one.n), unpack_right(other.right, other.n))
+    gap, low, high = (f"{100 * share:+.1f}" for share in (paired.difference, *paired.interval))
+    words = shallow_words([narrow, deep, wide, half], "test")
+    assert words.startswith(f"Of networks of at most 6 layers wide names most, {100 * one.accuracy:.1f} % with ")
+    assert f": {gap} points ({low} to {high}, paired by image) beside half, the best ResNet34 with " in words
+    assert "beside deep, a ResNet34 with" in shallow_words([deep, wide], "test")

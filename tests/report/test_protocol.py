@@ -43,7 +43,7 @@ def test_a_question_follows_from_the_runs(tmp_path: Path) -> None:
         "Is that more than filling the missing planes of an ordinary network in?",
     ]
     ablation = read_ablation(write_ablation(tmp_path / "ablation") / "ablation.json")
-    assert questions([], None, [ablation]) == ["What does each change do by itself, all else equal (Does width help)?"]
+    assert questions([], None, [ablation]) == ["Does width help?"]
 
 
 def test_a_resnet34_is_asked_about_by_name(tmp_path: Path) -> None:

@@ -96,13 +96,14 @@ def _report_options(parser: Parser) -> None:
         default=Path("report.html"),
         help="the page; or Markdown where it ends in .md, with charts in NAME-figures beside it; default: report.html",
     )
+    parser.add_argument("--title", default="", help="of the page; default: what the runs are")
     parser.add_argument("--no-pictures", action="store_true", help="leave out the photographs")
 
 
 def _report(options: Any) -> int:
     from anychan.report import write_report
 
-    print(write_report(options.runs, options.out, not options.no_pictures, _layers))
+    print(write_report(options.runs, options.out, not options.no_pictures, _layers, title=options.title))
     return 0
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
@@ -17,6 +17,9 @@ from anychan.report._tables import accuracy_cell, conditions, difference_cell, i
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+_RESNET34 = ("resnet34", "resnet34_half", "resnet34_small")
+_SHALLOW = 6  # weighted layers at most, the brief's limit
 
 
 def network_table(
@@ -121,18 +124,57 @@ def baseline(runs: Sequence[Run], split: str) -> str | None:
 
 
 def _is_resnet34(run: Run) -> bool:
-    config = run.record.get("config") or {}
-    return config.get("model") == "resnet34" and config.get("strategy", "plain") == "plain"
+    return _config(run).get("model") == "resnet34" and _is_plain(run)
+
+
+def _is_plain(run: Run) -> bool:
+    return bool(_config(run).get("strategy", "plain") == "plain")
+
+
+def _config(run: Run) -> Mapping[str, Any]:
+    return run.record.get("config") or {}
 
 
 def are_networks(runs: Sequence[Run], split: str) -> bool:
     """Whether these are different networks whose cost was measured, and not one network with several stems."""
-    made = set()
-    for run, result in _evaluated(runs, split):
-        config = run.record.get("config") or {}
-        if result.cost:
-            made.add(f"{run.model.get('architecture') or config.get('model')} {config.get('model_options')}")
-    return len(made) > 1
+    return len({_network(run) for run, result in _evaluated(runs, split) if result.cost}) > 1
+
+
+def one_of_each(runs: Sequence[Run], split: str) -> list[Run]:
+    """Of each network a run, in their order: the first with an ordinary stem, or the first where none has."""
+    chosen: dict[str, Run] = {}
+    for run, _ in _evaluated(runs, split):
+        before = chosen.setdefault(_network(run), run)
+        if _is_plain(run) and not _is_plain(before):
+            chosen[_network(run)] = run
+    return [run for run in runs if any(run is one for one in chosen.values())]
+
+
+def _network(run: Run) -> str:
+    """What tells a network from others: its name and options, and not its stem."""
+    config = _config(run)
+    return f"{run.model.get('architecture') or config.get('model')} {config.get('model_options')}"
+
+
+def shallow_words(runs: Sequence[Run], split: str) -> str:
+    """The best network of at most six layers beside the best plain ResNet34, in a sentence; "" where there is none."""
+    costed = [(run, result, result.cost) for run, result in _evaluated(runs, split) if result.cost]
+    deep = [(run, result, cost) for run, result, cost in costed if _config(run).get("model") in _RESNET34]
+    deep = [one for one in deep if _is_plain(one[0])]
+    shallow = [one for one in costed if (one[2].depth or _SHALLOW + 1) <= _SHALLOW]
+    if not deep or not shallow:
+        return ""
+    against, base, of_base = max(deep, key=lambda one: one[1].accuracy)
+    best, found, cost = max(shallow, key=lambda one: one[1].accuracy)
+    gap = _gap(found, base) if _images(best, split) == _images(against, split) else None
+    paired = "" if gap is None else f" ({' to '.join(map(fmt.difference, gap[1]))}, paired by image)"
+    return (
+        f"Of networks of at most {_SHALLOW} layers {best.name} names most, {fmt.percent(found.accuracy)} % with "
+        f"{fmt.scaled(cost.parameters)} parameters and {fmt.scaled(cost.macs)} MACs: "
+        f"{fmt.difference(found.accuracy - base.accuracy)} points{paired} beside {against.name}, "
+        f"{'a' if len(deep) == 1 else 'the best'} ResNet34 with {fmt.scaled(of_base.parameters)} and "
+        f"{fmt.scaled(of_base.macs)}."
+    )
 
 
 def authors_layers(runs: Sequence[Run]) -> dict[str, str]:
@@ -151,12 +193,14 @@ def authors_layers(runs: Sequence[Run]) -> dict[str, str]:
     return {name: counted[model] for name, model in named.items() if model in counted}
 
 
-def front_charts(runs: Sequence[Run], split: str) -> dict[str, Markup]:
+def front_charts(runs: Sequence[Run], split: str, shown: Sequence[Run] | None = None) -> dict[str, Markup]:
     """Charts of accuracy on all channels against depth, parameters, MACs and latency, a point a run.
 
-    A line joins the runs that no other is both cheaper and better than.
+    A line joins the runs that no other is both cheaper and better than. ``shown`` are those to draw, None for all; each
+    has the colour of its place among all.
     """
-    points = [(index, run, result) for index, run in enumerate(runs) for _, result in _evaluated([run], split)]
+    drawn = [(index, run) for index, run in enumerate(runs) if shown is None or any(run is one for one in shown)]
+    points = [(index, run, result) for index, run in drawn for _, result in _evaluated([run], split)]
     measured = [(index, run, result, result.cost) for index, run, result in points if result.cost]
     charts = {}
     for name, label, value in (

@@ -17,9 +17,8 @@ def questions(runs: Sequence[Run], split: str | None, ablations: Sequence[Ablati
     asked = [*_of_subsets(runs, split), *_of_networks(runs, split)]
     if any(run.pooled for run in runs):
         asked.append("Does it hold for other seeds?")
-    if ablations:
-        titles = fmt.listing([ablation.title.rstrip(".?") for ablation in ablations])
-        asked.append(f"What does each change do by itself, all else equal ({titles})?")
+    titles = [ablation.title for ablation in ablations]
+    asked += [title if "?" in title else f"{title.rstrip('.')}?" for title in titles]
     return asked or ["How well does the network do on the channels that it was made for?"] if runs else asked
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.report import _format as fmt
+from anychan.report._networks import shallow_words
 from anychan.report._records import Run, Specialists
 from anychan.report._tables import subset_order
 
@@ -39,6 +40,7 @@ def summary(rows: Sequence[Run], split: str | None) -> list[str]:
         said.append(
             "These places are by point estimates: rows whose intervals overlap may change places with another seed."
         )
+    said += [words] if (words := shallow_words(rows, split or "")) else []
     return [*said, *(_beside(found) for run in every for found in run.specialists if found.split == split)]
 
 

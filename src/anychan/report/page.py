@@ -45,7 +45,12 @@ _MOST_ANSWERS = 15  # of more subsets a picture shows the first and the smallest
 
 
 def write_report(
-    runs: Sequence[Path | str], out: Path | str, pictures: bool = True, layers: Layers | None = None
+    runs: Sequence[Path | str],
+    out: Path | str,
+    pictures: bool = True,
+    layers: Layers | None = None,
+    *,
+    title: str = "",
 ) -> Path:
     """Write one file about runs; nothing but the run folders is read.
 
@@ -59,6 +64,7 @@ def write_report(
         pictures: whether thumbnails of the images go in.
         layers: lists the layers of a network by what its ``model.json`` holds, so that they are drawn
             (`anychan.cost.recorded_layers`, which makes the network anew, which the report does not); None: none are.
+        title: of the page; "": what the runs are.
 
     Returns:
         ``out``.
@@ -72,6 +78,7 @@ def write_report(
     ablations = [read_ablation(folder / ABLATION) for folder in of_ablations]
     records = read_runs([folder for folder in folders if folder not in of_ablations], none=bool(ablations))
     page = _page(records, pictures, ablations, layers)
+    page["title"] = title or page["title"]
     if out.suffix == ".md":
         from anychan.report._document import write_document
 
@@ -183,11 +190,12 @@ def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
     """Networks beside each other, where several different ones were evaluated and profiled."""
     if not networks.are_networks(rows, split):
         return None
-    against, layers = networks.baseline(rows, split), networks.authors_layers(rows)
+    shown = networks.one_of_each(rows, split)
+    against, layers = networks.baseline(shown, split), networks.authors_layers(shown)
     notes = {"author's layers": layers} if layers else None
     return {
-        "table": networks.network_table(rows, split, against, notes, gaps=True),
-        "fronts": networks.front_charts(rows, split),
+        "table": networks.network_table(shown, split, against, notes, gaps=True),
+        "fronts": networks.front_charts(rows, split, shown),
     }
 
 
