@@ -18,6 +18,8 @@ import numpy as np
 
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import Paired
+from anychan.report._reading import read_run
+from anychan.report._why import loss_with_untold
 
 PROJECT = Path(__file__).parents[2]
 RECORDS, BENCHMARKS = PROJECT / "docs" / "records", PROJECT / "benchmarks" / "results"
@@ -263,6 +265,16 @@ def benchmark_ratios(names: Iterable[str]) -> Iterator[Fact]:
         for what, ratio in _json(BENCHMARKS / name).get("ratios", {}).items():
             for key, value in ratio.items():
                 yield Fact(value, f"{key} ratio of {what} in {name}", next(iter(re.findall(r"\bRGB?\b", what)), ""))
+
+
+def correlations(records: Iterable[str]) -> Iterator[Fact]:
+    """Of what classes lose on subsets with what of the channels is untold, as the report says it, and its p value."""
+    for record in (name for name in records if name not in ABLATIONS):
+        evaluation = read_run(RECORDS / record).evaluations.get("test")
+        found = evaluation and loss_with_untold(evaluation)
+        if found:
+            yield Fact(found.value, f"rank correlation of {record}")
+            yield Fact(found.p, f"p value of the rank correlation of {record}")
 
 
 def benchmark_steps(names: Iterable[str]) -> Iterator[tuple[str, Fact]]:

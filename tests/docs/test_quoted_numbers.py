@@ -81,6 +81,8 @@ def candidates(quote: Quote) -> Iterator[Fact]:
     """All that the records in its scope say in a number's unit, in that unit."""
     scope = _scope(quote.path, quote.block)
     before, split = quote.sentence[: quote.at], "val" if "validation" in quote.sentence else "test"
+    if "rank correlation" in quote.sentence:
+        yield from recorded.correlations(scope)
     yield from recorded.reported(re.findall(r"\[(00\d)\]", quote.sentence))
     if re.search(r"\bp = $|\bp = [\d.]+ by itself, $", before):
         yield from recorded.chances(scope, split)

@@ -14,6 +14,7 @@ from anychan.report import write_report
 from anychan.report._classes import loss_table
 from anychan.report._networks import authors_layers, network_table
 from anychan.report._reading import read_ablation, read_run
+from anychan.report._why import why_words
 from anychan.report._words import best_subset
 
 from ._runs import seeded_run, write_ablation, write_run
@@ -170,3 +171,40 @@ def test_many_runs_are_shown_small_but_for_the_first_of_a_data_set(tmp_path: Pat
     small = re.search(r'<svg class="[^"]*small".*?</svg>', (tmp_path / "a.html").read_text(), re.DOTALL)
     assert small is not None
     assert "<title>" not in small[0]
+
+
+def test_why_classes_lose_is_told_by_what_the_other_channels_leave_untold(tmp_path: Path) -> None:
+    names = [f"class {i}" for i in range(12)]
+    run = write_run(tmp_path / "run", classes=names)
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    for row in record["results"]:
+        for i, score in enumerate(row["per_class"]):
+            score["recall"] = 0.9 if row["subset"] == "RGB" else 0.9 - 0.05 * i
+    assert why_words(read_run(run).evaluations["test"]) == ""
+
+    def told(**shares: list[float | None]) -> str:
+        path.write_text(json.dumps(record | {"untold": shares}))
+        return why_words(read_run(run).evaluations["test"])
+
+    rising = [0.01 * i for i in range(12)]
+    assert told(R=rising, G=rising, B=rising) == (
+        "Over 12 classes the rank correlation of the mean loss on the subsets with the mean untold share is +1.00 "
+        "(p < 0.001): classes with more untold lose more."
+    )
+    assert told(R=rising[::-1], G=rising, B=rising[::-1]).endswith(
+        "is −1.00 (p < 0.001): classes with more untold lose less."
+    )
+    assert "not distinguishable from none." in told(R=[0.3, 0.1] * 6, G=[0.2, 0.3] * 6, B=[0.1, 0.2] * 6)
+    few: list[float | None] = [None, None, None, *rising[3:]]
+    assert told(R=few, G=rising, B=rising) == ""  # nine classes are too few
+    told(R=rising, G=rising, B=rising)
+    text = page([run], tmp_path / "a.html")
+    assert "classes with more untold lose more." in text
+    assert "Untold is the share of a channel" in text
+    table = loss_table(read_run(run).evaluations["test"], {})
+    assert table is not None
+    assert [column.label for column in table.columns][5] == "untold"
+    assert table.groups[0].rows[0][5].text == "11.0"
+    with pytest.raises(ValueError, match="untold R: there must be a number from 0 for each of 12 classes, or null"):
+        told(R=[0.1])

@@ -28,6 +28,7 @@ from anychan.evaluation.pictures import write_pictures
 from anychan.evaluation.predict import predict_subset
 from anychan.evaluation.predictions import Key, Predictions, pack_right, read_predictions, write_predictions
 from anychan.evaluation.questions import Question, list_questions, rank
+from anychan.evaluation.untold import untold
 from anychan.models.files import ModelInfo, load_model
 from anychan.sensors import match
 
@@ -145,6 +146,7 @@ def evaluate_run(
         "model_sha256": model_hash,
         "classes": list(info.classes),
         "channels": info.channels.to_dict(),
+        "untold": untold(array, info.channels),
         "results": _with_retention({key: rows[key] for key in order}, answers, str(info.channels)),
     }
     answers = {key: answers[key] for key in order}

@@ -11,6 +11,7 @@ from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._tables import share_cell
 
 _MOST = 5  # classes a channel
+_UNTOLD = "percent of the channel's variance that a linear prediction from the others leaves in images of the class"
 
 
 def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None:
@@ -27,7 +28,8 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
     for name in evaluation.channels.names:
         without = _without(evaluation, name)
         if without is not None:
-            rows = _rows(full, without, evaluation.classes, short)
+            untold = dict(zip(evaluation.classes, evaluation.untold.get(name, ()), strict=False))
+            rows = _rows(full, without, evaluation.classes, short, untold)
             groups.append(Group(f"without {name}, on {without.subset}", rows))
     if not groups:
         return None
@@ -37,6 +39,7 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
         Column("recall on all", "percent of the class's images named right on all channels"),
         Column("recall without", "percent named right without the channel"),
         Column("lost", "points of percent"),
+        *([Column("untold", _UNTOLD)] if evaluation.untold else []),
         Column("taken for", "the class that gains most of its images without the channel", numeric=False),
     )
     least = min((score.support for score in full.per_class if score.support), default=0)
@@ -52,7 +55,11 @@ def _without(evaluation: Evaluation, name: str) -> Result | None:
 
 
 def _rows(
-    full: Result, without: Result, classes: Sequence[str], short: Mapping[str, str]
+    full: Result,
+    without: Result,
+    classes: Sequence[str],
+    short: Mapping[str, str],
+    untold: Mapping[str, float | None],
 ) -> tuple[tuple[Cell, ...], ...]:
     pairs = [
         (one.recall - other.recall, one, other)
@@ -67,6 +74,7 @@ def _rows(
             share_cell(one.recall),
             share_cell(other.recall),
             Cell(fmt.percent(lost), sort=lost),
+            *([share_cell(untold.get(one.name))] if untold else []),
             _taken_for(full, without, classes, one.name, short),
         )
         for lost, one, other in pairs[:_MOST]

@@ -5,6 +5,7 @@ What is there and cannot be read is a ``ValueError`` that names the file and the
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -114,12 +115,21 @@ def _evaluation(path: Path) -> Evaluation:
             images=str(record.values.get("images") or ""),
             data=record.maybe_child("data").values,
             results=tuple(_result(result, record) for result in record.children("results")),
+            untold=_untold(record.maybe_child("untold"), len(record.array("classes"))),
         )
         for result in evaluation.results:
             _check_result(evaluation, result)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise _naming(path, error) from error
     return evaluation
+
+
+def _untold(shares: Fields, classes: int) -> Mapping[str, tuple[float | None, ...]]:
+    found = {name: tuple(shares.array(name)) for name in shares.values}
+    for name, of_classes in found.items():
+        if len(of_classes) != classes or not all(x is None or 0 <= x < math.inf for x in of_classes):
+            raise ValueError(f"untold {name}: there must be a number from 0 for each of {classes} classes, or null")
+    return found
 
 
 def _check_result(evaluation: Evaluation, result: Result) -> None:

@@ -107,7 +107,10 @@ class Result:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One split's evaluation record; ``images`` is the fingerprint of the very images, "" if unknown."""
+    """One split's evaluation record; ``images`` is the fingerprint of the very images, "" if unknown.
+
+    ``untold`` has, by channel and for each class, what of it the other channels do not tell (`evaluation.untold`).
+    """
 
     split: str
     channels: ChannelSet
@@ -115,6 +118,7 @@ class Evaluation:
     images: str
     data: Mapping[str, Any]
     results: tuple[Result, ...]
+    untold: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def size(self, result: Result) -> int:
         """The number of channels of a result's subset."""

@@ -29,14 +29,20 @@ from anychan.report._reading import read_ablation, read_run
 from anychan.report._records import AblationRecord, Evaluation, Picture, Run
 from anychan.report._summary import summary
 from anychan.report._svg import SERIES
+from anychan.report._why import why_words
 
 ABLATION = "ablation.json"
 SECTIONS = (
     *("question", "designs", "data", "protocol", "training", "subsets", "networks", "errors", "cost", "ablations"),
     *("disagreement", "pictures", "limits", "reproduce"),
 )
+_WHY = (
+    "Untold is the share of a channel's variance that a linear prediction from the other channels, one for all images, "
+    "leaves in the images of a class: much where its colour is rare, little where it is gray. A correlation with it is "
+    "what the records tell of a cause, and no proof of one; where there are several, they are not corrected."
+)
 _WHY_UNKNOWN = (
-    "Which classes lose is measured; why they do is not. The records hold no colours by class, so that all they "
+    "Which classes lose is measured; why they do is not. These records hold no colours by class, so that all they "
     "tell of a cause is what such a class is taken for without the channel."
 )
 _NO_AGREEMENT = "Fewer than two channel subsets were answered, or the answers to single images are not recorded."
@@ -145,7 +151,7 @@ def _page(
         "designs": designs(rows, split, layers),
         "protocol": {"shared": shared, "table": differing},
         "pairings": pairings(runs, comparisons, split),
-        "why_unknown": _WHY_UNKNOWN,
+        "why": _WHY if any(evaluation.untold for row in rows if (evaluation := row.on(split))) else _WHY_UNKNOWN,
         "no_agreement": _NO_AGREEMENT,
         "limits": limits(rows, split, ablations),
         "networks": _networks(rows, split) if split else None,
@@ -212,6 +218,7 @@ def _row(run: Run, index: int, split: str | None, pictures: bool) -> dict[str, A
         "missing": list(dict.fromkeys(missing)),
         "subsets": tables.subset_table(run, evaluation) if evaluation else None,
         "losses": loss_table(evaluation, short) if evaluation else None,
+        "why": why_words(evaluation) if evaluation else "",
     }
 
 
