@@ -208,3 +208,17 @@ def test_why_classes_lose_is_told_by_what_the_other_channels_leave_untold(tmp_pa
     assert table.groups[0].rows[0][5].text == "11.0"
     with pytest.raises(ValueError, match="untold R: there must be a number from 0 for each of 12 classes, or null"):
         told(R=[0.1])
+
+
+def test_a_change_that_helps_subsets_and_harms_all_channels_shows_both(tmp_path: Path) -> None:
+    folder = write_ablation(tmp_path / "width", "Does it help to be wide, " + "very " * 8 + "wide?")
+    path = folder / "ablation.json"
+    record = json.loads(path.read_text())
+    record["rows"][1]["difference_full"] = {"difference": -0.03, "interval": [-0.05, -0.01], "verdict": "worse"}
+    path.write_text(json.dumps(record))
+    text = page([folder], tmp_path / "a.html")
+    both = "wide on average +5.0 (+3.0 to +7.0), better, on all channels −3.0 (−5.0 to −1.0), worse; narrow on average"
+    assert both in text
+    drawn = re.sub(r"<[^>]*>", "", text[text.index('<svg class="plot"') : text.index("</svg>")])
+    assert "very very very wide?" in drawn  # the second line of the title, whole
+    assert "…" not in drawn

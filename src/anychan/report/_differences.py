@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
 from anychan.report import _format as fmt
-from anychan.report._records import AblationRecord, Change, Specialists
-from anychan.report._svg import FAINT, INK, SERIES, draw
+from anychan.report._records import AblationRecord, Change, Gap, Specialists
+from anychan.report._svg import FAINT, INK, PAPER, SERIES, draw
 from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._tables import difference_cell, share_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# A row of a chart: its label, the difference, its interval, the verdict.
-_Row = tuple[str, float, tuple[float, float], str]
-_LONGEST = 28
+# A row of a chart: its label and its gaps, each drawn with its marker.
+_Row = tuple[str, Sequence[tuple[str, Gap]]]
+_MEAN, _FULL = "o", "s"
+_LONGEST, _LONGEST_TITLE, _LINES = 26, 46, 2
 
 
 def ablation_charts(ablations: Sequence[AblationRecord]) -> list[Markup]:
-    """A small chart an ablation, all on one scale, so that they can be held against each other."""
-    rows = [[row for change in ablation.changes if (row := _row(change))] for ablation in ablations]
-    bounds = [abs(bound) for found in rows for _, _, interval, _ in found for bound in interval]
-    most = 108 * max(bounds, default=0.0) or 1.0
-    return [
-        _chart(f"ablation-{i}", ablation.title, found, most)
-        for i, (ablation, found) in enumerate(zip(ablations, rows, strict=True))
-        if found
-    ]
+    """A small chart an ablation: of each change the difference on average over the subsets, and on all channels."""
+    markers = {"mean": _MEAN, "full": _FULL}
+    charts = []
+    for i, ablation in enumerate(ablations):
+        rows = [
+            (change.name, [(markers[what], gap) for what, gap in change.gaps.items()])
+            for change in ablation.changes
+            if change.gaps
+        ]
+        if rows:
+            charts.append(_chart(f"ablation-{i}", ablation.title, rows))
+    return charts
 
 
 def gap_chart(found: Specialists, index: int) -> Markup:
     """A run less the specialist of each subset, and less all of them on average."""
-    rows: list[_Row] = [(row.subset, row.difference, row.interval, row.verdict) for row in found.rows]
+    gaps = [(row.subset, Gap(row.difference, row.interval, row.verdict)) for row in found.rows]
     low, high = found.interval
     verdict = "not distinguishable" if low <= 0 <= high else "a is better" if low > 0 else "b is better"
-    rows.append(("mean", found.difference, found.interval, verdict))
-    most = 108 * max(abs(bound) for _, _, interval, _ in rows for bound in interval) or 1.0
-    return _chart(f"gap-{index}", f"{found.run} less the specialists", rows, most)
+    gaps.append(("mean", Gap(found.difference, found.interval, verdict)))
+    return _chart(f"gap-{index}", f"{found.run} less the specialists", [(name, [(_MEAN, gap)]) for name, gap in gaps])
 
 
 def ablation_table(ablation: AblationRecord) -> Table:
@@ -61,13 +65,10 @@ def ablation_table(ablation: AblationRecord) -> Table:
             share_cell(change.full),
             share_cell(change.mean),
             *(cell(change) for _, cell in further),
-            Cell("") if change.difference is None or change.interval is None
-            else difference_cell(change.difference, change.interval),
-            Cell({"mean": "mean over subsets", "full": "all channels"}.get(change.what, "")),
-            Cell("; ".join(said for said in (change.verdict, *_failures(change)) if said)),
+            *_judged(change),
         )
         for change in ablation.changes
-    )  # fmt: skip
+    )
     seeds = fmt.listing([str(seed) for seed in ablation.seeds])
     several = "seeds" if len(ablation.seeds) > 1 else "seed"
     of = "over images and seeds" if len(ablation.seeds) > 1 else "over images"
@@ -75,6 +76,17 @@ def ablation_table(ablation: AblationRecord) -> Table:
     caption = f"{title} {ablation.split} split, percent, {several} {seeds}; 95 % intervals {of}, not corrected."
     caption += f" Run on {ablation.processor}." if ablation.processor else ""
     return Table(caption, columns, (Group("", rows),))
+
+
+def _judged(change: Change) -> tuple[Cell, Cell, Cell]:
+    """The first of its differences, what it is of, the verdict; and what failed."""
+    what, gap = next(iter(change.gaps.items()), ("", None))
+    said = [*([gap.verdict] if gap else []), *(f"seed {seed} failed: {error}" for seed, error in change.errors.items())]
+    return (
+        difference_cell(gap.difference, gap.interval) if gap else Cell(""),
+        Cell({"mean": "mean over subsets", "full": "all channels"}.get(what, "")),
+        Cell("; ".join(said)),
+    )
 
 
 def _further(changes: Sequence[Change]) -> list[tuple[Column, Callable[[Change], Cell]]]:
@@ -97,37 +109,42 @@ def _further(changes: Sequence[Change]) -> list[tuple[Column, Callable[[Change],
     return found
 
 
-def _failures(change: Change) -> list[str]:
-    return [f"seed {seed} failed: {error}" for seed, error in change.errors.items()]
+def _chart(name: str, title: str, rows: Sequence[_Row]) -> Markup:
+    """Differences about zero, a row each; those of one row stand below each other, squares open."""
+    bounds = [100 * bound for _, gaps in rows for _, gap in gaps for bound in (*gap.interval, 0.0)]
+    margin = 0.06 * (max(bounds) - min(bounds)) or 1.0
 
-
-def _row(change: Change) -> _Row | None:
-    if change.difference is None or change.interval is None:
-        return None
-    return change.name, change.difference, change.interval, change.verdict
-
-
-def _chart(name: str, title: str, rows: Sequence[_Row], most: float) -> Markup:
     def paint(axes: Axes) -> None:
-        for y, (_, difference, (low, high), verdict) in enumerate(rows):
-            clear = not verdict.startswith("not")
-            colour = INK if not clear else SERIES[0] if difference > 0 else SERIES[1]
-            axes.plot((100 * low, 100 * high), (y, y), color=colour, linewidth=1.4)
-            axes.plot(100 * difference, y, "o", color=colour, markersize=5.5)
+        for row, (_, gaps) in enumerate(rows):
+            for number, (marker, gap) in enumerate(gaps):
+                y = row + 0.3 * (number - (len(gaps) - 1) / 2)
+                clear = not gap.verdict.startswith("not")
+                colour = INK if not clear else SERIES[0] if gap.difference > 0 else SERIES[1]
+                axes.plot([100 * bound for bound in gap.interval], (y, y), color=colour, linewidth=1.4)
+                face = PAPER if marker == _FULL else colour
+                axes.plot(100 * gap.difference, y, marker, color=colour, markerfacecolor=face, markersize=4.8)
         axes.axvline(0, color=FAINT, linewidth=1)
-        axes.set_yticks(range(len(rows)), [_short(label) for label, *_ in rows])
+        axes.set_yticks(range(len(rows)), [_wrapped(label, _LONGEST) for label, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlim(-most, most)
+        axes.set_xlim(min(bounds) - margin, max(bounds) + margin)
         axes.set_xlabel("points of percent")
-        axes.set_title(_short(title, 44))
+        axes.set_title(_wrapped(title, _LONGEST_TITLE))
         axes.grid(visible=False, axis="y")
 
+    several = any(len(gaps) > 1 for _, gaps in rows)
+    words = {_MEAN: "on average " if several else "", _FULL: "on all channels " if several else ""}
     told = "; ".join(
-        f"{label} {fmt.difference(difference)} ({' to '.join(map(fmt.difference, interval))}), {verdict}"
-        for label, difference, interval, verdict in rows
+        f"{label} "
+        + ", ".join(
+            f"{words[marker]}{fmt.difference(gap.difference)} ({' to '.join(map(fmt.difference, gap.interval))}), "
+            f"{gap.verdict}"
+            for marker, gap in gaps
+        )
+        for label, gaps in rows
     )
-    return draw(name, f"{title}: {told}", (340, 74 + 22 * len(rows)), paint)
+    return draw(name, f"{title}: {told}", (340, 74 + 26 * len(rows)), paint)
 
 
-def _short(text: str, most: int = _LONGEST) -> str:
-    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+def _wrapped(text: str, width: int) -> str:
+    """In two lines at most, cut where it is longer."""
+    return "\n".join(textwrap.wrap(text, width, max_lines=_LINES, placeholder="…"))

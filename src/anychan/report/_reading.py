@@ -24,6 +24,7 @@ from anychan.report._records import (
     Cost,
     Epoch,
     Evaluation,
+    Gap,
     Kernels,
     Picture,
     Result,
@@ -259,18 +260,17 @@ def read_ablation(path: Path) -> AblationRecord:
 
 
 def _change(row: Fields) -> Change:
-    found = next((what for what in ("mean", "full") if row.values.get(f"difference_{what}") is not None), "")
-    difference = row.child(f"difference_{found}") if found else None
+    gaps = {what: row.child(f"difference_{what}") for what in ("mean", "full") if row.values.get(f"difference_{what}")}
     channels, sizes, cost = row.maybe_integer("channels"), row.maybe_child("by_size"), row.maybe_child("cost")
     return Change(
         name=row.text("name"),
         seeds=tuple(int(seed) for seed in row.array("seeds")),
         full=row.maybe("full"),
         mean=row.maybe("mean"),
-        what=found,
-        difference=difference.number("difference") if difference else None,
-        interval=difference.interval("interval") if difference else None,
-        verdict=difference.text("verdict") if difference else "",
+        gaps={
+            what: Gap(gap.number("difference"), gap.interval("interval"), gap.text("verdict"))
+            for what, gap in gaps.items()
+        },
         errors={str(seed): str(error) for seed, error in row.child("errors").values.items()},
         channels=channels,
         half=sizes.maybe(f"{(channels or 0) / 2:g}"),

@@ -157,22 +157,28 @@ class Kernels:
 
 
 @dataclass(frozen=True)
-class Change:
-    """One change of an ablation: the mean over the subsets, and the difference from the base with its interval.
+class Gap:
+    """A difference from a base, its interval, and what is judged of it."""
 
-    ``what`` says of what the difference is: "mean" over the subsets or "full", all channels. ``half`` and ``one`` are
-    the means over subsets of half of the run's own ``channels`` and over single ones, and the last two what one image
-    with all of them costs; None where it is not known.
+    difference: float
+    interval: tuple[float, float]
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of an ablation: its accuracy on all channels and on average over the subsets.
+
+    ``gaps`` are its differences from the base: of the "mean" over the subsets, where there is one, and on the "full"
+    set. ``half`` and ``one`` are the means over subsets of half of the run's own ``channels`` and over single ones, and
+    the last two what one image with all of them costs; None where it is not known.
     """
 
     name: str
     seeds: tuple[int, ...]
     full: float | None
     mean: float | None
-    what: str
-    difference: float | None
-    interval: tuple[float, float] | None
-    verdict: str
+    gaps: Mapping[str, Gap]
     errors: Mapping[str, str]
     channels: int | None = None
     half: float | None = None
