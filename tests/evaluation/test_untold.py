@@ -52,6 +52,7 @@ def test_it_is_not_told_of_what_is_not_there(array: ImageArray) -> None:
     assert shares[-1] is None
     assert None not in shares[:-1]
     assert untold(array, ChannelSet.parse("R")) == {}
-    assert untold(array, ChannelSet(["R", "NIR"])) == {}
+    with pytest.raises(ValueError, match="there is no channel 'NIR'"):
+        untold(array, ChannelSet(["R", "NIR"]))
     gray = torch.full((6, 3, 4, 4), 0.5)
     assert set(untold(_array(array, gray), array.channels)["G"]) == {None}

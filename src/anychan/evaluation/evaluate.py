@@ -146,7 +146,7 @@ def evaluate_run(
         "model_sha256": model_hash,
         "classes": list(info.classes),
         "channels": info.channels.to_dict(),
-        "untold": untold(array, info.channels),
+        "untold": untold(array, info.channels) if (str(info.channels), "") in rows else {},
         "results": _with_retention({key: rows[key] for key in order}, answers, str(info.channels)),
     }
     answers = {key: answers[key] for key in order}

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 LONGEST_SIDE = 128
 MOST_DRAWN = 7  # subsets: all those of three channels
-_SMALL: dict[str, Any] = {"quality": 90}  # a seventh of what WebP and PNG need without loss
+_SMALL: dict[str, Any] = {"quality": 90}  # of WebP: a seventh of the bytes of PNG
 
 
 def write_pictures(

@@ -25,7 +25,10 @@ def untold(array: ImageArray, channels: ChannelSet) -> dict[str, list[float | No
 
     Returns:
         By channel, for each class in the order of the array's: a share of 0 or more, None for a class without pixels.
-        {} for fewer than two channels, more than 32, or where the array has not all of them, beyond doubt.
+        {} for fewer than two channels or more than 32.
+
+    Raises:
+        ValueError: for a channel that the array does not have.
 
     Example:
         >>> from anychan.data import load_split, open_dataset
@@ -35,11 +38,7 @@ def untold(array: ImageArray, channels: ChannelSet) -> dict[str, list[float | No
     """
     if not 2 <= len(channels) <= _MOST_CHANNELS:
         return {}
-    try:
-        planes = find(channels, array.channels)
-    except ValueError:
-        return {}
-    size = len(channels) + 1
+    planes, size = find(channels, array.channels), len(channels) + 1
     moments = torch.zeros(len(array.classes), size, size, dtype=torch.float64)
     for start in range(0, len(array), _CHUNK):
         rows = slice(start, start + _CHUNK)
