@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,22 @@ def test_profile_takes_names_runs_and_files(runs, capsys):
     for nothing, said in (("resnet19", "packaged models are"), (str(runs[0] / "config.yaml"), "is no model file")):
         assert main(["profile", nothing]) == 2
         assert said in capsys.readouterr().err
+
+
+def test_profile_records_the_cost_of_evaluated_runs(runs, tmp_path, capsys):
+    copies = [shutil.copytree(run, tmp_path / run.name) for run in runs]
+    (copies[1] / "model.safetensors").unlink()
+    words = ["profile", *map(str, copies), "--record", "--batch-size", "2"]
+    assert main([*words, "--json"]) == 0
+    any_channel, plain = _json(capsys)
+    assert (any_channel["measured"], any_channel["weights"]) == (["RGB", "RG", "RB", "GB", "R", "G", "B"], "own")
+    assert (plain["measured"], plain["weights"]) == (["RGB"], "random")
+    rows = json.loads((copies[1] / "evaluation/test.json").read_text())["results"]
+    assert [row["subset"] for row in rows if row["cost"]] == ["RGB"]
+    assert main(words) == 0
+    assert "RGB had a cost, which is kept (--replace measures it again)" in capsys.readouterr().out
+    assert main([*words, "--replace"]) == 0
+    assert "cost of RGB measured on cpu, with random weights, as its own are not there" in capsys.readouterr().out
 
 
 def test_data_check_and_its_exit_codes(tmp_path, capsys):
@@ -169,6 +186,13 @@ def test_a_recipe_its_overrides_and_resuming(runs, tmp_path, capsys):
         (["report", "{new}/none"], "none"),
         (["profile", "resnet19"], "unknown model 'resnet19'"),
         (["profile", "{any}", "--channels", "X"], "unknown channel 'X'"),
+        (["profile", "{any}", "{plain}"], "2 models are given; one is profiled, or evaluated runs with --record"),
+        (["profile", "{any}", "--replace"], "--replace needs --record"),
+        (["profile", "{any}", "--split", "val"], "--split needs --record"),
+        (["profile", "{any}", "--record", "--image-size", "0"], "--image-size does not go with --record"),
+        (["profile", "{any}", "--record", "--split", "val"], "val.json is not there: run `anychan evaluate"),
+        (["profile", "{any}", "--record", "--device", "abacus"], "device 'abacus' cannot be used"),
+        (["profile", "wide4", "--record"], "wide4 is no run folder"),
         (["data", "check", "{new}/none"], "none"),
         (["data", "mend", "{new}"], "mend"),
         (["list", "colours"], "colours"),

@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from anychan.data import hold_out, load_split, open_dataset, split_statistics
+from anychan.data import hold_out, load_split, open_dataset
 from anychan.environment import environment
 from anychan.evaluation import FILLS, evaluate_run, read_predictions, table
 from anychan.evaluation.metrics import metrics
-from anychan.models import ModelInfo, save_model
 
-SPEC = "synthetic:bands=3,train=24,val=12,test=30,size=16,classes=6,seed=0"
-RUN = {"schema": 1, "kind": "run"}
+from ._runs import RUN, SPEC, write_run
+
 MakeRun = Callable[..., Path]
 
 
@@ -26,16 +25,7 @@ def make_run(tmp_path: Path) -> MakeRun:
     """Makes a run folder as training leaves it: model files and run.json."""
 
     def make(strategy: str = "sliced", name: str = "run", spec: str = SPEC) -> Path:
-        dataset = open_dataset(spec)
-        statistics = split_statistics(load_split(dataset, "train", 16, tmp_path / "cache"))
-        info = ModelInfo(
-            "wide4", len(dataset.classes), strategy, statistics.described, dataset.classes, 16, statistics,
-            model_options={"width": 8},
-        )  # fmt: skip
-        run = tmp_path / name
-        save_model(run, info.create(), info)
-        (run / "run.json").write_text(json.dumps({**RUN, "config": {"data": spec}}))
-        return run
+        return write_run(tmp_path / name, tmp_path / "cache", strategy, spec)
 
     return make
 

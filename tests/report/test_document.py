@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -12,7 +13,7 @@ from anychan.cli import main
 from anychan.report import write_report
 from anychan.report._document import fenced
 
-from ._runs import write_ablation, write_run
+from ._runs import cost_record, write_ablation, write_run
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,20 @@ def test_of_an_ablation_alone(tmp_path: Path) -> None:
     text = write_report([write_ablation(tmp_path / "width")], tmp_path / "a.md").read_text("utf-8")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Question", "Ablations", "Limits"]
     assert "95 % intervals over images and seeds, not corrected. Run on Some Processor." in text
+
+
+def test_an_ablation_says_what_its_costs_were_timed_on_where_that_is_another(tmp_path: Path) -> None:
+    path = write_ablation(tmp_path / "width") / "ablation.json"
+    record = json.loads(path.read_text("utf-8"))
+
+    def caption(cpu: str) -> str:
+        for row in record["rows"]:
+            row["cost"] = cost_record("RGB") | {"hardware": {"cpu": cpu, "gpu": "A GPU"}, "device": "cpu"}
+        path.write_text(json.dumps(record), "utf-8")
+        return write_report([path.parent], tmp_path / "a.md").read_text("utf-8")
+
+    assert "Run on Some Processor. Timed on Another CPU." in caption("Another CPU")
+    assert "Timed on" not in caption("Some Processor")
 
 
 def test_a_fence_is_longer_than_what_it_holds() -> None:

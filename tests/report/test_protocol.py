@@ -18,6 +18,7 @@ from anychan.report._question import pairings, questions
 from anychan.report._reading import read_ablation, read_run
 from anychan.report._records import Run, Specialist, Specialists
 from anychan.report._summary import summary
+from anychan.report._tables import cost_table
 
 from ._runs import seeded_run, write_ablation, write_run
 
@@ -176,6 +177,22 @@ def test_limits_follow_from_the_records(tmp_path: Path) -> None:
     assert "No paired test is recorded: which row is better is not judged." in said
 
 
+def test_costs_measured_apart_are_not_held_against_the_times_of_answers(tmp_path: Path) -> None:
+    """Answers of a GPU, costs of a processor: each kind of time is of one machine, so nothing is to be said."""
+    for name in ("first", "second"):
+        path = run(tmp_path / name).folder / "evaluation" / "test.json"
+        record = json.loads(path.read_text())
+        for row in record["results"]:
+            row |= {"device": "cuda", "hardware": {"cpu": "Test CPU", "gpu": "Test GPU"}}
+        path.write_text(json.dumps(record))
+    runs = [read_run(tmp_path / name) for name in ("first", "second")]
+    assert not [sentence for sentence in limits(runs, "test", ()) if "held against" in sentence and "imed" in sentence]
+    assert settings(runs[0], "test")["evaluated on"] == "Test GPU"
+    table = cost_table(runs, "test")
+    assert table is not None
+    assert table.caption.endswith("measured on Test CPU, 2 threads.")
+
+
 def test_limits_of_seeds(tmp_path: Path) -> None:
     seeds = [read_run(seeded_run(tmp_path / f"any-seed{seed}", seed, 0.5)) for seed in range(3)]
     rows = pooled([*seeds, run(tmp_path / "alone")])
@@ -222,7 +239,7 @@ def test_a_row_of_several_seeds_speaks_for_all_of_them(tmp_path: Path) -> None:
     assert found["number format in training"] == "float32 and bfloat16"
     assert found["evaluated on"] == "Test CPU and Other CPU"
     said = limits(rows, "test", ())
-    assert any(sentence.startswith("Timed on Test CPU and Other CPU:") for sentence in said)
+    assert any(sentence.startswith("Answers were timed on Test CPU and Other CPU:") for sentence in said)
     assert not any("No paired test" in sentence for sentence in said)
     assert "How near does it come to a plain network trained for each subset alone?" in questions(rows, "test", ())
     beside = [sentence.split(" beside ")[0] for sentence in summary(rows, "test") if "trained for each" in sentence]

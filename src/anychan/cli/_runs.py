@@ -32,7 +32,11 @@ def _evaluate_options(parser: Parser) -> None:
     parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once; default: 128")
     parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; default: a GPU where there is one")
-    parser.add_argument("--no-cost", action="store_true", help="do not measure latency and memory")
+    parser.add_argument(
+        "--no-cost",
+        action="store_true",
+        help="do not measure latency and memory; `anychan profile --record` can, later",
+    )
     parser.add_argument("--flips", action="store_true", help="also answer from each image with its mirror image")
     parser.add_argument("--no-pictures", action="store_true", help="keep no thumbnails in the run folder")
     parser.add_argument("--replace", action="store_true", help="drop answers there of another model or other data")
@@ -115,27 +119,65 @@ def _layers(record: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def _profile_options(parser: Parser) -> None:
-    parser.add_argument("model", metavar="MODEL", help=f"a network's name, {MODEL}")
+    parser.add_argument(
+        "models", metavar="MODEL", nargs="+", help=f"a network's name, {MODEL}; with --record run folders, any number"
+    )
     parser.add_argument("--channels", metavar="SET", help="the channels of the input; default: all")
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help="default: the run's, else 224")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="the larger batch; default: 32")
-    parser.add_argument(
-        "--num-classes", type=int, default=1000, metavar="N", help="of a network by name; default: 1000"
-    )
+    parser.add_argument("--num-classes", type=int, metavar="N", help="of a network by name; default: 1000")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda, ...; default: cpu")
+    parser.add_argument(
+        "--record",
+        action="store_true",
+        help="write the cost of runs evaluated with --no-cost into their evaluations, for each subset that they "
+        "answered by themselves; model.safetensors may be missing, as cost does not depend on the weights",
+    )
+    parser.add_argument("--split", metavar="NAME", help="with --record: whose evaluation; default: test")
+    parser.add_argument("--replace", action="store_true", help="with --record: measure again what has a cost")
     add_json(parser)
 
 
 def _profile(options: Any) -> int:
+    if options.record:
+        return _record_costs(options)
     from anychan.cost import profile
 
-    model, info = open_model(options.model, options.channels, options.num_classes)
+    _refuse(options, ("split", "replace"), "needs --record")
+    if len(options.models) != 1:
+        raise ValueError(f"{len(options.models)} models are given; one is profiled, or evaluated runs with --record")
+    classes = 1000 if options.num_classes is None else options.num_classes
+    model, info = open_model(options.models[0], options.channels, classes)
     # A network by name is made for the channels asked for.
     channels, size = (None, 224) if info is None else (options.channels, info.image_size)
     found = profile(
         model, model.resolve(channels), options.image_size or size, options.batch_size, device=options.device
     )
     return print_record(found.to_dict(), lambda _: found.table(), options.json)
+
+
+def _record_costs(options: Any) -> int:
+    from anychan.evaluation import costs_table, record_costs
+
+    of_the_runs = ("channels", "image_size", "num_classes")
+    _refuse(options, of_the_runs, "does not go with --record, which measures runs as they were evaluated")
+    found = record_costs(
+        options.models,
+        "test" if options.split is None else options.split,
+        device=options.device,
+        batch_size=options.batch_size,
+        replace=options.replace,
+        progress=sys.stderr.isatty(),
+    )
+    return print_record(found, costs_table, options.json)
+
+
+def _refuse(options: Any, names: Sequence[str], why: str) -> None:
+    """Refuse the first of these options that is given."""
+    for name in names:
+        given = getattr(options, name)
+        if given is not None and given is not False:
+            raise ValueError(f"--{name.replace('_', '-')} {why}")
 
 
 EVALUATE = Command(
@@ -163,7 +205,8 @@ anychan report runs/plain runs/any --out report.md""",
 PROFILE = Command(
     "count a model's parameters, MACs and depth; time it",
     """anychan profile resnet18 --channels RG --image-size 64
-anychan profile runs/any --channels R --json""",
+anychan profile runs/any --channels R --json
+anychan profile runs/any runs/plain --record""",
     _profile_options,
     _profile,
 )

@@ -8,6 +8,7 @@ from anychan._lazy import lazily
 
 if TYPE_CHECKING:
     from anychan.evaluation.compare import compare_runs
+    from anychan.evaluation.costs import costs_table, record_costs
     from anychan.evaluation.evaluate import HELD_OUT, evaluate_run
     from anychan.evaluation.fills import FILLS, fill_missing
     from anychan.evaluation.intervals import wilson_interval
@@ -27,11 +28,13 @@ _PUBLIC = {
     "Predictions": "anychan.evaluation.predictions",
     "compare_runs": "anychan.evaluation.compare",
     "compare_specialists": "anychan.evaluation.specialists",
+    "costs_table": "anychan.evaluation.costs",
     "comparison_table": "anychan.evaluation.tables",
     "evaluate_run": "anychan.evaluation.evaluate",
     "fill_missing": "anychan.evaluation.fills",
     "predict_subset": "anychan.evaluation.predict",
     "read_predictions": "anychan.evaluation.predictions",
+    "record_costs": "anychan.evaluation.costs",
     "specialists_table": "anychan.evaluation.tables",
     "table": "anychan.evaluation.tables",
     "wilson_interval": "anychan.evaluation.intervals",
@@ -46,10 +49,12 @@ __all__ = [
     "compare_runs",
     "compare_specialists",
     "comparison_table",
+    "costs_table",
     "evaluate_run",
     "fill_missing",
     "predict_subset",
     "read_predictions",
+    "record_costs",
     "specialists_table",
     "table",
     "wilson_interval",

@@ -1,7 +1,9 @@
-"""Where an evaluation lies in a run folder."""
+"""Where an evaluation lies in a run folder, and how its record is read and written."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,17 @@ def read_record(run: Path, split: str) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: run `anychan evaluate {run} --split {split}` first")
     return records.read_record(path, "evaluation")
+
+
+def write_record(record: dict[str, Any], path: Path) -> None:
+    """An evaluation record as a file, which should be one that takes another's place when it is whole."""
+    path.write_text(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def sha256(path: Path) -> str:
+    """What a record tells a model by."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_run(run: Path) -> dict[str, Any]:

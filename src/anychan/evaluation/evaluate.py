@@ -2,14 +2,13 @@
 
 ``predictions/<split>.parquet`` holds each answer, ``evaluation/<split>.json`` what follows from them. Both speak of
 one model on one data set: asking again replaces the rows of the same subset and fill and keeps the others. So each row
-says on which machine it was answered and timed.
+says on which machine it was answered and timed; its cost says so for itself, and may be measured later, on another
+(`record_costs`).
 """
 
 from __future__ import annotations
 
 import datetime
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,14 +21,14 @@ from anychan.channels import ChannelSet
 from anychan.cost import profile
 from anychan.data import Dataset, hold_out, load_split, open_dataset
 from anychan.environment import environment
-from anychan.evaluation._folder import predictions_path, read_record, read_run, record_path
+from anychan.evaluation._folder import predictions_path, read_record, read_run, record_path, sha256, write_record
 from anychan.evaluation.metrics import metrics
 from anychan.evaluation.pictures import write_pictures
 from anychan.evaluation.predict import predict_subset
 from anychan.evaluation.predictions import Key, Predictions, pack_right, read_predictions, write_predictions
 from anychan.evaluation.questions import Question, list_questions, rank
 from anychan.evaluation.untold import untold
-from anychan.models.files import ModelInfo, load_model
+from anychan.models.files import WEIGHTS, ModelInfo, load_model
 from anychan.sensors import match
 
 HELD_OUT = "held-out"
@@ -110,7 +109,7 @@ def evaluate_run(
             )
         array = hold_out(array, record["config"]["held_out"])[1]
     images = {**dataset.description, "fingerprints": {**dataset.description["fingerprints"], split: array.fingerprint}}
-    model_hash = _sha256(run / "model.safetensors")
+    model_hash = sha256(run / WEIGHTS)
     rows, answers = ({}, {}) if replace else _earlier(run, split, model_hash, array.fingerprint)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     made = {
@@ -258,14 +257,8 @@ def _with_retention(
     return found
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _write(run: Path, split: str, record: dict[str, Any], answers: Iterable[Predictions]) -> None:
     """Both files or neither: each is written whole beside its place before either takes it."""
     with replacing(record_path(run, split)) as new_record, replacing(predictions_path(run, split)) as new_table:
         write_predictions(answers, new_table)
-        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
-        new_record.write_text(text + "\n", encoding="utf-8")
+        write_record(record, new_record)

@@ -5,6 +5,7 @@ Nothing in them is executed: the architecture is named by its registry name, and
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -128,8 +129,10 @@ def save_model(folder: Path, model: AnyChannelModel, info: ModelInfo) -> None:
     """
     from safetensors.torch import save_model as save_tensors
 
+    # On a GPU a recurrent layer keeps its weights in one piece of memory, which safetensors refuses; not on a CPU.
+    on_cpu = copy.deepcopy(model).to("cpu")
     with replacing(folder / WEIGHTS) as temporary:
-        save_tensors(model, str(temporary))
+        save_tensors(on_cpu, str(temporary))
         temporary.chmod(0o644)  # safetensors keeps its files to their owner
     with replacing(folder / DESCRIPTION) as temporary:
         temporary.write_text(json.dumps(info.to_dict(), indent=1) + "\n", encoding="utf-8")
@@ -161,10 +164,29 @@ def find_model(model: Path | str) -> Path:
         raise FileNotFoundError(
             f"{model} {what}: give a run folder, a model file, or a packaged model's name ({packaged})"
         )
-    for part in (folder / WEIGHTS, folder / DESCRIPTION):
-        if not part.is_file():
-            raise FileNotFoundError(f"{part} is not there: {folder} holds no model")
+    for part in (WEIGHTS, DESCRIPTION):
+        _check_is_there(folder, part)
     return folder
+
+
+def _check_is_there(folder: Path, part: str) -> None:
+    if not (folder / part).is_file():
+        raise FileNotFoundError(f"{folder / part} is not there: {folder} holds no model")
+
+
+def read_info(folder: Path) -> ModelInfo:
+    """What the model.json of a folder says; the weights need not be there.
+
+    Raises:
+        FileNotFoundError: if there is no model.json.
+        ValueError: if it is damaged.
+    """
+    _check_is_there(folder, DESCRIPTION)
+    description = folder / DESCRIPTION
+    try:
+        return ModelInfo.from_dict(json.loads(description.read_text(encoding="utf-8")))
+    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{description} is damaged: {error!r}") from error
 
 
 def load_model(model: Path | str) -> tuple[AnyChannelModel, ModelInfo]:
@@ -184,14 +206,10 @@ def load_model(model: Path | str) -> tuple[AnyChannelModel, ModelInfo]:
     from safetensors.torch import load_model as load_tensors
 
     folder = find_model(model)
-    weights, description = folder / WEIGHTS, folder / DESCRIPTION
-    try:
-        info = ModelInfo.from_dict(json.loads(description.read_text(encoding="utf-8")))
-    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{description} is damaged: {error!r}") from error
+    weights, info = folder / WEIGHTS, read_info(folder)
     network = info.create()
     try:
         load_tensors(network, str(weights))
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{weights} does not fit {description}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{weights} does not fit {folder / DESCRIPTION}: {str(error).splitlines()[0]}") from error
     return network.eval(), info

@@ -75,6 +75,8 @@ def ablation_table(ablation: AblationRecord) -> Table:
     title = ablation.title if ablation.title.endswith((".", "?", "!")) else f"{ablation.title}."
     caption = f"{title} {ablation.split} split, percent, {several} {seeds}; 95 % intervals {of}, not corrected."
     caption += f" Run on {ablation.processor}." if ablation.processor else ""
+    timed = list(dict.fromkeys(change.timed_on for change in ablation.changes if change.timed_on))
+    caption += f" Timed on {fmt.listing(timed)}." if timed and timed != [ablation.processor] else ""
     return Table(caption, columns, (Group("", rows),))
 
 

@@ -114,14 +114,14 @@ def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation], split: 
     if len(formats) > 1:
         said.append(f"Trained in {number(len(formats))} number formats ({fmt.listing(formats)}), which differ by row.")
     costs = [result.cost for evaluation in evaluations for result in evaluation.results if result.cost]
-    timed = _distinct(
-        [
-            *(processor(cost.hardware, cost.device) for cost in costs),
-            *(name for run in _each_run(rows) if (own := run.on(split)) for name in processors(own)),
-        ]
-    )
+    # Costs may have been measured later and elsewhere, so they are not held against the times of answers.
+    timed = _distinct(processor(cost.hardware, cost.device) for cost in costs)
+    answered = _distinct(name for run in _each_run(rows) if (own := run.on(split)) for name in processors(own))
+    apart = "times of different processors cannot be held against each other"
     if len(timed) > 1:
-        said.append(f"Timed on {fmt.listing(timed)}: times of different processors cannot be held against each other.")
+        said.append(f"Timed on {fmt.listing(timed)}: {apart}.")
+    if len(answered) > 1 and not set(answered) <= set(timed):
+        said.append(f"Answers were timed on {fmt.listing(answered)}: {apart}.")
     versions = _distinct(str((run.record.get("versions") or {}).get("torch") or "") for run in _each_run(rows))
     if len(versions) > 1:
         said.append(f"Made with several versions of PyTorch ({fmt.listing(versions)}).")

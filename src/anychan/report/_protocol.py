@@ -109,7 +109,7 @@ def processor(hardware: Mapping[str, Any], device: str) -> str:
 
 
 def processors(evaluation: Evaluation) -> list[str]:
-    """Those that timed an evaluation's rows, each once."""
+    """Those that answered an evaluation's rows, each once; what costs were measured on may be others."""
     found = (processor(result.hardware, result.device) for result in evaluation.results)
     return list(dict.fromkeys(name for name in found if name))
 

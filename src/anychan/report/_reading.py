@@ -15,6 +15,7 @@ from anychan.channels import ChannelSet
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import verdict
 from anychan.report._json import Fields, read_json, read_lines
+from anychan.report._protocol import processor
 from anychan.report._records import (
     AblationRecord,
     Bin,
@@ -149,7 +150,7 @@ def _naming(path: Path, error: Exception) -> ValueError:
 
 def _result(result: Fields, record: Fields) -> Result:
     cost = result.values.get("cost")
-    timed = result if result.values.get("hardware") else record  # rows of older records do not say it themselves
+    place = result if result.values.get("hardware") else record  # rows of older records do not say it themselves
     return Result(
         subset=result.text("subset"),
         fill=result.text("fill"),
@@ -177,8 +178,8 @@ def _result(result: Fields, record: Fields) -> Result:
         flips=result.maybe_child("flips").maybe("accuracy"),
         left_out=result.maybe_integer("left_out") or 0,
         right=result.text("right") if result.values.get("right") is not None else "",
-        device=str(timed.values.get("device") or "cpu"),
-        hardware=timed.maybe_child("hardware").values,
+        device=str(place.values.get("device") or "cpu"),
+        hardware=place.maybe_child("hardware").values,
     )
 
 
@@ -277,6 +278,7 @@ def _change(row: Fields) -> Change:
         one=sizes.maybe("1"),
         macs=cost.maybe_integer("macs"),
         milliseconds=cost.maybe_child("latency_ms").maybe_child("1").maybe("median"),
+        timed_on=processor(cost.maybe_child("hardware").values, str(cost.values.get("device") or "cpu")),
     )
 
 

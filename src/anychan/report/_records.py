@@ -78,7 +78,8 @@ class Result:
 
     ``flips`` is the accuracy of answers from each image with its mirror image. ``left_out`` images have none of the
     channels. ``right`` is a bit an image (see ``pack_right``), "" where it was not recorded; of pooled runs, ``rights``
-    has those of each. ``device`` and ``hardware`` are where it was timed.
+    has those of each. ``device`` and ``hardware`` are where it was answered, in
+    ``inference_ms``; a cost has its own.
     """
 
     subset: str
@@ -170,8 +171,9 @@ class Change:
     """One change of an ablation: its accuracy on all channels and on average over the subsets.
 
     ``gaps`` are its differences from the base: of the "mean" over the subsets, where there is one, and on the "full"
-    set. ``half`` and ``one`` are the means over subsets of half of the run's own ``channels`` and over single ones, and
-    the last two what one image with all of them costs; None where it is not known.
+    set. ``half`` and ``one`` are the means over subsets of half of the run's own ``channels`` and over single ones,
+    ``macs`` and ``milliseconds`` what one image with all of them costs; None where it is not known. ``timed_on`` is the
+    processor that these milliseconds are of, "" where that was not recorded.
     """
 
     name: str
@@ -185,6 +187,7 @@ class Change:
     one: float | None = None
     macs: int | None = None
     milliseconds: float | None = None
+    timed_on: str = ""
 
 
 @dataclass(frozen=True)
