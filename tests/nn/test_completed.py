@@ -9,6 +9,7 @@ from torch import nn
 
 from anychan.channels import ChannelSet
 from anychan.nn import CompletedConv2d, completion
+from anychan.nn.completed import eliminated
 
 CHANNELS = ChannelSet("ABCD")
 MEAN = torch.tensor([0.5, -0.2, 0.1, 0.3])
@@ -107,3 +108,16 @@ def test_learnable_starts_at_the_covariance_and_learns():
 def test_bad_statistics_are_refused(options, said):
     with pytest.raises(ValueError, match=said):
         CompletedConv2d(4, 5, 3, channels=CHANNELS, **options)
+
+
+@pytest.mark.parametrize(("size", "others"), [(1, 1), (2, 1), (7, 9), (15, 1)])
+def test_elimination_solves_as_torch_does(size: int, others: int) -> None:
+    generator = torch.Generator().manual_seed(size)
+    factor = torch.randn(size, size + 2, generator=generator, dtype=torch.float64)
+    matrix = (factor @ factor.T + 1e-6 * torch.eye(size, dtype=torch.float64)).requires_grad_()
+    right = torch.randn(size, others, generator=generator, dtype=torch.float64, requires_grad=True)
+    expected, found = torch.linalg.solve(matrix, right), eliminated(matrix, right)
+    torch.testing.assert_close(found, expected, rtol=1e-8, atol=1e-8)
+    gradients = [torch.autograd.grad(y.square().sum(), (matrix, right)) for y in (expected, found)]
+    for wanted, got in zip(*gradients, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)

@@ -8,6 +8,7 @@ from torch import nn
 
 from anychan.channels import Channel, ChannelSet
 from anychan.nn import get_strategy, list_strategies, register_strategy
+from anychan.nn._contract import positions
 
 from ._contract import (
     GEOMETRIES,
@@ -150,3 +151,15 @@ def test_a_name_is_registered_once():
 def test_every_strategy_is_registered():
     names = "attentive by_count completed generated masked mixed pooled sliced spectral template tokens"
     assert list_strategies() == names.split()
+
+
+@pytest.mark.parametrize("indices", [[0], [2, 0, 1], [5, 3]])
+def test_positions_counted_on_a_gpu_are_those_copied_elsewhere(
+    indices: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = positions(indices, torch.device("cpu"))
+    arange = torch.arange
+    monkeypatch.setattr(torch, "arange", lambda end, device: arange(end))  # a GPU's way, without one
+    counted = positions(indices, torch.device("cuda"))
+    assert counted.dtype == copied.dtype == torch.int64
+    assert counted.tolist() == copied.tolist() == indices

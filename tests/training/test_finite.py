@@ -23,7 +23,7 @@ def test_a_bad_step_and_all_after_it_are_not_taken(name: str, loss: float, gradi
         for parameter in model.parameters():
             parameter.grad = torch.ones_like(parameter)
         model.weight.grad[1, 2] = gradient  # type: ignore[index] # just set
-        guard.watch(torch.tensor(loss), number)
+        guard.watch(torch.tensor(loss), torch.tensor(number))
         optimizer.step()
         return model.weight.tolist()
 

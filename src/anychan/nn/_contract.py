@@ -15,7 +15,7 @@ Shape suffixes: N images, C all known channels, S the channels of a call, O outp
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, NoReturn
@@ -293,6 +293,14 @@ def channel_groups(
 def full_precision(device: str) -> AbstractContextManager[Any]:
     """Kernels are made in full precision also under autocast, which some devices ("meta") do not have."""
     return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+
+
+def positions(indices: Sequence[int], device: torch.device) -> Tensor:
+    """Indices as a tensor, int64, on a device. A GPU would be waited for to copy them, so it counts them itself."""
+    if device.type != "cuda":
+        return torch.tensor(indices, dtype=torch.int64, device=device)
+    counted = torch.arange(max(indices) + 1, device=device)
+    return torch.cat([counted[i : i + 1] for i in indices])
 
 
 def conv_geometry(conv: nn.Conv2d | AnyChannelConv2d) -> dict[str, Any]:

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan.channels import ChannelSet, ChannelsLike
-from anychan.nn._contract import AnyChannelConv2d, Promises, copy_kernel, full_precision, refuse_to_fold
+from anychan.nn._contract import AnyChannelConv2d, Promises, copy_kernel, full_precision, positions, refuse_to_fold
 from anychan.nn._registry import register_strategy
 from anychan.nn._wavelengths import WavelengthEncoder, wavelengths_of
 
@@ -125,7 +125,9 @@ class AttentiveConv2d(AnyChannelConv2d):
         """The embeddings (S, O) of channels."""
         if self.embedding == "wavelength":
             return F.linear(self.encoder(wavelengths_of(channels)), self.channel_embedding)
-        return self.channel_embedding[list(self.channels.indices(channels))]
+        return self.channel_embedding.index_select(
+            0, positions(self.channels.indices(channels), self.channel_embedding.device)
+        )
 
     def _attend(self, token_MSO: Tensor) -> Tensor:
         """For each of M places and each head, the tokens of its channels summed with that head's weights (M, H, O)."""

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan.channels import ChannelsLike
-from anychan.nn._contract import KernelConv2d, Promises, copy_kernel
+from anychan.nn._contract import KernelConv2d, Promises, copy_kernel, positions
 from anychan.nn._registry import register_strategy
 from anychan.nn._slices import at_least
 
@@ -64,7 +64,7 @@ class ByCountConv2d(KernelConv2d):
         return Promises()
 
     def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
-        present = torch.tensor(self.channels.indices(channels), device=self.weight.device)
+        present = positions(self.channels.indices(channels), self.weight.device)
         size = len(present)
         # matmul and not einsum, so that whoever counts MACs sees it.
         embedding_D = F.pad(self.sizes, (0, 0, 0, 1))[size - 1]  # a row of zeros for the full set

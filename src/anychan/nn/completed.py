@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 
 from anychan.channels import ChannelsLike
-from anychan.nn._contract import KernelConv2d, Promises, copy_kernel
+from anychan.nn._contract import KernelConv2d, Promises, copy_kernel, positions
 from anychan.nn._registry import register_strategy
 
 
@@ -56,12 +56,35 @@ def completion(covariance: Tensor, present: list[int], missing: list[int], ridge
         tensor([[0.5000]], dtype=torch.float64)
     """
     sigma = covariance.double()
-    sigma_SS = sigma[present][:, present]
-    sigma_SM = sigma[present][:, missing]
+    there, gone = (positions(indices, sigma.device) for indices in (present, missing))
+    sigma_SC = sigma.index_select(0, there)
+    sigma_SS, sigma_SM = sigma_SC.index_select(1, there), sigma_SC.index_select(1, gone)
     variance = sigma_SS.diagonal().mean()
     unit = torch.where(variance > 0, variance, 1.0)  # planes that are all constant guess nothing: A is 0
     eye = torch.eye(len(present), dtype=torch.float64, device=sigma.device)
-    return torch.linalg.solve(sigma_SS + ridge * unit * eye, sigma_SM).T
+    return solve(sigma_SS + ridge * unit * eye, sigma_SM).T
+
+
+def solve(matrix_SS: Tensor, right_SM: Tensor) -> Tensor:
+    """What a symmetric positive definite matrix takes to the right side, (S, M); differentiable.
+
+    On a GPU by Gauss-Jordan elimination, which needs no pivots here, since ``torch.linalg.solve`` waits for it to hear
+    whether the matrix was singular.
+    """
+    if matrix_SS.device.type != "cuda":
+        return torch.linalg.solve(matrix_SS, right_SM)
+    return eliminated(matrix_SS, right_SM)
+
+
+def eliminated(matrix_SS: Tensor, right_SM: Tensor) -> Tensor:
+    """`solve` by elimination, on any device."""
+    size = len(matrix_SS)
+    both = torch.cat([matrix_SS, right_SM], dim=1)
+    eye = torch.eye(size, dtype=both.dtype, device=both.device)
+    for i in range(size):
+        row = both[i] / both[i, i]
+        both = both - (both[:, i] - eye[i])[:, None] * row  # row i itself becomes ``row``
+    return both[:, size:]
 
 
 @register_strategy("completed")
@@ -125,11 +148,11 @@ class CompletedConv2d(KernelConv2d):
 
     def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
         present, missing = self._split(channels)
-        weight = self.weight[:, present]
+        weight = self._slices(present)
         if not missing:
             return weight, self.bias
         # tensordot multiplies matrices even where M is one channel, so that whoever counts MACs sees it.
-        guessed = torch.tensordot(self._completion(present, missing), self.weight[:, missing], dims=([0], [1]))
+        guessed = torch.tensordot(self._completion(present, missing), self._slices(missing), dims=([0], [1]))
         weight = weight + guessed.transpose(0, 1)
         if self._centred or self.ones_kernel is not None:
             return weight, self.bias
@@ -142,6 +165,9 @@ class CompletedConv2d(KernelConv2d):
     def _split(self, channels: ChannelsLike | None) -> tuple[list[int], list[int]]:
         present = list(self.channels.indices(channels))
         return present, [i for i in range(self.in_channels) if i not in present]
+
+    def _slices(self, indices: list[int]) -> Tensor:
+        return self.weight.index_select(1, positions(indices, self.weight.device))
 
     def _completion(self, present: list[int], missing: list[int]) -> Tensor:
         if self.learnable:
@@ -156,8 +182,9 @@ class CompletedConv2d(KernelConv2d):
         present, missing = self._split(channels)
         if not missing:
             return torch.zeros_like(self.weight[:, :1])
-        constant_M = self.mean[missing] - self._completion(present, missing) @ self.mean[present]
-        return torch.einsum("omhw,m->ohw", self.weight[:, missing], constant_M)[:, None]
+        mean_S, mean_M = (self.mean.index_select(0, positions(some, self.mean.device)) for some in (present, missing))
+        constant_M = mean_M - self._completion(present, missing) @ mean_S
+        return torch.einsum("omhw,m->ohw", self._slices(missing), constant_M)[:, None]
 
 
 def _checked_covariance(covariance: Tensor, channels: int) -> Tensor:

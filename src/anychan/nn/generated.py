@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan.channels import ChannelsLike
-from anychan.nn._contract import KernelConv2d, Promises
+from anychan.nn._contract import KernelConv2d, Promises, positions
 from anychan.nn._registry import register_strategy
 from anychan.nn._slices import at_least, kernel_of_slices, kernel_slices
 
@@ -77,7 +77,7 @@ class GeneratedConv2d(KernelConv2d):
         return Promises(exact=self.hidden.out_features >= 2 * self.in_channels)
 
     def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
-        present = torch.tensor(self.channels.indices(channels), device=self.embeddings.device)
+        present = positions(self.channels.indices(channels), self.embeddings.device)
         slices_SX = self.last(F.gelu(self.hidden(self.embeddings.index_select(0, present))))
         return kernel_of_slices(self, slices_SX), self.bias
 

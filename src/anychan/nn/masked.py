@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 
 from anychan.channels import ChannelsLike
-from anychan.nn._contract import KernelConv2d, Promises, copy_kernel
+from anychan.nn._contract import KernelConv2d, Promises, copy_kernel, positions
 from anychan.nn._registry import register_strategy
 from anychan.nn._slices import at_least, kernel_of_slices
 
@@ -75,21 +75,21 @@ class MaskedConv2d(KernelConv2d):
         return Promises()
 
     def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
-        present = list(self.channels.indices(channels))
+        present = positions(self.channels.indices(channels), self.weight.device)
         if len(present) == self.in_channels:  # the bank itself: what is generated would be zero up to rounding
-            return self.weight[:, present], self.bias
+            return self.weight.index_select(1, present), self.bias
         slices_CX = self.weight.transpose(0, 1).flatten(1)
         change_SK = self._change(present)
         change_SX = change_SK @ torch.cat([slices_CX, self.templates])
-        return kernel_of_slices(self, slices_CX[present] + change_SX), self.bias
+        return kernel_of_slices(self, slices_CX.index_select(0, present) + change_SX), self.bias
 
     def load_kernel(self, weight: Tensor, bias: Tensor | None) -> None:
         """Take over an ordinary kernel as the bank; the network and the templates stay as they are."""
         copy_kernel(self.weight, self.bias, weight, bias)
 
-    def _change(self, present: list[int]) -> Tensor:
+    def _change(self, present: Tensor) -> Tensor:
         """Coefficients (|S|, C + T) of what is added to the slices of the bank; zero for the full set."""
-        mask = [float(i in present) for i in range(self.in_channels)]
-        both_2C = torch.tensor([mask, [1.0] * self.in_channels], device=self.weight.device, dtype=self.weight.dtype)
+        all_C = torch.ones(self.in_channels, device=self.weight.device, dtype=self.weight.dtype)
+        both_2C = torch.stack([torch.zeros_like(all_C).index_fill(0, present, 1.0), all_C])
         made, made_for_all = self.generator(both_2C).unflatten(1, (self.in_channels, -1))
-        return (made - made_for_all)[present]
+        return (made - made_for_all).index_select(0, present)

@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan.channels import ChannelSet, ChannelsLike
-from anychan.nn._contract import AnyChannelConv2d, Promises, copy_kernel, full_precision, refuse_to_fold
+from anychan.nn._contract import AnyChannelConv2d, Promises, copy_kernel, full_precision, positions, refuse_to_fold
 from anychan.nn._registry import register_strategy
 from anychan.nn._slices import at_least
 
@@ -171,7 +171,7 @@ class MixedConv2d(AnyChannelConv2d):
 
     def _mixed(self, x: Tensor, channels: ChannelSet) -> tuple[Tensor, Tensor | None]:
         """For each image a weight (N, O, S, kh, kw) and a bias (N, O)."""
-        present = torch.tensor(self.channels.indices(channels), device=self.weight.device)
+        present = positions(self.channels.indices(channels), self.weight.device)
         over_kernels_NK, *others = self._attend(x, present)
         slices_KOSKK = self._apart(self.weight.index_select(1, present)) * (self.in_channels / len(present))
         weight_NOSKK = (over_kernels_NK @ slices_KOSKK.flatten(1)).unflatten(1, slices_KOSKK.shape[1:])

@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from anychan.channels import ChannelsLike
-from anychan.nn._contract import KernelConv2d, Promises, copy_kernel
+from anychan.nn._contract import KernelConv2d, Promises, copy_kernel, positions
 from anychan.nn._registry import register_strategy
 
 Selection = Literal["name", "random"]
@@ -79,7 +79,7 @@ class SlicedConv2d(KernelConv2d):
         return self.selection == "random" and (self.training or self.at_test == "random")
 
     def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
-        indices = torch.tensor(self.channels.indices(channels), device=self.weight.device)
+        indices = positions(self.channels.indices(channels), self.weight.device)
         if self._draws:
             indices = torch.randperm(self.in_channels, device=self.weight.device)[: len(indices)]
         weight = self.weight.index_select(1, indices)

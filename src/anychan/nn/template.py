@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from anychan.channels import ChannelsLike
-from anychan.nn._contract import KernelConv2d, Promises
+from anychan.nn._contract import KernelConv2d, Promises, positions
 from anychan.nn._registry import register_strategy
 from anychan.nn._slices import at_least, kernel_of_slices, kernel_slices
 
@@ -65,7 +65,7 @@ class TemplateConv2d(KernelConv2d):
         return Promises(exact=templates >= min(self.in_channels, width))
 
     def kernel(self, channels: ChannelsLike | None = None) -> tuple[Tensor, Tensor | None]:
-        present = torch.tensor(self.channels.indices(channels), device=self.templates.device)
+        present = positions(self.channels.indices(channels), self.templates.device)
         return kernel_of_slices(self, self.coefficients.index_select(0, present) @ self.templates), self.bias
 
     def load_kernel(self, weight: Tensor, bias: Tensor | None) -> None:

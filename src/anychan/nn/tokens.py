@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan.channels import ChannelSet, ChannelsLike
-from anychan.nn._contract import AnyChannelConv2d, Promises, copy_kernel, refuse_to_fold
+from anychan.nn._contract import AnyChannelConv2d, Promises, copy_kernel, positions, refuse_to_fold
 from anychan.nn._registry import register_strategy
 
 _EMBEDDING_STD = 0.02  # as vision transformers draw theirs
@@ -71,7 +71,9 @@ class TokensConv2d(AnyChannelConv2d):
     def convolve(self, x: Tensor, channels: ChannelSet) -> Tensor:
         n, s = x.shape[:2]
         map_NSOhw = self.conv2d(x.flatten(0, 1).unsqueeze(1), self.weight, self.bias).unflatten(0, (n, s))
-        added_SOhw = self.channel_embedding[list(self.channels.indices(channels))][..., None, None]
+        added_SOhw = self.channel_embedding.index_select(
+            0, positions(self.channels.indices(channels), self.channel_embedding.device)
+        )[..., None, None]
         if self.positions is not None:
             if self.positions.shape[1:] != map_NSOhw.shape[3:]:
                 raise ValueError(

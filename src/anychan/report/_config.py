@@ -15,7 +15,8 @@ _BEFORE = {"objective.name": "labels", "normalisation.statistics": "shared"}
 # Settings that say where things lie and how a run was watched, and the seed; initial and pretrained, which are paths,
 # are told and compared by what they stand for.
 NEUTRAL = {
-    *("data", "out", "seed", "resume", "cache_dir", "device", "precision", "channels_last", "initial", "pretrained"),
+    *("data", "out", "seed", "resume", "cache_dir", "device", "precision", "channels_last", "cuda_graphs"),
+    *("initial", "pretrained"),
     *("checkpoint_every_steps", "checkpoint_every_seconds"),
 }
 

@@ -44,7 +44,7 @@ PLAIN = "plain"  # the strategy of an ordinary network; as in anychan.adaptation
 # not by what was asked for.
 _NEUTRAL = frozenset(
     {"data", "out", "cache_dir", "resume", "checkpoint_every_steps", "checkpoint_every_seconds"}
-    | {"device", "precision", "channels_last", "objective.teacher", "initial", "pretrained"}
+    | {"device", "precision", "channels_last", "cuda_graphs", "objective.teacher", "initial", "pretrained"}
 )
 
 
@@ -86,6 +86,8 @@ class TrainConfig:
         device: auto takes an accelerator where there is one.
         precision: auto is bfloat16 where the machine multiplies it natively, else float32.
         channels_last: memory layout of images and kernels; auto: where convolutions are faster with it.
+        cuda_graphs: record a step's work on a GPU and replay it, which for small networks is several times as fast;
+            auto: where one process trains and a step waits for nothing on the host.
         skip_broken: leave unreadable training images out and say how many, instead of stopping.
         deterministic: only algorithms that give the same bits again, on a GPU too.
         resume: go on from the run folder's last checkpoint (where there is none yet, from the beginning).
@@ -136,6 +138,7 @@ class TrainConfig:
     device: Device = "auto"
     precision: Precision = "auto"
     channels_last: Literal["auto"] | bool = "auto"
+    cuda_graphs: Literal["auto"] | bool = "auto"
     skip_broken: bool = False
     deterministic: bool = False
     resume: bool = False
@@ -174,7 +177,8 @@ class TrainConfig:
         check("channel_probability", self.channel_probability, 0.0 < self.channel_probability <= 1.0, "in (0, 1]")
         check("label_smoothing", self.label_smoothing, 0.0 <= self.label_smoothing < 1.0, "in [0, 1)")
         check("ema_decay", self.ema_decay, 0.0 <= self.ema_decay < 1.0, "in [0, 1)")
-        check("channels_last", self.channels_last, self.channels_last in ("auto", True, False), "auto, true or false")
+        for name in ("channels_last", "cuda_graphs"):
+            check(name, getattr(self, name), getattr(self, name) in ("auto", True, False), "auto, true or false")
         for name in ("checkpoint_every_steps", "checkpoint_every_seconds"):
             value = getattr(self, name)
             check(name, value, value is None or value > 0, "above 0, or not given")

@@ -55,7 +55,7 @@ class Driver:
             NotFiniteError: when a loss or gradient is not finite; the last checkpoint stays as it is.
             InterruptedRunError: when somebody asked to stop, after a checkpoint.
         """
-        trainer = self._trainer
+        trainer, told = self._trainer, False
         while not trainer.finished:
             trainer.totals.start_clock()
             while trainer.step < trainer.batches.steps:
@@ -70,6 +70,10 @@ class Driver:
                 self._folder.append(record)
                 self._after_epoch()
             self._progress.epoch(record)
+            refused = None if trainer.graphs is None else trainer.graphs.refused
+            if refused and not told:
+                self._progress.say(f"{refused}, so steps are not recorded (cuda_graphs) but launched one by one")
+                told = True
 
     def _look(self) -> None:
         trainer, config = self._trainer, self._trainer.config

@@ -23,7 +23,7 @@ class FiniteGuard:
         >>> optimizer = torch.optim.SGD([weight], lr=1.0, fused=True)
         >>> guard = FiniteGuard(optimizer, torch.device("cpu"))
         >>> weight.grad = torch.tensor([1.0, float("nan")])
-        >>> guard.watch(torch.tensor(0.5), step=7)
+        >>> guard.watch(torch.tensor(0.5), torch.tensor(7))
         >>> optimizer.step()
         >>> weight.tolist(), guard.first_bad_step(), guard.describe()
         ([1.0, 1.0], 7, 'the loss is 0.5 and the norm of the gradient nan')
@@ -35,14 +35,19 @@ class FiniteGuard:
         self._bad_step = torch.full((), -1, dtype=torch.int64, device=device)
         self._seen = torch.zeros(2, device=device)  # loss and norm of the first bad step
 
-    def watch(self, loss: Tensor, step: int) -> None:
-        """Look at the loss (scalar) and the gradients of a step, before the update; does not wait for the device."""
+    def watch(self, loss: Tensor, step: Tensor) -> None:
+        """Look at the loss (scalar) and the gradients of a step, before the update; does not wait for the device.
+
+        Args:
+            loss: a scalar.
+            step: int64, its number, on the device: a recorded step is replayed with other numbers.
+        """
         gradients = [parameter.grad for parameter in self._parameters if parameter.grad is not None]
         seen = torch.stack([loss.detach().float(), torch.nn.utils.get_total_norm(gradients).float()])
         good_so_far = self._bad_step < 0
         first_bad = good_so_far & ~seen.isfinite().all()
-        self._seen = torch.where(first_bad, seen, self._seen)
-        self._bad_step = torch.where(first_bad, step, self._bad_step)
+        self._seen.copy_(torch.where(first_bad, seen, self._seen))  # in place: so does a recorded step
+        self._bad_step.copy_(torch.where(first_bad, step, self._bad_step))
         self._optimizer.found_inf = (self._bad_step >= 0).float()  # type: ignore[attr-defined] # see above
 
     def first_bad_step(self) -> int | None:

@@ -27,6 +27,7 @@ from anychan.training.objectives import Part, cross_entropy, sandwich, taught
 from anychan.training.optimisers import make_optimizer
 from anychan.training.randomness import random_states, restore_random_states
 from anychan.training.schedule import learning_rate_factor
+from anychan.training.step_graphs import StepGraphs
 from anychan.training.validation import validate
 
 if TYPE_CHECKING:
@@ -95,6 +96,7 @@ class Trainer:
         self.model = self.accelerator.prepare_model(self.raw)
         self.optimizer = make_optimizer(self.raw, self.config.optimizer)
         self.guard = FiniteGuard(self.optimizer, device)
+        self._number = torch.zeros((), dtype=torch.int64, device=device)  # of the step, for the guard
         self.early_stopping = EarlyStopping(self.config.early_stopping)
         self.averages = None
         if self.config.ema_decay > 0:
@@ -109,6 +111,8 @@ class Trainer:
             )
         if self.teacher is not None:
             self.teacher.to(device).to(memory_format=self.machine.memory_format).eval()
+        self.graphs = self._make_graphs()
+        self._place_rates()
         self.totals = self._no_totals()
 
     @property
@@ -134,18 +138,15 @@ class Trainer:
         batch = self.batches.batch(self.epoch, self.step)
         for module in self._annealed:
             module.anneal(self.progress)
-        self.optimizer.zero_grad(set_to_none=True)
-        loss, right = self._backward(batch)
-        self.guard.watch(loss, self.steps_done)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate(self.steps_done)
-        self.optimizer.step()
+        self._number.fill_(self.steps_done)
+        self._set_rates(self.learning_rate(self.steps_done))
+        loss, right = self._update(batch) if self.graphs is None else self.graphs(batch)
         if self.averages is not None:
             self.averages.update_parameters(self.raw)
             for module in self._averaged_annealed:  # a temperature is not to be averaged
                 module.anneal(self.progress)
         images = len(batch.labels)
-        self.totals.sums += torch.stack([loss.detach() * images, right])
+        self.totals.sums += torch.stack([loss * images, right])
         self.totals.images += images
         self.step += 1
 
@@ -153,6 +154,45 @@ class Trainer:
         """Of the update after ``step`` others."""
         config = self.config
         return config.optimizer.rate * learning_rate_factor(config.schedule, step, self.batches.steps, config.epochs)
+
+    def _update(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Gradients and one step of the optimiser; the loss, and the right answers. Nothing in it is of the host."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss, right = self._backward(batch)
+        self.guard.watch(loss, self._number)
+        self.optimizer.step()
+        return loss.detach(), right
+
+    def _make_graphs(self) -> StepGraphs | None:
+        """What records steps; None where they are launched one by one.
+
+        Raises:
+            ValueError: if they are to be recorded and cannot be.
+        """
+        asked = self.config.cuda_graphs
+        against = {
+            f"device {self.machine.device!r}": self.machine.device != "cuda",
+            f"{self.machine.processes} processes": self.machine.processes > 1,
+            "deterministic true": self.config.deterministic,
+            "what changes as training goes on": bool(self._annealed),
+        }
+        found = [name for name, is_so in against.items() if is_so]
+        if asked is True and found:
+            raise ValueError(f"cuda_graphs true does not go with {found[0]}; say auto or false")
+        return None if found or asked is False else StepGraphs(self._update, self.optimizer, required=asked is True)
+
+    def _place_rates(self) -> None:
+        """Learning rates where a recorded update reads them, or as numbers."""
+        for group in self.optimizer.param_groups:
+            rate = float(group["lr"])
+            group["lr"] = rate if self.graphs is None else torch.tensor(rate, device=self.accelerator.device)
+
+    def _set_rates(self, rate: float) -> None:
+        for group in self.optimizer.param_groups:
+            if isinstance(group["lr"], Tensor):
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def _backward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The gradients of all parts of the objective; the sum of their losses, and the right answers of the first."""
@@ -273,6 +313,7 @@ class Trainer:
         self.epoch, self.step = state["epoch"], state["step"]
         self.raw.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self._place_rates()
         if self.averages is not None:
             self.averages.load_state_dict(state["averages"])
         self.early_stopping.load_state_dict(state["early_stopping"])

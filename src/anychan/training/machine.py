@@ -64,12 +64,16 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
             find each other.
     """
     from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate.state import AcceleratorState
 
     parallel = DistributedDataParallelKwargs(find_unused_parameters=config.strategy != PLAIN)
     # Left to itself, accelerate starts several processes on a GPU only; on a CPU each would train alone.
     on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
     accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[parallel])
     started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started == 1 and on_cpu != (accelerator.device.type == "cpu"):  # it keeps an earlier run's device
+        AcceleratorState._reset_state(reset_partial_state=True)
+        accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[parallel])
     if accelerator.num_processes != started:
         raise ValueError(f"{started} processes were started, but {accelerator.num_processes} found each other")
     if config.device not in ("auto", accelerator.device.type):

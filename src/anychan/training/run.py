@@ -271,6 +271,7 @@ class _Run:
             **self._environment,
             "seed": self._config.seed,
             "machine": self._trainer.machine.to_dict(),
+            "recorded_steps": self._recorded_steps,
             "data": self._data.dataset.description,
             "weights": self._weights,
             **({} if self._pretrained is None else {"pretrained": self._pretrained}),
@@ -283,6 +284,12 @@ class _Run:
             "skipped": [list(entry) for entry in self._data.skipped],
             "recalibrated": self._recalibrated,
         }
+
+    @property
+    def _recorded_steps(self) -> dict[str, Any] | None:
+        """How many kinds of steps were recorded as CUDA graphs, and why none could be; None where none was to be."""
+        graphs = self._trainer.graphs
+        return None if graphs is None else {"kinds": len(graphs), "refused": graphs.refused}
 
     def _skipped(self) -> str:
         count = len(self._data.skipped)
