@@ -158,7 +158,7 @@ def test_a_recipe_its_overrides_and_resuming(runs, tmp_path, capsys):
     ("words", "said"),
     [
         (["ablate", "no.yaml", "--data", "synthetic", "--out", "{new}"], "error: no.yaml: No such file or directory"),
-        (["trian"], "unknown command 'trian'; there are train, sweep, ablate, reproduce, adapt, evaluate"),
+        (["trian"], "unknown command 'trian'; there are train, sweep, ablate, study, reproduce, adapt, evaluate"),
         ([], "usage: anychan"),
         (["train"], "required"),
         (["train", *SMALL, "--out", "{new}", "--epochs", "many"], "epochs"),

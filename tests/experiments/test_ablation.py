@@ -189,7 +189,7 @@ def test_an_executor_there_is_not_is_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "ray", None)  # as if not installed
     with pytest.raises(ValueError, match=r"executor 'ray' needs Ray: pip install anychan\[ray\]"):
         ablate(Ablation(BASE, WIDE), tmp_path / "out", "ray")
-    with pytest.raises(ValueError, match="unknown executor 'slurm'; there are sequential, ray"):
+    with pytest.raises(ValueError, match="unknown executor 'slurm'; there are sequential, processes, ray"):
         ablate(Ablation(BASE, WIDE), tmp_path / "out", "slurm")
     with alone(tmp_path / "out"), pytest.raises(FileExistsError, match="in use by another process"):
         ablate(Ablation(BASE, WIDE), tmp_path / "out")

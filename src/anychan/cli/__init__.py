@@ -23,6 +23,7 @@ from anychan.cli._records import RECORDS
 from anychan.cli._reproduce import REPRODUCE
 from anychan.cli._runs import COMPARE, EVALUATE, PROFILE, REPORT
 from anychan.cli._serve import SERVE
+from anychan.cli._study import STUDY
 from anychan.cli._sweep import SWEEP
 from anychan.cli._train import TRAIN, parsed_train
 
@@ -82,6 +83,7 @@ COMMANDS = {
     "train": TRAIN,
     "sweep": SWEEP,
     "ablate": ABLATE,
+    "study": STUDY,
     "reproduce": REPRODUCE,
     "adapt": ADAPT,
     "evaluate": EVALUATE,

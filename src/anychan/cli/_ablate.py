@@ -17,10 +17,12 @@ def _options(parser: Parser) -> None:
     parser.add_argument("--cache-dir", metavar="FOLDER", help="where decoded images are kept")
     parser.add_argument(
         "--executor",
-        choices=["sequential", "ray"],
+        choices=["sequential", "processes", "ray"],
         default="sequential",
-        help="sequential: one run after another; ray: at once, on as many machines as Ray has (extra ray)",
+        help="sequential: one run after another; processes: several at once on this machine, for which small networks "
+        "leave a GPU room; ray: at once, on as many machines as Ray has (extra ray)",
     )
+    parser.add_argument("--workers", type=int, metavar="N", help="how many processes (default: 2)")
     add_json(parser)
 
 
@@ -29,7 +31,7 @@ def _ablate(options: Any) -> int:
 
     given = {"data": options.data, "bands": options.bands, "cache_dir": options.cache_dir, "seeds": options.seeds}
     settings = {name: value for name, value in given.items() if value is not None}
-    record = ablate(Ablation.read(options.ablation, **settings), options.out, options.executor)
+    record = ablate(Ablation.read(options.ablation, **settings), options.out, options.executor, options.workers)
     print_record(record, ablation_table, options.json)
     return 1 if any(row["errors"] for row in record["rows"]) else 0
 

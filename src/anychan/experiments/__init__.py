@@ -1,4 +1,4 @@
-"""Many runs that belong together: recipes of the sources, ablations, searches for settings; and their records."""
+"""Many runs that belong together: recipes of the sources, ablations, searches, studies; and their records."""
 
 from __future__ import annotations
 
@@ -13,14 +13,19 @@ if TYPE_CHECKING:
     from anychan.experiments.records import record_kinds, record_schema, validate_records
     from anychan.experiments.search import sweep, sweep_table
     from anychan.experiments.search_space import SearchSpace
+    from anychan.experiments.study import Search, Study, StudyRun, conduct
 
 # Imported when asked for, so that looking at records does not wait for torch.
 _PUBLIC = {
     "Ablation": "anychan.experiments.ablation",
     "Recipe": "anychan.experiments.recipes",
+    "Search": "anychan.experiments.study",
     "SearchSpace": "anychan.experiments.search_space",
+    "Study": "anychan.experiments.study",
+    "StudyRun": "anychan.experiments.study",
     "ablate": "anychan.experiments.ablation",
     "ablation_table": "anychan.experiments.ablation",
+    "conduct": "anychan.experiments.study",
     "list_recipes": "anychan.experiments.recipes",
     "list_recipes_with_results": "anychan.experiments.expected",
     "recipe_results": "anychan.experiments.expected",
@@ -36,9 +41,13 @@ _PUBLIC = {
 __all__ = [
     "Ablation",
     "Recipe",
+    "Search",
     "SearchSpace",
+    "Study",
+    "StudyRun",
     "ablate",
     "ablation_table",
+    "conduct",
     "list_recipes",
     "list_recipes_with_results",
     "recipe_results",

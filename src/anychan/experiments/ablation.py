@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +133,9 @@ class Ablation:
                     raise ValueError(f"{name}: {error}") from error
 
 
-def ablate(ablation: Ablation, folder: Path | str, executor: str = "sequential") -> dict[str, Any]:
+def ablate(
+    ablation: Ablation, folder: Path | str, executor: str = "sequential", workers: int | None = None
+) -> dict[str, Any]:
     """Run what is not there yet, and compare every change with the base.
 
     Asked again, it goes on where it was interrupted, in the middle of a run too. A run that fails is noted, and the
@@ -141,7 +144,9 @@ def ablate(ablation: Ablation, folder: Path | str, executor: str = "sequential")
     Args:
         ablation: what to run.
         folder: where the runs lie, and ``ablation.json``.
-        executor: a key of ``EXECUTORS``: "sequential", or "ray" for many machines.
+        executor: a key of ``EXECUTORS``: "sequential", "processes" for several at once on this machine, or "ray" for
+            many machines.
+        workers: how many processes; None: two.
 
     Returns:
         The record, also written to ``ablation.json``: ``rows``, one a change, with the accuracy on all channels and the
@@ -153,12 +158,15 @@ def ablate(ablation: Ablation, folder: Path | str, executor: str = "sequential")
         InterruptedRunError: if it was interrupted.
         OSError: if the data or a file of weights are not there, or runs cannot be written.
         FileExistsError: if another process is at the folder.
-        ValueError: for an unknown executor or one that is not installed, if there is nothing to compare the runs on, an
-            earlier record in the folder has seeds or changes that are not asked for now or with other settings, or no
-            run could be completed.
+        ValueError: for an unknown executor, one that is not installed or has no workers, if there is nothing to compare
+            the runs on, an earlier record in the folder has seeds or changes that are not asked for now or with other
+            settings, or no run could be completed.
     """
     if executor not in EXECUTORS:
         raise ValueError(f"unknown executor {executor!r}; there are {', '.join(EXECUTORS)}")
+    if workers is not None and executor != "processes":
+        raise ValueError(f"workers {workers} go with executor 'processes', not {executor!r}")
+    made_by = EXECUTORS[executor] if workers is None else partial(EXECUTORS[executor], workers=workers)
     folder = Path(folder)
     for name, _, config in ablation.runs(folder):
         try:
@@ -169,7 +177,7 @@ def ablate(ablation: Ablation, folder: Path | str, executor: str = "sequential")
             raise ValueError(f"{name}: {error}") from error
     with alone(folder):  # what is there is looked at inside: another process may just have written it
         _check_earlier(ablation, folder / RECORD)
-        return _made(ablation, folder, EXECUTORS[executor])
+        return _made(ablation, folder, made_by)
 
 
 def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from anychan.training.records import read_run_record
 Costs = Literal["none", "full", "all"]
 
 
-def attempt(config: TrainConfig, split: str, *, cost: Costs = "none") -> str | None:
+def attempt(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bool = False) -> str | None:
     """`complete`, with whatever fails as a sentence: the other runs are to go on.
 
     Raises:
@@ -29,7 +29,7 @@ def attempt(config: TrainConfig, split: str, *, cost: Costs = "none") -> str | N
         OSError: for files that are not there or cannot be written, which the other runs would meet too.
     """
     try:
-        complete(config, split, cost=cost)
+        complete(config, split, cost=cost, flips=flips)
     except (ValueError, WeightsUnavailableError) as error:  # the second is an OSError that other runs need not meet
         return str(error)
     except (InterruptedRunError, OSError):
@@ -39,8 +39,14 @@ def attempt(config: TrainConfig, split: str, *, cost: Costs = "none") -> str | N
     return None
 
 
-def complete(config: TrainConfig, split: str, *, cost: Costs = "none") -> None:
+def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bool = False) -> None:
     """Train and evaluate what is not there yet; a finished run is held against the settings and data asked for.
+
+    Args:
+        config: the run.
+        split: what it is evaluated on.
+        cost: of which channel sets the cost is measured.
+        flips: also answer with test-time flips.
 
     Raises:
         ValueError: if the folder holds a run with other settings, data or initial weights; and see `train` and
@@ -52,10 +58,10 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none") -> None:
     asked = subsets_asked(config, split)
     measured = {"none": [], "full": asked[:1], "all": asked}[cost]
     for subsets, costs in ((measured, True), ([subset for subset in asked if subset not in measured], False)):
-        if subsets and not _evaluated(config.out, split, subsets, costs):
+        if subsets and not _evaluated(config.out, split, subsets, costs, flips):
             evaluate_run(
                 config.out, subsets, split, data=config.data, bands=config.bands, cache_dir=config.cache_dir,
-                cost=costs, pictures=False,
+                cost=costs, flips=flips, pictures=False,
             )  # fmt: skip
 
 
@@ -124,7 +130,7 @@ def subsets_asked(config: TrainConfig, split: str) -> list[str]:
     return [str(subset) for subset in (info.channels.some_subsets() if many else info.channels.subsets())]
 
 
-def _evaluated(run: Path, split: str, asked: list[str], cost: bool) -> bool:
+def _evaluated(run: Path, split: str, asked: list[str], cost: bool, flips: bool) -> bool:
     if not record_path(run, split).is_file():
         return False
     record = read_record(run, split)
@@ -132,6 +138,6 @@ def _evaluated(run: Path, split: str, asked: list[str], cost: bool) -> bool:
     there = {
         frozenset(known.subset(row["subset"]).names)
         for row in record["results"]
-        if not row["fill"] and (row["cost"] or not cost)
+        if not row["fill"] and (row["cost"] or not cost) and ("flips" in row or not flips)
     }
     return all(frozenset(known.subset(subset).names) in there for subset in asked)

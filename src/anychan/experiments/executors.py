@@ -1,4 +1,4 @@
-"""How the runs of an ablation are made: one after another, or by Ray on as many machines as it has.
+"""How the runs of an ablation are made: one after another, several at once, or by Ray on as many machines as it has.
 
 Ray's machines must see the run folders and the data at the same paths, and have anychan installed.
 """
@@ -7,19 +7,39 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anychan.experiments.completing import Costs, attempt
+from anychan.experiments.pool import Task, work_through
 from anychan.training import TrainConfig
 
 # Of each run what went wrong as a sentence, or None.
-Executor = Callable[[Sequence[TrainConfig], str, Costs], list[str | None]]
+Executor = Callable[..., list[str | None]]  # of configurations, a split and costs; some take more
 
 
 def one_after_another(configs: Sequence[TrainConfig], split: str, cost: Costs = "none") -> list[str | None]:
     """Make runs in this process; see `attempt` for what is raised."""
     return [attempt(config, split, cost=cost) for config in configs]
+
+
+def at_once(configs: Sequence[TrainConfig], split: str, cost: Costs = "none", *, workers: int = 2) -> list[str | None]:
+    """Make runs in processes of their own, as many at once as there are workers; see `work_through`.
+
+    What each prints goes to a log beside its folder. Costs that are measured meanwhile are those of a busy machine.
+
+    Raises:
+        ValueError: for fewer than one worker.
+        InterruptedRunError: if it was interrupted.
+    """
+    tasks = [
+        Task(
+            str(config.out), partial(attempt, config, split, cost=cost), config.out.with_name(f"{config.out.name}.log")
+        )
+        for config in configs
+    ]
+    return list(work_through(tasks, workers).values())
 
 
 def by_ray(configs: Sequence[TrainConfig], split: str, cost: Costs = "none") -> list[str | None]:
@@ -67,4 +87,4 @@ def _outcome(ray: Any, task: Any) -> str | None:
     return failed
 
 
-EXECUTORS: dict[str, Executor] = {"sequential": one_after_another, "ray": by_ray}
+EXECUTORS: dict[str, Executor] = {"sequential": one_after_another, "processes": at_once, "ray": by_ray}

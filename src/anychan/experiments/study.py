@@ -1,0 +1,283 @@
+"""``study``: many runs that belong together, what tunes them and what teaches them, several at once.
+
+A study's file names searches and runs in order of priority. Runs may take their settings from searches, learn from
+other runs, and have several seeds; a run begins when what it needs is there.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from anychan.experiments._lock import alone
+from anychan.experiments.completing import Costs, attempt
+from anychan.experiments.pool import Task, work_through
+from anychan.experiments.search import sweep
+from anychan.experiments.search_space import SearchSpace
+from anychan.experiments.settings import configuration, merged
+from anychan.training import TrainConfig
+
+_GIVEN = ("out", "seed", "resume", "objective.teacher", "initial")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Search:
+    """A search of a study: `sweep`'s settings, what is varied, and how many trials there are."""
+
+    space: Mapping[str, Any]
+    trials: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class StudyRun:
+    """A run of a study, once for each seed.
+
+    Args:
+        settings: those of `anychan train` in which it differs from the study's.
+        tuned_by: searches, of which the best trial's settings are taken.
+        tuned: only those settings of it that begin so ("optimizer"); empty: all.
+        taught_by: the run of the study, of the same seed, that teaches it.
+        starts_from: the run of the study, of the same seed, whose weights it starts from.
+        seeds: in place of the study's.
+        flips: also evaluate with test-time flips.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    tuned_by: Sequence[str] = ()
+    tuned: Sequence[str] = ()
+    taught_by: str | None = None
+    starts_from: str | None = None
+    seeds: Sequence[int] | None = None
+    flips: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """Runs and searches in order of priority.
+
+    Args:
+        runs: by name.
+        searches: by name.
+        settings: of every run, by their names, in groups or dotted, as `anychan train` takes them.
+        title: what is asked.
+        seeds: of every run that does not name its own.
+        split: what runs are evaluated on.
+        cost: of which channel sets a run's cost is measured too ("none", "full", "all"): beside other runs it would be
+            measured wrong, and `anychan profile --record` fills it in.
+
+    Raises:
+        ValueError: for wrong settings, names that are not those of folders or stand twice, or a search or run that is
+            named and is not there.
+
+    Example:
+        >>> study = Study({"wide6": StudyRun({"model": "wide6"})}, settings={"data": "a.zip"}, seeds=(0, 1))
+        >>> study.folders()
+        ['wide6-seed0', 'wide6-seed1']
+    """
+
+    runs: Mapping[str, StudyRun]
+    searches: Mapping[str, Search] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    title: str = ""
+    seeds: Sequence[int] = (0,)
+    split: str = "test"
+    cost: Costs = "none"
+
+    def __post_init__(self) -> None:
+        if not self.runs:
+            raise ValueError("a study needs one run at least")
+        for name in (*self.searches, *self.runs):
+            if not isinstance(name, str) or not _NAME.fullmatch(name):
+                raise ValueError(f"{name!r} names no folder: letters, digits, '.', '_' and '-' alone")
+        twice = sorted(self.searches.keys() & set(self.folders()))
+        if twice:
+            raise ValueError(f"{twice[0]!r} is a search and a run: give one another name")
+        before: list[str] = []
+        for name, run in self.runs.items():
+            if unknown := [search for search in run.tuned_by if search not in self.searches]:
+                raise ValueError(f"{name}: no search {unknown[0]!r}; there are {', '.join(self.searches) or 'none'}")
+            for other in filter(None, (run.taught_by, run.starts_from)):
+                lacking = other not in before or set(self._seeds(run)) - set(self._seeds(self.runs[other]))
+                if lacking:
+                    raise ValueError(f"{name}: no run {other!r} with its seeds stands before it")
+            before.append(name)
+        list(self.configurations(Path("unused")))  # wrong settings are refused before any run
+        for name, search in self.searches.items():
+            self._check_search(name, search)
+
+    @classmethod
+    def read(cls, path: Path, **settings: Any) -> Study:
+        """From a YAML file with ``runs``, and ``searches``, ``settings`` and the rest as they are named above.
+
+        Args:
+            path: the file.
+            **settings: of all runs and searches, in place of the file's; and ``seeds``.
+
+        Raises:
+            FileNotFoundError: if it is not there.
+            ValueError: if it is no YAML, or no study.
+        """
+        try:
+            told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ValueError(f"{path} is no YAML: {error}") from error
+        told = _checked(f"{path}", told, cls)
+        seeds = settings.pop("seeds", None)
+        for group, kind in (("runs", StudyRun), ("searches", Search)):
+            parts = told.get(group) or {}
+            if not isinstance(parts, Mapping):
+                raise ValueError(f"{path}: {group} should have a name for each, not {parts!r}")
+            told[group] = {name: kind(**_checked(f"{path}: {name}", part or {}, kind)) for name, part in parts.items()}
+        told["settings"] = merged(told.get("settings") or {}, settings)
+        return cls(**(told if seeds is None else {**told, "seeds": seeds}))
+
+    def folders(self) -> list[str]:
+        """The folders of all runs, in their order."""
+        return [_folder(name, seed) for name, run in self.runs.items() for seed in self._seeds(run)]
+
+    def configurations(self, folder: Path) -> Iterable[tuple[str, TrainConfig]]:
+        """Each run's folder and configuration, before what a search finds goes into it.
+
+        Raises:
+            ValueError: for wrong settings.
+        """
+        for name, run in self.runs.items():
+            for seed in self._seeds(run):
+                try:
+                    yield _folder(name, seed), configuration(self._settled(name, seed, folder))
+                except ValueError as error:
+                    raise ValueError(f"{name}: {error}") from error
+
+    def tasks(self, folder: Path) -> list[Task]:
+        """All that is to be done, searches first."""
+        found = [
+            Task(name, partial(_search, self._search_settings(search, folder / name), search), folder / f"{name}.log")
+            for name, search in self.searches.items()
+        ]
+        for name, run in self.runs.items():
+            for seed in self._seeds(run):
+                own = _folder(name, seed)
+                others = [_folder(other, seed) for other in (run.taught_by, run.starts_from) if other]
+                settings = self._settled(name, seed, folder)
+                work = partial(_run, settings, [folder / s for s in run.tuned_by], run, self.split, self.cost)
+                found.append(Task(own, work, folder / f"{own}.log", (*run.tuned_by, *others)))
+        return found
+
+    def _seeds(self, run: StudyRun) -> Sequence[int]:
+        return self.seeds if run.seeds is None else run.seeds
+
+    def _settled(self, name: str, seed: int, folder: Path) -> dict[str, Any]:
+        run = self.runs[name]
+        _refuse_given(self.settings, run.settings)
+        place: dict[str, Any] = {"out": str(folder / _folder(name, seed)), "seed": seed}
+        if run.taught_by:
+            place |= {"objective.name": "teacher", "objective.teacher": str(folder / _folder(run.taught_by, seed))}
+        if run.starts_from:
+            place["initial"] = str(folder / _folder(run.starts_from, seed))
+        return merged(self.settings, run.settings, place)
+
+    def _search_settings(self, search: Search, folder: Path) -> dict[str, Any]:
+        _refuse_given(self.settings, search.settings)
+        return merged(self.settings, search.settings, {"out": str(folder)})
+
+    def _check_search(self, name: str, search: Search) -> None:
+        try:
+            configuration(self._search_settings(search, Path("unused")))
+            SearchSpace(search.space)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+
+
+def conduct(
+    study: Study,
+    folder: Path | str,
+    workers: int = 1,
+    *,
+    seconds: float | None = None,
+    tell: Callable[[str, float, str | None], None] | None = None,
+) -> dict[str, str | None]:
+    """Search, train and evaluate what is not there yet.
+
+    Asked again it goes on where it was interrupted, in the middle of a run too. What fails is told, and the rest is
+    finished, but for what needs it.
+
+    Args:
+        study: what to do.
+        folder: where the runs go, a folder each, and a log of each beside it.
+        workers: how many at once; on one GPU small networks train side by side nearly as fast as alone.
+        seconds: after which what runs stops at a checkpoint and nothing is begun any more; None: no limit.
+        tell: called with each name, its seconds and what went wrong, when it has ended.
+
+    Returns:
+        By name what went wrong as a sentence, or None.
+
+    Raises:
+        InterruptedRunError: if it was interrupted.
+        FileExistsError: if another process is at the folder.
+        ValueError: for fewer than one worker.
+    """
+    folder = Path(folder)
+    with alone(folder):
+        return work_through(study.tasks(folder), workers, seconds=seconds, tell=tell)
+
+
+def _search(settings: Mapping[str, Any], search: Search) -> str | None:
+    found = sweep(settings, SearchSpace(search.space), search.trials, search.seed)
+    return None if found["best"] else f"no trial could be completed; the first: {found['trials'][0]['error']}"
+
+
+def _run(settings: Mapping[str, Any], searches: Sequence[Path], run: StudyRun, split: str, cost: Costs) -> str | None:
+    try:
+        config = configuration(merged(settings, _tuned(searches, run.tuned)))
+    except ValueError as error:
+        return str(error)
+    return attempt(config, split, cost=cost, flips=run.flips)
+
+
+def _tuned(searches: Sequence[Path], taken: Sequence[str]) -> dict[str, Any]:
+    """The settings of the best trial of some searches, the first of equals."""
+    bests = [json.loads((search / "sweep.json").read_text(encoding="utf-8"))["best"] for search in searches]
+    if not bests:
+        return {}
+    best = max(bests, key=lambda trial: trial["val_accuracy"])
+    return {
+        name: value
+        for name, value in best["settings"].items()
+        if not taken or any(name == one or name.startswith(f"{one}.") for one in taken)
+    }
+
+
+def _folder(name: str, seed: int) -> str:
+    return f"{name}-seed{seed}"
+
+
+def _refuse_given(*settings: Mapping[str, Any]) -> None:
+    for some in settings:
+        together = merged(some)
+        for name in _GIVEN:
+            group, _, rest = name.partition(".")
+            there = together.get(group)
+            if there is not None and (not rest or (isinstance(there, Mapping) and rest in there)):
+                raise ValueError(f"{name} is given by the study itself: name seeds, taught_by or starts_from")
+
+
+def _checked(what: str, told: Any, kind: type) -> dict[str, Any]:
+    """What YAML says, if it has only the keys of a class, and those without a default."""
+    known = {one.name for one in fields(kind)}
+    needed = {"runs"} if kind is Study else {"space", "trials"} if kind is Search else set()
+    if not isinstance(told, Mapping) or not needed <= told.keys() <= known:
+        raise ValueError(
+            f"{what} should have {', '.join([*sorted(needed), *sorted(known - needed)])}, no other, and "
+            f"of these {', '.join(sorted(needed)) or 'none'} always"
+        )
+    return dict(told)

@@ -1,0 +1,161 @@
+"""Studies: runs tuned by searches and taught by runs, what goes on, what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from anychan.cli import main
+from anychan.experiments import Search, Study, StudyRun, ablate, conduct, validate_records
+from anychan.experiments.ablation import Ablation
+from anychan.experiments.study import _tuned
+
+DATA = "synthetic:bands=2,train=32,val=24,test=8,size=16,classes=3"
+SMALL: dict[str, Any] = {"model": "wide3", "model_options.width": 4}
+TOLD: dict[str, Any] = {
+    "title": "How small can it be?",
+    "settings": {"data": DATA, "epochs": 1, "batch_size": 16, "image_size": 16, "device": "cpu"},
+    "searches": {
+        "rates": {
+            "settings": {**SMALL, "held_out": 8},
+            "trials": 2,
+            "space": {"optimizer.learning_rate": {"low": 1e-3, "high": 6e-3, "log": True}},
+        }
+    },
+    "runs": {
+        "big": {"settings": {"model": "wide4", "model_options.width": 6}, "seeds": [0, 1]},
+        "small": {"settings": SMALL, "tuned_by": ["rates"], "taught_by": "big", "flips": True},
+        "more": {"settings": SMALL, "starts_from": "small"},
+    },
+}
+PROJECT = Path(__file__).parents[2]
+
+
+def written(tmp_path: Path, **changes: Any) -> Path:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({**TOLD, **changes}, sort_keys=False))
+    return path
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_what_a_study_names_is_searched_trained_and_evaluated_and_then_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, out = written(tmp_path), tmp_path / "out"
+    words = ["study", str(path), "--out", str(out), "--workers", "2", "--cache-dir", str(tmp_path / "cache")]
+    assert main(words) == 0
+    printed = capsys.readouterr()
+    assert printed.out == "5 of 5 done\n"
+    assert "small-seed0: done (" in printed.err
+    names = ["big-seed0", "big-seed1", "more-seed0", "rates", "small-seed0"]
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == names
+    configs = {name: read(out / name / "run.json")["config"] for name in names if name != "rates"}
+    best = read(out / "rates" / "sweep.json")["best"]["settings"]["optimizer.learning_rate"]
+    assert configs["small-seed0"]["optimizer"]["learning_rate"] == best
+    assert configs["small-seed0"]["objective"]["teacher"] == str(out / "big-seed0")
+    assert configs["more-seed0"]["initial"] == str(out / "small-seed0")
+    assert configs["more-seed0"]["optimizer"]["learning_rate"] == 0.001
+    assert configs["big-seed1"]["seed"] == 1
+    for name in configs:
+        (row,) = read(out / name / "evaluation" / "test.json")["results"]
+        assert row["cost"] is None
+        assert ("flips" in row) == (name == "small-seed0")
+        assert validate_records([out / name])[1] == []
+    before = {name: (out / name / "model.safetensors").stat().st_mtime_ns for name in configs}
+    assert main(words) == 0  # what is there is not made again
+    assert before == {name: (out / name / "model.safetensors").stat().st_mtime_ns for name in configs}
+
+
+def test_what_fails_is_told_and_ends_with_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = {"big": {"settings": {"model": "wide4", "objective.penalty": 0.5}}, "small": {**TOLD["runs"]["small"]}}
+    path = written(tmp_path, runs=runs, searches={"rates": TOLD["searches"]["rates"]})
+    assert main(["study", str(path), "--out", str(tmp_path / "out"), "--cache-dir", str(tmp_path / "cache")]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == "1 of 3 done; not big-seed0, small-seed0\n"
+    assert "big-seed0: objective.penalty 0.5" in printed.err
+    assert "small-seed0: was not begun, since big-seed0 failed" in printed.err
+
+
+def test_without_time_nothing_is_begun(tmp_path: Path) -> None:
+    study = Study.read(written(tmp_path))
+    found = conduct(study, tmp_path / "out", seconds=0.0)
+    assert set(found.values()) == {"was not begun: the time was up"}
+
+
+def test_seeds_and_settings_of_the_command_line_come_before_the_files(tmp_path: Path) -> None:
+    runs = {"big": {"settings": {"model": "wide4"}, "seeds": [0, 1]}, "small": {"settings": SMALL}}
+    study = Study.read(written(tmp_path, runs=runs), seeds=[3], data="other.zip")
+    configs = dict(study.configurations(tmp_path))
+    assert list(configs) == study.folders() == ["big-seed0", "big-seed1", "small-seed3"]
+    assert {config.data for config in configs.values()} == {"other.zip"}
+
+
+def test_the_best_of_several_searches_is_taken_whole_or_in_part(tmp_path: Path) -> None:
+    for name, accuracy, rate in (("a", 0.4, 0.1), ("b", 0.6, 0.2)):
+        (tmp_path / name).mkdir()
+        settings = {"optimizer.learning_rate": rate, "model_options.width": 8}
+        best = {"best": {"val_accuracy": accuracy, "settings": settings}}
+        (tmp_path / name / "sweep.json").write_text(json.dumps(best))
+    searches = [tmp_path / "a", tmp_path / "b"]
+    assert _tuned(searches, ()) == {"optimizer.learning_rate": 0.2, "model_options.width": 8}
+    assert _tuned(searches, ["optimizer"]) == {"optimizer.learning_rate": 0.2}
+    assert _tuned([], ()) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"runs": {}}, "a study needs one run at least"),
+        ({"runs": ["big"]}, "runs should have a name for each"),
+        ({"runs": {"a/b": {}}}, "'a/b' names no folder"),
+        ({"runs": {"a": {"model": "wide3"}}}, "a should have flips, seeds, settings"),
+        ({"runs": {"a": {"settings": {"epoch": 3}}}}, "a: "),
+        ({"runs": {"a": {"settings": {"seed": 3}}}}, "a: seed is given by the study itself"),
+        ({"runs": {"a": {"settings": {"objective.teacher": "b"}}}}, "a: objective.teacher is given by the study"),
+        ({"runs": {"a": {"tuned_by": ["b"]}}}, "a: no search 'b'; there are rates"),
+        ({"runs": {"a": {"taught_by": "b"}, "b": {}}}, "a: no run 'b' with its seeds stands before it"),
+        ({"runs": {"b": {"seeds": [0]}, "a": {"taught_by": "b", "seeds": [1]}}}, "a: no run 'b' with its seeds"),
+        ({"runs": {"a": {}}, "searches": {"a-seed0": TOLD["searches"]["rates"]}}, "'a-seed0' is a search and a run"),
+        ({"searches": {"rates": {"trials": 3}}}, "rates should have space, trials"),
+        ({"searches": {"rates": {"trials": 3, "space": {"epoch": [1]}}}}, "rates: "),
+        ({"settings": {**TOLD["settings"], "out": "here"}}, "out is given by the study itself"),
+        ({"more": 3}, "should have runs, cost, searches"),
+    ],
+)
+def test_what_is_no_study_is_refused_before_any_run(
+    changes: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", str(written(tmp_path, **changes)), "--out", str(tmp_path / "out")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("path", sorted((PROJECT / "docs" / "studies").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_studies_of_the_documents_can_be_asked_for(path: Path) -> None:
+    study = Study.read(path, data="photographs.zip")
+    assert len(study.folders()) == len(set(study.folders())) > len(study.searches)
+    assert f"anychan study docs/studies/{path.name}" in path.read_text(encoding="utf-8")
+
+
+def test_an_ablation_may_make_its_runs_in_processes(tmp_path: Path) -> None:
+    base = {**TOLD["settings"], **SMALL, "cache_dir": str(tmp_path / "cache")}
+    ablation = Ablation(base, {"wider": {"model_options.width": 6}})
+    side_by_side = ablate(ablation, tmp_path / "out", "processes", workers=2)
+    one_by_one = ablate(ablation, tmp_path / "again")
+    assert [row["full"] for row in side_by_side["rows"]] == [row["full"] for row in one_by_one["rows"]]
+    assert (tmp_path / "out" / "wider-seed0.log").is_file()
+    with pytest.raises(ValueError, match="workers 3 go with executor 'processes', not 'sequential'"):
+        ablate(ablation, tmp_path / "out", workers=3)
+
+
+def test_a_search_is_that_of_sweep() -> None:
+    search = Search({"optimizer.learning_rate": [0.1]}, trials=1)
+    study = Study({"a": StudyRun()}, {"rates": search}, {"data": "a.zip"})
+    assert [task.name for task in study.tasks(Path("runs"))] == ["rates", "a-seed0"]
