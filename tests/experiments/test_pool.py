@@ -22,10 +22,12 @@ from anychan.training.stopping import listening
 def note(path: Path, says: str | None = None, meets: Path | None = None) -> str | None:
     """Leaves a file, and may wait for that of another, which must be running meanwhile."""
     print("in the log", flush=True)
+    began = time.monotonic()
     path.write_text("began")
     if meets is not None:
         _until(meets.exists)
-    path.write_text(str(time.monotonic()))
+    time.sleep(0.5)
+    path.write_text(f"{began} {time.monotonic()}")
     return says
 
 
@@ -66,7 +68,9 @@ def test_as_many_run_at_once_as_there_are_workers_and_what_waits_lets_others_pas
 def test_one_worker_does_one_after_another_the_first_first(tmp_path: Path) -> None:
     names = ["c", "a", "b"]
     work_through([task(tmp_path, name) for name in names], 1)
-    assert sorted(names, key=lambda name: float((tmp_path / name).read_text())) == names
+    times = [tuple(map(float, (tmp_path / name).read_text().split())) for name in names]
+    assert times[0][1] < times[1][0]
+    assert times[1][1] < times[2][0]
 
 
 def test_what_fails_or_dies_is_told_and_the_rest_is_done(tmp_path: Path) -> None:

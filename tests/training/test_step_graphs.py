@@ -48,6 +48,11 @@ class Steps:
         self.draws = self.waits = False
         self.mode: int | str = 0
 
+    def watch(self, mode: int | str) -> None:
+        self.mode = mode
+        if mode == "warn":
+            warnings.warn("Synchronization debug mode is a prototype feature and so on", stacklevel=1)
+
     def __call__(self, batch: Batch) -> tuple[Tensor, Tensor]:
         self.calls += 1
         if self.draws:
@@ -80,7 +85,7 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Steps:
     monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
     monkeypatch.setattr(torch.cuda, "graph", graph)
     monkeypatch.setattr(torch.cuda, "get_sync_debug_mode", lambda: found.mode)
-    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", lambda mode: setattr(found, "mode", mode))
+    monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", found.watch)
     return found
 
 
