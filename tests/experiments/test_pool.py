@@ -93,10 +93,12 @@ def test_what_fails_or_dies_is_told_and_the_rest_is_done(tmp_path: Path) -> None
 
 
 def test_when_the_time_is_up_what_runs_is_stopped_and_nothing_is_begun(tmp_path: Path) -> None:
-    tasks = [task(tmp_path, "long", partial(wait_to_be_stopped, tmp_path / "long")), task(tmp_path, "later")]
-    found = work_through(tasks, 1, seconds=8.0)
+    long, deaf = partial(wait_to_be_stopped, tmp_path / "long"), partial(note, tmp_path / "deaf", meets=tmp_path / "no")
+    tasks = [task(tmp_path, "long", long), task(tmp_path, "deaf", deaf), task(tmp_path, "later")]
+    found = work_through(tasks, 2, seconds=8.0)
     assert (tmp_path / "long").read_text() == "checkpoint"
-    assert found["long"] == "was stopped and goes on when it is asked for again"
+    assert (tmp_path / "deaf").read_text() == "began"
+    assert found["long"] == found["deaf"] == "was stopped and goes on when it is asked for again"
     assert found["later"] == "was not begun: the time was up"
 
 

@@ -11,7 +11,8 @@ from anychan.data import open_dataset
 from anychan.evaluation import HELD_OUT, evaluate_run
 from anychan.evaluation._folder import read_record, record_path
 from anychan.evaluation.questions import MOST_CHANNELS_FOR_ALL
-from anychan.models import WeightsUnavailableError, load_model
+from anychan.models import WeightsUnavailableError
+from anychan.models.files import read_info
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.config import differences
 from anychan.training.initial import read_weights, weights_taken
@@ -121,11 +122,11 @@ def subsets_asked(config: TrainConfig, split: str) -> list[str]:
     They are those that it has statistics for; without, every one, of more than 8 channels some of each size; of a plain
     network all its channels.
     """
-    model, info = load_model(config.out)
+    info = read_info(config.out)  # and not the model: records may be looked at where its weights are not
     if config.strategy == PLAIN:
         return [str(info.channels)]
-    if model.subset_statistics:
-        return [str(subset) for subset in sorted(model.subset_statistics.subsets, key=len, reverse=True)]
+    if info.kept_subsets:
+        return sorted(info.kept_subsets, key=lambda subset: len(ChannelSet.parse(subset)), reverse=True)
     many = len(info.channels) > MOST_CHANNELS_FOR_ALL
     return [str(subset) for subset in (info.channels.some_subsets() if many else info.channels.subsets())]
 
