@@ -11,9 +11,11 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from anychan.experiments import pool
 from anychan.experiments.pool import Task, work_through
 from anychan.training import InterruptedRunError
 from anychan.training.stopping import listening
@@ -92,12 +94,20 @@ def test_what_fails_or_dies_is_told_and_the_rest_is_done(tmp_path: Path) -> None
     assert not (tmp_path / "needs").exists()
 
 
-def test_when_the_time_is_up_what_runs_is_stopped_and_nothing_is_begun(tmp_path: Path) -> None:
-    long, deaf = partial(wait_to_be_stopped, tmp_path / "long"), partial(note, tmp_path / "deaf", meets=tmp_path / "no")
-    tasks = [task(tmp_path, "long", long), task(tmp_path, "deaf", deaf), task(tmp_path, "later")]
-    found = work_through(tasks, 2, seconds=8.0)
-    assert (tmp_path / "long").read_text() == "checkpoint"
-    assert (tmp_path / "deaf").read_text() == "began"
+def test_when_the_time_is_up_what_runs_is_stopped_and_nothing_is_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long, deaf = tmp_path / "long", tmp_path / "deaf"
+    hour = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600 * (long.exists() and deaf.exists()))
+    monkeypatch.setattr(pool, "time", hour)  # passes when both have begun
+    tasks = [
+        task(tmp_path, "long", partial(wait_to_be_stopped, long)),
+        task(tmp_path, "deaf", meets="nobody"),
+        task(tmp_path, "later"),
+    ]
+    found = work_through(tasks, 2, seconds=1800)
+    assert long.read_text() == "checkpoint"
+    assert deaf.read_text() == "began"
     assert found["long"] == found["deaf"] == "was stopped and goes on when it is asked for again"
     assert found["later"] == "was not begun: the time was up"
 
