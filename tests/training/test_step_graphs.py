@@ -167,7 +167,9 @@ def test_asked_for_without_a_gpu_they_are_refused(make: Any) -> None:
 
 @on_gpu
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-@pytest.mark.parametrize("strategy", ["plain", "sliced", "completed", "template", "generated", "masked", "by_count"])
+@pytest.mark.parametrize(
+    "strategy", ["plain", "sliced", "completed", "template", "generated", "masked", "by_count", "mixed"]
+)
 def test_a_run_of_replayed_steps_ends_as_one_of_launched_steps(
     make: Any, tmp_path: Path, strategy: str, optimizer: Any
 ) -> None:

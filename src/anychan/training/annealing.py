@@ -2,7 +2,7 @@
 
 Such a module has a method ``anneal(progress)``. The loop calls it before each step with the fraction of the run
 that is done. It is a function of the step alone, so a resumed run anneals as an uninterrupted one; what it sets
-is a buffer, so that the model file holds it.
+is a buffer, in place, so that the model file holds it and a recorded step reads it.
 """
 
 from __future__ import annotations

@@ -174,7 +174,6 @@ class Trainer:
             f"device {self.machine.device!r}": self.machine.device != "cuda",
             f"{self.machine.processes} processes": self.machine.processes > 1,
             "deterministic true": self.config.deterministic,
-            "what changes as training goes on": bool(self._annealed),
         }
         found = [name for name, is_so in against.items() if is_so]
         if asked is True and found:
