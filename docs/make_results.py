@@ -27,6 +27,7 @@ from anychan.report import (
     retention_figure,
     write_report,
 )
+from anychan.report._pooling import pooled
 from anychan.report._reading import read_ablation
 from anychan.report._records import Run
 from anychan.report.page import ABLATION, read_runs
@@ -143,7 +144,7 @@ def main(project: Path = PROJECT) -> None:
         results += OF_SOURCES + "\n".join(map(_reproduced, REPRODUCED))
     if NETWORKS:
         rates = ", ".join(
-            f"{path.name} {_settled([path], 'config', 'optimizer', 'learning_rate'):g}" for path in NETWORKS
+            f"{run.name} {run.record['config']['optimizer']['learning_rate']:g}" for run in pooled(read_runs(NETWORKS))
         )
         results += OF_NETWORKS.format(rates=rates) + markdown_networks(NETWORKS, "network-resnet34") + "\n"
         for name, figure in front_figures(NETWORKS).items():

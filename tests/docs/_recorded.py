@@ -214,7 +214,7 @@ def _epochs(record: str) -> tuple[dict[str, Any], ...]:
 
 
 def speeds(records: Iterable[str], key: str) -> Iterator[Fact]:
-    """``images_per_second`` or ``seconds``: the median over a run's epochs, its last one, and of seconds the run's own."""
+    """``images_per_second`` or ``seconds``: a run's median epoch, its last one, and of seconds the run's own."""
     for record in records:
         if lines := _epochs(record):
             yield Fact(median(line[key] for line in lines), f"{key} of {record}, median of its epochs")

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from anychan.report import _format as fmt
 from anychan.report._figures import colour
+from anychan.report._labels import label_points
 from anychan.report._pooling import interval_words, seed_words
 from anychan.report._records import Cost, Result, Run
 from anychan.report._svg import INK, MARKERS, PAPER, draw
@@ -225,12 +226,11 @@ def _front_chart(name: str, label: str, known: Sequence[tuple[int, str, float, R
         from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
         axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.8, zorder=1)
-        for index, run, cost, result in known:
+        for index, _, cost, result in known:
             low, high = (100 * bound for bound in result.interval)
             axes.plot((cost, cost), (low, high), color=colour(index), linewidth=1.2, zorder=2)
             marker = MARKERS[index // 6 % len(MARKERS)]
             axes.plot(cost, 100 * result.accuracy, marker, color=colour(index), markeredgecolor=PAPER, markersize=6.5)
-            axes.annotate(run, (cost, 100 * result.accuracy), (5, 3), textcoords="offset points", fontsize=7)
         if name == "depth":
             axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
         else:
@@ -241,6 +241,9 @@ def _front_chart(name: str, label: str, known: Sequence[tuple[int, str, float, R
             axes.margins(x=0.18)
         axes.set_xlabel(label)
         axes.set_title("accuracy, percent")
+        points = [(cost, 100 * result.accuracy) for _, _, cost, result in known]
+        bars = [[(cost, 100 * bound) for bound in result.interval] for _, _, cost, result in known]
+        label_points(axes, [run for _, run, _, _ in known], points, [front, *bars])
 
     told = "; ".join(f"{run} {100 * result.accuracy:.1f} % at {cost:.3g}" for _, run, cost, result in known)
     return draw(f"front-{name}", f"Accuracy against {label}: {told}", (340, 280), paint)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from anychan.report import _format as fmt
 from anychan.report._config import NEUTRAL, filled
 from anychan.report._records import Bin, ClassScore, Evaluation, Result, Run
+from anychan.report._specialists import pooled_specialists
 
 
 def pooled(runs: Sequence[Run]) -> list[Run]:
@@ -17,8 +18,9 @@ def pooled(runs: Sequence[Run]) -> list[Run]:
 
     Runs belong together if they have the same settings, training images, evaluated images and questions, and other
     seeds. Accuracies become means over seeds with an interval over seeds and images (see ``paired_bootstrap``); other
-    metrics become means, confusions and calibration sums. Cost is that of the first. A run that shares its settings
-    with none stands as it is, with the interval over images that it had.
+    metrics become means, confusions and calibration sums. Cost is that of the first. Specialists are pooled where each
+    run has its own (see ``pooled_specialists``); comparisons of two runs are not. A run that shares its settings with
+    none stands as it is, with the interval over images that it had.
     """
     groups: list[tuple[str | None, list[Run]]] = []
     for run in runs:
@@ -58,16 +60,16 @@ def _key(run: Run) -> str | None:
 
 
 def _pool(runs: Sequence[Run]) -> Run:
-    first = runs[0]
+    first, name = runs[0], _name(runs)
     evaluations = {split: _evaluation([run.evaluations[split] for run in runs]) for split in first.evaluations}
     return dataclasses.replace(
         first,
-        name=_name(runs),
+        name=name,
         record={**first.record, "seed": None},
         evaluations=evaluations,
         pooled=tuple(runs),
         comparisons=(),
-        specialists=(),
+        specialists=pooled_specialists(runs, name),
     )
 
 

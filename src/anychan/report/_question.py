@@ -9,6 +9,7 @@ from anychan.report import _format as fmt
 from anychan.report._designs import PLAIN
 from anychan.report._networks import are_networks, baseline
 from anychan.report._records import AblationRecord, Comparison, Run
+from anychan.report._specialists import specialists_of
 from anychan.report._tables import subset_order
 
 
@@ -26,14 +27,15 @@ def pairings(runs: Sequence[Run], comparisons: Sequence[Comparison], split: str 
     """What is held against what by a paired test on a split, a sentence each; that there is none, where there is none.
 
     Args:
-        runs: all runs, of several seeds each.
+        runs: a row each; of several seeds one row.
         comparisons: those of the runs, with names in place of paths (`told_apart`).
         split: what is reported.
     """
     said = []
-    for found in (found for run in runs for found in run.specialists if found.split == split):
+    for found in (found for found in specialists_of(runs) if found.split == split):
         subsets = fmt.listing([row.subset for row in found.rows])
-        said.append(f"{found.run} is held against a specialist for each of {subsets}, on the same images.")
+        each = f", with seeds {fmt.listing(list(map(str, found.seeds)))} each" if found.seeds else ""
+        said.append(f"{found.run} is held against a specialist for each of {subsets}{each}, on the same images.")
     pairs = Counter((comparison.a, comparison.b) for comparison in comparisons if comparison.split == split)
     said += [
         f"{a} is held against {b} in {count} paired test{'s' if count > 1 else ''}, on the same images."

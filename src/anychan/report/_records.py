@@ -256,7 +256,10 @@ class Specialist:
 
 @dataclass(frozen=True)
 class Specialists:
-    """A run beside a specialist for each subset, and their mean with its interval; a cost not measured is None."""
+    """A run beside a specialist for each subset, and their mean with its interval; a cost not measured is None.
+
+    ``seeds`` are those of the runs that it is the mean of, each beside specialists of its own; empty for one run.
+    """
 
     run: str
     split: str
@@ -268,6 +271,7 @@ class Specialists:
     parameters: tuple[int | None, int | None]
     passes: tuple[int | None, int | None]
     differs: tuple[str, ...]
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.report import _format as fmt
 from anychan.report._networks import shallow_words
 from anychan.report._records import Run, Specialists
+from anychan.report._specialists import specialists_of
 from anychan.report._tables import subset_order
 
 _NAMED = 3  # of the runs with most
@@ -23,7 +24,6 @@ def summary(rows: Sequence[Run], split: str | None) -> list[str]:
     told = [(run, evaluation) for run in rows if (evaluation := run.on(split))]
     if len(told) < 2 or len({evaluation.images or str(evaluation.data) for _, evaluation in told}) > 1:
         return []
-    every = [run for row in rows for run in (row.pooled or (row,))]
     said = []
     full = [(run.name, found) for run, evaluation in told if (found := evaluation.full)]
     if len({found.subset for _, found in full}) == 1 and len(full) > 1:
@@ -41,7 +41,7 @@ def summary(rows: Sequence[Run], split: str | None) -> list[str]:
             "These places are by point estimates: rows whose intervals overlap may change places with another seed."
         )
     said += [words] if (words := shallow_words(rows, split or "")) else []
-    return [*said, *(_beside(found) for run in every for found in run.specialists if found.split == split)]
+    return [*said, *(_beside(found) for found in specialists_of(rows) if found.split == split)]
 
 
 def _ranked(where: str, found: Sequence[tuple[str, float]], of: str) -> str:
@@ -64,9 +64,10 @@ def _beside(found: Specialists) -> str:
         if decided
         else f"; on none of {fmt.listing([row.subset for row in found.rows])} by itself is the difference decided"
     )
+    over = f", over {len(found.seeds)} seeds" if found.seeds else ""
     return (
-        f"{found.run} beside a plain network trained for each subset alone: {fmt.difference(found.difference)} points "
-        f"on average ({fmt.difference(low)} to {fmt.difference(high)}), {sure}{by_subset}."
+        f"{found.run} beside a plain network trained for each subset alone{over}: {fmt.difference(found.difference)} "
+        f"points on average ({fmt.difference(low)} to {fmt.difference(high)}), {sure}{by_subset}."
     )
 
 

@@ -159,7 +159,7 @@ def specialists_table(found: Specialists) -> Table:
         Column(found.run),
         Column("specialist", "a plain network trained for these channels alone"),
         Column("difference", "in points of percent, with its paired 95 % interval"),
-        Column("p", "exact McNemar test, two-sided"),
+        Column("p", "Student's t over seeds and images, two-sided" if found.seeds else "exact McNemar test, two-sided"),
         Column("p, Holm", "corrected for the number of tests by Holm's method; the verdict goes by it"),
         Column("verdict", numeric=False),
     )
@@ -187,10 +187,16 @@ def specialists_table(found: Specialists) -> Table:
         blank,
     )
     counts = fmt.listing([fmt.count(n) for n in sorted({row.n for row in found.rows})])
+    seeds = f", {len(found.seeds)} seeds ({fmt.listing(list(map(str, found.seeds)))}) of each" if found.seeds else ""
+    interval = (
+        "95 % intervals and p are Student's t over seeds and images, the intervals not corrected"
+        if found.seeds
+        else "the mean's interval is a bootstrap over images"
+    )
     caption = (
-        f"{found.run} and a plain network trained for each subset alone, in percent: the same {counts} images of the "
-        f"{found.split} split. Verdicts are corrected by Holm's method for the number of subsets; the mean's interval "
-        f"is a bootstrap over images.{_alike(found)}{_saving(found)}"
+        f"{found.run} and a plain network trained for each subset alone{seeds}, in percent: the same {counts} images "
+        f"of the {found.split} split. Verdicts are corrected by Holm's method for the number of subsets; {interval}."
+        f"{_alike(found)}{_saving(found)}"
     )
     return Table(caption, columns, (Group("", (*rows, mean)),))
 
@@ -201,7 +207,8 @@ def _p_cell(p: float) -> Cell:
 
 def _alike(found: Specialists) -> str:
     if not found.differs:
-        return " All were trained with the same settings, but for channels, objective and batch statistics."
+        all_ = "All of one seed" if found.seeds else "All"
+        return f" {all_} were trained with the same settings, but for channels, objective and batch statistics."
     return f" They were not trained alike: they differ in {fmt.listing(found.differs)}."
 
 

@@ -13,6 +13,7 @@ from anychan.report._networks import front_charts, network_table
 from anychan.report._pooling import pooled
 from anychan.report._reading import read_ablation
 from anychan.report._records import Run
+from anychan.report._specialists import specialists_of
 from anychan.report._svg import standalone
 from anychan.report._tables import comparison_table, cost_table, overview_table, specialists_table, subset_table
 from anychan.report.page import ABLATION, main_split, read_runs
@@ -35,7 +36,7 @@ def markdown_tables(runs: Sequence[Path | str]) -> str:
     if split is None:
         return "None of these runs has been evaluated yet.\n"
     tables = [overview_table(records, split)] if len(records) > 1 else []
-    tables += [specialists_table(found) for run in read for found in run.specialists]
+    tables += [specialists_table(found) for found in specialists_of(records)]
     tables += [subset_table(run, evaluation) for run in records if (evaluation := run.on(split))]
     comparisons = told_apart(read)
     tables += [comparison_table(comparisons)] if comparisons else []

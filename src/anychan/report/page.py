@@ -27,6 +27,7 @@ from anychan.report._protocol import protocol
 from anychan.report._question import pairings, questions
 from anychan.report._reading import read_ablation, read_run
 from anychan.report._records import AblationRecord, Evaluation, Picture, Run
+from anychan.report._specialists import specialists_of
 from anychan.report._summary import summary
 from anychan.report._svg import SERIES
 from anychan.report._why import why_words
@@ -150,7 +151,7 @@ def _page(
         "questions": questions(rows, split, ablations),
         "designs": designs(rows, split, layers),
         "protocol": {"shared": shared, "table": differing},
-        "pairings": pairings(runs, comparisons, split),
+        "pairings": pairings(rows, comparisons, split),
         "why": _WHY if any(evaluation.untold for row in rows if (evaluation := row.on(split))) else _WHY_UNKNOWN,
         "no_agreement": _NO_AGREEMENT,
         "limits": limits(rows, split, ablations),
@@ -170,7 +171,7 @@ def _page(
         "verdicts": words.verdicts(comparisons),
         "specialists": [
             {"table": tables.specialists_table(found), "chart": differences.gap_chart(found, i)}
-            for i, found in enumerate(found for run in runs for found in run.specialists)
+            for i, found in enumerate(specialists_of(rows))
         ],
         "retention": figures.retention_chart(rows, split) if split else None,
         "fills": _fills(rows, split),

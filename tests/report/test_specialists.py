@@ -1,0 +1,239 @@
+"""Seeds beside specialists of as many seeds are one table; where they cannot be paired, each stays by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from scipy import stats
+
+from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.evaluation.holm import holm
+from anychan.evaluation.paired import Paired
+from anychan.evaluation.predictions import pack_bits, unpack_right
+from anychan.report import markdown_tables, write_report
+from anychan.report._pooling import pooled
+from anychan.report._question import pairings
+from anychan.report._reading import read_run
+from anychan.report._records import Run
+from anychan.report._specialists import chance, specialists_of
+
+from ._runs import seeded_run
+
+Rights = npt.NDArray[np.bool_]
+MORE = {"R": -40, "G": -3, "B": 60}  # images of 400 that a specialist has right more than the run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Path]:
+    found = [seeded_run(tmp_path / f"any-seed{seed}", seed, 0.5 + 0.01 * seed) for seed in range(3)]
+    for seed, run in enumerate(found):
+        compare(run, {subset: specialist(own(run, subset), more, seed) for subset, more in MORE.items()})
+    return found
+
+
+def results(run: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((run / "evaluation" / "test.json").read_text())["results"]
+    return found
+
+
+def own(run: Path, subset: str) -> Rights:
+    return next(unpack_right(row["right"], row["n"]) for row in results(run) if row["subset"] == subset)
+
+
+def specialist(right: Rights, more: int, seed: int) -> Rights:
+    """Another model's answers: twenty images fall to either side, and so many more to its own."""
+    lot = np.random.default_rng([seed, abs(more)])
+    found = right.copy()
+    found[lot.choice(np.flatnonzero(~right), 20 + max(more + seed, 0), replace=False)] = True
+    found[lot.choice(np.flatnonzero(right), 20 + max(-more - seed, 0), replace=False)] = False
+    return found
+
+
+def compare(run: Path, rights: Mapping[str, Rights], split: str = "test", **keys: Any) -> None:
+    """Write what `anychan compare --specialists` would of these answers."""
+    rows = [
+        {
+            **{"subset": subset, "specialist": f"plain-{subset}", "specialist_right": pack_bits(right)},
+            **Paired.of(own(run, subset), right).to_dict(),
+        }
+        for subset, right in rights.items()
+    ]
+    mean = {"accuracy": 0.5, "specialists": 0.4, "difference": 0.1, "difference_interval": [0.0, 0.2]}
+    costs = [{"parameters": 100 * many, "passes": 15 * many, "seconds": 1.0} for many in (1, 3)]
+    record = {"schema": 1, "kind": "specialists", "split": split, "run": run.name, "differs": [], "rows": rows}
+    told = record | {"mean": mean, "cost": dict(zip(("run", "specialists"), costs, strict=True))} | keys
+    (run / "specialists").mkdir(exist_ok=True)
+    (run / "specialists" / f"{split}.json").write_text(json.dumps(told))
+
+
+def change(run: Path, edit: Callable[[dict[str, Any]], Any], of: str = "specialists") -> None:
+    path = run / of / "test.json"
+    record = json.loads(path.read_text())
+    edit(record)
+    path.write_text(json.dumps(record))
+
+
+def row_of(runs: list[Path]) -> Run:
+    (row,) = pooled([read_run(run) for run in runs])
+    return row
+
+
+def by_hand(differences_RN: npt.NDArray[np.float64]) -> float:
+    """p by the formulas of Student and Satterthwaite."""
+    seeds, n = differences_RN.shape
+    a, b = differences_RN.mean(axis=1).var(ddof=1) / seeds, differences_RN.mean(axis=0).var() / n
+    freedom = (a + b) ** 2 / (a**2 / (seeds - 1) + b**2 / (n - 1))
+    return 2 * float(stats.t.sf(abs(differences_RN.mean()) / np.sqrt(a + b), freedom))
+
+
+def test_each_subset_and_the_mean_are_over_seeds_and_images(runs: list[Path]) -> None:
+    (found,) = row_of(runs).specialists
+    assert (found.run, found.split, found.seeds, found.differs) == ("any", "test", (0, 1, 2), ())
+    assert (found.parameters, found.passes) == ((100, 300), (15, 45))
+    differences, ps = [], []
+    for row, (subset, more) in zip(found.rows, MORE.items(), strict=True):
+        own_RN = np.stack([own(run, subset) for run in runs])
+        theirs_RN = np.stack([specialist(right, more, seed) for seed, right in enumerate(own_RN)])
+        differences.append(own_RN.astype(float) - theirs_RN)
+        ps.append(by_hand(differences[-1]))
+        assert (row.subset, row.n, row.right) == (subset, 400, "")
+        assert (row.accuracy, row.specialist) == pytest.approx((own_RN.mean(), theirs_RN.mean()))
+        assert row.difference == pytest.approx(-(more + 1) / 400)  # a mean of more, more + 1 and more + 2
+        assert row.interval == pytest.approx(paired_bootstrap(differences[-1]))
+        assert row.p == pytest.approx(ps[-1])
+    assert [row.p_holm for row in found.rows] == pytest.approx(holm(ps))
+    assert [row.verdict for row in found.rows] == ["a is better", "not distinguishable", "b is better"]
+    mean_RN = np.mean(differences, axis=0)
+    assert found.difference == pytest.approx(mean_RN.mean())
+    assert found.interval == pytest.approx(paired_bootstrap(mean_RN))
+    assert found.accuracy == pytest.approx(np.mean([row.accuracy for row in found.rows]))
+    assert found.specialist == pytest.approx(np.mean([row.specialist for row in found.rows]))
+
+
+def test_verdicts_are_corrected_for_the_number_of_subsets(runs: list[Path]) -> None:
+    for seed, run in enumerate(runs):
+        few = {"R": -40, "G": -10, "B": -10}
+        compare(run, {subset: specialist(own(run, subset), more, seed) for subset, more in few.items()})
+    found = row_of(runs).specialists[0].rows
+    assert all(row.p < 0.05 and row.interval[0] > 0 for row in found)  # each by itself
+    assert [row.verdict for row in found] == ["a is better", "not distinguishable", "not distinguishable"]
+
+
+def test_p_is_that_of_the_interval() -> None:
+    lot = np.random.default_rng(3)
+    decided = []
+    for shift in np.linspace(0, 0.08, 40):
+        of_seeds = lot.normal(shift, 0.02, (3, 1))
+        differences_RN = (lot.random((3, 300)) < 0.3 + of_seeds).astype(float) - (lot.random((3, 300)) < 0.3)
+        low, high = paired_bootstrap(differences_RN)
+        assert chance(differences_RN) == pytest.approx(by_hand(differences_RN))
+        assert (chance(differences_RN) < 0.05) == (not low <= 0 <= high)
+        decided.append(chance(differences_RN) < 0.05)
+    assert 0 < sum(decided) < len(decided)
+    assert chance(np.zeros((2, 5))) == 1.0
+    assert chance(np.ones((2, 5))) == 0.0
+
+
+def test_the_page_has_one_table_and_says_what_it_is_of(runs: list[Path], tmp_path: Path) -> None:
+    markdown = markdown_tables(runs)
+    (caption,) = [line for line in markdown.splitlines() if "trained for each subset alone, 3 seeds" in line]
+    assert "any and a plain network trained for each subset alone, 3 seeds (0, 1 and 2) of each" in caption
+    assert "Verdicts are corrected by Holm's method for the number of subsets" in caption
+    assert "95 % intervals and p are Student's t over seeds and images, the intervals not corrected" in caption
+    assert "All of one seed were trained with the same settings" in caption
+    assert "100 parameters against 300 and 15 passes" in caption
+    (row,) = [line for line in markdown.splitlines() if line.startswith("| B |") and "the specialist is better" in line]
+    assert " | −15.2 (" in row
+    page = write_report(runs, tmp_path / "report.html").read_text("utf-8")
+    assert page.count("trained for each subset alone, 3 seeds (0, 1 and 2) of each, in percent") == 2  # and its label
+    assert "McNemar test, two-sided" not in page
+    assert page.count("any less the specialists: R +9.8 (") == 1
+    assert "any-seed1 less the specialists" not in page
+    said = pairings([row_of(runs)], [], "test")
+    assert said == ["any is held against a specialist for each of R, G and B, with seeds 0, 1 and 2 each, on the same "
+                    "images."]  # fmt: skip
+
+
+def test_the_summary_speaks_of_all_seeds(runs: list[Path], tmp_path: Path) -> None:
+    other = seeded_run(tmp_path / "other", 0, 0.4, model="wide6")
+    page = write_report([*runs, other], tmp_path / "report.md").read_text("utf-8")
+    assert page.count("beside a plain network trained for each subset alone, over 3 seeds: −1.7 points on average") == 1
+    assert "R by +9.8 and B by −15.2 is decided" in page
+
+
+def unanswered(run: Path) -> None:
+    (run / "specialists" / "test.json").unlink()
+
+
+def of_fewer_subsets(run: Path) -> None:
+    change(run, lambda record: record["rows"].pop())
+
+
+def without_bits(run: Path) -> None:
+    change(run, lambda record: record["rows"][1].pop("specialist_right"))
+
+
+def of_another_split(run: Path) -> None:
+    change(run, lambda record: record.update(split="val"))
+
+
+def of_the_first_seed(run: Path) -> None:
+    first = json.loads((run.parent / "any-seed0" / "specialists" / "test.json").read_text())
+    change(run, lambda record: record["rows"][2].update(specialist_right=first["rows"][2]["specialist_right"]))
+
+
+@pytest.mark.parametrize("edit", [unanswered, of_fewer_subsets, without_bits, of_another_split, of_the_first_seed])
+def test_what_cannot_be_paired_stays_apart(edit: Callable[[Path], None], runs: list[Path], tmp_path: Path) -> None:
+    edit(runs[1])
+    row = row_of(runs)
+    assert row.specialists == ()
+    alone = [found.run for found in specialists_of([row])]
+    assert alone == [run.name for run in runs if edit is not unanswered or run != runs[1]]
+    page = write_report(runs, tmp_path / "report.html").read_text("utf-8")
+    assert "3 seeds (0, 1 and 2) of each" not in page
+    assert all(f"{name} and a plain network trained for each subset alone, in percent" in page for name in alone)
+    assert "Student's t over seeds and images, two-sided" not in page
+
+
+def test_a_split_of_some_seeds_does_not_hinder_another(runs: list[Path]) -> None:
+    answers = {subset: own(runs[0], subset) for subset in ("R", "G")}
+    compare(runs[0], answers, "val")
+    assert [(found.run, found.split) for found in specialists_of([row_of(runs)])] == [
+        ("any", "test"),
+        ("any-seed0", "val"),
+    ]
+
+
+def test_subsets_that_leave_out_images_have_no_mean(runs: list[Path]) -> None:
+    def leave_out(record: dict[str, Any]) -> None:
+        for row in record["results"]:
+            row["left_out"] = 3 if row["subset"] == "G" else 0
+
+    for run in runs:
+        change(run, leave_out, "evaluation")
+    assert row_of(runs).specialists == ()
+    for run in runs:
+        change(run, lambda record: record.update(rows=[row for row in record["rows"] if row["subset"] == "G"]))
+    assert [row.subset for row in row_of(runs).specialists[0].rows] == ["G"]
+
+
+def test_channels_are_told_by_their_names_in_any_order(runs: list[Path]) -> None:
+    for seed, run in enumerate(runs):
+        compare(run, {"RG": specialist(own(run, "RG"), 30, seed)})
+        change(run, lambda record: record["results"][1].update(subset="GR"), "evaluation")
+    (row,) = row_of(runs).specialists[0].rows
+    assert (row.subset, row.verdict) == ("RG", "b is better")
+
+
+def test_what_differs_in_any_seed_is_told_and_costs_only_where_they_agree(runs: list[Path]) -> None:
+    change(runs[1], lambda record: record.update(differs=["epochs"]))
+    change(runs[2], lambda record: record["cost"]["specialists"].update(passes=44))
+    (found,) = row_of(runs).specialists
+    assert (found.differs, found.parameters, found.passes) == (("epochs",), (100, 300), (15, None))
+    assert "They were not trained alike: they differ in epochs." in markdown_tables(runs)
