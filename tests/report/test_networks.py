@@ -37,6 +37,16 @@ def test_the_table_says_what_each_reaches_and_costs(runs: list[Path]) -> None:
     assert "| wide | 66.0 (" in markdown_networks(runs, "deep")
 
 
+def test_depth_stands_beside_the_layers_that_authors_count(tmp_path: Path) -> None:
+    runs = [seeded_run(tmp_path / name, 0, 0.5, name) for name in ("resnet34", "residual_attention3")]
+    for run in runs:
+        (run / "model.json").write_text(json.dumps({"schema": 1, "kind": "model", "architecture": run.name}))
+    heading, _, deep, three = markdown_networks(runs).splitlines()[-4:]
+    place = heading.split(" | ").index("author's layers")
+    assert [row.split(" | ")[place] for row in (deep, three)] == ["", "three"]
+    assert "author's layers" not in markdown_networks(runs[:1])
+
+
 def test_answers_with_flips_stand_apart(runs: list[Path]) -> None:
     assert "with flips" not in markdown_networks(runs)
     path = runs[1] / "evaluation" / "test.json"

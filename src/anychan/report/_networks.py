@@ -178,6 +178,12 @@ def shallow_words(runs: Sequence[Run], split: str) -> str:
     )
 
 
+def authors_notes(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
+    """A column of the layers as a network's author counts them; none where no recipe names any."""
+    layers = authors_layers(runs)
+    return {"author's layers": layers} if layers else {}
+
+
 def authors_layers(runs: Sequence[Run]) -> dict[str, str]:
     """As how many layers the author of a network counts it, by the run's name; from the recipes that name it."""
     from importlib.resources import files

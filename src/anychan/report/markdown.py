@@ -9,7 +9,7 @@ from anychan.report._compared import told_apart
 from anychan.report._differences import ablation_table
 from anychan.report._figures import retention_chart
 from anychan.report._markdown import markdown
-from anychan.report._networks import front_charts, network_table
+from anychan.report._networks import authors_notes, front_charts, network_table
 from anychan.report._pooling import pooled
 from anychan.report._reading import read_ablation
 from anychan.report._records import Run
@@ -67,13 +67,15 @@ def markdown_networks(
         runs: run folders, in the order in which they are shown.
         against: name of the run whose accuracy the others' are given in percent of, and less which, paired by image
             with an interval, where both answered the same images; None: no such columns.
-        notes: further columns: by their label, what stands there for each run by its name.
+        notes: further columns: by their label, what stands there for each run by its name; None: the layers as the
+            authors of networks count them.
 
     Raises:
         FileNotFoundError: see ``write_report``.
         ValueError: see ``write_report``; and if none, or not ``against``, has been evaluated.
     """
     records = pooled(read_runs(runs))
+    notes = authors_notes(records) if notes is None else notes
     return markdown(network_table(records, _evaluated_split(records), against, notes, gaps=against is not None))
 
 

@@ -198,8 +198,7 @@ def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
     if not networks.are_networks(rows, split):
         return None
     shown = networks.one_of_each(rows, split)
-    against, layers = networks.baseline(shown, split), networks.authors_layers(shown)
-    notes = {"author's layers": layers} if layers else None
+    against, notes = networks.baseline(shown, split), networks.authors_notes(shown)
     return {
         "table": networks.network_table(shown, split, against, notes, gaps=True),
         "fronts": networks.front_charts(rows, split, shown),
