@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from anychan.channels import ChannelSet
-from anychan.training import train
+from anychan.training import step_graphs, train
 from anychan.training.batches import Batch
 from anychan.training.config import ObjectiveConfig, OptimizerConfig
 from anychan.training.step_graphs import StepGraphs
@@ -146,6 +146,18 @@ def test_images_with_channels_of_their_own_are_never_recorded(steps: Steps) -> N
     for _ in range(4):
         graphs(batch(1.0, present=torch.tensor([[True, True, False], [True, False, False]])))
     assert (len(graphs), steps.calls) == (0, 4)
+    assert graphs.refused == "the images of a step have channels of their own"
+    with pytest.raises(ValueError, match="cuda_graphs true: the images of a step have channels of their own"):
+        make_graphs(steps, required=True)(batch(1.0, present=torch.ones(2, 3, dtype=torch.bool)))
+
+
+def test_kinds_beyond_the_most_are_launched_and_said(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_graphs, "_MOST", 1)
+    graphs = make_graphs(steps)
+    for count in (2, 2, 2, 3, 3, 3, 2):
+        graphs(batch(1.0, count=count))
+    assert (len(graphs), graphs.refused) == (1, "there are more than 1 kinds of steps")
+    assert steps.calls == 6  # the last one is replayed
 
 
 def test_other_warnings_of_a_watched_step_are_not_swallowed(steps: Steps) -> None:

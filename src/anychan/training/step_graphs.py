@@ -43,7 +43,7 @@ class StepGraphs:
     """Makes updates, recorded ones where it can.
 
     Batches of the same channels, subsets and shape are of one kind and have one graph. A step that waits for the GPU or
-    draws random numbers on the host cannot be recorded: then all are launched one by one, and ``refused`` says why.
+    draws random numbers on the host cannot be recorded: then those to come are launched, and ``refused`` says why.
 
     Args:
         update: makes an update out of a batch and returns loss and right answers, both on the device.
@@ -70,7 +70,11 @@ class StepGraphs:
         kind = _kind(batch)
         if kind in self._recorded:
             return self._replay(self._recorded[kind], batch)
-        if self.refused or batch.present is not None or len(self) >= _MOST:
+        if batch.present is not None:
+            self._refuse("the images of a step have channels of their own")
+        elif len(self) >= _MOST:
+            self._refuse(f"there are more than {_MOST} kinds of steps")
+        if self.refused:
             return self._update(batch)
         self._seen[kind] = self._seen.get(kind, 0) + 1
         if self._seen[kind] < _BEFORE:
@@ -86,12 +90,16 @@ class StepGraphs:
         with _waits() as found:
             result = self._update(batch)
         if not torch.equal(drawn, torch.get_rng_state()):
-            self.refused = "a step draws random numbers on the host"
+            self._refuse("a step draws random numbers on the host")
         elif found:
-            self.refused = "a step waits for the GPU"
-        if self.refused and self._required:
-            raise ValueError(f"cuda_graphs true: {self.refused}, so it cannot be recorded; say auto or false")
+            self._refuse("a step waits for the GPU")
         return result
+
+    def _refuse(self, why: str) -> None:
+        """Record no more kinds from here on, and say why."""
+        self.refused = self.refused or why
+        if self._required:
+            raise ValueError(f"cuda_graphs true: {self.refused}, which cannot be recorded; say auto or false")
 
     def _record(self, batch: Batch) -> _Recorded:
         held = replace(batch, images=batch.images.clone(), labels=batch.labels.clone())
