@@ -7,6 +7,8 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from anychan.blocks.attention import SelfAttention2d
 from anychan.cost import count_macs, depth
@@ -59,6 +61,25 @@ def test_it_is_one_weighted_layer_and_costs_what_is_said():
     assert sum(p.numel() for p in attention.parameters()) == weights + 1
     macs = count_macs(nn.Sequential(nn.Conv2d(3, 64, 1), attention), image_size=12).forward
     assert macs == places * (3 * 64 + weights + places * (8 + 64))
+
+
+class Largest(TorchDispatchMode):
+    """Remembers how many numbers the largest tensor has that an operation gives."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        self.numbers = max([self.numbers, *(t.numel() for t in tree_leaves(out) if isinstance(t, Tensor))])
+        return out
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_no_table_of_all_pairs_of_places_is_made(layout):
+    x = torch.randn(1, 16, 12, 12, requires_grad=True).to(memory_format=layout)
+    with Largest() as largest:
+        SelfAttention2d(16)(x).sum().backward()
+    assert largest.numbers == 16 * 12 * 12 < (12 * 12) ** 2
 
 
 def test_bad_options_are_refused():

@@ -11,8 +11,9 @@ with what is local. Non-local networks: Wang et al. 2018, arXiv 1711.07971. SAGA
 channels too, and a fourth convolution brings their mean back to all; here values have all, and there is no fourth.
 One weighted layer: query, key and value stand beside each other, and their products have no weights.
 Cost: C (2 C / r + C) weights; a place costs as many MACs and P (C / r + C) more on a map of P places.
-Fails on large maps, where the square of P is all that counts (and, where no fused kernel takes keys and values of
-different widths, as on a CPU, memory for P x P numbers an image); it knows nothing of where places are.
+On a CPU PyTorch's fused kernel takes queries and keys as wide as values only: there they get zeros, which change no
+product and cost less than a table of P x P numbers does.
+Fails on large maps, where the square of P is all that counts; it knows nothing of where places are.
 """
 
 from __future__ import annotations
@@ -64,6 +65,9 @@ class SelfAttention2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = (_tokens(conv(x)) for conv in (self.query, self.key, self.value))  # (N, 1, P, C/r or C)
+        if x.device.type == "cpu" and not torch.compiler.is_exporting():
+            q, k = (F.pad(t, (0, v.shape[3] - t.shape[3])) for t in (q, k))  # (N, 1, P, C)
+            v = v.contiguous()
         y = F.scaled_dot_product_attention(q, k, v, scale=1.0)  # (N, 1, P, C)
         y = y.squeeze(1).transpose(1, 2).unflatten(2, x.shape[2:])  # (N, C, H, W)
         if self.gate is not None:

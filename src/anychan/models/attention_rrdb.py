@@ -22,8 +22,8 @@ Depth: 12, the "layers" of its source 6: the stem, attention and SE (3), three c
 the transition, the linear layer.
 Cost at 84x84: version 1 8.55 GMACs, of which 7.17 are attention's products, version 2 0.81, of which 0.45; 205,204 and
 212,884 parameters with 50 classes.
-Limits: attention over P places costs P^2: version 1 has 50,176 places at 224x224, which takes 10 GB for each image and
-attention where no fused kernel is there (on a CPU); up to 84x84 it is practical, version 2 up to 224x224.
+Limits: attention over P places costs P^2 products: version 1 has 50,176 places at 224x224; up to 84x84 it is practical,
+version 2 up to 224x224.
 
 Shapes in comments: N images of 64x64 (version 2: maps half as large), K classes.
 """
