@@ -50,6 +50,28 @@ def test_each_trial_is_a_run_with_settings_of_the_space(tmp_path: Path) -> None:
     assert best in sweep_table(record).splitlines()[1]
 
 
+def test_it_begins_with_the_values_that_are_first(tmp_path: Path) -> None:
+    rates = {"low": 1e-4, "high": 1e-2, "log": True, "first": 2e-3}
+    smoothing = {"low": 0.0, "high": 0.3, "step": 0.1, "first": 0.3}
+    space = SearchSpace({"optimizer.learning_rate": rates, "model_options.width": [3, 6], "label_smoothing": smoothing})
+    tried = [trial["settings"] for trial in sweep(config(tmp_path / "sweep"), space, trials=2)["trials"]]
+    assert tried[0] == {"optimizer.learning_rate": 2e-3, "model_options.width": 3, "label_smoothing": 0.3}
+    assert len(tried) == 2
+    assert tried[1]["optimizer.learning_rate"] != 2e-3
+
+
+def test_a_first_trial_that_was_not_begun_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    optuna = pytest.importorskip("optuna")
+    rates = {"low": 1e-4, "high": 1e-2, "log": True, "first": 2e-3}
+    space = SearchSpace({"optimizer.learning_rate": rates})
+    with monkeypatch.context() as broken:
+        broken.setattr(optuna.study.Study, "ask", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            sweep(config(tmp_path / "sweep"), space, trials=1)
+    (trial,) = sweep(config(tmp_path / "sweep"), space, trials=1)["trials"]
+    assert (trial["state"], trial["settings"]) == ("complete", {"optimizer.learning_rate": 2e-3})
+
+
 def test_it_goes_on_in_the_middle_of_an_interrupted_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[TrainConfig] = []
 
@@ -129,6 +151,10 @@ def test_another_search_or_data_without_validation_is_refused(tmp_path: Path) ->
         ({"seed": {"low": 3, "high": 3}}, "goes from 3 to 3, which is no range"),
         ({"optimizer.learning_rate": {"low": 0, "high": 1, "log": True}}, "which is no range"),
         ({"seed": {"low": 1, "high": 3, "log": True, "step": 1}}, "has log and step"),
+        ({"seed": {"low": 1, "high": 3, "first": 4}}, "seed is 4 first, which is not in its range"),
+        ({"seed": {"low": 1, "high": 3, "first": 1.5}}, "seed is 1.5 first"),
+        ({"seed": {"low": 1, "high": 9, "step": 4, "first": 3}}, "seed is 3 first"),
+        ({"seed": {"low": 1, "high": 9, "first": "two"}}, "seed is .*; it should be a list"),
     ],
 )
 def test_bad_spaces_are_refused(settings: Any, said: str) -> None:

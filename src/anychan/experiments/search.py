@@ -103,12 +103,16 @@ class _Search:
 
     def go_on(self, trials: int) -> None:
         """Finish what was interrupted, and run what is lacking."""
-        for interrupted in [trial for trial in self._study.trials if not trial.state.is_finished()]:
+        from optuna.trial import TrialState
+
+        for interrupted in self._study.get_trials(states=[TrialState.RUNNING]):
             if _CHOSEN in interrupted.user_attrs:
                 self._run(interrupted.number, interrupted.user_attrs[_CHOSEN], resume=True)
             else:  # nothing was trained, and with the settings given it would stand for a choice that nobody made
                 self._fail(interrupted.number, "was interrupted before its settings were noted")
-        while len(self._study.trials) < trials:
+        if not self._study.trials and (first := self._space.first()):
+            self._study.enqueue_trial(first)
+        while sum(trial.state.is_finished() for trial in self._study.trials) < trials:
             trial = self._study.ask()
             chosen = self._space.suggest(trial)
             trial.set_user_attr(_CHOSEN, chosen)

@@ -15,7 +15,7 @@ from anychan.training.config import TrainConfig
 if TYPE_CHECKING:
     from optuna.trial import Trial
 
-_RANGE = {"low", "high", "log", "step"}
+_RANGE = {"low", "high", "log", "step", "first"}
 # Settings that name another run, or say where one lies and how it is watched: a search gives these itself.
 _FIXED = {"out", "resume"}
 
@@ -27,9 +27,12 @@ class SearchSpace:
     Args:
         settings: by dotted name ("optimizer.learning_rate", "model_options.width"): a list of values, or
             ``{"low", "high"}`` with ``"log": True`` for a logarithmic scale or ``"step"``; whole numbers stay whole.
+            Where a range has a value that is tried ``"first"``, such as the one used so far, the search begins
+            with it, and with the first of each list.
 
     Raises:
-        ValueError: for a setting that a run does not have, an empty list, or a range that is none.
+        ValueError: for a setting that a run does not have, an empty list, a range that is none, or a first value
+            outside of it.
 
     Example:
         >>> SearchSpace({"model_options.width": {"low": 32, "high": 96, "step": 16}, "model": ["wide5", "wide6"]})
@@ -65,6 +68,18 @@ class SearchSpace:
     def suggest(self, trial: Trial) -> dict[str, Any]:
         """A value for each setting, chosen by an Optuna trial."""
         return {name: _suggest(trial, name, values) for name, values in self.settings.items()}
+
+    def first(self) -> dict[str, Any]:
+        """What the first trial takes, as Optuna has it (of a list the place); empty where no range says so.
+
+        Example:
+            >>> SearchSpace({"epochs": {"low": 2, "high": 9, "first": 4}, "model": ["wide6", "wide4"]}).first()
+            {'epochs': 4, 'model': 0}
+        """
+        if not any(isinstance(values, Mapping) and "first" in values for values in self.settings.values()):
+            return {}
+        told = {name: 0 if isinstance(values, list) else values.get("first") for name, values in self.settings.items()}
+        return {name: value for name, value in told.items() if value is not None}
 
     def applied(self, settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> TrainConfig:
         """A run's configuration with some settings replaced.
@@ -112,6 +127,18 @@ def _check_values(name: str, values: Any) -> None:
         raise ValueError(f"{name} goes from {values['low']} to {values['high']}, which is no range")
     if values.get("log") and "step" in values:
         raise ValueError(f"{name} has log and step; a range has one of them")
+    if "first" in values and not _holds(values, values["first"]):
+        raise ValueError(f"{name} is {values['first']} first, which is not in its range")
+
+
+def _holds(values: Mapping[str, Any], value: float) -> bool:
+    step = values.get("step", 1 if _whole(values) else None)
+    steps = (value - values["low"]) / step if step else 0
+    return bool(values["low"] <= value <= values["high"]) and abs(steps - round(steps)) < 1e-9
+
+
+def _whole(values: Mapping[str, Any]) -> bool:
+    return all(isinstance(values.get(key, 1), int) for key in ("low", "high", "step"))
 
 
 def _is_number(value: Any) -> bool:
@@ -123,7 +150,7 @@ def _suggest(trial: Trial, name: str, values: Any) -> Any:
         # Optuna's choices are scalars: a list of kernel sizes is chosen by its place.
         return values[trial.suggest_categorical(name, range(len(values)))]
     low, high, log = values["low"], values["high"], bool(values.get("log"))
-    if isinstance(low, int) and isinstance(high, int) and isinstance(values.get("step", 1), int):
+    if _whole(values):
         return trial.suggest_int(name, low, high, step=values.get("step", 1), log=log)
     return trial.suggest_float(name, low, high, step=values.get("step"), log=log)
 
@@ -132,7 +159,8 @@ def _told(setting: tuple[str, Any]) -> str:
     name, values = setting
     if isinstance(values, list):
         return f"{name} of {', '.join(map(str, values))}"
+    first = f", {values['first']} first" if "first" in values else ""
     how = (
         " on a logarithmic scale" if values.get("log") else f" in steps of {values['step']}" if "step" in values else ""
     )
-    return f"{name} from {values['low']} to {values['high']}{how}"
+    return f"{name} from {values['low']} to {values['high']}{how}{first}"
