@@ -163,6 +163,7 @@ def test_training_whitens_before_the_first_step(tmp_path: Path) -> None:
         ("wide6", {"pools": [1, 6, 1, 1, 1], "pooling": "blur"}, "by two at a time, not by 6"),
         ("wide6", {"depth": 7}, "'wide6' does not take these options"),
         ("wide6", {"pools": [1, 2]}, r"pools \[1, 2\]: five of each"),
+        ("wide3", {"pools": [4]}, r"pools \[4\]: two of them"),
         ("wide5", {"shortcut": True}, "has as many planes out as in, as a shortcut needs"),
         ("wide2", {"deepened": True}, "a network of one convolution has no layer for"),
         ("wide6", {"deepened": True, "activation": "geglu"}, "cannot become linear"),
