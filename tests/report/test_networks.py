@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from anychan.evaluation.intervals import macro_intervals
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
+from anychan.report import _format as fmt
 from anychan.report import front_figures, markdown_networks
 from anychan.report._networks import front_charts, network_table, one_of_each, shallow_words
+from anychan.report._pooling import pooled
 from anychan.report._reading import read_run
 from anychan.report._records import Run
 
@@ -35,6 +38,16 @@ def test_the_table_says_what_each_reaches_and_costs(runs: list[Path]) -> None:
     assert [wide[i] for i in (0, 1, 2, 6, 7)] == ["wide", "66.0", "110.0", "18", "two"]
     assert all(wide[6:7] + wide[8:])
     assert "| wide | 66.0 (" in markdown_networks(runs, "deep")
+
+
+def test_macro_averages_have_intervals_of_one_seed_and_of_several(tmp_path: Path) -> None:
+    runs = [seeded_run(tmp_path / f"a-seed{seed}", seed, 0.5 + seed / 50, "wide6") for seed in (0, 1)]
+    (row,) = network_table(pooled([read_run(run) for run in runs]), "test").groups[0].rows
+    matrices = [json.loads((run / "evaluation" / "test.json").read_text())["results"][0]["confusion"] for run in runs]
+    found = macro_intervals(matrices)
+    assert [cell.small for cell in row[2:5]] == [fmt.interval(found[name]) for name in ("precision", "recall", "f1")]
+    (alone,) = network_table([read_run(runs[0])], "test").groups[0].rows
+    assert alone[4].small == fmt.interval(macro_intervals(matrices[:1])["f1"])
 
 
 def test_depth_stands_beside_the_layers_that_authors_count(tmp_path: Path) -> None:

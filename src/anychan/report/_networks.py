@@ -14,7 +14,16 @@ from anychan.report._pooling import interval_words, seed_words
 from anychan.report._records import Cost, Result, Run
 from anychan.report._svg import INK, MARKERS, PAPER, draw
 from anychan.report._table import Cell, Column, Group, Table
-from anychan.report._tables import accuracy_cell, conditions, difference_cell, image_count, latency_cell, share_cell
+from anychan.report._tables import (
+    MACRO,
+    accuracy_cell,
+    conditions,
+    difference_cell,
+    image_count,
+    latency_cell,
+    macro_cells,
+    share_cell,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,9 +65,9 @@ def network_table(
         *([Column(f"of {against}", f"accuracy in percent of {against}'s")] if against else []),
         *([Column(f"less {against}", "points of percent, paired by image, 95 % interval")] if paired else []),
         *([Column("with flips", "accuracy of answers from each image with its mirror image")] if flipped else []),
-        Column("precision", "macro average over classes, percent"),
-        Column("recall", "macro average over classes, percent"),
-        Column("F1", "macro average over classes, percent"),
+        Column("precision", MACRO),
+        Column("recall", MACRO),
+        Column("F1", MACRO),
         Column("depth", "weighted layers on the longest path from input to logits"),
         *(Column(label) for label in notes or {}),
         Column("parameters"),
@@ -73,7 +82,7 @@ def network_table(
             *([share_cell(result.accuracy / reference if reference else None)] if against else []),
             *([paired[number]] if paired else []),
             *([share_cell(result.flips)] if flipped else []),
-            *(share_cell(share) for share in (result.precision, result.recall, result.f1)),
+            *macro_cells(result),
             *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], batches),
         )
         for number, (run, result) in enumerate(evaluated)

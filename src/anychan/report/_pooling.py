@@ -112,6 +112,7 @@ def _result(results: Sequence[Result]) -> Result:
         ),
         right="",  # of several models there is no one answer
         rights=tuple(r.right for r in results),
+        confusions=tuple(r.confusion for r in results) if all(r.confusion for r in results) else (),
     )
 
 

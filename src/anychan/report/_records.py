@@ -78,7 +78,7 @@ class Result:
 
     ``flips`` is the accuracy of answers from each image with its mirror image. ``left_out`` images have none of the
     channels. ``right`` is a bit an image (see ``pack_right``), "" where it was not recorded; of pooled runs, ``rights``
-    has those of each. ``device`` and ``hardware`` are where it was answered, in
+    and ``confusions`` have those of each. ``device`` and ``hardware`` are where it was answered, in
     ``inference_ms``; a cost has its own.
     """
 
@@ -102,8 +102,16 @@ class Result:
     left_out: int = 0
     right: str = ""
     rights: tuple[str, ...] = ()
+    confusions: tuple[tuple[tuple[int, ...], ...], ...] = ()
     device: str = "cpu"
     hardware: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def macro_intervals(self) -> Mapping[str, tuple[float, float]]:
+        """Those of ``precision``, ``recall`` and ``f1``; empty where no confusion matrix was recorded."""
+        from anychan.evaluation.intervals import macro_intervals
+
+        return macro_intervals(self.confusions or [self.confusion]) if self.confusion else {}
 
 
 @dataclass(frozen=True)

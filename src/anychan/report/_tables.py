@@ -20,6 +20,9 @@ FILLS = {
 }
 
 
+MACRO = "macro average over classes, percent, with its 95 % interval (delta method)"
+
+
 def fill_name(fill: str) -> str:
     """What a naive answer puts in the place of a missing channel, in words."""
     return FILLS.get(fill, fill)
@@ -69,9 +72,9 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
         Column("accuracy", "percent of images named right"),
         Column("95 % interval", "Wilson score interval of the accuracy over images"),
         Column("top 5", "percent of images whose class is among the five likeliest"),
-        Column("precision", "macro average over classes, percent"),
-        Column("recall", "macro average over classes, percent"),
-        Column("F1", "macro average over classes, percent"),
+        Column("precision", MACRO),
+        Column("recall", MACRO),
+        Column("F1", MACRO),
         Column("ECE", "expected calibration error: mean distance of confidence and accuracy, points of percent"),
         Column("retention", "accuracy on the subset over accuracy on all channels, percent"),
         Column("ms", "milliseconds an image at inference"),
@@ -262,18 +265,21 @@ def _metrics(result: Result) -> tuple[Cell, ...]:
         Cell(result.subset),
         share_cell(result.accuracy),
         Cell(fmt.interval(result.interval), sort=result.interval[0]),
-        *(
-            share_cell(share)
-            for share in (
-                result.top5,
-                result.precision,
-                result.recall,
-                result.f1,
-                result.calibration_error,
-                result.retention,
-            )
-        ),
+        share_cell(result.top5),
+        *macro_cells(result),
+        share_cell(result.calibration_error),
+        share_cell(result.retention),
         Cell(fmt.milliseconds(result.inference_ms), sort=result.inference_ms),
+    )
+
+
+def macro_cells(result: Result) -> tuple[Cell, ...]:
+    """Macro precision, recall and F1, each with its interval where the confusion matrix tells it."""
+    intervals = result.macro_intervals
+    shares = {"precision": result.precision, "recall": result.recall, "f1": result.f1}
+    return tuple(
+        Cell(fmt.percent(share), fmt.interval(intervals[name]) if name in intervals else "", share)
+        for name, share in shares.items()
     )
 
 
