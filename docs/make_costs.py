@@ -40,9 +40,11 @@ NETWORKS: dict[str, list[dict[str, Any]]] = {
     "resnet18": [{}],
     "resnet18_half": [{}],
     "resnet18_small": [{}],
+    "resnet18_pooled": [{}],
     "resnet34": [{}],
     "resnet34_half": [{}],
     "resnet34_small": [{}],
+    "resnet34_pooled": [{}],
     "ghostnet_100": [{}],
 }
 STEMS: list[tuple[str, dict[str, Any]]] = [  # whose pages quote a size

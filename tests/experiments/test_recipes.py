@@ -230,7 +230,7 @@ def test_measured_stands_beside_reported(tmp_path: Path) -> None:
     assert "with data=synthetic:" in table
     assert "6 images; seed 0" in table
     assert "26.89" in table
-    assert "Its parameters fit a head of 35 classes" in table
+    assert "Its patience, its rate" in table
 
 
 def parameters_of(run: Path) -> int:

@@ -3,22 +3,49 @@
 from __future__ import annotations
 
 import pytest
+import timm
 import torch
+from torch import nn
 
 from anychan.cost import count_macs, depth
 from anychan.models.residual_attention import ResidualBlock, residual_attention3
 
-REPORTED_MACS = 309_248_256  # at 96x96
+REPORTED = 309_248_256  # by [001]
+
+
+def as_its_source_counts(model: nn.Module, size: int) -> int:
+    """Multiply-accumulates, and one for each number that a normalisation or the pool before the last layer gives."""
+    numbers = 0
+
+    def add(module: nn.Module, args: object, out: torch.Tensor) -> None:
+        nonlocal numbers
+        numbers += out.numel()
+
+    with torch.device("meta"):
+        x = torch.empty(1, 3, size, size)
+        handles = [part.register_forward_hook(add) for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+        features = [part for part in model.modules() if isinstance(part, nn.Linear)][-1].in_features
+        model.to("meta").eval()(x)
+    for handle in handles:
+        handle.remove()
+    return count_macs(model, image_size=size).forward + numbers + features
+
+
+def test_the_source_counts_at_84_pixels():
+    """So the sizes of what it compares are not those of its part A."""
+    assert as_its_source_counts(timm.create_model("resnet34", num_classes=50), 84) == 612_876_800
+    assert as_its_source_counts(timm.create_model("resnet18", num_classes=50), 96) == 333_585_408
 
 
 def test_what_it_costs():
     model = residual_attention3(num_classes=50)
-    assert sum(p.numel() for p in model.parameters()) == 1_145_779
-    macs = count_macs(model, image_size=96).forward
-    assert macs == 311_071_232
-    assert macs == pytest.approx(REPORTED_MACS, rel=0.01)
-    assert depth(model, image_size=64) == 7
-    assert depth(residual_attention3(attention=False), image_size=64) == 6
+    assert sum(p.numel() for p in model.parameters()) == 570_419
+    assert count_macs(model, image_size=84).forward == 307_455_520
+    assert depth(model, image_size=64) == 9
+    assert depth(residual_attention3(attention=False), image_size=64) == 8
+    counted = as_its_source_counts(model, 84)
+    assert counted == 308_105_184
+    assert counted == pytest.approx(REPORTED, rel=0.004)
 
 
 def test_images_of_any_size():
@@ -37,7 +64,7 @@ def test_it_begins_as_the_network_without_attention_and_then_sees_far():
 
     def reach() -> torch.Tensor:
         """Which pixels the top left corner of the attention's output sees."""
-        (gradient,) = torch.autograd.grad(model.attention(model.first(model.stem(x)))[0, :, 0, 0].sum(), x)
+        (gradient,) = torch.autograd.grad(model.attention(model.first(model.pool(model.stem(x))))[0, :, 0, 0].sum(), x)
         return gradient[0].abs().sum(dim=0) > 0
 
     assert not reach()[40:, 40:].any()

@@ -10,7 +10,7 @@ BN, ReLU; mean; linear layer. Version 1 begins with 3x3 stride 1, version 2 with
 What is not said was found from what is reported, 205,204 and 212,884 parameters, 46.0907 and 11.6577 GFLOPs for 16
 images of 84x84, by trying widths, growth, kernels, biases, normalisations, reductions and numbers of classes: all four
 numbers come out exactly with
-- 50 classes (though its ResNets' numbers fit 35), biases in all convolutions, a transition of 3x3 to 128;
+- 50 classes, biases in all convolutions, a transition of 3x3 to 128;
 - dense convolutions of 64 to 64, each with a leaky ReLU: earlier outputs are added, or not used at all, which numbers
   cannot tell; side by side, as in ESRGAN, they would make wider kernels. Added here, as it says "densely connected";
 - queries and keys of 8, one gate for each attention; 12 hidden units in the two SE blocks together, without biases
