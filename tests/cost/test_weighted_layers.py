@@ -16,7 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan import adapt
+from anychan.channels import ChannelSet
 from anychan.cost import depth
+from anychan.models import create_model
+from anychan.nn import list_strategies
+from anychan.statistics import ChannelStatistics
 
 
 class Net(nn.Module):
@@ -139,16 +143,26 @@ def test_kernel_made_of_parameters_alone_has_no_depth() -> None:
 
 
 def test_kernel_made_of_the_input_counts() -> None:
-    """A mixture of two kernels (arXiv 1912.03458): one layer for the mixture's weights, then the convolution."""
+    """A mixture of two kernels (arXiv 1912.03458): a layer for the shares, one for the mixture, the convolution."""
 
-    def run(net: Net, x: Tensor) -> Tensor:
-        n, c, h, w = x.shape
-        share = net.attention(x.mean((2, 3))).softmax(dim=1)  # (N, 2)
-        kernel = (share[:, :, None, None, None, None] * net.bank).sum(dim=1)  # (N, 4, 3, 3, 3)
-        return F.conv2d(x.reshape(1, n * c, h, w), kernel.flatten(0, 1), groups=n)
+    def mixed(mixture: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Net, Tensor], Tensor]:
+        def run(net: Net, x: Tensor) -> Tensor:
+            n, c, h, w = x.shape
+            share = net.attention(x.mean((2, 3))).softmax(dim=1)  # (N, 2)
+            return F.conv2d(x.reshape(1, n * c, h, w), mixture(share, net.bank).view(4 * n, c, 3, 3), groups=n)
 
-    bank = nn.Parameter(torch.ones(2, 4, 3, 3, 3))
-    assert _depth(run, attention=nn.Linear(3, 2), bank=bank) == 2
+        return run
+
+    layers = {"attention": nn.Linear(3, 2), "bank": nn.Parameter(torch.ones(2, 4, 3, 3, 3))}
+    assert _depth(mixed(lambda share, bank: share @ bank.flatten(1)), **layers) == 3
+    assert _depth(mixed(lambda share, bank: (share[:, :, None] * bank.flatten(1)).sum(dim=1)), **layers) == 3
+
+
+def test_matrix_product_written_element_by_element_counts() -> None:
+    weight = nn.Parameter(torch.ones(5, 8))
+    assert _depth(lambda net, x: (x.unsqueeze(-2) * net.weight).sum(dim=-1), weight=weight) == 1
+    assert _depth(lambda net, x: x * net.weight[0], weight=weight) == 0, "a scale of each number is none"
+    assert _depth(lambda net, x: x.mean((2, 3), keepdim=True) * net.weight, weight=weight) == 0, "nor one of a map"
 
 
 @pytest.mark.parametrize(("layers", "expected"), [(1, 2), (2, 4)])
@@ -196,6 +210,18 @@ def test_writing_in_place_is_followed() -> None:
 def test_adapting_adds_no_depth(channels: str) -> None:
     body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3))
     assert depth(adapt(body, statistics=torch.eye(3) + 0.5), channels, 8) == 2
+
+
+@pytest.mark.parametrize("strategy", sorted({*list_strategies(), "plain"} - {"tokens"}))
+def test_what_makes_kernels_of_names_adds_no_depth(strategy: str) -> None:
+    """*mixed* has two layers for its shares and one for the mixture, *attentive* a query, values and a projection."""
+    statistics = ChannelStatistics(
+        ChannelSet.parse("RGB"), torch.zeros(3).double(), torch.eye(3).double() + 0.5, count=10
+    )
+    model = create_model("wide3", "RGB", 5, strategy, statistics, model_options={"width": 8})
+    assert depth(model, "RG" if strategy != "plain" else None, image_size=16) == {"mixed": 6, "attentive": 6}.get(
+        strategy, 3
+    )
 
 
 def test_residual_dense_block_of_four() -> None:

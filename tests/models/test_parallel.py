@@ -48,6 +48,7 @@ def test_costs_are_those_stated() -> None:
     [
         ({"streams": 0}, "streams 0 and layers 4: at least 1 of each"),
         ({"layers": 0}, "streams 3 and layers 0"),
+        ({"layers": 5}, "streams 3 and layers 5: at least 1 of each, and at most 4 layers"),
         ({"activation": "tanh"}, "activation is 'tanh'"),
         ({"branches": [2]}, "all odd or all even"),
     ],

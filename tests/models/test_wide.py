@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from anychan.adaptation import specialize
 from anychan.blocks import fold_branches
 from anychan.cost import count_macs, depth
-from anychan.models import create_model, load_model
+from anychan.models import create_model, list_models, load_model
 from anychan.training import TrainConfig, train
 from anychan.training.config import EarlyStoppingConfig, OptimizerConfig
 
@@ -37,6 +37,18 @@ def quick(folder: Path, **settings: Any) -> TrainConfig:
     """A run on few built-in images."""
     data = "synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4"
     return TrainConfig(data=data, out=folder / "run", cache_dir=folder / "cache", image_size=16, epochs=1, **settings)
+
+
+@pytest.mark.parametrize("name", [name for name in list_models() if name.startswith(("wide", "parallel"))])
+def test_our_own_have_six_layers_at_most(name: str) -> None:
+    assert depth(create_model(name, num_classes=5), image_size=64) == int(name[-1]) <= 6
+
+
+def test_deepened_layers_that_would_never_become_one_are_refused() -> None:
+    options = {"width": 12, "deepened": True}
+    with pytest.raises(ValueError, match="a 'deepened' network takes no group normalisation"):
+        create_model("wide4", model_options=options, normalisation="group")
+    assert depth(create_model("wide4", model_options=options, normalisation="renorm"), image_size=64) == 6
 
 
 @pytest.mark.parametrize("activation", ["silu", "geglu"])

@@ -3,7 +3,8 @@
 The model runs once by shapes alone, and every operation is watched. A value remembers whether it comes from the
 input, whether it comes from parameters, and the weights on the longest path to it. An operation is a weighted layer
 
-- if it is a matrix product of something that comes from the input with something that comes from parameters only;
+- if it is a matrix product of something that comes from the input with something that comes from parameters only,
+  also one that is written as an element-wise product of the two, spread over a dimension more, and a sum;
 - if it is a convolution with a kernel that comes from parameters, also one that is made out of the input too
   (the layers that make it lie on the path); an element-wise product of complex numbers is taken for a convolution,
   by a filter that is kept as its spectrum.
@@ -13,10 +14,10 @@ input, convolutions with fixed kernels, and whatever makes kernels out of parame
 Attention to or from learned vectors is a product with parameters, and counts. A parameter counts also where it is
 frozen; a buffer is fixed. Weights that a path meets again, as in a recurrent network, count once.
 
-Not seen: a matrix product that is written as an element-wise product and a sum, and a matrix that was made out of the
-input where it is multiplied by the input (the layers that made it count). Where paths share weights, the longer one at
-each junction is followed: the other might become longer later on by what it does not share, and depth is then counted
-too small.
+Not seen: a matrix product that is written as a sum of scaled parameters, one by one, and a matrix that was made out of
+the input where it is multiplied by the input (the layers that made it count). Where paths share weights, the longer
+one at each junction is followed: the other might become longer later on by what it does not share, and depth is then
+counted too small.
 """
 
 from __future__ import annotations
@@ -196,7 +197,7 @@ class _Watch(TorchDispatchMode):
         if operation in _PRODUCTS:
             through = self.product(*(args[i] for i in _PRODUCTS[operation]))
         elif operation in {_aten.mul, _aten.mul_}:
-            through = self._filtered(*args)
+            through = self._multiplied(*args)
         elif func._schema.name in _CONVOLUTIONS:
             through = self._convolved(args[0], args[1], args[2:4] if func.namespace == "torchvision" else ())
         else:
@@ -223,12 +224,19 @@ class _Watch(TorchDispatchMode):
         sampled = _Value(_longest(seen), any(value.trained for value in seen))
         return self.product(_Operand(sampled, self.values.identity(x)), kernel)
 
-    def _filtered(self, first: Any, second: Any) -> _Value:
-        """Of an element-wise product: a weighted layer if it is one of spectra, that is of complex numbers."""
+    def _multiplied(self, first: Any, second: Any) -> _Value:
+        """Of an element-wise product: a weighted layer if it is one of spectra, or a matrix product before its sum."""
         both = [t for t in (first, second) if isinstance(t, Tensor)]
-        if len(both) == 2 and all(t.is_complex() for t in both):
+        if len(both) == 2 and (all(t.is_complex() for t in both) or self._is_spread(*both)):
             return self.product(first, second)
         return _Value(_longest(self.values.get(t) for t in both))
+
+    def _is_spread(self, first: Tensor, second: Tensor) -> bool:
+        """Whether what comes from the input is repeated along a dimension, and shares another with its factor."""
+        shape = torch.broadcast_shapes(first.shape, second.shape)
+        repeated = all(t.numel() < shape.numel() for t in (first, second) if self.values.get(t).path is not None)
+        sizes = zip(reversed(first.shape), reversed(second.shape), strict=False)
+        return repeated and any(one == other > 1 for one, other in sizes)
 
     def _operand(self, given: Tensor | _Operand) -> _Operand:
         return given if isinstance(given, _Operand) else _Operand(self.values.get(given), self.values.identity(given))

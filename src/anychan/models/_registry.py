@@ -9,6 +9,7 @@ from torch import nn
 
 from anychan.adaptation import PLAIN, AnyChannelModel, adapt, replace_batch_norm
 from anychan.adaptation.replacement import KINDS
+from anychan.blocks import DeepenedConv2d
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import get_strategy
 from anychan.statistics import ChannelStatistics
@@ -97,6 +98,8 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
     known = ChannelSet.parse(channels)
     body = _construct(name, in_chans=len(known), num_classes=num_classes, **(model_options or {}))
     if normalisation != _AS_IT_IS:
+        if normalisation == "group" and any(isinstance(module, DeepenedConv2d) for module in body.modules()):
+            raise ValueError("a 'deepened' network takes no group normalisation: its layers would never become one")
         replace_batch_norm(body, normalisation)
     if strategy == PLAIN:
         if strategy_options:

@@ -4,7 +4,7 @@ Each stream looks at the stem's map at a resolution of its own, with a few convo
 linear layer sees the features of all. The longest path is that of one stream, however many there are. Coarse streams
 have more planes, so that a layer costs the same MACs in each.
 
-Source: ParNet (Goyal et al. 2021, arXiv 2110.07641), twelve layers in three streams at 80.7 % on ImageNet. As there:
+Source: ParNet (Goyal et al. 2021, arXiv 2110.07641), twelve layers in three streams at over 80 % on ImageNet. As there:
 streams at three resolutions, kernels of several sizes that fold into one, attention to planes beside the convolution,
 SiLU. Not as there: streams branch off one stem and not off a column of downsampling layers, so that depth stays 6;
 their features meet in the last linear layer and not in a fusion block, which would cost layers.
@@ -74,13 +74,13 @@ class parallel6(nn.Module):  # noqa: N801 # a network's name
         in_chans, num_classes: as in timm.
         width: w, planes of the stem; stream s has w 2^(s+1).
         streams: how many; stream s sees the stem's map shrunk by 2^s.
-        layers: convolutions of a stream.
+        layers: convolutions of a stream, at most 4.
         branches: kernel sizes beside each 3x3.
         attention: whether planes are weighed beside each convolution.
         activation: "gelu", "relu", "silu" or "geglu".
 
     Raises:
-        ValueError: for no stream, no layer, or another activation.
+        ValueError: for no stream, other than 1 to 4 layers, or another activation.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class parallel6(nn.Module):  # noqa: N801 # a network's name
         activation: Activation = "silu",
     ) -> None:
         super().__init__()
-        if streams < 1 or layers < 1:
-            raise ValueError(f"streams {streams} and layers {layers}: at least 1 of each")
+        if streams < 1 or not 1 <= layers <= 4:
+            raise ValueError(f"streams {streams} and layers {layers}: at least 1 of each, and at most 4 layers")
         stem_activation, planes = make_activation(activation)
         self.stem = nn.Conv2d(in_chans, planes * width, 4, stride=2, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(planes * width)

@@ -5,10 +5,11 @@ the last convolution of ``wide6`` sees 78 x 78 pixels, more than an image of 64x
 depth in the name, so a gradient passes six layers at most and no shortcuts are needed. A global maximum keeps the
 strongest answer of each feature, wherever it was.
 
-Nothing that the options add makes a path longer: branches of other kernel sizes fold into the layer's kernel after
-training (`anychan.blocks.branches`), attention to channels stands beside a convolution and not behind it, gated linear
-units are halves of one convolution, a global response normalisation and a blur have no weights that mix channels or
-pixels, and heads over several scales look at earlier layers too.
+Nothing that the options add makes a path of the trained network longer: branches of other kernel sizes fold into the
+layer's kernel after training (`anychan.blocks.branches`), two layers that train in place of one end as one
+(`anychan.blocks.deepened`), attention to channels stands beside a convolution and not behind it, gated linear units
+are halves of one convolution, a global response normalisation and a blur have no weights that mix channels or pixels,
+and heads over several scales look at earlier layers too.
 
 Source: our own; VanillaNet (Chen et al. 2023, arXiv 2305.12972) argues for the same at larger sizes, ParNet (Goyal et
 al. 2021, arXiv 2110.07641) for parallel paths. Theory, cost and limits: docs/theory/wide.md.
