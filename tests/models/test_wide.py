@@ -86,7 +86,7 @@ def test_deep_training_ends_at_the_depth_in_the_name(tmp_path: Path) -> None:
 
 def test_costs_are_those_stated() -> None:
     """As docs/theory/wide.md has them; what trains beside a kernel costs nothing once it is folded."""
-    stated = {"wide6": 267, "wide5": 230, "wide4": 344, "wide3": 175, "wide2": 151}
+    stated = {"wide6": 267, "wide5": 230, "wide4": 344, "wide3": 236, "wide2": 151}
     for name, macs in stated.items():
         assert round(count_macs(create_model(name, num_classes=50), image_size=64).forward / 1e6) == macs
     branched = create_model("wide6", num_classes=50, model_options={"branches": [1]}).eval()

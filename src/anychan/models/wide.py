@@ -222,12 +222,17 @@ def wide4(in_chans: int = 3, num_classes: int = 1000, width: int = 96, **options
 
 @register_model
 def wide3(
-    in_chans: int = 3, num_classes: int = 1000, width: int = 96, pools: Sequence[int] = (2, 1), **options: Any
+    in_chans: int = 3, num_classes: int = 1000, width: int = 96, pools: Sequence[int] = (4, 1), **options: Any
 ) -> nn.Module:
-    """Depth 3: two convolutions and a linear layer; ``pools`` is what each convolution's map is pooled by."""
+    """Depth 3: two convolutions and a linear layer; ``pools`` is what each convolution's map is pooled by.
+
+    The second kernel has 7x7 places unless ``options`` say otherwise: with one convolution behind the stem all of the
+    view must come from its size.
+    """
     if len(pools) != 2:
         raise ValueError(f"pools {list(pools)}: two of them, one a convolution")
-    return Wide(in_chans, num_classes, [width, 8 * width], pools, **options)  # ends with (N, 8w, 16, 16)
+    options = {"kernel_size": 7, **options}
+    return Wide(in_chans, num_classes, [width, 8 * width], pools, **options)  # ends with (N, 8w, 8, 8)
 
 
 @register_model
