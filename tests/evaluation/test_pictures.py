@@ -32,7 +32,7 @@ def test_pictures_show_the_image_and_the_answers(sliced: AnyChannelModel, array:
     folder = tmp_path / "pictures"
     write_pictures(folder, ("built-in", "test"), array, answers, array.classes, count=6)
     record = json.loads((folder / "pictures.json").read_text())
-    assert (record["data"], record["split"]) == ("built-in", "test")
+    assert (record["schema"], record["kind"], record["data"], record["split"]) == (1, "pictures", "built-in", "test")
     assert [picture["chosen"] for picture in record["pictures"]].count("by lot") == 6
     for picture in record["pictures"]:
         row = array.paths.index(picture["path"])

@@ -19,9 +19,12 @@ from huggingface_hub import constants
 from anychan.cli import main
 from anychan.data import open_dataset
 from anychan.evaluation import evaluate_run
+from anychan.evaluation.bootstrap import paired_bootstrap
 from anychan.evaluation.predictions import unpack_right
 from anychan.experiments import (
     Ablation,
+    Recipe,
+    _ablation_rows,
     _lock,
     ablate,
     ablation,
@@ -30,7 +33,6 @@ from anychan.experiments import (
     executors,
     validate_records,
 )
-from anychan.experiments._ablation_rows import ablation_row
 from anychan.experiments._lock import alone
 from anychan.report import markdown_ablations, write_report
 from anychan.training import TrainConfig, train
@@ -71,6 +73,10 @@ def test_changes_are_compared_with_the_base_by_image_and_seed(base: dict[str, An
     assert wide["full"] == pytest.approx(first["full"] + full)
     low, high = wide["difference_mean"]["interval"]
     assert low <= mean <= high
+    assert wide["difference_mean"]["method"] == "Student's t over images and seeds"
+    assert record["draws"] is None  # no bootstrap was taken
+    assert validate_records([tmp_path / "out" / "ablation.json"]) == (1, [])
+    assert "Intervals of 95 %: Student's t over images and seeds." in ablation_table(record).splitlines()
     lines = ablation_table(record).splitlines()
     assert lines[0] == "Does width help?: val, percent, seeds 0, 1"
     assert any(line.startswith("Wide!") for line in lines)
@@ -78,9 +84,22 @@ def test_changes_are_compared_with_the_base_by_image_and_seed(base: dict[str, An
     evaluation = json.loads(path.read_text())
     evaluation["results"][-1]["left_out"] = 1  # as many images as of another subset may be others
     path.write_text(json.dumps(evaluation))
-    partly = ablation_row("Wide!", (0,), "val", tmp_path / "out", {})
+    partly = _ablation_rows.ablation_row("Wide!", (0,), "val", tmp_path / "out", {})
     assert "difference_full" in partly
     assert "difference_mean" not in partly
+
+
+def test_an_interval_is_made_as_it_says_and_goes_no_further_than_accuracies_do() -> None:
+    def answers(*right: bool) -> _ablation_rows._Answers:
+        return _ablation_rows._Answers({"RG": np.array(right)}, {}, {}, "RG", 2, "", None)
+
+    good, bad = answers(True, True, True, True), answers(False, False, False, True)
+    several = _ablation_rows._difference([good, bad], [bad, good], ["RG"])
+    assert several["method"] == "Student's t over images and seeds"
+    assert several["interval"] == [-1.0, 1.0]  # of two seeds, three quarters apart either way
+    one = _ablation_rows._difference([good], [bad], ["RG"])
+    assert one["method"] == "bootstrap over images"
+    assert one["interval"] == [*paired_bootstrap([[1, 1, 1, 0]])]
 
 
 def test_accuracy_and_cost_go_with_the_number_of_channels(
@@ -101,6 +120,8 @@ def test_accuracy_and_cost_go_with_the_number_of_channels(
     assert validate_records([tmp_path / "out" / "ablation.json"]) == (1, [])
     assert measured == [(1, 1), (30, 0), (1, 1), (1, 1), (30, 0)]  # the cost of all channels alone
     first, one, last = record["rows"]
+    assert (last["difference_mean"]["method"], record["draws"]) == ("bootstrap over images", 10_000)
+    assert "Intervals of 95 %: bootstrap over images." in ablation_table(record).splitlines()
     assert [row["channels"] for row in record["rows"]] == [9, 1, 9]
     assert first["accuracy"].keys() == last["accuracy"].keys()
     assert list(first["by_size"]) == [str(n) for n in range(9, 0, -1)]
@@ -315,10 +336,58 @@ def test_a_plain_network_is_asked_about_all_its_channels(base: dict[str, Any], t
     assert record["rows"][1]["n"] == 8
 
 
+def test_a_run_of_a_recipe_may_be_the_base(tmp_path: Path) -> None:
+    path = tmp_path / "ablation.yaml"
+    told = {"recipe": "000-A", "run": "sliced", "changes": {"own": {"normalisation.statistics": "kept"}}}
+
+    def base(**more: Any) -> TrainConfig:
+        path.write_text(yaml.safe_dump({**told, **more}))
+        ablation = Ablation.read(path, data=DATA)
+        own = [config.normalisation.statistics for _, _, config in ablation.runs(tmp_path)][1]
+        assert own == "kept"
+        return next(config for _, _, config in ablation.runs(tmp_path))
+
+    def as_recipe(fair: bool) -> dict[str, Any]:
+        config = Recipe.read("000-A").configurations(tmp_path, {"data": DATA}, fair)["sliced"]
+        return {**config.to_dict(), "out": str(tmp_path / "base-seed0")}
+
+    assert base().to_dict() == as_recipe(fair=False)
+    assert base(fair=True).to_dict() == as_recipe(fair=True)
+    changed = base(base={"epochs": 2, "strategy_options.at_test": "named"})
+    assert (changed.epochs, changed.image_size) == (2, 128)
+    assert changed.strategy_options == {"selection": "random", "at_test": "named"}
+
+
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ({"base": BASE}, "is no ablation: it should have base, changes or grid"),
+        ({"recipe": "003-A", "run": "sliced"}, "unknown recipe '003-A'; there are 000-A, 000-B"),
+        ({"recipe": "000-A", "run": "slices"}, "recipe 000-A has no run 'slices'; there are plain, sliced, plain-pre"),
+        ({"recipe": "000-A"}, "name a run of recipe 000-A: plain, sliced, plain-pretrained, sliced-pretrained"),
+        ({"recipe": "000-A", "run": ["sliced"]}, "name a run of recipe 000-A: plain, sliced"),
+        ({"recipe": "000-A", "run": "sliced", "fair": "no"}, "fair 'no' must be true or false"),
+        ({"recipe": "000-A", "run": "sliced", "base": {"epoch": 2}}, "base: Option 'epoch' is not accepted"),
+        ({"base": BASE, "run": "sliced"}, "is no ablation: it should have base or recipe (with run"),
+    ],
+)
+def test_a_base_that_no_recipe_has_is_a_users_error(
+    told: dict[str, Any], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "ablation.yaml"
+    path.write_text(yaml.safe_dump({"changes": WIDE, **told}))
+    assert main(["ablate", str(path), "--out", str(tmp_path / "out"), "--data", DATA]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (
+            {"base": BASE},
+            r"is no ablation: it should have base or recipe \(with run, and may have fair\), changes or grid",
+        ),
         ({"base": BASE, "changes": WIDE, "grid": {"seed": [1]}}, "is no ablation"),
         ({"base": BASE, "changes": {}}, "needs changes and seeds"),
         ({"base": BASE, "changes": {"a b": {"epochs": 2}, "a-b": {"epochs": 3}}}, "one folder, 'a-b'"),

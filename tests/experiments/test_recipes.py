@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,25 @@ from safetensors.torch import save_file
 
 from anychan.cli import main
 from anychan.cli._reproduce import _weights
+from anychan.cost import measure_memory
 from anychan.experiments import (
     Recipe,
+    _reproduced_rows,
     expected,
     list_recipes,
+    list_recipes_with_results,
     recipe_results,
     recipes,
     recipes_table,
     reproduce,
     reproduction_table,
+    settings,
     validate_records,
 )
 from anychan.experiments._lock import alone
 from anychan.models import create_model, load_model
+from anychan.training import TrainConfig
+from anychan.training.config import differences
 
 RECORDS = Path(__file__).parents[2] / "docs" / "records"
 DATA = "synthetic:bands=3,train=16,val=6,test=6,size=32,classes=3"
@@ -53,26 +60,40 @@ def test_each_run_is_one_that_can_be_made(name: str, fair: bool) -> None:
         assert told.keys() <= {"settings", "reported", "layers"}
         for figures in told.get("reported", {}).values():
             assert figures.keys() <= {"RGB", "RG", "RB", "GB", "R", "G", "B"}
-    if fair and name != "001-A":  # whose strategy is an augmentation
-        assert len({json.dumps(shared(config.to_dict())) for config in configs.values()}) == 1
-        assert config.optimizer.name == "adamw"
-    if fair:
-        for config in configs.values():
-            assert (config.objective.name, config.normalisation.statistics) == ("labels", "shared")
-        told = [json.dumps({**config.to_dict(), "out": None}) for config in configs.values()]
-        assert len(set(told)) == len(told)
 
 
-def shared(config: dict[str, Any]) -> dict[str, Any]:
-    """All that is not the system itself: of its twins this must be the same."""
-    return {name: value for name, value in config.items() if name not in (*recipes._OWN, "out")}
+@pytest.mark.parametrize("name", list_recipes())
+def test_fair_twins_train_alike_and_see_channels_alike(name: str) -> None:
+    """What `anychan train` does by default, but on labels: nothing of how a source trained or sampled is left."""
+    twins = Recipe.read(name).configurations(Path("runs"), {"data": DATA}, fair=True)
+    for twin in twins.values():
+        own = {key: twin.to_dict()[key] for key in ("model", "model_options", "strategy", "strategy_options")}
+        alike = {"data": DATA, "out": str(twin.out), "objective": {"name": "labels"}}
+        assert twin == settings.configuration({**own, **alike})
+        plain = (twin.channel_sampling, twin.normalisation.statistics) == ("all", "shared")
+        sampled = (twin.channel_sampling, twin.normalisation.statistics) == ("hierarchical", "kept")
+        assert plain if twin.strategy == "plain" else sampled
+    told = [json.dumps({**config.to_dict(), "out": None}) for config in twins.values()]
+    assert len(set(told)) == len(told)
+    if name.endswith("A"):  # stems are compared on one body
+        assert len({twin.model for twin in twins.values()}) == 1
 
 
-def test_a_fair_twin_that_would_be_run_twice_is_there_once() -> None:
+def test_a_fair_twin_is_that_of_the_strategies_under_one_recipe() -> None:
+    """So that its figures may stand beside those of docs/results.md."""
+    twin = Recipe.read("001-A").configurations(Path("runs"), {"data": DATA}, fair=True)["sliced"]
+    record = json.loads((RECORDS / "strategy-sliced" / "run.json").read_text())
+    assert differences(TrainConfig.from_dict(record["config"]).to_dict(), twin.to_dict()) == []
+
+
+def test_runs_that_differ_in_how_they_were_trained_alone_are_one_fair_twin() -> None:
     twins = Recipe.read("002-A").configurations(Path("runs"), {"data": DATA}, fair=True)
-    assert [*twins] == ["plain", "mixed, 10 epochs"]  # the other differed by how it was trained
-    with pytest.raises(ValueError, match="002-A-fair has no run 'mixed, 30 epochs'; there are plain, mixed, 10 epochs"):
-        reproduce(Recipe.read("002-A"), Path("runs"), {"data": DATA}, runs=["mixed, 30 epochs"], fair=True)
+    assert [*twins] == ["plain", "mixed, 10 epochs"]
+    assert Recipe.read("004-A").left_out == {"v4": "v2"}  # which is v2 with channels dropped
+    with pytest.raises(ValueError, match="004-A-fair has no run 'v4', since its twin is that of 'v2'; there are plain"):
+        reproduce(Recipe.read("004-A"), Path("runs"), {"data": DATA}, runs=["v4"], fair=True)
+    with pytest.raises(ValueError, match="002-B-fair has no run 'rrdb'; there are resnet34, rrdb3"):
+        reproduce(Recipe.read("002-B"), Path("runs"), {"data": DATA}, runs=["rrdb"], fair=True)
 
 
 def test_recipes_are_as_their_sources_describe_them() -> None:
@@ -83,8 +104,6 @@ def test_recipes_are_as_their_sources_describe_them() -> None:
     dropped = Recipe.read("001-A").configurations(Path("runs"), {"data": DATA})["sliced"]
     assert (dropped.image_size, dropped.epochs, dropped.batch_size, dropped.optimizer.name) == (96, 30, 64, "sgd")
     assert (dropped.schedule.milestones, dropped.augmentation.channel_drop) == ((0.5, 0.75, 0.85), 0.5)
-    fair = Recipe.read("001-A").configurations(Path("runs"), {"data": DATA}, fair=True)["sliced"]
-    assert (fair.image_size, fair.augmentation.channel_drop) == (64, 0.5)
     v4 = Recipe.read("004-A").configurations(Path("runs"), {"data": DATA})["v4"]
     assert (v4.image_size, v4.early_stopping.patience, v4.channel_sampling) == (84, 5, "bernoulli")
 
@@ -112,6 +131,28 @@ def test_what_records_hold_is_what_is_expected(tmp_path: Path, monkeypatch: pyte
     assert "2.0 h" in lines["004-A"]
     assert lines["004-A"].endswith("plain 47.8 (45.8 to 49.8); v3 47.8 (45.8 to 49.8)")
     assert lines["004-B"].endswith("--out runs")  # not run: empty cells
+    assert lines["004-A-fair"].endswith("--out runs --fair")
+
+
+def test_fair_twins_are_listed_with_what_they_came_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = Recipe.read("001-A").configurations(tmp_path, {"data": DATA, "bands": "RGB"}, fair=True)["sliced"]
+    assert config.out.name == "001-A-fair-sliced-seed0"
+    shutil.copytree(RECORDS / "strategy-sliced", config.out)  # which was trained like it
+    made = recipe_results(tmp_path)
+    assert list(made["recipes"]) == ["001-A-fair"]
+    (tmp_path / "results.json").write_text(json.dumps(made))
+    assert validate_records([tmp_path / "results.json"]) == (1, [])
+    shutil.copy(str(expected.RECIPES.joinpath("001-A.yaml")), tmp_path)
+    monkeypatch.setattr(expected, "RECIPES", tmp_path)
+    own, twins = (told for told in list_recipes_with_results() if told["name"] == "001-A")
+    assert (own["fair"], own["expected"]) == (False, None)
+    assert (twins["fair"], twins["command"]) == (True, "anychan reproduce 001-A --data DATA --out runs --fair")
+    row = json.loads((RECORDS / "strategy-sliced" / "evaluation" / "test.json").read_text())["results"][0]
+    assert twins["expected"]["runs"]["sliced"]["accuracy"] == row["accuracy"]
+    (line,) = (line for line in recipes_table().splitlines() if line.startswith("001-A-fair"))
+    assert "its fair twins" in line
+    assert f" h, {twins['expected']['hardware']}" in line
+    assert line.endswith(f"sliced {100 * row['accuracy']:.1f} (39.5 to 43.4)")
 
 
 def test_a_record_of_other_settings_is_not_what_is_expected(tmp_path: Path) -> None:
@@ -193,22 +234,21 @@ def test_weights_go_to_runs_that_take_some() -> None:
 
 
 def test_costs_stand_in_the_reported_units() -> None:
-    cost = {"macs": 5e8, "parameters": 2**21, "latency_ms": {"1": {"median": 8.0}}, "memory": {"training_bytes": 3e9}}
+    cost = {"macs": 5e8, "parameters": 2**21, "latency_ms": {"1": {"median": 8.0}}}
     row = {"accuracy": 0.5, "cost": cost}
     for figure, value in (
         ("gflops (batch of 64)", 64.0),
         ("parameters (units of 2^20)", 2.0),
-        ("memory_mb (training)", 3000.0),
         ("inference_s", 0.008),
         ("macs", 5e8),
         ("accuracy (validation)", 50.0),
     ):
-        assert recipes._measured(row, figure) == pytest.approx(value)
-    assert recipes._measured({"accuracy": 0.5, "cost": None}, "gflops (batch of 64)") is None
+        assert _reproduced_rows._measured(row, figure) == pytest.approx(value)
+    assert _reproduced_rows._measured({"accuracy": 0.5, "cost": None}, "gflops (batch of 64)") is None
 
 
 def test_measured_stands_beside_reported(tmp_path: Path) -> None:
-    settings = {**SETTINGS, "cache_dir": str(tmp_path / "cache")}
+    settings = {**SETTINGS, "image_size": 16, "cache_dir": str(tmp_path / "cache")}
     record = reproduce(Recipe.read("004-A"), tmp_path / "out", settings, runs=["plain", "v4"])
     assert record == json.loads((tmp_path / "out" / "004-A-seed0-reproduction.json").read_text())
     rows = {(row["run"], row["figure"]): row for row in record["rows"]}
@@ -222,15 +262,117 @@ def test_measured_stands_beside_reported(tmp_path: Path) -> None:
     assert rows["plain", "parameters"]["measured"]["RGB"] == parameters_of(plain)
     assert v4["n"] == 6
     assert [low <= v4["measured"][s] <= high for s, (low, high) in v4["intervals"].items()] == [True] * 7
+    epoch = json.loads((plain / "records.jsonl").read_text())
+    for figure, value, reported, n in (
+        ("epochs", 1, 15, None),
+        ("accuracy (training)", 100 * epoch["train_accuracy"], 63.32, 16),
+        ("loss (training)", epoch["train_loss"], 1.151, 16),
+        ("loss (validation)", epoch["val_loss"], 1.4622, 6),
+    ):
+        row = rows["plain", figure]
+        assert (row["measured"], row["reported"], row["n"]) == ({"RGB": value}, {"RGB": reported}, n)
+    memory, called = rows["plain", "memory_mb (training batch of 64)"], load_model(plain)[0]
+    assert memory["measured"] == {"RGB": measure_memory(called, "RGB", 16, 64).training_bytes / 1e6}
+    assert memory["machine"].endswith("(threads: 1)")
+    assert validate_records([tmp_path / "out" / "004-A-seed0-reproduction.json"]) == (1, [])
     for weights in (tmp_path / "out").rglob("*.safetensors"):
         weights.unlink()  # records that came from another machine have none
     one = reproduce(Recipe.read("004-A"), tmp_path / "out", settings, runs=["plain"])
     assert one["rows"] == record["rows"]  # what was run before stays
     table = reproduction_table(record)
     assert "with data=synthetic:" in table
-    assert "6 images; seed 0" in table
+    assert "of 6 test images, 6 validation images, 16 training images; seed 0" in table
     assert "26.89" in table
+    assert f"memory_mb (training batch of 64): measured on {memory['machine']}." in table
+    lines = [line.split() for line in table.splitlines()]
+    low, high = rows["plain", "accuracy"]["intervals"]["RGB"]
+    assert ["plain", "accuracy", "95", "%", f"{low:.1f}-{high:.1f}"] in lines
+    assert ["plain", "epochs", "measured", "1"] in lines
     assert "Its patience, its rate" in table
+
+
+def test_training_figures_are_of_the_epoch_that_is_kept(tmp_path: Path) -> None:
+    config = Recipe.read("004-A").configurations(tmp_path, {"data": DATA})["plain"]
+    shutil.copytree(RECORDS / "plain", config.out)
+    path = config.out / "run.json"
+    record = json.loads(path.read_text())
+    lines = [json.loads(line) for line in (config.out / "records.jsonl").read_text().splitlines()]
+    for selected, best, kept in (("last", None, lines[9]), ("best", 3, lines[2])):
+        told = {"selected": selected, "best_epoch": best, "skipped": [["a.png", "broken"]]}
+        path.write_text(json.dumps({**record, **told}))
+        found = {name: _reproduced_rows._found(name, config) for name in ("epochs", "loss (training)")}
+        assert found["epochs"]["measured"] == {"RGB": 10}
+        assert found["loss (training)"] == {"n": 23_999, "measured": {"RGB": kept["train_loss"]}}
+        validation = _reproduced_rows._found("loss (validation)", config)
+        assert validation == {"n": 1000, "measured": {"RGB": kept["val_loss"]}}
+
+
+def test_what_belongs_to_one_of_several_runs_stands_beside_them() -> None:
+    recipe = Recipe.read("002-A")
+    (row,) = _reproduced_rows.rows_of_one(recipe, ["plain", "mixed, 10 epochs"])
+    assert row["run"] == "mixed, 10 epochs or mixed, 30 epochs"
+    assert (row["figure"], row["reported"], row["measured"]) == ("accuracy", {"RGB": 17.11}, {})
+    assert _reproduced_rows.rows_of_one(recipe, ["plain"]) == []
+    measured = {"run": "plain", "figure": "accuracy", "n": 6, "measured": {"R": 50.0}, "reported": {}}
+    record = {"recipe": "002-A", "fair": False, "seed": 0, "changes": {}, "errors": {}, "rows": [measured, row]}
+    assert ["or", "mixed,", "30", "epochs", "accuracy", "reported", "17.11"] in [
+        line.split()[3:] for line in reproduction_table(record).splitlines()
+    ]
+
+
+def test_memory_that_cannot_be_measured_is_missing_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("CUDA out of\nmemory")
+
+    config = Recipe.read("004-A").configurations(tmp_path, {"data": DATA})["plain"]
+    shutil.copytree(RECORDS / "plain", config.out)
+    monkeypatch.setattr(_reproduced_rows, "measure_memory", full)
+    rows = {row["figure"]: row for row in _reproduced_rows.rows_of(*no_validation(config))}
+    figure = "memory_mb (training batch of 64)"
+    assert (rows[figure]["measured"], rows[figure]["missing"]) == ({}, "CUDA out of memory")
+    record = {"recipe": "004-A", "fair": False, "seed": 0, "changes": {}, "errors": {}, "rows": [*rows.values()]}
+    assert f"{figure} of plain was not measured: CUDA out of memory" in reproduction_table(record)
+
+
+def no_validation(config: TrainConfig) -> tuple[Recipe, str, TrainConfig]:
+    """What `rows_of` takes, of a run that was not evaluated on validation."""
+    recipe = Recipe.read("004-A")
+    reported = {name: of for name, of in recipe.reported("plain").items() if name != recipes.VALIDATION}
+    return replace(recipe, runs={"plain": {**recipe.runs["plain"], "reported": reported}}), "plain", config
+
+
+def test_an_older_record_is_printed_with_its_intervals_and_the_machine_it_was_made_on() -> None:
+    """It has no `machine` in its rows, and stays valid."""
+    path = RECORDS / "reproduction-000-A" / "reproduction.json"
+    table = reproduction_table(json.loads(path.read_text())).splitlines()
+    assert validate_records([path]) == (1, [])
+    assert "inference_s: the record was made on Intel(R) Xeon(R) Processor (threads: 1)." in table
+    above, below = next((line, table[i + 1]) for i, line in enumerate(table) if line.startswith("sliced  "))
+    assert above.split()[:4] == ["sliced", "accuracy", "measured", "21.92"]
+    assert below.split()[:5] == ["sliced", "accuracy", "95", "%", "20.3-23.6"]
+
+
+def test_under_fair_twins_stands_how_they_were_trained(tmp_path: Path) -> None:
+    changes = {**SETTINGS, "cache_dir": str(tmp_path / "cache")}
+    record = reproduce(Recipe.read("000-A"), tmp_path / "out", changes, runs=["plain"], fair=True)
+    assert validate_records([tmp_path / "out" / "000-A-fair-seed0-reproduction.json"]) == (1, [])
+    table = reproduction_table(record)
+    recipe = Recipe.read("000-A")
+    for of_source in (recipe.note, recipe.differences):
+        assert " ".join(of_source.split()) not in table
+    for said in (
+        "epochs 1; images of 32x32 in batches of 8; adamw at 0.001 with a decay of 0.05; schedule cosine, ",
+        "no early stopping; augmentation crop_padding 4, flip 0.5; objective labels.",
+        "'plain': channel sampling all, statistics shared.",
+        "'sliced': channel sampling hierarchical, statistics kept.",
+        "'sliced-pretrained' is not run: its twin is that of 'sliced'.",
+        "inference_s: measured on ",
+    ):
+        assert said in table
+    older = {name: value for name, value in record.items() if name != "note"}
+    assert "before fair twins said how they were trained" in reproduction_table(older)
 
 
 def parameters_of(run: Path) -> int:

@@ -15,7 +15,9 @@ from anychan.cli import main
 from anychan.experiments import record_kinds, record_schema, validate_records
 from anychan.experiments._schema import faults
 
-RECORDS = Path(__file__).parents[2] / "docs" / "records"
+PROJECT = Path(__file__).parents[2]
+RECORDS = PROJECT / "docs" / "records"
+BENCHMARKS = PROJECT / "benchmarks" / "results"
 
 
 @pytest.fixture
@@ -31,6 +33,38 @@ def test_all_committed_records_are_valid() -> None:
     count, found = validate_records([RECORDS])
     assert found == []
     assert count == sum(1 for path in RECORDS.rglob("*.json*"))
+
+
+def test_benchmarks_and_what_recipes_came_to_are_records_too(tmp_path: Path) -> None:
+    shipped = PROJECT / "src" / "anychan" / "experiments" / "recipes" / "results.json"
+    count = sum(1 for _ in BENCHMARKS.glob("*.json"))
+    assert count
+    assert validate_records([BENCHMARKS, shipped]) == (count + 1, [])
+    for path, keys, said in (
+        (BENCHMARKS / "epoch.json", {"ratios": {"timm": {"median": 1.5}}}, "ratios.timm.min is missing"),
+        (BENCHMARKS / "epoch.json", {"images_per_second": {"timm": [1.0, -2.0]}}, "images_per_second.timm[1] is -2.0"),
+        (BENCHMARKS / "inference.json", {"milliseconds": {"plain": []}}, "milliseconds.plain is []; it should be a li"),
+        (BENCHMARKS / "mini_imagenet.json", {"steps": {"check": {"seconds": "1"}}}, "steps.check.seconds is '1'"),
+        (BENCHMARKS / "mini_imagenet.json", {"schema": 2}, "schema is 2; this version of anychan reads 1"),
+        (shipped, {"recipes": {"000-A": {"seconds": 1.0, "hardware": "EPYC"}}}, "recipes.000-A.runs is missing"),
+    ):
+        copied = tmp_path / path.name
+        shutil.copy(path, copied)
+        change(copied, **keys)
+        assert validate_records([tmp_path])[1][0].startswith(f"{copied}: {said}")
+        copied.unlink()
+
+
+def test_pictures_may_carry_schema_and_kind_and_then_the_right_ones(tmp_path: Path) -> None:
+    path = tmp_path / "pictures.json"
+    path.write_text('{"split": "test", "pictures": []}')  # as older ones are
+    assert validate_records([path]) == (1, [])
+    change(path, schema=1, kind="pictures")
+    assert validate_records([path]) == (1, [])
+    change(path, schema=2)
+    assert validate_records([path])[1] == [f"{path}: schema is 2; it should be 1"]
+    change(path, schema=1, kind="run")
+    assert validate_records([path])[1] == [f"{path}: kind is 'run'; it should be 'pictures'"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,9 @@ from anychan.cli._common import Command, Parser, add_json, print_record
 
 
 def _options(parser: Parser) -> None:
-    parser.add_argument("ablation", metavar="ABLATION.yaml", type=Path, help="base, and changes or grid")
+    parser.add_argument(
+        "ablation", metavar="ABLATION.yaml", type=Path, help="base or a recipe's run, and changes or grid"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="where the runs go")
     parser.add_argument("--data", metavar="DATA", help="in place of the base's")
     parser.add_argument("--bands", metavar="BANDS", help="what the planes of the images are, in place of the base's")
@@ -44,7 +46,14 @@ cat branches.yaml
   base: {model: wide6, model_options: {branches: [1]}}
   changes:
     no branches: {model_options.branches: []}
-    narrow: {model_options.width: 32}""",
+    narrow: {model_options.width: 32}
+cat of-000.yaml
+  title: What do statistics for each subset give [000]'s stem?
+  recipe: 000-A
+  run: sliced
+  base: {epochs: 5}
+  changes:
+    own statistics: {normalisation.statistics: kept}""",
     _options,
     _ablate,
 )

@@ -138,8 +138,9 @@ anychan data check folder --json""",
     _data,
 )
 LIST = Command(
-    "list networks, packaged models, strategies, or answers to missing channels",
+    "list networks, packaged models, strategies, answers to missing channels, or recipes of published experiments",
     """anychan list packaged
+anychan list recipes
 anychan list strategies
 anychan list strategies --json
 anychan list models --timm""",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from anychan.cli._common import Command, Parser, add_json, print_record
 
@@ -12,7 +12,13 @@ if TYPE_CHECKING:
     from anychan.experiments import Recipe
 
 
+# Settings of `anychan train` that a recipe leaves to whoever runs it.
+_CHANGES = ("data", "bands", "epochs", "image_size", "seed", "cache_dir", "device", "precision", "skip_broken")
+
+
 def _options(parser: Parser) -> None:
+    from anychan.training.config import Device, Precision
+
     parser.add_argument("recipe", metavar="RECIPE", help="such as 000-A; `anychan list recipes` shows all")
     parser.add_argument("--data", required=True, metavar="DATA", help="a folder, a zip, or synthetic")
     parser.add_argument("--bands", metavar="BANDS", help="what the planes of the images are, as for `anychan train`")
@@ -20,7 +26,11 @@ def _options(parser: Parser) -> None:
         "--out", type=Path, default=Path("runs"), metavar="FOLDER", help="where the runs go; default: runs"
     )
     parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these of the recipe's")
-    parser.add_argument("--fair", action="store_true", help="train all alike, on labels, whatever the recipe")
+    parser.add_argument(
+        "--fair",
+        action="store_true",
+        help="train its systems alike instead, to compare them with one another: `anychan list recipes` says how",
+    )
     parser.add_argument(
         "--pretrained",
         nargs="+",
@@ -31,14 +41,25 @@ def _options(parser: Parser) -> None:
     parser.add_argument("--image-size", type=int, metavar="PIXELS", help="in place of the recipe's")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of everything random; default: 0")
     parser.add_argument("--cache-dir", metavar="FOLDER", help="where decoded images are kept")
+    parser.add_argument("--device", choices=get_args(Device), help="default: an accelerator where there is one")
+    parser.add_argument(
+        "--precision",
+        choices=get_args(Precision),
+        help="of training; default: bfloat16 where it is native, else float32",
+    )
+    parser.add_argument(
+        "--skip-broken",
+        action="store_true",
+        default=None,
+        help="leave unreadable training images out and say how many, instead of stopping",
+    )
     add_json(parser)
 
 
 def _reproduce(options: Any) -> int:
     from anychan.experiments import Recipe, reproduce, reproduction_table
 
-    names = ("data", "bands", "epochs", "image_size", "seed", "cache_dir")
-    changes = {name: value for name in names if (value := getattr(options, name)) is not None}
+    changes = {name: value for name in _CHANGES if (value := getattr(options, name)) is not None}
     recipe = Recipe.read(options.recipe)
     weights = _weights(recipe, options.pretrained or ())
     record = reproduce(recipe, options.out, changes, runs=options.runs, fair=options.fair, weights=weights)
@@ -65,7 +86,8 @@ REPRODUCE = Command(
     """anychan reproduce 000-A --data images.zip
 anychan reproduce 000-A --data images.zip --pretrained mobilenetv3_small_100.safetensors
 anychan reproduce 004-B --data images.zip --runs resnet34 v2
-anychan reproduce 001-A --data photographs.zip --fair --image-size 64""",
+anychan reproduce 001-A --data photographs.zip --fair --image-size 64
+anychan reproduce 002-A --data photographs.zip --device cpu --precision float32 --skip-broken""",
     _options,
     _reproduce,
 )

@@ -93,7 +93,13 @@ def _compare(options: Any) -> int:
 
 
 def _report_options(parser: Parser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", type=Path, help="run folders, and folders of ablations")
+    parser.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs="+",
+        type=Path,
+        help="run folders, folders of ablations, and records of reproductions or folders that hold some",
+    )
     parser.add_argument(
         "--out",
         type=Path,

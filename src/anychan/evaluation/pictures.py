@@ -85,7 +85,7 @@ def write_pictures(
                 maps = _draw_maps(model, array, index[path], {subset: int(top[0]) for subset, top in named})
                 told["activation"] = _saved(temporary, f"{number:03}", "webp", maps, **_SMALL)
             pictures.append(told)
-        record: dict[str, Any] = {"data": of[0], "split": of[1], "pictures": pictures}
+        record: dict[str, Any] = {"schema": 1, "kind": "pictures", "data": of[0], "split": of[1], "pictures": pictures}
         if model is not None:
             sheets = ((subset, draw_kernels(model, model.channels.subset(subset))) for subset in _drawn(answers, model))
             files = _saved(

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from anychan._lazy import lazily
 
 if TYPE_CHECKING:
+    from anychan.experiments._reproduced_words import reproduction_table
     from anychan.experiments.ablation import Ablation, ablate, ablation_table
     from anychan.experiments.expected import list_recipes_with_results, recipe_results, recipes_table
-    from anychan.experiments.recipes import Recipe, list_recipes, reproduce, reproduction_table
+    from anychan.experiments.recipes import Recipe, list_recipes
     from anychan.experiments.records import record_kinds, record_schema, validate_records
+    from anychan.experiments.reproduction import reproduce
     from anychan.experiments.search import sweep, sweep_table
     from anychan.experiments.search_space import SearchSpace
     from anychan.experiments.study import Search, Study, StudyRun, conduct
@@ -32,8 +34,8 @@ _PUBLIC = {
     "recipes_table": "anychan.experiments.expected",
     "record_kinds": "anychan.experiments.records",
     "record_schema": "anychan.experiments.records",
-    "reproduce": "anychan.experiments.recipes",
-    "reproduction_table": "anychan.experiments.recipes",
+    "reproduce": "anychan.experiments.reproduction",
+    "reproduction_table": "anychan.experiments._reproduced_words",
     "sweep": "anychan.experiments.search",
     "sweep_table": "anychan.experiments.search",
     "validate_records": "anychan.experiments.records",

@@ -18,6 +18,7 @@ from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.evaluation.predictions import unpack_right
 
 BASE = "base"
+BOOTSTRAP, STUDENT = "bootstrap over images", "Student's t over images and seeds"  # as `paired_bootstrap` does it
 _COSTS = ("parameters", "macs", "kernel_macs", "latency_ms")
 _WHERE = ("image_size", "device", "hardware", "threads")  # of what size of images, and on which machine
 
@@ -138,6 +139,7 @@ def _difference(own: Sequence[_Answers], base: Sequence[_Answers], subsets: Sequ
             for a, b in zip(own, base, strict=True)
         ]
     )
-    low, high = paired_bootstrap(rows)
+    low, high = (min(max(bound, -1.0), 1.0) for bound in paired_bootstrap(rows))  # Student's t may go beyond
     verdict = NOT_DISTINGUISHABLE if low <= 0 <= high else "better" if low > 0 else "worse"
-    return {"difference": float(rows.mean()), "interval": [low, high], "verdict": verdict}
+    method = BOOTSTRAP if len(rows) == 1 else STUDENT
+    return {"difference": float(rows.mean()), "interval": [low, high], "method": method, "verdict": verdict}

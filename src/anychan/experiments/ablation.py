@@ -17,10 +17,12 @@ from anychan._records import read_record as read_record_file
 from anychan.environment import environment
 from anychan.evaluation import HELD_OUT
 from anychan.evaluation.bootstrap import DRAWS
-from anychan.experiments._ablation_rows import BASE, ablation_row, folder_name
+from anychan.experiments._ablation_rows import BASE, BOOTSTRAP, ablation_row, folder_name
 from anychan.experiments._lock import alone
+from anychan.experiments._machine import machine_of
 from anychan.experiments.completing import check_split
 from anychan.experiments.executors import EXECUTORS, Executor
+from anychan.experiments.recipes import Recipe
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
 from anychan.training.config import differences
@@ -28,6 +30,7 @@ from anychan.training.initial import read_weights
 
 RECORD = "ablation.json"
 _GIVEN = {"seed", "out", "resume"}
+_OF_RECIPE = ("recipe", "run", "fair")
 
 
 @dataclass(frozen=True)
@@ -91,28 +94,38 @@ class Ablation:
     def read(cls, path: Path, **settings: Any) -> Ablation:
         """From a YAML file with ``base``, ``changes`` or ``grid`` (values for each setting, all combined), and more.
 
+        In place of the base, or below its settings, a ``run`` of a ``recipe``, both by name; with ``fair: true`` its
+        fair twin.
+
         Args:
             path: the file.
             **settings: of the base, in place of the file's; and ``seeds``.
 
         Raises:
             FileNotFoundError: if it is not there.
-            ValueError: if it is no YAML, or no ablation.
+            ValueError: if it is no YAML, or no ablation, or there is no such recipe or run.
         """
         try:
             told = yaml.safe_load(path.read_text(encoding="utf-8"))
         except yaml.YAMLError as error:
             raise ValueError(f"{path} is no YAML: {error}") from error
-        known = {"title", "base", "changes", "grid", "seeds", "split", "cost"}
+        known = {"title", "base", *_OF_RECIPE, "changes", "grid", "seeds", "split", "cost"}
         if (
             not isinstance(told, Mapping)
-            or not {"base"} <= told.keys() <= known
+            or not {"base", "recipe"} & told.keys()
+            or not told.keys() <= known
+            or ("recipe" not in told and told.keys() & set(_OF_RECIPE))
             or ("changes" in told) == ("grid" in told)
         ):
             raise ValueError(
-                f"{path} is no ablation: it should have base, changes or grid, and may have title, seeds, split, cost"
+                f"{path} is no ablation: it should have base or recipe (with run, and may have fair), changes or grid, "
+                "and may have title, seeds, split, cost"
             )
         told = dict(told)
+        of_recipe = {name: told.pop(name) for name in _OF_RECIPE if name in told}
+        if of_recipe:
+            base = told.get("base", {})
+            told["base"] = merged(_recipe_settings(path, **of_recipe), base) if isinstance(base, Mapping) else base
         if "grid" in told:
             if not isinstance(told["grid"], Mapping) or not all(isinstance(v, list) for v in told["grid"].values()):
                 raise ValueError(f"{path}: a grid has a list of values for each setting")
@@ -133,6 +146,15 @@ class Ablation:
                     raise ValueError(f"{name}: {error}") from error
 
 
+def _recipe_settings(path: Path, recipe: str = "", run: str = "", fair: bool = False) -> dict[str, Any]:
+    if not isinstance(fair, bool):
+        raise ValueError(f"{path}: fair {fair!r} must be true or false")
+    found = Recipe.read(recipe)
+    if not isinstance(run, str) or not run:
+        raise ValueError(f"{path}: name a run of recipe {recipe}: {', '.join(found.runs)}")
+    return found.settings_of(run, fair)
+
+
 def ablate(
     ablation: Ablation, folder: Path | str, executor: str = "sequential", workers: int | None = None
 ) -> dict[str, Any]:
@@ -150,9 +172,11 @@ def ablate(
 
     Returns:
         The record, also written to ``ablation.json``: ``rows``, one a change, with the accuracy on all channels and the
-        mean over the subsets, averaged over seeds, the differences from the base with their 95 % intervals (bootstrap
-        over images and seeds), a verdict, and errors. A row also has the number of the run's channels, its mean
-        accuracy on its subsets of each size, and, where it was asked for, what a call with all channels costs.
+        mean over the subsets, averaged over seeds, the differences from the base with their 95 % intervals, a verdict,
+        and errors. An interval is of one seed by a bootstrap over images, of several Student's t over images and seeds
+        (`anychan.evaluation.bootstrap`); ``method`` says which, and ``draws`` how many a bootstrap took, None where
+        there was none. A row also has the number of the run's channels, its mean accuracy on its subsets of each size,
+        and, where it was asked for, what a call with all channels costs.
 
     Raises:
         InterruptedRunError: if it was interrupted.
@@ -188,6 +212,7 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
     if len(errors) == len(ablation.seeds) * (1 + len(ablation.changes)):
         raise ValueError(f"no run could be completed, so nothing is written; the first: {next(iter(errors.values()))}")
     rows = [ablation_row(name, ablation.seeds, ablation.split, folder, errors) for name in (BASE, *ablation.changes)]
+    methods = {found["method"] for row in rows for name, found in row.items() if name.startswith("difference_")}
     record = {
         "schema": 1,
         "kind": "ablation",
@@ -196,7 +221,7 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
         "changes": {name: dict(change) for name, change in ablation.changes.items()},
         "seeds": list(ablation.seeds),
         "split": ablation.split,
-        "draws": DRAWS,
+        "draws": DRAWS if BOOTSTRAP in methods else None,
         **environment(),
         "rows": rows,
     }
@@ -248,8 +273,11 @@ def ablation_table(record: Mapping[str, Any]) -> str:
     seeds = ", ".join(map(str, record["seeds"]))
     title = f"{record['title'] or 'Ablation'}: {record['split']}, percent, seeds {seeds}"
     notes = ["Of many changes that do nothing one in twenty looks as if it did: intervals are not corrected for that."]
+    found = [row[name] for row in record["rows"] for name in ("difference_full", "difference_mean") if name in row]
+    if methods := dict.fromkeys(one["method"] for one in found if "method" in one):  # older records do not say
+        notes.append(f"Intervals of 95 %: {'; '.join(methods)}.")
     notes += [_NOTES[name] for name in further if name in _NOTES]
-    if machines := dict.fromkeys(_machine(row["cost"]) for row in record["rows"] if "device" in row.get("cost", {})):
+    if machines := dict.fromkeys(machine_of(row["cost"]) for row in record["rows"] if "device" in row.get("cost", {})):
         notes.append(f"Timed on {' and '.join(machines)}.")
     return "\n".join([title, "", *lines, "", *notes])
 
@@ -258,12 +286,6 @@ _NOTES = {
     "half": "half: the mean over subsets of half of a run's own channels; one: over single channels.",
     "ms": "Cost: of one image with all channels, one call at a time (median), of the first seed's run.",
 }
-
-
-def _machine(cost: Mapping[str, Any]) -> str:
-    if cost["device"].startswith("cuda"):
-        return str(cost["hardware"]["gpu"])
-    return f"{cost['hardware']['cpu']} (threads: {cost['threads']})"
 
 
 def _further_columns(rows: Sequence[Mapping[str, Any]]) -> dict[str, Callable[[Mapping[str, Any]], str]]:

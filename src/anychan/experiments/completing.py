@@ -62,7 +62,7 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
         if subsets and not _evaluated(config.out, split, subsets, costs, flips):
             evaluate_run(
                 config.out, subsets, split, data=config.data, bands=config.bands, cache_dir=config.cache_dir,
-                cost=costs, flips=flips, pictures=False,
+                device=None if config.device == "auto" else config.device, cost=costs, flips=flips, pictures=False,
             )  # fmt: skip
 
 

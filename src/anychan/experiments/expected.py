@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,13 @@ from anychan.training import TrainConfig
 from anychan.training.config import differences
 
 RESULTS = "results.json"
+_NOTES = [
+    "An empty cell: no record yet. Intervals are 95 %; the data are in `--json`.",
+    "Fair twins compare systems with one another: the same networks and stems, all trained as `anychan train` does by",
+    "default, but on labels alone; any-channel stems see a random subset a batch (hierarchical sampling) and keep",
+    "statistics for each, plain networks see all channels. Runs that differ only in how their source trained or",
+    "sampled channels are one twin: v4 of [004] is v2.",
+]
 
 
 def recipes_table() -> str:
@@ -26,11 +34,12 @@ def recipes_table() -> str:
         expected = told["expected"] or {}
         scores = "; ".join(_score(name, score) for name, score in expected.get("runs", {}).items())
         spent = f"{expected['seconds'] / 3600:.1f} h, {expected['hardware']}" if expected else ""
-        rows.append((told["name"], told["title"], told["command"], spent, scores))
+        name = f"{told['name']}-fair" if told["fair"] else told["name"]
+        title = "its fair twins" if told["fair"] else told["title"]
+        rows.append((name, title, told["command"], spent, scores))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    note = "An empty cell: no record yet. Intervals are 95 %; the data and settings are in `--json`."
-    return "\n".join([*lines, "", note])
+    return "\n".join([*lines, "", *_NOTES])
 
 
 def _score(name: str, score: Mapping[str, Any]) -> str:
@@ -40,6 +49,8 @@ def _score(name: str, score: Mapping[str, Any]) -> str:
 
 def list_recipes_with_results() -> list[dict[str, Any]]:
     """Each recipe's name, title, source, command, and what was ``expected`` of it by the committed records, or None.
+
+    Behind each stand its ``fair`` twins, with a command and results of their own.
 
     Example:
         >>> list_recipes_with_results()[0]["command"]
@@ -52,16 +63,18 @@ def list_recipes_with_results() -> list[dict[str, Any]]:
             "name": name,
             "title": recipe.title,
             "source": recipe.source,
-            "command": f"anychan reproduce {name} --data DATA --out runs",
-            "expected": known.get(name),
+            "fair": fair,
+            "command": f"anychan reproduce {name} --data DATA --out runs{' --fair' if fair else ''}",
+            "expected": known.get(recipe.label(fair)),
         }
         for name in list_recipes()
         for recipe in [Recipe.read(name)]
+        for fair in (False, True)
     ]
 
 
 def recipe_results(folder: Path) -> dict[str, Any]:
-    """What recipes came to, by the run folders of `reproduce` (seed 0, not fair) that lie in a folder of records.
+    """What recipes and their fair twins came to, by the run folders of `reproduce` (seed 0) in a folder of records.
 
     A run that is not finished, or that had other settings than the recipe's, such as fewer epochs, is none of them.
 
@@ -69,22 +82,21 @@ def recipe_results(folder: Path) -> dict[str, Any]:
         folder: such as docs/records.
 
     Returns:
-        What ships as ``recipes/results.json``: for each recipe of which there is a run, ``seconds`` of training of all
-        its runs there, the ``hardware``, and of each run by name its test ``accuracy`` on all channels with its
-        ``interval``, ``n``, ``epochs``, ``data`` and ``commit``.
+        What ships as ``recipes/results.json``: for each recipe of which there is a run ("000-A", its fair twins
+        "000-A-fair"), ``seconds`` of training of all its runs there, the ``hardware``, and of each run by name its test
+        ``accuracy`` on all channels with its ``interval``, ``n``, ``epochs``, ``data`` and ``commit``.
 
     Raises:
         ValueError: for records that cannot be read.
     """
     found = {}
-    for name in list_recipes():
-        recipe = Recipe.read(name)
-        configs = recipe.configurations(folder, {"data": "any"})
+    for recipe, fair in itertools.product(map(Recipe.read, list_recipes()), (False, True)):
+        configs = recipe.configurations(folder, {"data": "any"}, fair)
         runs = {run: told for run, config in configs.items() if (told := _result_of(config))}
         if runs:
             hardware = sorted({told.pop("hardware") for told in runs.values()})
             seconds = sum(told["seconds"] for told in runs.values())
-            found[name] = {"seconds": seconds, "hardware": " and ".join(hardware), "runs": runs}
+            found[recipe.label(fair)] = {"seconds": seconds, "hardware": " and ".join(hardware), "runs": runs}
     return {"schema": 1, "kind": "recipes", "recipes": found}
 
 

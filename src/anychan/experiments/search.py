@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from anychan._files import replacing
 from anychan.data import open_dataset
 from anychan.environment import environment
+from anychan.experiments._kept import kept_epoch
 from anychan.experiments._lock import LOCK, alone
 from anychan.experiments.search_space import SearchSpace
 from anychan.experiments.settings import configuration, merged
 from anychan.training import InterruptedRunError, train
-from anychan.training.records import read_run_record
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -124,7 +124,7 @@ class _Search:
         try:
             place = {"out": str(folder), "resume": resume and folder.exists()}
             run = train(self._space.applied(merged(self._settings, place), chosen))
-            self._study.tell(number, _accuracy(run))
+            self._study.tell(number, float(kept_epoch(run)[_ACCURACY]))
         except (InterruptedRunError, OSError):
             raise
         except Exception as error:  # such as a GPU's memory that does not suffice
@@ -167,15 +167,6 @@ class _Search:
 
 def _error_of(number: int) -> str:
     return f"error of trial {number}"
-
-
-def _accuracy(run: Path) -> float:
-    """On validation, of the model that the run kept."""
-    record = read_run_record(run)
-    lines = [json.loads(line) for line in (run / "records.jsonl").read_text(encoding="utf-8").splitlines()]
-    by_epoch = {line["epoch"]: line[_ACCURACY] for line in lines}
-    kept = record["best_epoch"] if record["selected"] == "best" else max(by_epoch)
-    return float(by_epoch[kept])
 
 
 def sweep_table(record: dict[str, Any]) -> str:

@@ -1,0 +1,140 @@
+"""What a run of a recipe came to beside what its source reports of it: a row a figure, in the source's units."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from anychan.cost import measure_memory
+from anychan.environment import hardware
+from anychan.evaluation._folder import read_record
+from anychan.experiments._kept import kept_epoch
+from anychan.experiments._machine import machine_of
+from anychan.experiments.recipes import Recipe
+from anychan.models.files import WEIGHTS, load_model, read_info
+from anychan.training import TrainConfig
+from anychan.training.initial import SEEN_BEFORE
+from anychan.training.records import read_run_record
+
+# Our measures of what sources report, each with the factor from ours to the reported unit: of an evaluation's row,
+_MEASURED = {
+    "accuracy": ("accuracy", 100.0),
+    "precision": ("precision_macro", 100.0),
+    "recall": ("recall_macro", 100.0),
+    "f1": ("f1_macro", 100.0),
+}
+# of the record of the epoch that was kept, with the split that it is of,
+_OF_EPOCH = {
+    "accuracy (training)": ("train_accuracy", 100.0, "train"),
+    "loss (training)": ("train_loss", 1.0, "train"),
+    "loss (validation)": ("val_loss", 1.0, "val"),
+}
+# and of its cost.
+_COSTS = {"macs": "macs", "parameters": "parameters"}
+EPOCHS, LATENCY, _MEBI = "epochs", "inference_s", "parameters (units of 2^20)"
+_VALIDATION = " (validation)"
+# Two operations a multiply-accumulate, of all images of a batch: "gflops (batch of 64)".
+_GFLOPS = re.compile(r"gflops \(batch of (\d+)\)")
+_MEMORY = re.compile(r"memory_mb \(training batch of (\d+)\)")
+
+
+def rows_of(recipe: Recipe, run: str, config: TrainConfig) -> list[dict[str, Any]]:
+    """A trained and evaluated run's rows."""
+    return [{**_told(recipe, run, figure), **_found(figure, config)} for figure in _figures(recipe, run)]
+
+
+def empty_rows(recipe: Recipe, run: str, missing: str) -> list[dict[str, Any]]:
+    """The rows of a run that could not be made, with the reason."""
+    empty: dict[str, Any] = {"n": None, "measured": {}, "missing": missing}
+    return [{**_told(recipe, run, figure), **empty} for figure in _figures(recipe, run)]
+
+
+def rows_of_one(recipe: Recipe, runs: Sequence[str]) -> list[dict[str, Any]]:
+    """What was reported of one of several runs, where some of these are there: to be seen beside what each came to."""
+    return [
+        {"run": " or ".join(one["runs"]), "layers": None, "figure": figure, "reported": dict(values)}
+        | {"n": None, "measured": {}}
+        for one in recipe.of_one
+        if set(one["runs"]) & set(runs)
+        for figure, values in one["reported"].items()
+    ]
+
+
+def split_of(figure: str) -> str:
+    """Of which split a rate or a loss is."""
+    if figure in _OF_EPOCH:
+        return _OF_EPOCH[figure][2]
+    return "val" if figure.endswith(_VALIDATION) else "test"
+
+
+def _figures(recipe: Recipe, run: str) -> list[str]:
+    """The accuracy, and what else was reported."""
+    return list(dict.fromkeys(["accuracy", *recipe.reported(run)]))
+
+
+def _told(recipe: Recipe, run: str, figure: str) -> dict[str, Any]:
+    of_run = recipe.runs[run]
+    warning = {"warning": SEEN_BEFORE} if of_run["settings"].get("pretrained") else {}
+    reported = dict(recipe.reported(run).get(figure, {}))
+    return {"run": run, "layers": of_run.get("layers"), "figure": figure, "reported": reported, **warning}
+
+
+def _found(figure: str, config: TrainConfig) -> dict[str, Any]:
+    if figure == EPOCHS or figure in _OF_EPOCH:
+        return _in_training(figure, config)
+    if batch := _MEMORY.fullmatch(figure):
+        return _memory(config, int(batch[1]))
+    results = [row for row in read_record(config.out, split_of(figure))["results"] if not row["fill"]]
+    found = {"n": results[0]["n"], "measured": {row["subset"]: _measured(row, figure) for row in results}}
+    if figure.startswith("accuracy"):
+        found["intervals"] = {row["subset"]: [100 * bound for bound in row["accuracy_interval"]] for row in results}
+    if figure == LATENCY and (machines := dict.fromkeys(machine_of(row["cost"]) for row in results if row["cost"])):
+        found["machine"] = " and ".join(machines)
+    return found
+
+
+def _in_training(figure: str, config: TrainConfig) -> dict[str, Any]:
+    """The epochs that were run; a rate or a loss of the epoch that was kept, of its sampled channels in training."""
+    run, channels = read_run_record(config.out), str(read_info(config.out).channels)
+    if figure == EPOCHS:
+        return {"n": None, "measured": {channels: run["epochs"]}}
+    name, factor, split = _OF_EPOCH[figure]
+    value = kept_epoch(config.out)[name]
+    # A split that was evaluated has no broken images, which are left out of training alone.
+    images = run["data"]["splits"][split] - (len(run["skipped"]) if split == "train" else 0)
+    return {"n": images, "measured": {channels: None if value is None else factor * value}}
+
+
+def _memory(config: TrainConfig, batch: int) -> dict[str, Any]:
+    """The peak of a training step of as many images as the source reports of; the weights' values play no part."""
+    info = read_info(config.out)
+    model = load_model(config.out)[0] if (config.out / WEIGHTS).is_file() else info.create()
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
+    try:
+        found = measure_memory(model.to(device), info.channels, info.image_size, batch).training_bytes
+    except RuntimeError as error:  # such as a GPU's memory that does not suffice for so many
+        return {"n": None, "measured": {}, "missing": " ".join(str(error).split())}
+    machine = machine_of({"device": device, "hardware": hardware(), "threads": torch.get_num_threads()})
+    return {"n": None, "measured": {str(info.channels): found / 1e6}, "machine": machine}
+
+
+def _measured(row: Mapping[str, Any], figure: str) -> float | None:
+    """One of our figures in the unit of the source; None where it was not measured."""
+    name, factor = _MEASURED.get(figure.removesuffix(_VALIDATION), ("", 0.0))
+    if name:
+        return None if row[name] is None else factor * row[name]
+    return None if row["cost"] is None else _cost_of(row["cost"], figure)
+
+
+def _cost_of(cost: Mapping[str, Any], figure: str) -> float:
+    if batch := _GFLOPS.fullmatch(figure):
+        return 2e-9 * float(cost["macs"]) * int(batch[1])
+    if figure == LATENCY:  # of one image alone, as a call in the source
+        return float(cost["latency_ms"]["1"]["median"]) / 1000
+    if figure == _MEBI:
+        return float(cost["parameters"]) / 2**20
+    found: float = cost[_COSTS[figure]]
+    return found

@@ -1,0 +1,121 @@
+"""A reproduction's record as lines for people."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from anychan.data.augment_config import AugmentationConfig
+from anychan.experiments._reproduced_rows import LATENCY, split_of
+from anychan.experiments.recipes import Recipe
+from anychan.training import TrainConfig
+
+_SPLITS = {"test": "test", "val": "validation", "train": "training"}
+
+
+def reproduction_table(record: Mapping[str, Any]) -> str:
+    """A reproduction's record as lines for people: of each run and figure what was measured above what was reported."""
+    recipe = Recipe.read(record["recipe"])
+    subsets = list(dict.fromkeys(subset for row in record["rows"] for subset in (*row["measured"], *row["reported"])))
+    rows = [("run", "figure", "", *subsets)]
+    for row in record["rows"]:
+        for whose, tell in (("measured", _short), ("intervals", _interval), ("reported", _short)):
+            if row.get(whose):
+                label = "95 %" if whose == "intervals" else whose
+                rows.append((row["run"], row["figure"], label, *(tell(row[whose].get(subset)) for subset in subsets)))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = [
+        "  ".join(
+            cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in rows
+    ]
+    how = "all trained alike, on labels" if record["fair"] else "trained as its source says"
+    changes = ", ".join(f"{name}={value}" for name, value in record["changes"].items())
+    title = f"{recipe.name}, {recipe.title} ({recipe.source}), {how}, with {changes}"
+    said = f"Rates in percent, of {_images(record['rows'])}; seed {record['seed']}; 95 %: Wilson's interval."
+    return "\n".join([title, said, "", *(line.rstrip() for line in lines), "", *_notes(record, recipe)])
+
+
+def _images(rows: Sequence[Mapping[str, Any]]) -> str:
+    """How many images rates are of, by split."""
+    said = []
+    for split, name in _SPLITS.items():
+        counts = sorted({row["n"] for row in rows if row["n"] and split_of(row["figure"]) == split})
+        said += [f"{' and '.join(f'{n:,}' for n in counts)} {name} images"] if counts else []
+    return ", ".join(said)
+
+
+def _notes(record: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    """What went wrong, where was measured, what to beware of, how runs were trained and why ours must differ."""
+    notes = [f"{name} failed: {error}" for name, error in record["errors"].items()]
+    made = {row["run"] for row in record["rows"] if row["measured"]}
+    notes += dict.fromkeys(
+        f"{row['figure']} of {row['run']} was not measured: {row['missing']}"
+        if row["run"] in made
+        else f"{row['run']} was not run: {row['missing']}"
+        for row in record["rows"]
+        if "missing" in row
+    )
+    notes += _machines(record)
+    notes += dict.fromkeys(row["warning"] for row in record["rows"] if "warning" in row)
+    if record["fair"]:
+        return [*notes, record.get("note", "This record is from before fair twins said how they were trained.")]
+    return [*notes, *(" ".join(text.split()) for text in (recipe.note, recipe.differences))]
+
+
+def _machines(record: Mapping[str, Any]) -> list[str]:
+    """On which machines times and memory were measured; of older rows the machine of the record is known."""
+    figures: dict[str, list[str]] = {}
+    for row in record["rows"]:
+        if "machine" in row:
+            figures.setdefault(f"measured on {row['machine']}", []).append(row["figure"])
+        elif row["figure"] == LATENCY and row["measured"]:
+            hardware = record["hardware"]
+            made_on = hardware["gpu"] or f"{hardware['cpu']} (threads: {hardware['threads']})"
+            figures.setdefault(f"the record was made on {made_on}", []).append(row["figure"])
+    return [f"{', '.join(dict.fromkeys(of))}: {said}." for said, of in figures.items()]
+
+
+def _short(value: float | None) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return "" if bounds is None else f"{bounds[0]:.1f}-{bounds[1]:.1f}"
+
+
+def trained_alike(recipe: Recipe, configs: Mapping[str, TrainConfig]) -> str:
+    """How fair twins were trained, which is not as their source says."""
+    one = next(iter(configs.values()))  # as good as any, but for its channels
+    optimizer, schedule = one.optimizer, one.schedule
+    off = dataclasses.asdict(AugmentationConfig())
+    augmentation = ", ".join(
+        f"{name} {value}" for name, value in dataclasses.asdict(one.augmentation).items() if value != off[name]
+    )
+    settings = [
+        f"epochs {one.epochs}",
+        f"images of {one.image_size}x{one.image_size} in batches of {one.batch_size}",
+        f"{optimizer.name} at {optimizer.rate:g} with a decay of {optimizer.decay:g}",
+        f"schedule {schedule.name}, warmup_epochs {schedule.warmup_epochs:g}",
+        f"label_smoothing {one.label_smoothing:g}",
+        "no early stopping" if one.early_stopping.patience is None else "early stopping",
+        f"augmentation {augmentation or 'none'}",
+        f"objective {one.objective.name}",
+    ]
+    channels: dict[str, list[str]] = {}
+    for name, config in configs.items():
+        how = f"channel sampling {config.channel_sampling}, statistics {config.normalisation.statistics}"
+        channels.setdefault(how, []).append(name)
+    said = [
+        "Fair twins are not trained as their source says, but alike: " + "; ".join(settings) + ".",
+        *(f"{', '.join(map(repr, names))}: {how}." for how, names in channels.items()),
+        *(f"{name!r} is not run: its twin is that of {same!r}." for name, same in recipe.left_out.items()),
+        "What was reported is of the source's own training and image size.",
+    ]
+    return " ".join(said)
