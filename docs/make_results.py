@@ -15,22 +15,28 @@ from pathlib import Path
 from statistics import mean
 
 from anychan.cost import recorded_layers
-from anychan.experiments import recipe_results, reproduction_table
+from anychan.experiments import recipe_results
 from anychan.nn import list_strategies
 from anychan.packaged import list_packaged
 from anychan.report import (
+    channel_figures,
     front_figures,
     markdown_ablations,
     markdown_networks,
     markdown_overview,
+    markdown_reproductions,
     markdown_tables,
     retention_figure,
     write_report,
 )
+from anychan.report._alike import trained_alike, training_words
+from anychan.report._markdown import escape
+from anychan.report._networks import baseline
 from anychan.report._pooling import pooled
 from anychan.report._reading import read_ablation
 from anychan.report._records import Run
-from anychan.report.page import ABLATION, read_runs
+from anychan.report._reproductions import read_reproductions
+from anychan.report.page import ABLATION, main_split, read_runs
 
 PROJECT = Path(__file__).parents[1]
 RECORDS = PROJECT / "docs" / "records"
@@ -43,7 +49,7 @@ TOKENS = [path for name in ("strategy-tokens", "tokens-plain") if (path := RECOR
 BODY = {"depth": "depth", "patch": "patch_size"}  # of the tokens' transformer
 NETWORKS = sorted(RECORDS.glob("network-*"))  # those of part B, network-resnet34 among them
 PACKAGED = [path for name in list_packaged() if (path := RECORDS / name).is_dir()]
-REPRODUCED = sorted(RECORDS.glob("*/reproduction.json"))
+REPRODUCED = sorted(RECORDS.glob("**/*reproduction.json"))
 ABLATIONS = sorted(path.parent for path in RECORDS.glob("ablation-*/ablation.json"))
 STATISTICS = [RECORDS / f"{stem}-{how}" for stem in ("sliced", "completed") for how in ("mixed", "recalibrated")]
 HEAD = """# Results
@@ -98,15 +104,16 @@ channels.
 OF_SOURCES = """
 ## Experiments of the source documents
 
-Each trained as its document describes it (`anychan reproduce`); what was measured stands above what was reported.
+Each trained as its document describes it (`anychan reproduce`), or alike where its table says so; what was measured
+stands above what was reported.
 
 """
 
 OF_NETWORKS = """
 ## Shallow networks
 
-Each trained from scratch on the same images by one recipe, but for its learning rate ({rates}), and evaluated on all
-channels.
+Trained on the same images and evaluated on all channels. Those that were trained for as many epochs, on images of one
+size and by the same objective stand in one table; below it stands in what else they were not trained alike.
 
 """
 
@@ -141,24 +148,21 @@ def main(project: Path = PROJECT) -> None:
         of_body = {key: _settled(TOKENS, "config", "model_options", name) for key, name in BODY.items()}
         results += OF_TOKENS.format(**of_body) + markdown_overview(TOKENS) + "\n" + markdown_networks(TOKENS)
     if REPRODUCED:
-        results += OF_SOURCES + "\n".join(map(_reproduced, REPRODUCED))
+        results += OF_SOURCES + markdown_reproductions(REPRODUCED)
     if NETWORKS:
-        rates = ", ".join(
-            f"{run.name} {run.record['config']['optimizer']['learning_rate']:g}" for run in pooled(read_runs(NETWORKS))
-        )
-        results += OF_NETWORKS.format(rates=rates) + markdown_networks(NETWORKS, "network-resnet34") + "\n"
+        results += OF_NETWORKS + _of_networks()
         for name, figure in front_figures(NETWORKS).items():
             (docs / "figures" / f"front-{name}.svg").write_text(figure, encoding="utf-8")
-            results += f"![Accuracy against {name}](figures/front-{name}.svg)\n"
+            results += f"![Accuracy against {name.replace('-', ', batch of ')}](figures/front-{name}.svg)\n"
     if PACKAGED:
         subsets = _settled(PACKAGED, "config", "objective", "subsets")
         results += (
             OF_PACKAGED.format(subsets=subsets) + markdown_overview(PACKAGED) + "\n" + markdown_networks(PACKAGED)
         )
     if ABLATIONS:
-        results += OF_ABLATIONS + markdown_ablations(ABLATIONS)
+        results += OF_ABLATIONS + "\n".join(_ablation(folder, docs / "figures") for folder in ABLATIONS)
     (docs / "results.md").write_text(results, encoding="utf-8")
-    of_all = [*AND_ANOTHER, *PACKAGED, *STRATEGIES, *TOKENS, *NETWORKS, *ABLATIONS]
+    of_all = [*AND_ANOTHER, *PACKAGED, *STRATEGIES, *TOKENS, *NETWORKS, *REPRODUCED, *ABLATIONS]
     write_report(of_all, docs / "report.html", layers=recorded_layers, title=TITLE)
     shipped = project / "src" / "anychan" / "experiments" / "recipes" / "results.json"
     shipped.parent.mkdir(parents=True, exist_ok=True)
@@ -168,11 +172,25 @@ def main(project: Path = PROJECT) -> None:
     runpy.run_path(str(Path(__file__).with_name("make_decisions.py")))["main"](project)
 
 
-def _reproduced(path: Path) -> str:
-    """A reproduction as `anychan reproduce` prints it: its title, its table, what is to be known of both."""
-    title, said, *rest = reproduction_table(json.loads(path.read_text(encoding="utf-8"))).split("\n")
-    table, *notes = "\n".join(rest).strip("\n").split("\n\n")
-    return "\n\n".join([f"**{title}.** {said}", f"```text\n{table}\n```", *notes]) + "\n"
+def _of_networks() -> str:
+    """A table for each group of networks that were trained alike, held against its plain ResNet34 where it has one."""
+    text = ""
+    rows = pooled(read_runs(NETWORKS))
+    split, groups = main_split(rows) or "", trained_alike(rows)
+    for heading, alike in groups:
+        folders = [run.folder for row in alike for run in (row.pooled or (row,))]
+        table = markdown_networks(folders, baseline(alike, split))
+        text += f"### Trained {heading}\n\n{table}\n{escape(training_words(alike, split))}\n\n"
+    return f"{text}Accuracy against cost, of those trained {groups[0][0]}:\n\n"
+
+
+def _ablation(folder: Path, figures: Path) -> str:
+    """An ablation's table, and its charts by the number of channels where it varies that."""
+    text = markdown_ablations([folder])
+    for name, figure in channel_figures(folder).items():
+        (figures / f"{folder.name}-{name}.svg").write_text(figure, encoding="utf-8")
+        text += f"\n![By the number of channels: {name}](figures/{folder.name}-{name}.svg)\n"
+    return text
 
 
 def _put(page: Path, table: str) -> None:
@@ -187,7 +205,7 @@ def _said() -> dict[str, object]:
     named = [*RUNS, RECORDS / "any-affine"]
     (specialists,) = [found for found in runs[0].specialists if found.split == "test"]
     return {
-        "seeds": _of_seeds([*named, *STRATEGIES, *TOKENS, *NETWORKS, *PACKAGED], ABLATIONS),
+        "seeds": _of_seeds([*named, *STRATEGIES, *TOKENS, *NETWORKS, *PACKAGED], ABLATIONS, REPRODUCED),
         "classes": _settled(named, "data", "classes"),
         "size": _settled(named, "config", "image_size"),
         "train": _settled(named, "data", "splits", "train"),
@@ -217,10 +235,11 @@ def _settled(runs: Sequence[Path], *keys: str) -> object:
     return found[0]
 
 
-def _of_seeds(runs: Sequence[Path], ablations: Sequence[Path]) -> str:
-    """What the intervals do not say, by the seeds of all runs, those of ablations too."""
-    of_ablations = {seed for folder in ablations for seed in read_ablation(folder / ABLATION).seeds}
-    seeds = sorted({run.seed for run in read_runs(runs) if run.seed is not None} | of_ablations)
+def _of_seeds(runs: Sequence[Path], ablations: Sequence[Path], reproductions: Sequence[Path] = ()) -> str:
+    """What the intervals do not say, by the seeds of all runs, those of ablations and reproductions too."""
+    others = {seed for folder in ablations for seed in read_ablation(folder / ABLATION).seeds}
+    others |= {found.seed for found in read_reproductions(reproductions)}
+    seeds = sorted({run.seed for run in read_runs(runs) if run.seed is not None} | others)
     if len(seeds) == 1:
         return f"All runs have seed {seeds[0]}: the intervals hold for these weights and say nothing about other seeds."
     return f"Seeds are {', '.join(map(str, seeds))}; the interval of a row of one seed says nothing about other seeds."

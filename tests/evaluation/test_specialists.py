@@ -104,10 +104,32 @@ def test_the_report_shows_it(runs: Any, tmp_path: Path) -> None:
     words = f"{found['mean']['difference'] * 100:.1f}".replace("-", "−")
     text = markdown_tables([run])
     assert "a plain network trained for each subset alone" in text
+    unknown = {"precision": None, "processor": None}
+    assert found["trained"] == unknown
+    assert [row["trained"] for row in found["rows"]] == [unknown, unknown]
+    assert "batch statistics. All were trained in a number format and on a processor not recorded." in text
     assert "All were trained with the same settings" in text
     assert "24 passes through the network in training for each image against 16" in text
     assert words in next(line for line in text.splitlines() if line.startswith("| mean"))
     assert "trained for each subset alone" in write_report([run], tmp_path / "page.html").read_text()
+
+
+def test_number_formats_and_processors_of_training_are_recorded_and_told(runs: Any) -> None:
+    run, others, _ = runs
+    hardware = {"cpu": "A CPU", "gpu": "A GPU"}
+    places = (("cpu", "float32"), ("cpu", "float32"), ("cuda:0", "bfloat16"))
+    for path, (device, precision) in zip((run, *others), places, strict=True):
+        record = json.loads((path / "run.json").read_text())
+        record |= {"machine": {"device": device, "precision": precision}, "hardware": hardware}
+        (path / "run.json").write_text(json.dumps(record))
+    found = compare_specialists(run, others)
+    assert found["trained"] == {"precision": "float32", "processor": "A CPU"}
+    rg, r = (row["trained"] for row in found["rows"])
+    assert r == {"precision": "float32", "processor": "A CPU"}
+    assert rg == {"precision": "bfloat16", "processor": "A GPU"}
+    assert found["differs"] == []
+    told = "Trained in float32 on A CPU: any and the specialist for R; in bfloat16 on A GPU: the specialist for RG."
+    assert told in markdown_tables([run])
 
 
 def test_subsets_of_other_images_have_no_mean(runs: Any, tmp_path: Path) -> None:

@@ -263,3 +263,26 @@ def write_ablation(folder: Path, title: str = "Does width help?") -> Path:
     record |= {"split": "val", "draws": 10000, "rows": rows, "hardware": {"cpu": "Some Processor", "gpu": None}}
     _write(folder / "ablation.json", record)
     return folder
+
+
+def write_reproduction(path: Path, recipe: str = "000-A", seed: int = 0, **record: Any) -> Path:
+    """A reproduction's record: a run that was measured, two that could not be had; keywords replace its fields."""
+
+    def row(run: str, figure: str, n: int | None, measured: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {"run": run, "figure": figure, "n": n, "reported": {}, "measured": measured} | more
+
+    rows = [
+        row("plain", "accuracy", 2500, {"RGB": 37.4, "R": 9.0}, reported={"RGB": 41.25}),
+        row("plain", "accuracy (validation)", 1000, {"RGB": 36.0}),
+        row("plain", "epochs", None, {"RGB": 10}, reported={"RGB": 12}),
+        row("plain", "inference_s", 450, {"RGB": None}, reported={"RGB": 0.0083}, machine="A CPU (threads: 1)"),
+        row("plain", "memory_mb (training batch of 64)", None, {}, reported={"RGB": 2086}, missing="out of memory"),
+        row("pretrained", "f1", None, {}, reported={"RGB": 65.37}, warning="they have seen the test images"),
+        row("other", "f1", None, {}, reported={"RGB": 60.5}),
+    ]
+    rows[-1]["missing"] = rows[-2]["missing"] = "the weights cannot be downloaded"
+    rows[0]["intervals"] = {"RGB": [35.52, 39.31]}
+    told = {"schema": 1, "kind": "reproduction", "recipe": recipe, "fair": False, "seed": seed, "rows": rows}
+    told |= {"changes": {"data": "a/folder/animals.zip", "seed": seed}, "errors": {"wide": "no memory"}}
+    _write(path, told | {"hardware": {"cpu": "Some Processor", "gpu": None}} | record)
+    return path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,15 @@ from anychan.report import write_report
 from ._runs import FILLS, seeded_run, write_ablation, write_run
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+_DOCS = Path(__file__).parents[2] / "docs" / "report.html"
+_DRAWINGS = "svg[role=img], img"
+# Of each drawing whether it is there to be seen: with a box on the page, or in a part of it that scrolls by itself.
+_SEEN = """all => all.map(drawing => {
+    const box = drawing.getBoundingClientRect();
+    const inside = box.left >= 0 && box.right <= document.documentElement.scrollWidth;
+    return drawing.checkVisibility({visibilityProperty: true, opacityProperty: true})
+        && box.width > 0 && box.height > 0 && (inside || drawing.closest(".scroll") !== null);
+})"""
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +51,8 @@ def browser() -> Iterator[Any]:
         launched.close()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1200, "dark")])
-def test_looks_right(browser: Any, report: str, width: int, scheme: str) -> None:
+def unfolded(browser: Any, report: str, width: int, scheme: str = "light") -> Any:
+    """A page with all that is on request shown, which was seen to need nothing else and to complain of nothing."""
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
     complaints: list[str] = []
     requests: list[str] = []
@@ -53,13 +63,50 @@ def test_looks_right(browser: Any, report: str, width: int, scheme: str) -> None
     assert complaints == []
     assert [url for url in requests if not url.startswith("data:")] == [report]
     page.evaluate("document.querySelectorAll('details').forEach((element) => (element.open = true))")
+    return page
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(375, "light"), (1200, "dark")])
+def test_looks_right(browser: Any, report: str, width: int, scheme: str) -> None:
+    page = unfolded(browser, report, width, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") == width
-    drawings = page.locator("svg[role=img], img")
+    drawings = page.locator(_DRAWINGS)
     sizes = drawings.evaluate_all(
         "all => all.map(e => [e.getBoundingClientRect().width, e.getBoundingClientRect().height])"
     )
-    assert len(sizes) == 2 + 13 + 4 + 1 + 12  # stems, of runs, fronts, an ablation, pictures
+    assert len(sizes) == 2 + 13 + 5 + 1 + 12  # stems, of runs, fronts, an ablation, pictures
     assert min(side for size in sizes for side in size) >= 90
+    assert all(drawings.evaluate_all(_SEEN))
+    page.close()
+
+
+def test_the_committed_report_looks_right_on_a_phone(browser: Any) -> None:
+    page = unfolded(browser, _DOCS.as_uri(), 375)
+    assert page.evaluate("document.documentElement.scrollWidth") == 375
+    seen = page.locator(_DRAWINGS).evaluate_all(_SEEN)
+    hidden = [label for label, shown in zip(_labels(page), seen, strict=True) if not shown]
+    assert len(seen) > 100
+    assert not hidden
+    page.close()
+
+
+def _labels(page: Any) -> list[str]:
+    found: list[str] = page.locator(_DRAWINGS).evaluate_all(
+        "all => all.map(e => (e.getAttribute('aria-label') ?? e.alt).slice(0, 80))"
+    )
+    return found
+
+
+def test_paper_has_the_likeliest_classes(browser: Any) -> None:
+    page = browser.new_page()
+    page.goto(_DOCS.as_uri())
+    likeliest = page.locator(".picture .five dd")
+    displayed = "all => all.map(e => e.checkVisibility() && e.getBoundingClientRect().height > 0)"
+    assert not any(likeliest.evaluate_all(displayed))  # on a screen they are on request
+    page.emulate_media(media="print")
+    on_paper = likeliest.evaluate_all(displayed)
+    assert len(on_paper) > 20
+    assert all(on_paper)
     page.close()
 
 

@@ -13,7 +13,7 @@ from anychan.cli import main
 from anychan.report import write_report
 from anychan.report._document import fenced
 
-from ._runs import cost_record, write_ablation, write_run
+from ._runs import cost_record, write_ablation, write_reproduction, write_run
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder / "plain", strategy="plain", fills=("zeros",), pictures=0, epochs=0, name=evil, command="```\n#"
         ),
         write_ablation(folder / "ablation"),
+        write_reproduction(folder / "000-A-seed0-reproduction.json"),
     ]
     (folder / "out" / "report-figures").mkdir(parents=True)
     (folder / "out" / "report-figures" / "97-old.svg").write_text("of an earlier report")

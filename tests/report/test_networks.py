@@ -31,7 +31,7 @@ def test_the_table_says_what_each_reaches_and_costs(runs: list[Path]) -> None:
     table = network_table([read_run(run) for run in runs], "test", "deep", {"author's layers": {"wide": "two"}})
     assert [column.label for column in table.columns] == [
         "network", "accuracy", "of deep", "precision", "recall", "F1", "depth", "author's layers", "parameters", "MACs",
-        "ms, batch of 1", "ms, batch of 32", "MiB at inference",
+        "ms, batch of 1", "ms, batch of 32", "MiB at inference, batch of 32", "MiB in training, batch of 32",
     ]  # fmt: skip
     deep, wide = ([cell.text for cell in row] for row in table.groups[0].rows)
     assert [deep[i] for i in (0, 1, 2, 6, 7)] == ["deep", "60.0", "100.0", "18", ""]
@@ -98,7 +98,8 @@ def test_a_network_that_was_not_evaluated_cannot_be_compared_with(runs: list[Pat
 
 def test_the_charts_name_every_point_and_join_the_best(runs: list[Path]) -> None:
     charts = front_figures(runs)
-    assert list(charts) == ["depth", "parameters", "macs", "latency"]
+    assert list(charts) == ["depth", "parameters", "macs", "latency", "latency-32"]
+    assert "ms, batch of 32: deep 60.0 % at 101; wide 66.0 % at 101" in charts["latency-32"]
     label = re.search(r'aria-label="([^"]+)"', charts["depth"])
     assert label is not None
     assert label[1] == "Accuracy against depth, weighted layers: deep 60.0 % at 18; wide 66.0 % at 18"
@@ -124,6 +125,28 @@ def _with_strategy(record: dict[str, Any], strategy: Any) -> None:
 def _with_depth(record: dict[str, Any], depth: Any) -> None:
     for row in record["results"]:
         row["cost"]["depth"] = depth
+
+
+def test_the_batch_of_a_memory_is_named_where_all_have_the_same(runs: list[Path]) -> None:
+    path = runs[1] / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    latency = record["results"][0]["cost"]["latency_ms"]
+
+    def columns(of: list[Path], **cost: Any) -> dict[str, str]:
+        record["results"][0]["cost"] |= cost
+        path.write_text(json.dumps(record))
+        table = network_table([read_run(run) for run in of], "test")
+        told = zip(table.columns, table.groups[0].rows[-1], strict=True)
+        return {column.label: cell.text for column, cell in told if "MiB" in column.label}
+
+    at_32, trained_at_32 = "MiB at inference, batch of 32", "MiB in training, batch of 32"
+    assert columns(runs) == {at_32: "42.9", trained_at_32: "488"}
+    assert columns(runs, latency_ms={"1": latency["1"]}) == {"MiB at inference": "42.9", "MiB in training": "488"}
+    assert columns(runs, latency_ms=latency, memory={"inference_bytes": 2**20}) == {at_32: "1.00", trained_at_32: ""}
+    assert columns(runs[1:]) == {at_32: "1.00"}
+    record["results"][0]["cost"] = None
+    path.write_text(json.dumps(record))
+    assert markdown_networks(runs).splitlines()[-1].count("|") == markdown_networks(runs).splitlines()[2].count("|")
 
 
 def test_a_network_is_shown_once_by_its_ordinary_stem(tmp_path: Path) -> None:
@@ -155,6 +178,8 @@ def test_the_best_shallow_network_is_set_beside_the_best_resnet34(tmp_path: Path
     paired = Paired.of(unpack_right(one.right, one.n), unpack_right(other.right, other.n))
     gap, low, high = (f"{100 * share:+.1f}" for share in (paired.difference, *paired.interval))
     words = shallow_words([narrow, deep, wide, half], "test")
-    assert words.startswith(f"Of networks of at most 6 layers wide names most, {100 * one.accuracy:.1f} % with ")
+    assert words.startswith(
+        f"Of networks of at most 6 layers trained like a ResNet34 wide names most, {100 * one.accuracy:.1f} % with "
+    )
     assert f": {gap} points ({low} to {high}, paired by image) beside half, the best ResNet34 with " in words
     assert "beside deep, a ResNet34 with" in shallow_words([deep, wide], "test")

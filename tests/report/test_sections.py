@@ -36,7 +36,7 @@ def test_networks_are_held_against_a_resnet34(tmp_path: Path) -> None:
     text = page(runs, tmp_path / "a.html")
     assert "networks" in sections(text)
     assert 'href="#networks"' in text
-    assert text.count('aria-label="Accuracy against') == 4
+    assert text.count('aria-label="Accuracy against') == 5
     read = [read_run(run) for run in runs]
     assert authors_layers(read) == {"ghost": "two"}
     table = network_table(read, "test", "deep", gaps=True)

@@ -237,3 +237,29 @@ def test_what_differs_in_any_seed_is_told_and_costs_only_where_they_agree(runs: 
     (found,) = row_of(runs).specialists
     assert (found.differs, found.parameters, found.passes) == (("epochs",), (100, 300), (15, None))
     assert "They were not trained alike: they differ in epochs." in markdown_tables(runs)
+
+
+def test_where_seeds_were_trained_is_told_only_if_it_is_recorded_of_all(runs: list[Path]) -> None:
+    def caption() -> str:
+        return markdown_tables(runs).partition("any and a plain network")[2].partition("\n")[0]
+
+    assert "In which number format and on which processor each was trained is not recorded." in caption()
+    here, there = ({"precision": "float32", "processor": name} for name in ("A CPU", "A GPU"))
+
+    def trained(record: dict[str, Any], run: Mapping[str, str], others: Mapping[str, str]) -> None:
+        record["trained"] = run
+        for row in record["rows"]:
+            row["trained"] = others
+
+    both = "in float32 on A CPU and in float32 on A GPU"
+    for run, place in zip(runs, (here, here, there), strict=True):
+        change(run, lambda record, place=place: trained(record, place, here))
+    assert f" Trained {both}: any; in float32 on A CPU: the specialists for R, G and B." in caption()
+    for run, place in zip(runs, (here, here, there), strict=True):
+        change(run, lambda record, place=place: trained(record, here, place))
+    assert f" Trained in float32 on A CPU: any; {both}: the specialists for R, G and B." in caption()
+    change(runs[0], lambda record: record["rows"][1].pop("trained"))
+    assert "not recorded: the specialist for G." in caption()
+    for run in runs:
+        change(run, lambda record: trained(record, here, here))
+    assert " All were trained in float32 on A CPU." in caption()

@@ -64,7 +64,8 @@ def compare_specialists(
         to all subsets), so it speaks of other images and not of other seeds. ``cost`` has parameters, the passes (with
         gradients) through the network that each training image made, and the seconds of training, of the one run and of
         all specialists. ``differs`` names the settings in which they were not trained alike, but for channels,
-        objective and statistics.
+        objective and statistics; ``trained``, of the run and in each row of its specialist, has the number format
+        (``precision``) and the ``processor`` of training, which are no settings, null where run.json does not say.
 
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
@@ -98,7 +99,8 @@ def compare_specialists(
             partly.append(str(subset))
         paired = Paired.of(of_run, of_specialist)
         names_of = {"subset": str(subset), "specialist": path.name, "model_sha256": own["model_sha256"]}
-        rows.append({**names_of, **paired.to_dict(), "specialist_right": pack_bits(of_specialist)})
+        of_its_own = {"specialist_right": pack_bits(of_specialist), "trained": _trained(read_run(path))}
+        rows.append({**names_of, **paired.to_dict(), **of_its_own})
         differences.append(of_run.astype(np.float64) - of_specialist)
     if len(rows) > 1 and partly:  # as many as of another subset may be others
         raise ValueError(
@@ -117,6 +119,7 @@ def compare_specialists(
         "split": split,
         "run": run.name,
         "model_sha256": record["model_sha256"],
+        "trained": _trained(read_run(run)),
         "differs": sorted({name for path in paths for name in _differing(read_run(run), read_run(path))}),
         "rows": corrected([rows[i] for i in order]),
         "mean": _mean(rows, np.stack(differences), seed),
@@ -162,6 +165,13 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str
         yield "data"
     if other["config"]["strategy"] != "plain":
         yield "strategy"
+
+
+def _trained(run: Mapping[str, Any]) -> dict[str, str | None]:
+    """In which number format and on what a run was trained; None where its record does not say."""
+    machine, hardware = run.get("machine") or {}, run.get("hardware") or {}
+    on_cpu = str(machine.get("device") or "cpu").startswith("cpu")
+    return {"precision": machine.get("precision"), "processor": hardware.get("cpu" if on_cpu else "gpu")}
 
 
 def _cost(run: Path, split: str) -> dict[str, Any]:

@@ -1,20 +1,24 @@
 """Records made into pages and tables; no model is run and no data set is needed."""
 
 from anychan.report.markdown import (
+    channel_figures,
     front_figures,
     markdown_ablations,
     markdown_networks,
     markdown_overview,
+    markdown_reproductions,
     markdown_tables,
     retention_figure,
 )
 from anychan.report.page import write_report
 
 __all__ = [
+    "channel_figures",
     "front_figures",
     "markdown_ablations",
     "markdown_networks",
     "markdown_overview",
+    "markdown_reproductions",
     "markdown_tables",
     "retention_figure",
     "write_report",

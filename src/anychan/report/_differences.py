@@ -12,7 +12,7 @@ from anychan.report import _format as fmt
 from anychan.report._records import AblationRecord, Change, Gap, Specialists
 from anychan.report._svg import FAINT, INK, PAPER, SERIES, draw
 from anychan.report._table import Cell, Column, Group, Table
-from anychan.report._tables import difference_cell, share_cell
+from anychan.report._tables import difference_cell, latency_cell, share_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -104,8 +104,8 @@ def _further(changes: Sequence[Change]) -> list[tuple[Column, Callable[[Change],
         found += [
             (Column("MACs", "of one image with all channels"), lambda change: Cell(fmt.scaled(change.macs))),
             (
-                Column("ms", "of one image with all channels, one call at a time, median"),
-                lambda change: Cell(fmt.milliseconds(change.milliseconds)),
+                Column("ms", "of one image with all channels, one call at a time, median and quartiles"),
+                lambda change: latency_cell(change.latency),
             ),
         ]
     return found

@@ -5,33 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from anychan.report import _format as fmt
+from anychan.report._alike import differing
 from anychan.report._protocol import processor, processors, settings, settings_of_all
 from anychan.report._records import AblationRecord, Evaluation, Run
+from anychan.report._reproductions import Reproduction
 from anychan.report._words import number
 
-# Settings that differ because the runs are what is compared, or that other sentences are about.
-_OF_THE_QUESTION = {
-    *(
-        "network",
-        "strategy",
-        "channels",
-        "channel sampling",
-        "made from",
-        "seeds",
-        "trained on",
-        "number format in training",
-    ),
-    *("evaluated on", "reported on", "data"),
-}
 
-
-def limits(rows: Sequence[Run], split: str | None, ablations: Sequence[AblationRecord]) -> list[str]:
+def limits(
+    rows: Sequence[Run],
+    split: str | None,
+    ablations: Sequence[AblationRecord],
+    sources: Sequence[Reproduction] = (),
+) -> list[str]:
     """What the numbers cannot say.
 
     Args:
         rows: the runs, those with several seeds as one.
         split: what is reported.
-        ablations: those shown.
+        ablations, sources: those shown.
     """
     evaluations = [evaluation for run in rows if (evaluation := run.on(split))]
     said = [*_of_seeds(rows), *_of_data(rows, evaluations), *_of_images(evaluations), *_of_subsets(evaluations)]
@@ -41,6 +33,11 @@ def limits(rows: Sequence[Run], split: str | None, ablations: Sequence[AblationR
         each = fmt.listing([f"{number(count)} seed{'' if count == 1 else 's'}" for count in seeds])
         splits = fmt.listing(sorted({ablation.split for ablation in ablations}))
         said.append(f"Ablations: {each}, on {splits}; their intervals are not corrected for their number.")
+    if sources:
+        said.append(
+            "What sources report is of other images and other machines: no test tells a difference from chance, and "
+            "their times are not ours."
+        )
     return said
 
 
@@ -131,10 +128,8 @@ def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation], split: 
 def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
     said = []
     told = settings_of_all(rows, split)
-    names = dict.fromkeys(name for found in told for name in found if name not in _OF_THE_QUESTION)
-    differing = [name for name in names if len({found.get(name, "") for found in told}) > 1]
-    if differing:
-        said.append(f"The runs were not made alike: they differ in {fmt.listing(differing)} (see Protocol).")
+    if names := list(differing(rows, split)):
+        said.append(f"The runs were not made alike: they differ in {fmt.listing(names)} (see Protocol).")
     epochs = _distinct(found.get("epochs", "") for found in told)
     if epochs:
         plural = "" if epochs == ["1"] else "s"

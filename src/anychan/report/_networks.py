@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
 from anychan.report import _format as fmt
+from anychan.report._alike import trained_alike
 from anychan.report._figures import colour
 from anychan.report._labels import label_points
 from anychan.report._pooling import interval_words, seed_words
@@ -22,12 +24,16 @@ from anychan.report._tables import (
     image_count,
     latency_cell,
     macro_cells,
+    memory_cells,
+    memory_columns,
     share_cell,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+# A run that was evaluated on all channels, what it reached, what that costs.
+_Costed = tuple[Run, Result, Cost]
 _RESNET34 = ("resnet34", "resnet34_half", "resnet34_small")
 _SHALLOW = 6  # weighted layers at most, the brief's limit
 
@@ -57,7 +63,7 @@ def network_table(
         raise ValueError(f"{against!r} was not evaluated on all channels of {split}")
     paired = _gaps(runs, split, against) if against and gaps else []
     costs = [result.cost for _, result in evaluated if result.cost]
-    batches = sorted({batch for cost in costs for batch in cost.latency})
+    batches = _batches(costs)
     flipped = any(result.flips is not None for _, result in evaluated)
     columns = (
         Column("network", numeric=False),
@@ -73,7 +79,7 @@ def network_table(
         Column("parameters"),
         Column("MACs", "multiply-accumulates of one image"),
         *(Column(f"ms, batch of {batch}", "median and quartiles of the latency of a whole batch") for batch in batches),
-        Column("MiB at inference", "peak memory of inference"),
+        *memory_columns(costs),
     )
     rows = tuple(
         (
@@ -83,7 +89,7 @@ def network_table(
             *([paired[number]] if paired else []),
             *([share_cell(result.flips)] if flipped else []),
             *macro_cells(result),
-            *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], batches),
+            *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], costs),
         )
         for number, (run, result) in enumerate(evaluated)
     )
@@ -167,24 +173,34 @@ def _network(run: Run) -> str:
 
 
 def shallow_words(runs: Sequence[Run], split: str) -> str:
-    """The best network of at most six layers beside the best plain ResNet34, in a sentence; "" where there is none."""
-    costed = [(run, result, result.cost) for run, result in _evaluated(runs, split) if result.cost]
-    deep = [(run, result, cost) for run, result, cost in costed if _config(run).get("model") in _RESNET34]
-    deep = [one for one in deep if _is_plain(one[0])]
-    shallow = [one for one in costed if (one[2].depth or _SHALLOW + 1) <= _SHALLOW]
-    if not deep or not shallow:
+    """The best network of at most six layers beside the best plain ResNet34 that was trained alike, in a sentence.
+
+    "" where there is none.
+    """
+    pairs = [pair for _, alike in trained_alike(runs) if (pair := _shallow_and_deep(alike, split))]
+    if not pairs:
         return ""
-    against, base, of_base = max(deep, key=lambda one: one[1].accuracy)
-    best, found, cost = max(shallow, key=lambda one: one[1].accuracy)
+    (best, found, cost), (against, base, of_base), several = max(pairs, key=lambda pair: pair[0][1].accuracy)
     gap = _gap(found, base) if _images(best, split) == _images(against, split) else None
     paired = "" if gap is None else f" ({' to '.join(map(fmt.difference, gap[1]))}, paired by image)"
     return (
-        f"Of networks of at most {_SHALLOW} layers {best.name} names most, {fmt.percent(found.accuracy)} % with "
-        f"{fmt.scaled(cost.parameters)} parameters and {fmt.scaled(cost.macs)} MACs: "
-        f"{fmt.difference(found.accuracy - base.accuracy)} points{paired} beside {against.name}, "
-        f"{'a' if len(deep) == 1 else 'the best'} ResNet34 with {fmt.scaled(of_base.parameters)} and "
+        f"Of networks of at most {_SHALLOW} layers trained like a ResNet34 {best.name} names most, "
+        f"{fmt.percent(found.accuracy)} % with {fmt.scaled(cost.parameters)} parameters and {fmt.scaled(cost.macs)} "
+        f"MACs: {fmt.difference(found.accuracy - base.accuracy)} points{paired} beside {against.name}, "
+        f"{'the best' if several else 'a'} ResNet34 with {fmt.scaled(of_base.parameters)} and "
         f"{fmt.scaled(of_base.macs)}."
     )
+
+
+def _shallow_and_deep(runs: Sequence[Run], split: str) -> tuple[_Costed, _Costed, bool] | None:
+    """The best shallow network and the best ResNet34 of runs, and whether there are several of these."""
+    costed = [(run, result, result.cost) for run, result in _evaluated(runs, split) if result.cost]
+    deep = [one for one in costed if _config(one[0]).get("model") in _RESNET34 and _is_plain(one[0])]
+    shallow = [one for one in costed if (one[2].depth or _SHALLOW + 1) <= _SHALLOW]
+    if not deep or not shallow:
+        return None
+    best, against = (max(found, key=lambda one: one[1].accuracy) for found in (shallow, deep))
+    return best, against, len(deep) > 1
 
 
 def authors_notes(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
@@ -210,7 +226,7 @@ def authors_layers(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def front_charts(runs: Sequence[Run], split: str, shown: Sequence[Run] | None = None) -> dict[str, Markup]:
-    """Charts of accuracy on all channels against depth, parameters, MACs and latency, a point a run.
+    """Charts of accuracy on all channels against depth, parameters, MACs and latency by batch, a point a run.
 
     A line joins the runs that no other is both cheaper and better than. ``shown`` are those to draw, None for all; each
     has the colour of its place among all.
@@ -218,13 +234,17 @@ def front_charts(runs: Sequence[Run], split: str, shown: Sequence[Run] | None = 
     drawn = [(index, run) for index, run in enumerate(runs) if shown is None or any(run is one for one in shown)]
     points = [(index, run, result) for index, run in drawn for _, result in _evaluated([run], split)]
     measured = [(index, run, result, result.cost) for index, run, result in points if result.cost]
-    charts = {}
-    for name, label, value in (
+    quantities: list[tuple[str, str, Callable[[Cost], float | None]]] = [
         ("depth", "depth, weighted layers", lambda cost: cost.depth),
         ("parameters", "parameters, millions", lambda cost: _scaled(cost.parameters, 1e6)),
         ("macs", "MACs of one image, millions", lambda cost: _scaled(cost.macs, 1e6)),
-        ("latency", "ms, batch of 1", lambda cost: cost.latency[1].median if 1 in cost.latency else None),
-    ):
+        *(
+            ("latency" if batch == 1 else f"latency-{batch}", f"ms, batch of {batch}", partial(_median, batch=batch))
+            for batch in _batches([cost for _, _, _, cost in measured])
+        ),
+    ]
+    charts = {}
+    for name, label, value in quantities:
         known = [(index, run.name, x, result) for index, run, result, cost in measured if (x := value(cost))]
         if known:
             charts[name] = _front_chart(name, label, known)
@@ -268,17 +288,28 @@ def _evaluated(runs: Sequence[Run], split: str) -> list[tuple[Run, Result]]:
     return [(run, full) for run in runs if (evaluation := run.on(split)) and (full := evaluation.full)]
 
 
-def _cost_cells(cost: Cost | None, notes: Sequence[str], batches: Sequence[int]) -> tuple[Cell, ...]:
+def _cost_cells(cost: Cost | None, notes: Sequence[str], costs: Sequence[Cost]) -> tuple[Cell, ...]:
+    batches = _batches(costs)
     if cost is None:
-        return (Cell(""), *map(Cell, notes), *(Cell("") for _ in range(3 + len(batches))))
+        blank = 2 + len(batches) + len(memory_columns(costs))
+        return (Cell(""), *map(Cell, notes), *(Cell("") for _ in range(blank)))
     return (
         Cell(fmt.count(cost.depth), sort=cost.depth),
         *map(Cell, notes),
         Cell(fmt.scaled(cost.parameters), sort=cost.parameters),
         Cell(fmt.scaled(cost.macs), sort=cost.macs),
         *(latency_cell(cost.latency.get(batch)) for batch in batches),
-        Cell(fmt.mebibytes(cost.inference_bytes), sort=cost.inference_bytes),
+        *memory_cells(cost, costs),
     )
+
+
+def _batches(costs: Sequence[Cost]) -> list[int]:
+    """The sizes of batches that were timed."""
+    return sorted({batch for cost in costs for batch in cost.latency})
+
+
+def _median(cost: Cost, batch: int) -> float | None:
+    return cost.latency[batch].median if batch in cost.latency else None
 
 
 def _scaled(number: int | None, unit: float) -> float | None:

@@ -9,15 +9,24 @@ from anychan.report import _format as fmt
 from anychan.report._designs import PLAIN
 from anychan.report._networks import are_networks, baseline
 from anychan.report._records import AblationRecord, Comparison, Run
+from anychan.report._reproductions import Reproduction
 from anychan.report._specialists import specialists_of
 from anychan.report._tables import subset_order
 
 
-def questions(runs: Sequence[Run], split: str | None, ablations: Sequence[AblationRecord]) -> list[str]:
-    """A sentence for each thing that is asked of runs, a row each, and of ablations."""
+def questions(
+    runs: Sequence[Run],
+    split: str | None,
+    ablations: Sequence[AblationRecord],
+    sources: Sequence[Reproduction] = (),
+) -> list[str]:
+    """A sentence for each thing that is asked of runs, a row each, of ablations and of reproductions."""
     asked = [*_of_subsets(runs, split), *_of_networks(runs, split)]
     if any(run.pooled for run in runs):
         asked.append("Does it hold for other seeds?")
+    if recipes := list(dict.fromkeys(found.recipe for found in sources)):
+        which = "experiments" if len(recipes) > 1 else "experiment"
+        asked.append(f"How near do we come to what the sources report of their {which} {fmt.listing(recipes)}?")
     titles = [ablation.title for ablation in ablations]
     asked += [title if "?" in title else f"{title.rstrip('.')}?" for title in titles]
     return asked or ["How well does the network do on the channels that it was made for?"] if runs else asked

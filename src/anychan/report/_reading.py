@@ -5,6 +5,7 @@ What is there and cannot be read is a ``ValueError`` that names the file and the
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from collections.abc import Mapping, Sequence
@@ -15,6 +16,7 @@ from anychan.channels import ChannelSet
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import verdict
 from anychan.report._json import Fields, read_json, read_lines
+from anychan.report._place import place
 from anychan.report._protocol import processor
 from anychan.report._records import (
     AblationRecord,
@@ -192,9 +194,7 @@ def _cost(cost: Fields) -> Cost:
         kernel_macs=cost.maybe_integer("kernel_macs"),
         depth=cost.maybe_integer("depth"),
         latency={
-            int(batch): Spread(spread.number("median"), spread.number("q25"), spread.number("q75"))
-            for batch in latency.values
-            for spread in [latency.child(batch)]
+            int(batch): spread for batch in latency.values if (spread := _spread(latency.child(batch))) is not None
         },
         inference_bytes=memory.maybe_integer("inference_bytes"),
         training_bytes=memory.maybe_integer("training_bytes"),
@@ -250,17 +250,21 @@ def read_ablation(path: Path) -> AblationRecord:
         ValueError: if it is broken, or of another kind or schema.
     """
     record = read_json(path, kind="ablation")
+    base, changed = record.maybe_child("base").values, record.maybe_child("changes")
     hardware = record.maybe_child("hardware").values
     return AblationRecord(
         title=record.text("title") or path.parent.name,
         split=record.text("split"),
         seeds=tuple(int(seed) for seed in record.array("seeds")),
         processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
-        changes=tuple(_change(row) for row in record.children("rows")),
+        changes=tuple(
+            _change(row, {**base, **changed.maybe_child(row.text("name")).values}) for row in record.children("rows")
+        ),
     )
 
 
-def _change(row: Fields) -> Change:
+def _change(row: Fields, settings: Mapping[str, Any]) -> Change:
+    """A change by its row, and all settings of its runs."""
     gaps = {what: row.child(f"difference_{what}") for what in ("mean", "full") if row.values.get(f"difference_{what}")}
     channels, sizes, cost = row.maybe_integer("channels"), row.maybe_child("by_size"), row.maybe_child("cost")
     return Change(
@@ -277,9 +281,18 @@ def _change(row: Fields) -> Change:
         half=sizes.maybe(f"{(channels or 0) / 2:g}"),
         one=sizes.maybe("1"),
         macs=cost.maybe_integer("macs"),
-        milliseconds=cost.maybe_child("latency_ms").maybe_child("1").maybe("median"),
+        latency=_spread(cost.maybe_child("latency_ms").maybe_child("1")),
         timed_on=processor(cost.maybe_child("hardware").values, str(cost.values.get("device") or "cpu")),
+        n=row.maybe_integer("n"),
+        strategy=str(settings.get("strategy") or "plain"),
+        but_for_channels=json.dumps({k: v for k, v in settings.items() if k != "channels"}, sort_keys=True),
     )
+
+
+def _spread(latency: Fields) -> Spread | None:
+    if not latency.values:
+        return None
+    return Spread(latency.number("median"), latency.number("q25"), latency.number("q75"))
 
 
 def _comparisons(folder: Path, record: Fields) -> list[Comparison]:
@@ -335,6 +348,7 @@ def _specialists(record: Fields) -> Specialists:
                 p_holm=p_holm,
                 verdict=found,
                 right=row.text("specialist_right") if row.values.get("specialist_right") is not None else "",
+                trained=_trained(row.maybe_child("trained")),
             )
             for row, p_holm, found in _corrected(record.children("rows"))
         ),
@@ -345,4 +359,11 @@ def _specialists(record: Fields) -> Specialists:
         parameters=(one.maybe_integer("parameters"), others.maybe_integer("parameters")),
         differs=tuple(str(name) for name in record.array("differs")),
         passes=(one.maybe_integer("passes"), others.maybe_integer("passes")),
+        trained=_trained(record.maybe_child("trained")),
     )
+
+
+def _trained(told: Fields) -> str:
+    """In which number format on what; "" where older records do not say."""
+    found = told.values
+    return place(str(found.get("precision") or ""), str(found.get("processor") or "")) if found else ""

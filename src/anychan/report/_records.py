@@ -57,7 +57,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one image of these channels costs; latency is keyed by batch size, memory is in bytes."""
+    """What one image of these channels costs; latency is keyed by batch size, memory is bytes of the largest batch."""
 
     image_size: int | None
     parameters: int | None
@@ -179,9 +179,10 @@ class Change:
     """One change of an ablation: its accuracy on all channels and on average over the subsets.
 
     ``gaps`` are its differences from the base: of the "mean" over the subsets, where there is one, and on the "full"
-    set. ``half`` and ``one`` are the means over subsets of half of the run's own ``channels`` and over single ones,
-    ``macs`` and ``milliseconds`` what one image with all of them costs; None where it is not known. ``timed_on`` is the
-    processor that these milliseconds are of, "" where that was not recorded.
+    set, over ``n`` images. ``half`` and ``one`` are the means over subsets of half of the run's own ``channels`` and
+    over single ones, ``macs`` and ``latency`` what one image with all of them costs; None where it is not known.
+    ``timed_on`` is the processor that the latency is of, "" where that was not recorded. ``strategy`` is the run's, and
+    ``but_for_channels`` tells its settings, but for the channels, from those of others.
     """
 
     name: str
@@ -194,8 +195,11 @@ class Change:
     half: float | None = None
     one: float | None = None
     macs: int | None = None
-    milliseconds: float | None = None
+    latency: Spread | None = None
     timed_on: str = ""
+    n: int | None = None
+    strategy: str = ""
+    but_for_channels: str = ""
 
 
 @dataclass(frozen=True)
@@ -246,7 +250,8 @@ class Comparison:
 class Specialist:
     """A run and the plain one that was trained for this subset alone, on the same images.
 
-    ``right`` is the plain one's, a bit an image (see ``pack_right``), "" where it was not recorded.
+    ``right`` is the plain one's, a bit an image (see ``pack_right``), "" where it was not recorded. ``trained`` says in
+    which number format on what the plain one was trained, "" where that was not recorded.
     """
 
     subset: str
@@ -260,6 +265,7 @@ class Specialist:
     p_holm: float
     verdict: str
     right: str = ""
+    trained: str = ""
 
 
 @dataclass(frozen=True)
@@ -267,6 +273,7 @@ class Specialists:
     """A run beside a specialist for each subset, and their mean with its interval; a cost not measured is None.
 
     ``seeds`` are those of the runs that it is the mean of, each beside specialists of its own; empty for one run.
+    ``trained`` is the run's, see ``Specialist``.
     """
 
     run: str
@@ -280,6 +287,7 @@ class Specialists:
     passes: tuple[int | None, int | None]
     differs: tuple[str, ...]
     seeds: tuple[int, ...] = ()
+    trained: str = ""
 
 
 @dataclass(frozen=True)

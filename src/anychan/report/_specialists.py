@@ -71,6 +71,7 @@ def _pool(runs: Sequence[Run], name: str, split: str) -> Specialists | None:
         passes=_pair(record.passes for record in records),
         differs=tuple(sorted({setting for record in records for setting in record.differs})),
         seeds=tuple(run.seed for run in runs if run.seed is not None),
+        trained=_each_place([record.trained for record in records]),
     )
 
 
@@ -122,7 +123,13 @@ def _row(specialists: Sequence[Specialist], answers: _Answers) -> Specialist:
         interval=paired_bootstrap(differences_RN),
         p=chance(differences_RN),
         right="",  # of several models there is no one answer
+        trained=_each_place([specialist.trained for specialist in specialists]),
     )
+
+
+def _each_place(places: Sequence[str]) -> str:
+    """Where those of several seeds were trained, each place once; "" if that of one is not recorded."""
+    return fmt.listing(list(dict.fromkeys(places))) if all(places) else ""
 
 
 def chance(differences_RN: npt.NDArray[np.float64]) -> float:

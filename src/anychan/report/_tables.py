@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from anychan.report import _format as fmt
+from anychan.report._place import place, place_words
 from anychan.report._pooling import interval_words, seed_words
 from anychan.report._records import Comparison, Cost, Evaluation, Result, Run, Specialists, Spread
 from anychan.report._table import Cell, Column, Group, Table
@@ -110,11 +111,10 @@ def cost_table(runs: Sequence[Run], split: str) -> Table | None:
         Column("kernel MACs", "multiply-accumulates of making the kernel, once a channel set"),
         Column("depth", "weighted layers on the longest path from input to logits"),
         *(Column(f"ms, batch of {batch}", "median and quartiles of the latency of a whole batch") for batch in batches),
-        Column("MiB at inference", "peak memory of inference"),
-        Column("MiB in training", "peak memory of a training step"),
+        *memory_columns(costs),
     )
     groups = tuple(
-        Group(run.name if len(runs) > 1 else "", tuple(_cost_row(subset, cost, batches) for subset, cost in found))
+        Group(run.name if len(runs) > 1 else "", tuple(_cost_row(subset, cost, costs) for subset, cost in found))
         for run, found in profiled
         if found
     )
@@ -199,7 +199,7 @@ def specialists_table(found: Specialists) -> Table:
     caption = (
         f"{found.run} and a plain network trained for each subset alone{seeds}, in percent: the same {counts} images "
         f"of the {found.split} split. Verdicts are corrected by Holm's method for the number of subsets; {interval}."
-        f"{_alike(found)}{_saving(found)}"
+        f"{_alike(found)} {_where_trained(found)}{_saving(found)}"
     )
     return Table(caption, columns, (Group("", (*rows, mean)),))
 
@@ -213,6 +213,19 @@ def _alike(found: Specialists) -> str:
         all_ = "All of one seed" if found.seeds else "All"
         return f" {all_} were trained with the same settings, but for channels, objective and batch statistics."
     return f" They were not trained alike: they differ in {fmt.listing(found.differs)}."
+
+
+def _where_trained(found: Specialists) -> str:
+    """In which number format on what they were trained, each place with those that were trained there."""
+    places = dict.fromkeys((found.trained, *(row.trained for row in found.rows)))
+    if not any(places):
+        return "In which number format and on which processor each was trained is not recorded."
+    named = {}
+    for where in places:
+        subsets = [row.subset for row in found.rows if row.trained == where]
+        others = [f"the specialist{'s' if len(subsets) > 1 else ''} for {fmt.listing(subsets)}"] if subsets else []
+        named[where or place("", "")] = [found.run, *others] if where == found.trained else others
+    return place_words(named)
 
 
 def _saving(found: Specialists) -> str:
@@ -298,7 +311,26 @@ def _costs(run: Run, split: str) -> list[tuple[str, Cost]]:
     return [(result.subset, result.cost) for result in results if result.cost is not None]
 
 
-def _cost_row(subset: str, cost: Cost, batches: Sequence[int]) -> tuple[Cell, ...]:
+def memory_columns(costs: Sequence[Cost]) -> tuple[Column, ...]:
+    """Those of peak memory: of which batch it is where that is the same for all, and of training where it is known."""
+    batches = {max(cost.latency) for cost in costs if cost.latency}
+    of = f", batch of {batches.pop()}" if len(batches) == 1 else ""
+    whose = "of the largest batch that was timed"
+    training = any(cost.training_bytes is not None for cost in costs)
+    return (
+        Column(f"MiB at inference{of}", f"peak memory of inference {whose}"),
+        *([Column(f"MiB in training{of}", f"peak memory of a training step {whose}")] if training else []),
+    )
+
+
+def memory_cells(cost: Cost, costs: Sequence[Cost]) -> tuple[Cell, ...]:
+    """What stands in `memory_columns` of all costs for one of them."""
+    sizes = (cost.inference_bytes, cost.training_bytes)
+    return tuple(Cell(fmt.mebibytes(size), sort=size) for size in sizes[: len(memory_columns(costs))])
+
+
+def _cost_row(subset: str, cost: Cost, costs: Sequence[Cost]) -> tuple[Cell, ...]:
+    batches = sorted({batch for one in costs for batch in one.latency})
     return (
         Cell(subset),
         Cell(fmt.scaled(cost.parameters), sort=cost.parameters),
@@ -306,8 +338,7 @@ def _cost_row(subset: str, cost: Cost, batches: Sequence[int]) -> tuple[Cell, ..
         Cell(fmt.scaled(cost.kernel_macs), sort=cost.kernel_macs),
         Cell(fmt.count(cost.depth), sort=cost.depth),
         *(latency_cell(cost.latency.get(batch)) for batch in batches),
-        Cell(fmt.mebibytes(cost.inference_bytes), sort=cost.inference_bytes),
-        Cell(fmt.mebibytes(cost.training_bytes), sort=cost.training_bytes),
+        *memory_cells(cost, costs),
     )
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from anychan.report._alike import trained_alike
+from anychan.report._by_channels import channel_charts
 from anychan.report._compared import told_apart
 from anychan.report._differences import ablation_table
 from anychan.report._figures import retention_chart
-from anychan.report._markdown import markdown
+from anychan.report._markdown import escape, markdown
 from anychan.report._networks import authors_notes, front_charts, network_table
 from anychan.report._pooling import pooled
 from anychan.report._reading import read_ablation
 from anychan.report._records import Run
+from anychan.report._reproductions import read_reproductions, reproduction_table
 from anychan.report._specialists import specialists_of
 from anychan.report._svg import standalone
 from anychan.report._tables import comparison_table, cost_table, overview_table, specialists_table, subset_table
@@ -83,14 +86,14 @@ def front_figures(runs: Sequence[Path | str]) -> dict[str, str]:
     """Accuracy on all channels against depth, parameters, MACs and latency: texts of SVG files by what they show.
 
     Args:
-        runs: run folders.
+        runs: run folders; of those that were not trained alike the most that were are drawn.
 
     Raises:
         FileNotFoundError: see ``write_report``.
         ValueError: see ``write_report``; and if none has been evaluated.
     """
     records = pooled(read_runs(runs))
-    charts = front_charts(records, _evaluated_split(records))
+    charts = front_charts(records, _evaluated_split(records), trained_alike(records)[0][1])
     return {name: standalone(chart) for name, chart in charts.items()}
 
 
@@ -105,6 +108,35 @@ def markdown_ablations(folders: Sequence[Path | str]) -> str:
         ValueError: for one that cannot be read.
     """
     return "\n".join(markdown(ablation_table(read_ablation(Path(folder) / ABLATION))) for folder in folders)
+
+
+def channel_figures(folder: Path | str) -> dict[str, str]:
+    """Accuracy and MACs against the number of channels: texts of SVG files by what they show.
+
+    Args:
+        folder: of an ablation; there are none where its runs do not differ in the number of channels.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``markdown_ablations``.
+    """
+    charts = channel_charts(read_ablation(Path(folder) / ABLATION))
+    return {name: standalone(chart) for name, chart in charts.items()}
+
+
+def markdown_reproductions(paths: Sequence[Path | str]) -> str:
+    """For each reproduction its title, a table in Markdown of what was measured above what was reported, and its notes.
+
+    Args:
+        paths: records of reproductions and folders of them; they come by recipe and seed.
+
+    Raises:
+        ValueError: see ``write_report``.
+    """
+    return "\n".join(
+        f"**{escape(found.heading)}**\n\n{markdown(reproduction_table(found))}\n"
+        + "".join(f"- {escape(said)}\n" for said in found.notes)
+        for found in read_reproductions([Path(path) for path in paths])
+    )
 
 
 def retention_figure(runs: Sequence[Path | str]) -> str:

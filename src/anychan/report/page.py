@@ -15,6 +15,8 @@ from anychan.report import _networks as networks
 from anychan.report import _tables as tables
 from anychan.report import _words as words
 from anychan.report._agreement import agreement, agreement_table, distinct_words
+from anychan.report._alike import trained_alike, training_words
+from anychan.report._by_channels import channel_charts
 from anychan.report._classes import loss_table
 from anychan.report._compared import told_apart
 from anychan.report._confusion import confused, matrix
@@ -27,6 +29,12 @@ from anychan.report._protocol import protocol
 from anychan.report._question import pairings, questions
 from anychan.report._reading import read_ablation, read_run
 from anychan.report._records import AblationRecord, Evaluation, Picture, Run
+from anychan.report._reproductions import (
+    Reproduction,
+    read_reproductions,
+    records_of_reproductions,
+    reproduction_table,
+)
 from anychan.report._specialists import specialists_of
 from anychan.report._summary import summary
 from anychan.report._svg import SERIES
@@ -34,8 +42,8 @@ from anychan.report._why import why_words
 
 ABLATION = "ablation.json"
 SECTIONS = (
-    *("question", "designs", "data", "protocol", "training", "subsets", "networks", "errors", "cost", "ablations"),
-    *("disagreement", "pictures", "limits", "reproduce"),
+    *("question", "designs", "data", "protocol", "training", "subsets", "networks", "errors", "cost", "sources"),
+    *("ablations", "disagreement", "pictures", "limits", "reproduce"),
 )
 _WHY = (
     "Untold is the share of a channel's variance that a linear prediction from the other channels, one for all images, "
@@ -66,7 +74,8 @@ def write_report(
     matrices are left out, and it says so. Of an earlier report's folder only its charts are removed.
 
     Args:
-        runs: run folders, in the order in which they are shown, and folders of ablations.
+        runs: run folders, in the order in which they are shown, folders of ablations, and records of reproductions or
+            folders that hold some.
         out: the file to write; an earlier one of the same name is replaced, folders above it are made.
         pictures: whether thumbnails of the images go in.
         layers: lists the layers of a network by what its ``model.json`` holds, so that they are drawn
@@ -77,14 +86,16 @@ def write_report(
         ``out``.
 
     Raises:
-        FileNotFoundError: for a folder that is not there or is no run's.
+        FileNotFoundError: for a folder that is not there or is none of these.
         ValueError: if no run is given, one is given twice, or a file in a run is broken or of another schema than 1.
     """
     folders, out = [Path(run) for run in runs], Path(out)
     of_ablations = [folder for folder in folders if is_ablation(folder)]
+    of_sources = [path for path in folders if path not in of_ablations and records_of_reproductions(path)]
     ablations = [read_ablation(folder / ABLATION) for folder in of_ablations]
-    records = read_runs([folder for folder in folders if folder not in of_ablations], none=bool(ablations))
-    page = _page(records, pictures, ablations, layers)
+    sources = read_reproductions(of_sources)
+    of_runs = [folder for folder in folders if folder not in of_ablations + of_sources]
+    page = _page(read_runs(of_runs, none=bool(ablations or sources)), pictures, ablations, sources, layers)
     page["title"] = title or page["title"]
     if out.suffix == ".md":
         from anychan.report._document import write_document
@@ -136,7 +147,11 @@ def templates(autoescape: bool) -> Any:
 
 
 def _page(
-    runs: Sequence[Run], pictures: bool, ablations: Sequence[AblationRecord], layers: Layers | None
+    runs: Sequence[Run],
+    pictures: bool,
+    ablations: Sequence[AblationRecord],
+    sources: Sequence[Reproduction],
+    layers: Layers | None,
 ) -> dict[str, Any]:
     split = main_split(runs)
     rows = pooled(runs)
@@ -144,20 +159,26 @@ def _page(
     comparisons = told_apart(runs)
     shared, differing = protocol(rows, split)
     found = {
-        "title": words.title(runs) if runs else fmt.listing([ablation.title for ablation in ablations]),
+        "title": words.title(runs)
+        if runs
+        else fmt.listing([ablation.title for ablation in ablations] or [found.heading for found in sources]),
         "summary": summary(rows, split),
         "rows": [_row(row, i, split, pictures) for i, row in enumerate(rows)],
         "some_pooled": any(row.pooled for row in rows),
-        "questions": questions(rows, split, ablations),
+        "questions": questions(rows, split, ablations, sources),
         "designs": designs(rows, split, layers),
         "protocol": {"shared": shared, "table": differing},
         "pairings": pairings(rows, comparisons, split),
         "why": _WHY if any(evaluation.untold for row in rows if (evaluation := row.on(split))) else _WHY_UNKNOWN,
         "no_agreement": _NO_AGREEMENT,
-        "limits": limits(rows, split, ablations),
+        "limits": limits(rows, split, ablations, sources),
         "networks": _networks(rows, split) if split else None,
+        "sources": [
+            {"heading": found.heading, "table": reproduction_table(found), "notes": found.notes} for found in sources
+        ],
         "ablations": {
             "charts": differences.ablation_charts(ablations),
+            "by_channels": [chart for i, one in enumerate(ablations) for chart in channel_charts(one, i).values()],
             "tables": [differences.ablation_table(ablation) for ablation in ablations],
         },
         "split": split,
@@ -187,22 +208,29 @@ def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
     there = {
         "designs": page["runs"], "data": page["runs"], "protocol": page["runs"], "training": page["runs"],
         "subsets": page["runs"], "networks": page["networks"], "errors": page["runs"], "cost": page["runs"],
-        "ablations": page["ablations"]["tables"], "disagreement": page["runs"],
+        "sources": page["sources"], "ablations": page["ablations"]["tables"], "disagreement": page["runs"],
         "pictures": page["runs"] and page["with_pictures"], "reproduce": page["runs"],
     }  # fmt: skip
     return [(id, id.capitalize()) for id in SECTIONS if there.get(id, True)]
 
 
 def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
-    """Networks beside each other, where several different ones were evaluated and profiled."""
+    """Networks beside each other, where several different ones were evaluated and profiled; a table for those alike."""
     if not networks.are_networks(rows, split):
         return None
-    shown = networks.one_of_each(rows, split)
-    against, notes = networks.baseline(shown, split), networks.authors_notes(shown)
-    return {
-        "table": networks.network_table(shown, split, against, notes, gaps=True),
-        "fronts": networks.front_charts(rows, split, shown),
-    }
+    groups = [(heading, networks.one_of_each(alike, split)) for heading, alike in trained_alike(rows)]
+    shown = sorted(((heading, found) for heading, found in groups if found), key=lambda group: -len(group[1]))
+    tables_of = [
+        {
+            "heading": heading if len(shown) > 1 else "",
+            "table": networks.network_table(
+                found, split, networks.baseline(found, split), networks.authors_notes(found), gaps=True
+            ),
+            "note": training_words(found, split),
+        }
+        for heading, found in shown
+    ]
+    return {"tables": tables_of, "fronts": networks.front_charts(rows, split, shown[0][1])}
 
 
 def _row(run: Run, index: int, split: str | None, pictures: bool) -> dict[str, Any]:

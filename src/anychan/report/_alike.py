@@ -1,0 +1,86 @@
+"""Which runs were trained alike, in what the others differ, and in which number format on what each was trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from anychan.report import _format as fmt
+from anychan.report._config import filled
+from anychan.report._place import place, place_words
+from anychan.report._protocol import processor, settings_of_all
+from anychan.report._records import Run
+
+# Settings that differ because the runs are what is compared, or that other sentences are about.
+_OF_THE_QUESTION = {
+    *("network", "strategy", "channels", "channel sampling", "made from", "seeds", "trained on"),
+    *("number format in training", "evaluated on", "reported on", "data"),
+}
+_OBJECTIVES = {"labels": "on labels", "sandwich": "by the sandwich rule", "teacher": "taught by another network"}
+_MOST_VALUES = 3  # of a setting that differs; of more only its name is told
+
+
+def trained_alike(rows: Sequence[Run]) -> list[tuple[str, list[Run]]]:
+    """Runs by how long, on how large images and on what they were trained, with words for it; the most come first.
+
+    Args:
+        rows: a row each; of several seeds one row.
+    """
+    found: dict[str, list[Run]] = {}
+    for row in rows:
+        found.setdefault(_how(row), []).append(row)
+    return sorted(found.items(), key=lambda group: -len(group[1]))
+
+
+def _how(row: Run) -> str:
+    config = filled(row.record.get("config") or {})
+    if not config:
+        return "settings not recorded"
+    epochs, size, objective = (config[name] for name in ("epochs", "image_size", "objective.name"))
+    return f"{epochs} epoch{'' if epochs == 1 else 's'} at {size}×{size}, {_OBJECTIVES.get(objective, objective)}"
+
+
+def differing(rows: Sequence[Run], split: str | None) -> dict[str, dict[str, list[str]]]:
+    """The settings in which runs were not made alike, but for what is compared: of each value the names of its runs."""
+    told = settings_of_all(rows, split)
+    names = dict.fromkeys(name for found in told for name in found if name not in _OF_THE_QUESTION)
+    by_value: dict[str, dict[str, list[str]]] = {name: {} for name in names}
+    for row, found in zip(rows, told, strict=True):
+        for name in names:
+            by_value[name].setdefault(found.get(name, ""), []).append(row.name)
+    return {name: values for name, values in by_value.items() if len(values) > 1}
+
+
+def training_words(rows: Sequence[Run], split: str | None) -> str:
+    """On what networks were trained, which of them from an uncommitted tree, and in what else they differ."""
+    said = [place_words(_named(rows, _place))]
+    if dirty := _named(rows, lambda run: "dirty" if run.record.get("dirty") else "").get("dirty"):
+        said.append(f"From a working tree with changes that no commit holds: {fmt.listing(dirty)}.")
+    said += [
+        f"They differ in {_values(name, values)}."
+        for name, values in differing(rows, split).items()
+        if not name.startswith("model options")  # which make another network
+    ]
+    return " ".join(said)
+
+
+def _place(run: Run) -> str:
+    machine, hardware = run.record.get("machine") or {}, run.record.get("hardware") or {}
+    return place(str(machine.get("precision") or ""), processor(hardware, str(machine.get("device") or "cpu")))
+
+
+def _named(rows: Sequence[Run], say: Callable[[Run], str]) -> dict[str, list[str]]:
+    """Rows by what is to be said of them; of seeds that differ in it each by its own name."""
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        every = row.pooled or (row,)
+        alike = len({say(run) for run in every}) == 1
+        for run in every[:1] if alike else every:
+            found.setdefault(say(run), []).append(row.name if alike else run.name)
+    return found
+
+
+def _values(name: str, values: Mapping[str, Sequence[str]]) -> str:
+    if len(values) > _MOST_VALUES:
+        return name
+    each = (f"{value or 'none or not recorded'} ({fmt.listing(list(runs))})" for value, runs in values.items())
+    return f"{name}: {' or '.join(each)}"

@@ -1,0 +1,191 @@
+"""Experiments of source documents, as `anychan reproduce` recorded them: what was measured above what was reported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from anychan.report import _format as fmt
+from anychan.report._json import Fields, read_json
+from anychan.report._table import Cell, Column, Group, Table
+
+_RECORD = "*reproduction.json"
+_RATES = ("accuracy", "precision", "recall", "f1", "loss")
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of a run by channel subset, in the unit of its source; ``intervals`` are of what was measured."""
+
+    run: str
+    name: str
+    measured: Mapping[str, float | None]
+    reported: Mapping[str, float | None]
+    intervals: Mapping[str, tuple[float, float]]
+    n: int | None
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A recipe's runs beside what its source reported.
+
+    ``heading`` and ``how`` say which and how they were made, ``notes`` what failed or was not run, what to beware of,
+    and in what ours differ; ``processor`` is what they ran on, "" where that was not recorded.
+    """
+
+    recipe: str
+    fair: bool
+    seed: int
+    heading: str
+    how: str
+    figures: tuple[Figure, ...]
+    notes: tuple[str, ...]
+    processor: str
+
+
+def records_of_reproductions(path: Path) -> list[Path]:
+    """The record that a path is, or those that lie in a folder; none for a run's folder, or where there is none."""
+    if path.is_file():
+        return [path] if path.match(_RECORD) else []
+    return [] if (path / "run.json").is_file() else sorted(path.glob(_RECORD))
+
+
+def read_reproductions(paths: Sequence[Path]) -> list[Reproduction]:
+    """Read records of reproductions and folders of them; they come by recipe and seed.
+
+    Raises:
+        ValueError: if one is given twice, or cannot be read (see ``read_reproduction``).
+    """
+    files = [file for path in paths for file in records_of_reproductions(path)]
+    seen = [file.resolve() for file in files]
+    if twice := next((file for i, file in enumerate(files) if seen[i] in seen[:i]), None):
+        raise ValueError(f"{twice}: this record is given twice")
+    return sorted(map(read_reproduction, files), key=lambda found: (found.recipe, found.fair, found.seed))
+
+
+def read_reproduction(path: Path) -> Reproduction:
+    """Read a reproduction's record.
+
+    Raises:
+        ValueError: if it is broken, of another kind or schema, or of a recipe that does not come with anychan.
+    """
+    record = read_json(path, kind="reproduction")
+    name, fair, rows = record.text("recipe"), record.values.get("fair") is True, record.children("rows")
+    recipe, hardware = _recipe(path, name), record.maybe_child("hardware").values
+    changes = {key: _words(value) for key, value in record.child("changes").values.items() if key != "seed"}
+    told = ", ".join(f"{key}={value}" for key, value in changes.items())
+    how = "all trained alike, on labels" if fair else "trained as the source says"
+    why = [recipe.get("note"), recipe.get("differences")]
+    return Reproduction(
+        recipe=name,
+        fair=fair,
+        seed=record.integer("seed"),
+        heading=f"{name}, {recipe['title']} ({recipe['source']})",
+        how=f"{how}, with {told}" if told else how,
+        figures=tuple(map(_figure, rows)),
+        notes=(
+            *_troubles(record, rows),
+            *(" ".join(text.split()) for text in ([record.values.get("note")] if fair else why) if text),
+        ),
+        processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
+    )
+
+
+def reproduction_table(found: Reproduction) -> Table:
+    """What was measured above what was reported, two rows a figure; an empty cell was not."""
+    subsets = list(dict.fromkeys(s for f in found.figures for by_subset in (f.measured, f.reported) for s in by_subset))
+    runs = list(dict.fromkeys(figure.run for figure in found.figures))
+    groups = [
+        Group(run, tuple(row for f in found.figures if f.run == run for row in _rows(f, subsets))) for run in runs
+    ]
+    sure = ", accuracies with their 95 % Wilson interval" if any(figure.intervals for figure in found.figures) else ""
+    images = _images(found.figures)
+    of = f", of {fmt.listing(images)} images" if images else ""
+    caption = f"{found.recipe}, {found.how}: rates in percent{sure}{of}, seed {found.seed}."
+    caption += f" Made on {found.processor}." if found.processor else ""
+    return Table(caption, (Column("figure", numeric=False), *(Column(subset) for subset in subsets)), tuple(groups))
+
+
+def _rows(figure: Figure, subsets: Sequence[str]) -> list[tuple[Cell, ...]]:
+    measured = [_cell(figure.measured.get(subset), figure.intervals.get(subset)) for subset in subsets]
+    reported = [_cell(figure.reported.get(subset)) for subset in subsets]
+    return [
+        *([(Cell(f"{figure.name}, measured"), *measured)] if figure.measured else []),
+        *([(Cell(f"{figure.name}, reported"), *reported)] if figure.reported else []),
+    ]
+
+
+def _images(figures: Sequence[Figure]) -> list[str]:
+    """How many images of which split rates are of, which "accuracy (validation)" says in its name."""
+    named = [(figure.n, *figure.name.removesuffix(")").partition(" (")) for figure in figures if figure.measured]
+    counts = dict.fromkeys((n, split or "test") for n, rate, _, split in named if n and rate in _RATES)
+    return [f"{fmt.count(n)} {split}" for n, split in counts]
+
+
+def _cell(value: float | None, bounds: tuple[float, float] | None = None) -> Cell:
+    if value is None:
+        return Cell("")
+    whole = isinstance(value, int) or abs(value) >= 1000
+    text = fmt.count(round(value)) if whole else f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
+    return Cell(text, "–".join(f"{bound:.1f}" for bound in bounds or ()), value)
+
+
+def _figure(row: Fields) -> Figure:
+    measured, reported, intervals = row.child("measured"), row.child("reported"), row.maybe_child("intervals")
+    return Figure(
+        run=row.text("run"),
+        name=row.text("figure"),
+        measured={subset: _value(measured, subset) for subset in measured.values},
+        reported={subset: _value(reported, subset) for subset in reported.values},
+        intervals={subset: intervals.interval(subset) for subset in intervals.values},
+        n=row.maybe_integer("n"),
+    )
+
+
+def _value(by_subset: Fields, subset: str) -> float | None:
+    """A number; a whole one, such as a count of epochs, stays one."""
+    value = by_subset.maybe(subset)
+    return by_subset.values[subset] if isinstance(by_subset.values[subset], int) else value
+
+
+def _troubles(record: Fields, rows: Sequence[Fields]) -> list[str]:
+    """What failed or could not be measured, each reason once; on what times were; the warnings of runs."""
+    said = [f"{run} failed: {error.rstrip('.')}." for run, error in record.child("errors").values.items()]
+    made = {row.text("run") for row in rows if row.child("measured").values}
+    for reason, names in _by(rows, "missing", lambda run, figure: f"{figure} of {run}" if run in made else run):
+        said.append(f"{fmt.listing(names)} {'was' if len(names) == 1 else 'were'} not measured: {reason.rstrip('.')}.")
+    said += [f"Measured on {on}: {fmt.listing(names)}." for on, names in _by(rows, "machine", lambda _, figure: figure)]
+    said += [f"Beware: {warning}." for warning, _ in _by(rows, "warning", lambda run, _: run)]
+    if record.values.get("dirty"):
+        said.append("Made from a working tree with changes that no commit holds.")
+    return said
+
+
+def _by(rows: Sequence[Fields], key: str, say: Callable[[str, str], str]) -> list[tuple[str, list[str]]]:
+    """What rows hold under a key, each once, with the distinct words for the runs and figures that hold it."""
+    found: dict[str, dict[str, None]] = {}
+    for row in rows:
+        if row.values.get(key):
+            found.setdefault(row.text(key), {})[say(row.text("run"), row.text("figure"))] = None
+    return [(text, list(names)) for text, names in found.items()]
+
+
+def _recipe(path: Path, name: str) -> Mapping[str, Any]:
+    """A recipe that comes with anychan."""
+    from importlib.resources import files
+
+    import yaml
+
+    folder = files("anychan").joinpath("experiments", "recipes")
+    known = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
+    if name not in known:
+        raise ValueError(f"{path}: unknown recipe {name!r}; there are {', '.join(sorted(known))}")
+    recipe: Mapping[str, Any] = yaml.safe_load(known[name].read_text(encoding="utf-8"))
+    return recipe
+
+
+def _words(value: Any) -> str:
+    """A changed setting; of a path its last part."""
+    return PurePath(value).name if isinstance(value, str) and "/" in value else str(value)

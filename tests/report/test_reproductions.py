@@ -1,0 +1,119 @@
+"""What sources report beside what was measured: as recorded, and in the order of recipe and seed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from anychan.cli import main
+from anychan.experiments import Recipe
+from anychan.report import markdown_reproductions, write_report
+from anychan.report._reproductions import read_reproduction, read_reproductions, reproduction_table
+
+from ._runs import write_ablation, write_reproduction, write_run
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> Path:
+    return write_reproduction(tmp_path / "runs" / "000-A-seed0-reproduction.json")
+
+
+def test_measured_stands_above_reported_with_its_interval(record: Path) -> None:
+    found = read_reproduction(record)
+    table = reproduction_table(found)
+    assert [column.label for column in table.columns] == ["figure", "RGB", "R"]
+    assert [group.title for group in table.groups] == ["plain", "pretrained", "other"]
+    told = [[(cell.text, cell.small) for cell in row] for group in table.groups for row in group.rows]
+    assert told == [
+        [("accuracy, measured", ""), ("37.40", "35.5–39.3"), ("9.00", "")],
+        [("accuracy, reported", ""), ("41.25", ""), ("", "")],
+        [("accuracy (validation), measured", ""), ("36.00", ""), ("", "")],
+        [("epochs, measured", ""), ("10", ""), ("", "")],
+        [("epochs, reported", ""), ("12", ""), ("", "")],
+        [("inference_s, measured", ""), ("", ""), ("", "")],
+        [("inference_s, reported", ""), ("0.0083", ""), ("", "")],
+        [("memory_mb (training batch of 64), reported", ""), ("2,086", ""), ("", "")],
+        [("f1, reported", ""), ("65.37", ""), ("", "")],
+        [("f1, reported", ""), ("60.50", ""), ("", "")],
+    ]
+    assert table.caption == (
+        "000-A, trained as the source says, with data=animals.zip: rates in percent, accuracies with their 95 % Wilson "
+        "interval, of 2,500 test and 1,000 validation images, seed 0. Made on Some Processor."
+    )
+
+
+def test_what_ours_lack_and_why_they_differ_is_told(record: Path) -> None:
+    found = read_reproduction(record)
+    recipe = Recipe.read("000-A")
+    assert list(found.notes) == [
+        "wide failed: no memory.",
+        "memory_mb (training batch of 64) of plain was not measured: out of memory.",
+        "pretrained and other were not measured: the weights cannot be downloaded.",
+        "Measured on A CPU (threads: 1): inference_s.",
+        "Beware: they have seen the test images.",
+        *(" ".join(text.split()) for text in (recipe.note, recipe.differences)),
+    ]
+    write_reproduction(record, fair=True, note="Alike:  all.", dirty=True, errors={}, rows=[])
+    of_twins = read_reproduction(record)
+    assert of_twins.notes == ("Made from a working tree with changes that no commit holds.", "Alike: all.")
+    assert of_twins.how == "all trained alike, on labels, with data=animals.zip"
+
+
+def test_without_intervals_none_is_spoken_of(record: Path) -> None:
+    told = json.loads(record.read_text())
+    del told["rows"][0]["intervals"]
+    record.write_text(json.dumps(told | {"changes": {}, "hardware": None}))
+    caption = reproduction_table(read_reproduction(record)).caption
+    assert caption == (
+        "000-A, trained as the source says: rates in percent, of 2,500 test and 1,000 validation images, seed 0."
+    )
+
+
+def test_the_report_takes_a_record_or_a_folder_of_them(record: Path, tmp_path: Path) -> None:
+    write_reproduction(record.with_name("000-A-seed10-reproduction.json"), seed=10)
+    write_reproduction(record.with_name("000-A-seed2-reproduction.json"), seed=2)
+    write_reproduction(tmp_path / "other" / "reproduction.json", "001-A")
+    assert main(["report", str(tmp_path / "other"), str(record.parent), "--out", str(tmp_path / "all.html")]) == 0
+    text = (tmp_path / "all.html").read_text()
+    assert re.findall(r'<section id="(\w+)">', text) == ["question", "sources", "limits"]
+    assert "<h2>What the sources reached, and what we reach</h2>" in text
+    section = text[text.index('<section id="sources">') :]
+    assert re.findall(r"<h3>(\S+),", section) == ["000-A", "000-A", "000-A", "001-A"]
+    assert re.findall(r"images, seed (\d+)\. Made on Some Processor\.</figcaption>", section) == [
+        "0",
+        "2",
+        "10",
+        "0",
+    ]
+    assert "experiments 000-A and 001-A?" in text
+    assert "no test tells a difference from chance" in text
+    alone = write_report(
+        [record, write_run(tmp_path / "run"), write_ablation(tmp_path / "ablation")], tmp_path / "one.html"
+    )
+    sections = re.findall(r'<section id="(\w+)">', alone.read_text())
+    assert sections[sections.index("cost") :][:3] == ["cost", "sources", "ablations"]
+    assert 'href="#sources"' in alone.read_text()
+    assert "sources" not in re.findall(r'<section id="(\w+)">', write_report([tmp_path / "run"], alone).read_text())
+
+
+def test_in_markdown_each_has_its_title_and_notes(record: Path) -> None:
+    text = markdown_reproductions([record.parent])
+    assert text.startswith("**000-A, Channel-sliced stem in MobileNetV3 (\\[000\\] A)**\n\n000-A, trained")
+    assert "| accuracy, measured | 37.40 (35.5–39.3) | 9.00 |\n| accuracy, reported | 41.25 |  |\n" in text
+    assert "\n- wide failed: no memory.\n" in text
+
+
+def test_what_is_no_such_record_is_refused(record: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"000-A-seed0-reproduction\.json: this record is given twice"):
+        read_reproductions([record, record.parent])
+    write_reproduction(record, "999-Z")
+    with pytest.raises(ValueError, match=r"unknown recipe '999-Z'; there are 000-A, "):
+        write_report([record], tmp_path / "a.html")
+    write_reproduction(record, kind="ablation")
+    with pytest.raises(ValueError, match="a record of kind 'ablation', not 'reproduction'"):
+        write_report([record], tmp_path / "a.html")
+    with pytest.raises(FileNotFoundError, match="not a run folder"):
+        write_report([tmp_path], tmp_path / "a.html")  # the record lies deeper
