@@ -11,7 +11,7 @@ from torch import nn
 
 import anychan
 from anychan import adapt, specialize
-from anychan.adaptation import keep_statistics
+from anychan.adaptation import keep_statistics, replace_batch_norm
 from anychan.blocks import BranchedConv2d, DeepenedConv2d, FoldedConv2d
 from anychan.cost import Latency, Memory, Profile, count_macs, measure_memory, profile
 from anychan.cost._folded import as_shipped
@@ -95,7 +95,8 @@ def test_statistics_of_a_subset_are_folded_with_the_branches() -> None:
 @pytest.mark.parametrize("options", [{"branches": [1]}, {"deepened": True, "branches": [1]}])
 def test_a_block_with_group_normalisation_stays_and_is_costed_as_it_is(options: dict[str, Any]) -> None:
     made = {"width": 4, **options}
-    model = create_model("wide4", "RGB", 6, "sliced", model_options=made, normalisation="group").eval()
+    model = create_model("wide4", "RGB", 6, "sliced", model_options=made).eval()
+    replace_batch_norm(model.body, "group")  # create_model refuses it to deepened networks
     for module in model.modules():
         if isinstance(module, DeepenedConv2d):
             module.anneal(1.0)
