@@ -95,13 +95,15 @@ def test_costs_are_those_stated() -> None:
         assert round(count_macs(model, image_size=64).forward / 1e6) == 267
 
 
-def test_the_last_convolution_sees_78_pixels() -> None:
-    model = create_model("wide6", num_classes=5, model_options={"width": 4, "pooling": "mean"}).eval()
+@pytest.mark.parametrize(("name", "pixels"), [("wide6", 78), ("wide3", 58)])
+def test_what_the_last_convolution_sees(name: str, pixels: int) -> None:
+    model = create_model(name, num_classes=5, model_options={"width": 4, "pooling": "mean"}).eval()
     x = torch.zeros(1, 3, 128, 128, requires_grad=True)
     y = model.body.features(x)
-    y[0, :, 4, 4].sum().backward()
+    middle = y.shape[-1] // 2
+    y[0, :, middle, middle].sum().backward()
     seen = x.grad.abs().sum(dim=(0, 1)).nonzero()
-    assert (seen.max(dim=0).values - seen.min(dim=0).values + 1).tolist() == [78, 78]
+    assert (seen.max(dim=0).values - seen.min(dim=0).values + 1).tolist() == [pixels, pixels]
 
 
 def test_deep_training_goes_without_early_stopping(tmp_path: Path) -> None:
