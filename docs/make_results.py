@@ -25,6 +25,7 @@ from anychan.report import (
     markdown_networks,
     markdown_overview,
     markdown_reproductions,
+    markdown_searches,
     markdown_tables,
     retention_figure,
     write_report,
@@ -51,6 +52,7 @@ NETWORKS = sorted(RECORDS.glob("network-*"))  # those of part B, network-resnet3
 PACKAGED = [path for name in list_packaged() if (path := RECORDS / name).is_dir()]
 REPRODUCED = sorted(RECORDS.glob("**/*reproduction.json"))
 ABLATIONS = sorted(path.parent for path in RECORDS.glob("ablation-*/ablation.json"))
+SEARCHES = sorted(path.parent for path in RECORDS.glob("sweep-*/sweep.json"))
 STATISTICS = [RECORDS / f"{stem}-{how}" for stem in ("sliced", "completed") for how in ("mixed", "recalibrated")]
 HEAD = """# Results
 
@@ -130,6 +132,13 @@ OF_ABLATIONS = """
 ## Ablations
 
 """
+OF_SEARCHES = """
+## Searches
+
+Settings that were tried for the networks above (`anychan sweep`, spaces in `docs/sweeps`), the best first. What a
+network is reported with stands below its own table.
+
+"""
 
 
 def main(project: Path = PROJECT) -> None:
@@ -161,8 +170,10 @@ def main(project: Path = PROJECT) -> None:
         )
     if ABLATIONS:
         results += OF_ABLATIONS + "\n".join(_ablation(folder, docs / "figures") for folder in ABLATIONS)
+    if SEARCHES:
+        results += OF_SEARCHES + markdown_searches(SEARCHES)
     (docs / "results.md").write_text(results, encoding="utf-8")
-    of_all = [*AND_ANOTHER, *PACKAGED, *STRATEGIES, *TOKENS, *NETWORKS, *REPRODUCED, *ABLATIONS]
+    of_all = [*AND_ANOTHER, *PACKAGED, *STRATEGIES, *TOKENS, *NETWORKS, *REPRODUCED, *ABLATIONS, *SEARCHES]
     write_report(of_all, docs / "report.html", layers=recorded_layers, title=TITLE)
     shipped = project / "src" / "anychan" / "experiments" / "recipes" / "results.json"
     shipped.parent.mkdir(parents=True, exist_ok=True)

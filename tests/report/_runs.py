@@ -265,6 +265,25 @@ def write_ablation(folder: Path, title: str = "Does width help?") -> Path:
     return folder
 
 
+def write_search(folder: Path, **record: Any) -> Path:
+    """The folder of a search of three trials, one of which failed; keywords replace fields of its record."""
+
+    def trial(number: int, rate: float, widths: list[int], accuracy: float | None, error: str | None) -> dict[str, Any]:
+        settings = {"optimizer.learning_rate": rate, "model_options.multiples": widths}
+        state = "complete" if error is None else "fail"
+        return {"number": number, "state": state, "settings": settings, "val_accuracy": accuracy, "error": error}
+
+    trials = [
+        trial(0, 0.002, [1, 2], 0.301, None),
+        trial(1, 0.0035714, [2, 2], 0.3125, None),
+        trial(2, 0.001, [9, 9], None, "out of memory"),
+    ]
+    config = {"model": "wide6", "model_options": {"width": 32}, "epochs": 3, "seed": 0, "held_out": 2400}
+    told = {"schema": 1, "kind": "sweep", "config": config, "space": {}, "trials": trials, "best": trials[1]}
+    _write(folder / "sweep.json", told | {"hardware": {"cpu": "Some Processor", "gpu": None}} | record)
+    return folder
+
+
 def write_reproduction(path: Path, recipe: str = "000-A", seed: int = 0, **record: Any) -> Path:
     """A reproduction's record: a run that was measured, two that could not be had; keywords replace its fields."""
 

@@ -98,7 +98,7 @@ def _report_options(parser: Parser) -> None:
         metavar="RUN",
         nargs="+",
         type=Path,
-        help="run folders, folders of ablations, and records of reproductions or folders that hold some",
+        help="run folders, folders of ablations or searches, and records of reproductions or folders that hold some",
     )
     parser.add_argument(
         "--out",

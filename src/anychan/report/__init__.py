@@ -7,6 +7,7 @@ from anychan.report.markdown import (
     markdown_networks,
     markdown_overview,
     markdown_reproductions,
+    markdown_searches,
     markdown_tables,
     retention_figure,
 )
@@ -19,6 +20,7 @@ __all__ = [
     "markdown_networks",
     "markdown_overview",
     "markdown_reproductions",
+    "markdown_searches",
     "markdown_tables",
     "retention_figure",
     "write_report",

@@ -9,6 +9,7 @@ from anychan.report._alike import differing
 from anychan.report._protocol import processor, processors, settings, settings_of_all
 from anychan.report._records import AblationRecord, Evaluation, Run
 from anychan.report._reproductions import Reproduction
+from anychan.report._searches import Search
 from anychan.report._words import number
 
 
@@ -16,6 +17,7 @@ def limits(
     rows: Sequence[Run],
     split: str | None,
     ablations: Sequence[AblationRecord],
+    searches: Sequence[Search] = (),
     sources: Sequence[Reproduction] = (),
 ) -> list[str]:
     """What the numbers cannot say.
@@ -23,7 +25,7 @@ def limits(
     Args:
         rows: the runs, those with several seeds as one.
         split: what is reported.
-        ablations, sources: those shown.
+        ablations, searches, sources: those shown.
     """
     evaluations = [evaluation for run in rows if (evaluation := run.on(split))]
     said = [*_of_seeds(rows), *_of_data(rows, evaluations), *_of_images(evaluations), *_of_subsets(evaluations)]
@@ -33,6 +35,11 @@ def limits(
         each = fmt.listing([f"{number(count)} seed{'' if count == 1 else 's'}" for count in seeds])
         splits = fmt.listing(sorted({ablation.split for ablation in ablations}))
         said.append(f"Ablations: {each}, on {splits}; their intervals are not corrected for their number.")
+    if searches:
+        said.append(
+            "Of a search's trials the best is so by luck too: what it reached there flatters it, and what it is worth "
+            "is what it reaches on images that it was not chosen by."
+        )
     if sources:
         said.append(
             "What sources report is of other images and other machines: no test tells a difference from chance, and "

@@ -10,6 +10,7 @@ from anychan.report._designs import PLAIN
 from anychan.report._networks import are_networks, baseline
 from anychan.report._records import AblationRecord, Comparison, Run
 from anychan.report._reproductions import Reproduction
+from anychan.report._searches import Search
 from anychan.report._specialists import specialists_of
 from anychan.report._tables import subset_order
 
@@ -18,9 +19,10 @@ def questions(
     runs: Sequence[Run],
     split: str | None,
     ablations: Sequence[AblationRecord],
+    searches: Sequence[Search] = (),
     sources: Sequence[Reproduction] = (),
 ) -> list[str]:
-    """A sentence for each thing that is asked of runs, a row each, of ablations and of reproductions."""
+    """A sentence for each thing that is asked of runs, a row each, of ablations, searches and reproductions."""
     asked = [*_of_subsets(runs, split), *_of_networks(runs, split)]
     if any(run.pooled for run in runs):
         asked.append("Does it hold for other seeds?")
@@ -29,6 +31,8 @@ def questions(
         asked.append(f"How near do we come to what the sources report of their {which} {fmt.listing(recipes)}?")
     titles = [ablation.title for ablation in ablations]
     asked += [title if "?" in title else f"{title.rstrip('.')}?" for title in titles]
+    if models := list(dict.fromkeys(search.model for search in searches)):
+        asked.append(f"Which settings suit {fmt.listing(models)} best?")
     return asked or ["How well does the network do on the channels that it was made for?"] if runs else asked
 
 

@@ -16,6 +16,7 @@ from anychan.report._pooling import pooled
 from anychan.report._reading import read_ablation
 from anychan.report._records import Run
 from anychan.report._reproductions import read_reproductions, reproduction_table
+from anychan.report._searches import SEARCH, read_search, search_table
 from anychan.report._specialists import specialists_of
 from anychan.report._svg import standalone
 from anychan.report._tables import comparison_table, cost_table, overview_table, specialists_table, subset_table
@@ -108,6 +109,19 @@ def markdown_ablations(folders: Sequence[Path | str]) -> str:
         ValueError: for one that cannot be read.
     """
     return "\n".join(markdown(ablation_table(read_ablation(Path(folder) / ABLATION))) for folder in folders)
+
+
+def markdown_searches(folders: Sequence[Path | str]) -> str:
+    """A table in Markdown for each search: what each trial chose and came to, the best first.
+
+    Args:
+        folders: of searches, in the order in which they are shown.
+
+    Raises:
+        FileNotFoundError: for a folder without ``sweep.json``.
+        ValueError: for one that cannot be read.
+    """
+    return "\n".join(markdown(search_table(read_search(Path(folder) / SEARCH))) for folder in folders)
 
 
 def channel_figures(folder: Path | str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from anychan.report._reproductions import (
     records_of_reproductions,
     reproduction_table,
 )
+from anychan.report._searches import SEARCH, Search, is_search, read_search, search_table
 from anychan.report._specialists import specialists_of
 from anychan.report._summary import summary
 from anychan.report._svg import SERIES
@@ -43,7 +45,7 @@ from anychan.report._why import why_words
 ABLATION = "ablation.json"
 SECTIONS = (
     *("question", "designs", "data", "protocol", "training", "subsets", "networks", "errors", "cost", "sources"),
-    *("ablations", "disagreement", "pictures", "limits", "reproduce"),
+    *("ablations", "searches", "disagreement", "pictures", "limits", "reproduce"),
 )
 _WHY = (
     "Untold is the share of a channel's variance that a linear prediction from the other channels, one for all images, "
@@ -57,6 +59,15 @@ _WHY_UNKNOWN = (
 _NO_AGREEMENT = "Fewer than two channel subsets were answered, or the answers to single images are not recorded."
 _CROWDED = 4  # so many runs and more are shown small or on request, but for the first
 _MOST_ANSWERS = 15  # of more subsets a picture shows the first and the smallest ones, and lists all on request
+
+
+@dataclass(frozen=True)
+class _Studied:
+    """What a report shows besides runs."""
+
+    ablations: Sequence[AblationRecord]
+    searches: Sequence[Search]
+    sources: Sequence[Reproduction]
 
 
 def write_report(
@@ -74,8 +85,8 @@ def write_report(
     matrices are left out, and it says so. Of an earlier report's folder only its charts are removed.
 
     Args:
-        runs: run folders, in the order in which they are shown, folders of ablations, and records of reproductions or
-            folders that hold some.
+        runs: run folders, in the order in which they are shown, folders of ablations and of searches, and records of
+            reproductions or folders that hold some.
         out: the file to write; an earlier one of the same name is replaced, folders above it are made.
         pictures: whether thumbnails of the images go in.
         layers: lists the layers of a network by what its ``model.json`` holds, so that they are drawn
@@ -91,11 +102,16 @@ def write_report(
     """
     folders, out = [Path(run) for run in runs], Path(out)
     of_ablations = [folder for folder in folders if is_ablation(folder)]
-    of_sources = [path for path in folders if path not in of_ablations and records_of_reproductions(path)]
-    ablations = [read_ablation(folder / ABLATION) for folder in of_ablations]
-    sources = read_reproductions(of_sources)
-    of_runs = [folder for folder in folders if folder not in of_ablations + of_sources]
-    page = _page(read_runs(of_runs, none=bool(ablations or sources)), pictures, ablations, sources, layers)
+    of_searches = [folder for folder in folders if is_search(folder)]
+    others = [path for path in folders if path not in of_ablations + of_searches]
+    of_sources = [path for path in others if records_of_reproductions(path)]
+    studied = _Studied(
+        ablations=[read_ablation(folder / ABLATION) for folder in of_ablations],
+        searches=[read_search(folder / SEARCH) for folder in of_searches],
+        sources=read_reproductions(of_sources),
+    )
+    of_runs = [path for path in others if path not in of_sources]
+    page = _page(read_runs(of_runs, none=len(of_runs) < len(folders)), pictures, studied, layers)
     page["title"] = title or page["title"]
     if out.suffix == ".md":
         from anychan.report._document import write_document
@@ -149,11 +165,10 @@ def templates(autoescape: bool) -> Any:
 def _page(
     runs: Sequence[Run],
     pictures: bool,
-    ablations: Sequence[AblationRecord],
-    sources: Sequence[Reproduction],
+    studied: _Studied,
     layers: Layers | None,
 ) -> dict[str, Any]:
-    split = main_split(runs)
+    split, ablations, sources = main_split(runs), studied.ablations, studied.sources
     rows = pooled(runs)
     place = {id(run): i for i, row in enumerate(rows) for run in (row.pooled or (row,))}
     comparisons = told_apart(runs)
@@ -161,17 +176,21 @@ def _page(
     found = {
         "title": words.title(runs)
         if runs
-        else fmt.listing([ablation.title for ablation in ablations] or [found.heading for found in sources]),
+        else fmt.listing(
+            [ablation.title for ablation in ablations]
+            or [found.heading for found in sources]
+            or [found.name for found in studied.searches]
+        ),
         "summary": summary(rows, split),
         "rows": [_row(row, i, split, pictures) for i, row in enumerate(rows)],
         "some_pooled": any(row.pooled for row in rows),
-        "questions": questions(rows, split, ablations, sources),
+        "questions": questions(rows, split, ablations, studied.searches, sources),
         "designs": designs(rows, split, layers),
         "protocol": {"shared": shared, "table": differing},
         "pairings": pairings(rows, comparisons, split),
         "why": _WHY if any(evaluation.untold for row in rows if (evaluation := row.on(split))) else _WHY_UNKNOWN,
         "no_agreement": _NO_AGREEMENT,
-        "limits": limits(rows, split, ablations, sources),
+        "limits": limits(rows, split, ablations, studied.searches, sources),
         "networks": _networks(rows, split) if split else None,
         "sources": [
             {"heading": found.heading, "table": reproduction_table(found), "notes": found.notes} for found in sources
@@ -181,6 +200,7 @@ def _page(
             "by_channels": [chart for i, one in enumerate(ablations) for chart in channel_charts(one, i).values()],
             "tables": [differences.ablation_table(ablation) for ablation in ablations],
         },
+        "searches": [search_table(found) for found in studied.searches],
         "split": split,
         "cautions": words.cautions(runs, split),
         "several": len(runs) > 1,
@@ -208,8 +228,8 @@ def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
     there = {
         "designs": page["runs"], "data": page["runs"], "protocol": page["runs"], "training": page["runs"],
         "subsets": page["runs"], "networks": page["networks"], "errors": page["runs"], "cost": page["runs"],
-        "sources": page["sources"], "ablations": page["ablations"]["tables"], "disagreement": page["runs"],
-        "pictures": page["runs"] and page["with_pictures"], "reproduce": page["runs"],
+        "sources": page["sources"], "ablations": page["ablations"]["tables"], "searches": page["searches"],
+        "disagreement": page["runs"], "pictures": page["runs"] and page["with_pictures"], "reproduce": page["runs"],
     }  # fmt: skip
     return [(id, id.capitalize()) for id in SECTIONS if there.get(id, True)]
 
