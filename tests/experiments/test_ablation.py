@@ -75,6 +75,9 @@ def test_changes_are_compared_with_the_base_by_image_and_seed(base: dict[str, An
     assert low <= mean <= high
     assert wide["difference_mean"]["method"] == "Student's t over images and seeds"
     assert record["draws"] is None  # no bootstrap was taken
+    trained = json.loads((tmp_path / "out" / "wide-seed1" / "run.json").read_text())
+    place = {"precision": trained["machine"]["precision"], "processor": trained["hardware"]["cpu"]}
+    assert wide["trained"] == [place, place]
     assert validate_records([tmp_path / "out" / "ablation.json"]) == (1, [])
     assert "Intervals of 95 %: Student's t over images and seeds." in ablation_table(record).splitlines()
     lines = ablation_table(record).splitlines()
@@ -91,7 +94,7 @@ def test_changes_are_compared_with_the_base_by_image_and_seed(base: dict[str, An
 
 def test_an_interval_is_made_as_it_says_and_goes_no_further_than_accuracies_do() -> None:
     def answers(*right: bool) -> _ablation_rows._Answers:
-        return _ablation_rows._Answers({"RG": np.array(right)}, {}, {}, "RG", 2, "", None)
+        return _ablation_rows._Answers({"RG": np.array(right)}, {}, {}, "RG", 2, "", {}, None)
 
     good, bad = answers(True, True, True, True), answers(False, False, False, True)
     several = _ablation_rows._difference([good, bad], [bad, good], ["RG"])

@@ -108,70 +108,66 @@ def test_recipes_are_as_their_sources_describe_them() -> None:
     assert (v4.image_size, v4.early_stopping.patience, v4.channel_sampling) == (84, 5, "bernoulli")
 
 
+def _write_record(folder: Path, recipe: str, accuracies: dict[str, float], **changed: Any) -> None:
+    """A reproduction's record with these accuracies on RGB, of an hour a run."""
+    rows = [
+        {"run": run, "figure": figure, "n": 2500, "reported": {}, "measured": {"RGB": accuracy, "R": 1.0}}
+        | {"intervals": {"RGB": [accuracy - 2, accuracy + 2], "R": [0.5, 1.5]}}
+        for run, accuracy in accuracies.items()
+        for figure in ("accuracy", "f1")
+    ]
+    rows.append({"run": "other", "figure": "accuracy", "n": None, "reported": {"RGB": 9.0}, "measured": {}})
+    trained = {"precision": "float32", "processor": "A CPU"}
+    run = {"seconds": 3600.0, "epochs": 15, "data": "animals.zip", "commit": "abc", "trained": trained}
+    record = {"schema": 1, "kind": "reproduction", "recipe": recipe, "fair": False, "seed": 0, "errors": {}}
+    record |= {"changes": {"data": DATA, "bands": "RGB"}, "rows": rows, "runs": dict.fromkeys(accuracies, run)}
+    folder.mkdir(exist_ok=True)
+    name = f"{recipe}-seed{changed.get('seed', 0)}-reproduction.json"
+    (folder / name).write_text(json.dumps(record | changed))
+
+
 def test_what_records_hold_is_what_is_expected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert recipe_results(tmp_path) == {"schema": 1, "kind": "recipes", "recipes": {}}
-    for run, seconds in (("plain", 1800.0), ("v3", 5400.0)):
-        folder = tmp_path / f"004-A-{run}-seed0"
-        shutil.copytree(RECORDS / "plain", folder)
-        record = json.loads((folder / "run.json").read_text())
-        config = Recipe.read("004-A").configurations(tmp_path, {"data": DATA, "bands": "RGB"})[run].to_dict()
-        (folder / "run.json").write_text(json.dumps({**record, "seconds": seconds, "config": config}))
+    _write_record(tmp_path / "fair", "001-A", {"sliced": 41.4}, fair=True)
+    _write_record(tmp_path / "own", "004-A", {"plain": 47.8, "v3": 44.0})
     made = recipe_results(tmp_path)
     told = made["recipes"]["004-A"]
-    row = json.loads((RECORDS / "plain" / "evaluation" / "test.json").read_text())["results"][0]
-    assert list(made["recipes"]) == ["004-A"]
-    assert (told["seconds"], told["hardware"]) == (7200.0, record["hardware"]["cpu"])
-    assert told["runs"]["v3"]["accuracy"] == row["accuracy"]
-    assert told["runs"]["v3"]["interval"] == row["accuracy_interval"]
+    assert list(made["recipes"]) == ["001-A-fair", "004-A"]
+    assert (told["seconds"], told["hardware"], list(told["runs"])) == (7200.0, "A CPU", ["plain", "v3"])
+    assert told["runs"]["v3"] == {
+        **{"accuracy": pytest.approx(0.44), "interval": pytest.approx([0.42, 0.46]), "n": 2500, "epochs": 15},
+        **{"seconds": 3600.0, "data": "animals.zip", "commit": "abc"},
+    }
     (tmp_path / "results.json").write_text(json.dumps(made))
+    assert validate_records([tmp_path]) == (3, [])
     for name in list_recipes():
         shutil.copy(str(expected.RECIPES.joinpath(f"{name}.yaml")), tmp_path)
-    monkeypatch.setattr(expected, "RECIPES", tmp_path)
-    lines = {line.split()[0]: line for line in recipes_table().splitlines() if line}
-    assert "2.0 h" in lines["004-A"]
-    assert lines["004-A"].endswith("plain 47.8 (45.8 to 49.8); v3 47.8 (45.8 to 49.8)")
-    assert lines["004-B"].endswith("--out runs")  # not run: empty cells
-    assert lines["004-A-fair"].endswith("--out runs --fair")
-
-
-def test_fair_twins_are_listed_with_what_they_came_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = Recipe.read("001-A").configurations(tmp_path, {"data": DATA, "bands": "RGB"}, fair=True)["sliced"]
-    assert config.out.name == "001-A-fair-sliced-seed0"
-    shutil.copytree(RECORDS / "strategy-sliced", config.out)  # which was trained like it
-    made = recipe_results(tmp_path)
-    assert list(made["recipes"]) == ["001-A-fair"]
-    (tmp_path / "results.json").write_text(json.dumps(made))
-    assert validate_records([tmp_path / "results.json"]) == (1, [])
-    shutil.copy(str(expected.RECIPES.joinpath("001-A.yaml")), tmp_path)
     monkeypatch.setattr(expected, "RECIPES", tmp_path)
     own, twins = (told for told in list_recipes_with_results() if told["name"] == "001-A")
     assert (own["fair"], own["expected"]) == (False, None)
     assert (twins["fair"], twins["command"]) == (True, "anychan reproduce 001-A --data DATA --out runs --fair")
-    row = json.loads((RECORDS / "strategy-sliced" / "evaluation" / "test.json").read_text())["results"][0]
-    assert twins["expected"]["runs"]["sliced"]["accuracy"] == row["accuracy"]
-    (line,) = (line for line in recipes_table().splitlines() if line.startswith("001-A-fair"))
-    assert "its fair twins" in line
-    assert f" h, {twins['expected']['hardware']}" in line
-    assert line.endswith(f"sliced {100 * row['accuracy']:.1f} (39.5 to 43.4)")
+    lines = {line.split()[0]: line for line in recipes_table().splitlines() if line}
+    assert "2.0 h, A CPU" in lines["004-A"]
+    assert lines["004-A"].endswith("plain 47.8 (45.8 to 49.8); v3 44.0 (42.0 to 46.0)")
+    assert lines["004-B"].endswith("--out runs")  # not run: empty cells
+    assert lines["004-A-fair"].endswith("--out runs --fair")
+    assert lines["001-A-fair"].startswith("001-A-fair  its fair twins")
+    assert lines["001-A-fair"].endswith("1.0 h, A CPU  sliced 41.4 (39.4 to 43.4)")
 
 
-def test_a_record_of_other_settings_is_not_what_is_expected(tmp_path: Path) -> None:
-    config = Recipe.read("004-A").configurations(tmp_path, {"data": DATA})["plain"]
-    shutil.copytree(RECORDS / "plain", config.out)
-    path = config.out / "run.json"
-    record = {**json.loads(path.read_text()), "config": config.to_dict()}
-    path.write_text(json.dumps(record))
-    assert expected._result_of(config) is not None
-    for changed in (
-        {"config": {"epochs": 2}},
-        {"config": {"image_size": 64}},
-        {"config": {"optimizer": {"name": "sgd", "learning_rate": 0.05, "weight_decay": 5e-4}}},
-        {"config": {"initial": "runs/plain"}},
-        {"config": {"pretrained": "own.pth"}},
-        {"status": "running"},
-    ):
-        path.write_text(json.dumps({**record, **changed, "config": {**config.to_dict(), **changed.get("config", {})}}))
-        assert expected._result_of(config) is None, changed
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"seed": 1},
+        {"changes": {"data": DATA, "epochs": 2}},
+        {"changes": {"data": DATA, "image_size": 64}},
+        {"rows": []},
+        {"runs": {}},
+    ],
+)
+def test_a_record_of_other_settings_is_not_what_is_expected(tmp_path: Path, changed: dict[str, Any]) -> None:
+    _write_record(tmp_path, "004-A", {"plain": 47.8}, **changed)
+    assert recipe_results(tmp_path)["recipes"] == {}
 
 
 def test_runs_from_pretrained_weights_are_made_where_these_can_be_had(
@@ -257,6 +253,13 @@ def test_measured_stands_beside_reported(tmp_path: Path) -> None:
     assert v4["measured"] == {row["subset"]: pytest.approx(100 * row["accuracy"]) for row in evaluated}
     assert v4["reported"]["RG"] == 26.89
     plain = tmp_path / "out" / "004-A-plain-seed0"
+    run = json.loads((plain / "run.json").read_text())
+    assert list(record["runs"]) == ["plain", "v4"]
+    assert record["runs"]["plain"] == {
+        **{name: run[name] for name in ("seconds", "epochs", "commit")},
+        **{"data": run["data"]["name"]},
+        **{"trained": {"precision": run["machine"]["precision"], "processor": run["hardware"]["cpu"]}},
+    }
     on_validation = json.loads((plain / "evaluation" / "val.json").read_text())["results"]
     assert rows["plain", "accuracy (validation)"]["measured"]["RGB"] == 100 * on_validation[0]["accuracy"]
     assert rows["plain", "parameters"]["measured"]["RGB"] == parameters_of(plain)

@@ -250,7 +250,8 @@ def write_ablation(folder: Path, title: str = "Does width help?") -> Path:
 
     def row(name: str, difference: float, verdict: str) -> dict[str, Any]:
         told = {"difference": difference, "interval": [difference - 0.02, difference + 0.02], "verdict": verdict}
-        return {"name": name, "seeds": [0, 1], "errors": {}, "full": 0.5, "mean": 0.4, "difference_mean": told}
+        row = {"name": name, "seeds": [0, 1], "errors": {}, "full": 0.5, "mean": 0.4, "difference_mean": told}
+        return row | {"n": 2400, "trained": [{"precision": "float32", "processor": "Some CPU"}] * 2}
 
     rows = [
         {"name": "base", "seeds": [0, 1], "errors": {}, "full": 0.48, "mean": 0.39},
@@ -259,7 +260,8 @@ def write_ablation(folder: Path, title: str = "Does width help?") -> Path:
         row("no flips", 0.01, "not distinguishable"),
         {"name": "odd", "seeds": [], "errors": {"0": "width is 3, but must be even"}},
     ]
-    record = {"schema": 1, "kind": "ablation", "title": title, "base": {}, "changes": {}, "seeds": [0, 1]}
+    record = {"schema": 1, "kind": "ablation", "title": title, "changes": {}, "seeds": [0, 1]}
+    record["base"] = {"model": "wide6", "model_options": {"width": 32}, "strategy": "sliced", "epochs": 3}
     record |= {"split": "val", "draws": 10000, "rows": rows, "hardware": {"cpu": "Some Processor", "gpu": None}}
     _write(folder / "ablation.json", record)
     return folder
@@ -303,5 +305,10 @@ def write_reproduction(path: Path, recipe: str = "000-A", seed: int = 0, **recor
     rows[0]["intervals"] = {"RGB": [35.52, 39.31]}
     told = {"schema": 1, "kind": "reproduction", "recipe": recipe, "fair": False, "seed": seed, "rows": rows}
     told |= {"changes": {"data": "a/folder/animals.zip", "seed": seed}, "errors": {"wide": "no memory"}}
+    run = {"seconds": 60.0, "epochs": 10, "data": "animals.zip", "commit": "abc"}
+    places = {"plain": "float32", "other": "bfloat16"}
+    told["runs"] = {
+        name: run | {"trained": {"precision": precision, "processor": "Some CPU"}} for name, precision in places.items()
+    }
     _write(path, told | {"hardware": {"cpu": "Some Processor", "gpu": None}} | record)
     return path

@@ -41,7 +41,8 @@ def test_measured_stands_above_reported_with_its_interval(record: Path) -> None:
     ]
     assert table.caption == (
         "000-A, trained as the source says, with data=animals.zip: rates in percent, accuracies with their 95 % Wilson "
-        "interval, of 2,500 test and 1,000 validation images, seed 0. Made on Some Processor."
+        "interval, of 2,500 test and 1,000 validation images, seed 0. "
+        "Trained in float32 on Some CPU: plain; in bfloat16 on Some CPU: other."
     )
 
 
@@ -64,12 +65,11 @@ def test_what_ours_lack_and_why_they_differ_is_told(record: Path) -> None:
 
 def test_without_intervals_none_is_spoken_of(record: Path) -> None:
     told = json.loads(record.read_text())
-    del told["rows"][0]["intervals"]
-    record.write_text(json.dumps(told | {"changes": {}, "hardware": None}))
-    caption = reproduction_table(read_reproduction(record)).caption
-    assert caption == (
-        "000-A, trained as the source says: rates in percent, of 2,500 test and 1,000 validation images, seed 0."
-    )
+    del told["rows"][0]["intervals"], told["runs"]
+    said = "000-A, trained as the source says: rates in percent, of 2,500 test and 1,000 validation images, seed 0."
+    for hardware, place in ((None, ""), (told["hardware"], " Recorded on Some Processor.")):
+        record.write_text(json.dumps(told | {"changes": {}, "hardware": hardware}))
+        assert reproduction_table(read_reproduction(record)).caption == said + place
 
 
 def test_the_report_takes_a_record_or_a_folder_of_them(record: Path, tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_the_report_takes_a_record_or_a_folder_of_them(record: Path, tmp_path: P
     assert "<h2>What the sources reached, and what we reach</h2>" in text
     section = text[text.index('<section id="sources">') :]
     assert re.findall(r"<h3>(\S+),", section) == ["000-A", "000-A", "000-A", "001-A"]
-    assert re.findall(r"images, seed (\d+)\. Made on Some Processor\.</figcaption>", section) == [
+    assert re.findall(r"images, seed (\d+)\. Trained in float32[^<]+</figcaption>", section) == [
         "0",
         "2",
         "10",

@@ -30,7 +30,7 @@ def test_the_best_trial_stands_first_and_one_that_failed_says_why(folder: Path) 
     ]
     assert table.caption == (
         "sweep-wide6: wide6, width 32, 3 epochs a trial, percent of 2,400 images held out of training, seed 0. "
-        "Run on Some Processor."
+        "Recorded on Some Processor."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,3 +51,13 @@ def read_run(run: Path) -> dict[str, Any]:
         ValueError: if it is damaged, or of another kind or schema.
     """
     return records.read_record(run / "run.json", "run")
+
+
+def trained_on(run: Mapping[str, Any]) -> dict[str, str | None]:
+    """By what run.json says, in which number format (``precision``) and on what ``processor`` a run was trained.
+
+    Either is None where it was not recorded.
+    """
+    machine, hardware = run.get("machine") or {}, run.get("hardware") or {}
+    on_cpu = str(machine.get("device") or "cpu").startswith("cpu")
+    return {"precision": machine.get("precision"), "processor": hardware.get("cpu" if on_cpu else "gpu")}

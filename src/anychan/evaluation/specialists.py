@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from anychan._files import replacing
 from anychan.channels import ChannelSet
-from anychan.evaluation._folder import read_record, read_run
+from anychan.evaluation._folder import read_record, read_run, trained_on
 from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
 from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
@@ -99,7 +99,7 @@ def compare_specialists(
             partly.append(str(subset))
         paired = Paired.of(of_run, of_specialist)
         names_of = {"subset": str(subset), "specialist": path.name, "model_sha256": own["model_sha256"]}
-        of_its_own = {"specialist_right": pack_bits(of_specialist), "trained": _trained(read_run(path))}
+        of_its_own = {"specialist_right": pack_bits(of_specialist), "trained": trained_on(read_run(path))}
         rows.append({**names_of, **paired.to_dict(), **of_its_own})
         differences.append(of_run.astype(np.float64) - of_specialist)
     if len(rows) > 1 and partly:  # as many as of another subset may be others
@@ -119,7 +119,7 @@ def compare_specialists(
         "split": split,
         "run": run.name,
         "model_sha256": record["model_sha256"],
-        "trained": _trained(read_run(run)),
+        "trained": trained_on(read_run(run)),
         "differs": sorted({name for path in paths for name in _differing(read_run(run), read_run(path))}),
         "rows": corrected([rows[i] for i in order]),
         "mean": _mean(rows, np.stack(differences), seed),
@@ -165,13 +165,6 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str
         yield "data"
     if other["config"]["strategy"] != "plain":
         yield "strategy"
-
-
-def _trained(run: Mapping[str, Any]) -> dict[str, str | None]:
-    """In which number format and on what a run was trained; None where its record does not say."""
-    machine, hardware = run.get("machine") or {}, run.get("hardware") or {}
-    on_cpu = str(machine.get("device") or "cpu").startswith("cpu")
-    return {"precision": machine.get("precision"), "processor": hardware.get("cpu" if on_cpu else "gpu")}
 
 
 def _cost(run: Path, split: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anychan.channels import ChannelSet
-from anychan.evaluation._folder import read_record, record_path
+from anychan.evaluation._folder import read_record, read_run, record_path, trained_on
 from anychan.evaluation.bootstrap import paired_bootstrap
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.evaluation.predictions import unpack_right
@@ -60,6 +60,7 @@ def ablation_row(
     if not own:
         return row
     first = next(iter(own.values()))
+    row["trained"] = [answers.trained for answers in own.values()]
     row["accuracy"] = {s: float(np.mean([answers.right[s].mean() for answers in own.values()])) for s in first.right}
     row["full"] = row["accuracy"].get(first.full)
     row["channels"] = first.channels
@@ -100,6 +101,7 @@ class _Answers:
         sizes: how many channels each subset has.
         full, channels: the name of all its channels, and how many they are.
         images: their fingerprint.
+        trained: in which number format and on what the run was trained.
         cost: of a call with all channels, as the evaluation's record has it; None where it was not measured.
     """
 
@@ -109,6 +111,7 @@ class _Answers:
     full: str
     channels: int
     images: str
+    trained: Mapping[str, str | None]
     cost: Mapping[str, Any] | None
 
 
@@ -127,6 +130,7 @@ def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
         full=str(known),
         channels=len(known),
         images=record["data"]["fingerprints"][split],
+        trained=trained_on(read_run(run)),
         cost=rows.get(str(known), {}).get("cost"),
     )
 

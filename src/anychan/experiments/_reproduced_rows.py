@@ -10,7 +10,7 @@ import torch
 
 from anychan.cost import measure_memory
 from anychan.environment import hardware
-from anychan.evaluation._folder import read_record
+from anychan.evaluation._folder import read_record, trained_on
 from anychan.experiments._kept import kept_epoch
 from anychan.experiments._machine import machine_of
 from anychan.experiments.recipes import Recipe
@@ -61,6 +61,13 @@ def rows_of_one(recipe: Recipe, runs: Sequence[str]) -> list[dict[str, Any]]:
         if set(one["runs"]) & set(runs)
         for figure, values in one["reported"].items()
     ]
+
+
+def run_of(config: TrainConfig) -> dict[str, Any]:
+    """How long a run took, for how many epochs, on what data, by which commit, and on what it was trained."""
+    run = read_run_record(config.out)
+    told = {name: run.get(name) for name in ("seconds", "epochs", "commit")}
+    return {**told, "data": run["data"]["name"], "trained": trained_on(run)}
 
 
 def split_of(figure: str) -> str:

@@ -50,6 +50,11 @@ def _images(rows: Sequence[Mapping[str, Any]]) -> str:
 def _notes(record: Mapping[str, Any], recipe: Recipe) -> list[str]:
     """What went wrong, where was measured, what to beware of, how runs were trained and why ours must differ."""
     notes = [f"{name} failed: {error}" for name, error in record["errors"].items()]
+    places: dict[str, list[str]] = {}
+    for name, run in record.get("runs", {}).items():
+        trained = {key: value or "not recorded" for key, value in run["trained"].items()}
+        places.setdefault(f"in {trained['precision']} on {trained['processor']}", []).append(name)
+    notes += [f"Trained {place}: {', '.join(names)}." for place, names in places.items()]
     made = {row["run"] for row in record["rows"] if row["measured"]}
     notes += dict.fromkeys(
         f"{row['figure']} of {row['run']} was not measured: {row['missing']}"

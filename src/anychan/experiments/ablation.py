@@ -176,7 +176,8 @@ def ablate(
         and errors. An interval is of one seed by a bootstrap over images, of several Student's t over images and seeds
         (`anychan.evaluation.bootstrap`); ``method`` says which, and ``draws`` how many a bootstrap took, None where
         there was none. A row also has the number of the run's channels, its mean accuracy on its subsets of each size,
-        and, where it was asked for, what a call with all channels costs.
+        in which number format and on what the run of each seed was trained, and, where it was asked for, what a call
+        with all channels costs.
 
     Raises:
         InterruptedRunError: if it was interrupted.

@@ -5,19 +5,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anychan.evaluation._folder import read_record, read_run, record_path
+from anychan._records import read_record
 from anychan.experiments.recipes import RECIPES, Recipe, list_recipes
-from anychan.training import TrainConfig
-from anychan.training.config import differences
+from anychan.experiments.reproduction import RECORD
 
 RESULTS = "results.json"
+# Settings that may be others than the recipe's: what it comes to does not rest on them.
+_NEUTRAL = {"data", "bands", "seed", "device", "precision", "cache_dir", "skip_broken"}
 _NOTES = [
     "An empty cell: no record yet. Intervals are 95 %; the data are in `--json`.",
     "Fair twins compare systems with one another: the same networks and stems, all trained as `anychan train` does by",
@@ -74,15 +73,16 @@ def list_recipes_with_results() -> list[dict[str, Any]]:
 
 
 def recipe_results(folder: Path) -> dict[str, Any]:
-    """What recipes and their fair twins came to, by the run folders of `reproduce` (seed 0) in a folder of records.
+    """What recipes and their fair twins came to, by the records of `reproduce` (seed 0) in a folder and those below.
 
-    A run that is not finished, or that had other settings than the recipe's, such as fewer epochs, is none of them.
+    A record of other settings than the recipe's, such as fewer epochs, is none of them, nor is one from before records
+    said what was run.
 
     Args:
         folder: such as docs/records.
 
     Returns:
-        What ships as ``recipes/results.json``: for each recipe of which there is a run ("000-A", its fair twins
+        What ships as ``recipes/results.json``: for each recipe of which there is a record ("000-A", its fair twins
         "000-A-fair"), ``seconds`` of training of all its runs there, the ``hardware``, and of each run by name its test
         ``accuracy`` on all channels with its ``interval``, ``n``, ``epochs``, ``data`` and ``commit``.
 
@@ -90,38 +90,32 @@ def recipe_results(folder: Path) -> dict[str, Any]:
         ValueError: for records that cannot be read.
     """
     found = {}
-    for recipe, fair in itertools.product(map(Recipe.read, list_recipes()), (False, True)):
-        configs = recipe.configurations(folder, {"data": "any"}, fair)
-        runs = {run: told for run, config in configs.items() if (told := _result_of(config))}
-        if runs:
-            hardware = sorted({told.pop("hardware") for told in runs.values()})
-            seconds = sum(told["seconds"] for told in runs.values())
-            found[recipe.label(fair)] = {"seconds": seconds, "hardware": " and ".join(hardware), "runs": runs}
-    return {"schema": 1, "kind": "recipes", "recipes": found}
+    for path in sorted(folder.glob(f"**/*{RECORD}")):
+        record = read_record(path, "reproduction")
+        runs = {
+            row["run"]: _result(row, record["runs"][row["run"]]) for row in record["rows"] if _is_score(row, record)
+        }
+        if runs and record["seed"] == 0 and record["changes"].keys() <= _NEUTRAL:
+            made = [record["runs"][name] for name in runs]
+            hardware = dict.fromkeys(run["trained"]["processor"] or "a processor not recorded" for run in made)
+            found[Recipe.read(record["recipe"]).label(record["fair"])] = {
+                "seconds": sum(run["seconds"] for run in made),
+                "hardware": " and ".join(hardware),
+                "runs": runs,
+            }
+    return {"schema": 1, "kind": "recipes", "recipes": dict(sorted(found.items()))}
 
 
-def _result_of(config: TrainConfig) -> dict[str, Any] | None:
-    folder = config.out
-    if not record_path(folder, "test").is_file() or not _is_of(config, run := read_run(folder)):
-        return None
-    evaluation = read_record(folder, "test")
-    row = next(row for row in evaluation["results"] if not row["fill"])  # the first is that of all channels
+def _is_score(row: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    """Whether a row has a run's accuracy on test."""
+    return row["figure"] == "accuracy" and bool(row["measured"]) and row["run"] in record.get("runs", {})
+
+
+def _result(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
+    full = next(iter(row["measured"]))  # the first is that of all channels
     return {
-        "accuracy": row["accuracy"],
-        "interval": row["accuracy_interval"],
+        "accuracy": row["measured"][full] / 100,
+        "interval": [bound / 100 for bound in row["intervals"][full]],
         "n": row["n"],
-        "epochs": run["epochs"],
-        "seconds": run["seconds"],
-        "data": run["data"]["name"],
-        "commit": run["commit"],
-        "hardware": run["hardware"]["gpu"] or run["hardware"]["cpu"],
+        **{name: run[name] for name in ("epochs", "seconds", "data", "commit")},
     }
-
-
-def _is_of(config: TrainConfig, run: Mapping[str, Any]) -> bool:
-    """Whether a run was made by a recipe's settings, to its end; what follows from its data may differ."""
-    its = TrainConfig.from_dict(run["config"])
-    alike = dataclasses.replace(config, bands=its.bands, skip_broken=its.skip_broken)
-    # Where weights lie plays no part, but whether there were any does.
-    started_alike = its.initial is None and bool(its.pretrained) == bool(config.pretrained)
-    return run["status"] == "finished" and started_alike and not differences(its.to_dict(), alike.to_dict())

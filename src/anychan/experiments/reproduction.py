@@ -11,7 +11,7 @@ from anychan._files import replacing
 from anychan.environment import environment
 from anychan.evaluation._folder import record_path
 from anychan.experiments._lock import alone
-from anychan.experiments._reproduced_rows import empty_rows, rows_of, rows_of_one
+from anychan.experiments._reproduced_rows import empty_rows, rows_of, rows_of_one, run_of
 from anychan.experiments._reproduced_words import trained_alike
 from anychan.experiments.completing import attempt, is_finished, weights_missing
 from anychan.experiments.recipes import Recipe
@@ -43,7 +43,8 @@ def reproduce(
         figure, with what was ``reported`` and what was ``measured``, by subset. Runs that were there already are in it.
         Accuracies have their Wilson ``intervals`` of 95 %, times and memory the ``machine``. What could not be measured
         says why: ``missing``, such as pretrained weights that cannot be downloaded. Of fair twins ``note`` says how
-        they were trained.
+        they were trained. ``runs`` says by name how long each took, for how many epochs, on what data, by which commit
+        and on what it was trained.
 
     Raises:
         ValueError: for a run that the recipe does not have, settings that do not fit, a run there, asked for or not,
@@ -78,6 +79,7 @@ def _made(
     asked = {name: config for name, config in configs.items() if runs is None or name in runs or name in there}
     lacking = {name: said for name, config in asked.items() if name not in there and (said := weights_missing(config))}
     rows: list[dict[str, Any]] = []
+    runs_made: dict[str, dict[str, Any]] = {}
     errors: dict[str, str] = {}
     for name, config in asked.items():  # what was run before stays in the record
         if name in lacking:
@@ -92,6 +94,7 @@ def _made(
             errors[name] = "; ".join(failed)
         if record_path(config.out, "test").is_file() and not failed:
             rows += rows_of(recipe, name, config)
+            runs_made[name] = run_of(config)
     if not any(row["measured"] for row in rows):
         first = next(iter([*errors.values(), *lacking.values()]))
         raise ValueError(f"no run could be completed, so nothing is written; the first: {first}")
@@ -106,6 +109,7 @@ def _made(
         "changes": {name: str(value) if isinstance(value, Path) else value for name, value in changes.items()},
         **environment(),
         **({"note": trained_alike(recipe, configs)} if fair else {}),
+        "runs": runs_made,
         "rows": rows,
         "errors": errors,
     }

@@ -73,11 +73,21 @@ def ablation_table(ablation: AblationRecord) -> Table:
     several = "seeds" if len(ablation.seeds) > 1 else "seed"
     of = "over images and seeds" if len(ablation.seeds) > 1 else "over images"
     title = ablation.title if ablation.title.endswith((".", "?", "!")) else f"{ablation.title}."
-    caption = f"{title} {ablation.split} split, percent, {several} {seeds}; 95 % intervals {of}, not corrected."
-    caption += f" Run on {ablation.processor}." if ablation.processor else ""
-    timed = list(dict.fromkeys(change.timed_on for change in ablation.changes if change.timed_on))
-    caption += f" Timed on {fmt.listing(timed)}." if timed and timed != [ablation.processor] else ""
+    counted = f"{fmt.listing([fmt.count(n) for n in ablation.images])} images of the " if ablation.images else ""
+    base = f" Base: {ablation.base}." if ablation.base else ""
+    caption = f"{title}{base} Percent of {counted}{ablation.split} split, {several} {seeds}; 95 % intervals {of}, not "
+    caption += f"corrected.{_places(ablation)}"
     return Table(caption, columns, (Group("", rows),))
+
+
+def _places(ablation: AblationRecord) -> str:
+    """Where an ablation's runs were trained and timed; of older records what they were put together on is known."""
+    timed = list(dict.fromkeys(change.timed_on for change in ablation.changes if change.timed_on))
+    on = f" Timed on {fmt.listing(timed)}." if timed else ""
+    if ablation.trained:
+        return f" Trained {fmt.listing(list(ablation.trained))}.{on}"
+    recorded = f" Recorded on {ablation.processor}." if ablation.processor else ""
+    return recorded if timed == [ablation.processor] else recorded + on
 
 
 def _judged(change: Change) -> tuple[Cell, Cell, Cell]:

@@ -102,6 +102,29 @@ def settings(run: Run, split: str | None) -> dict[str, str]:
     return {name: text for name, text in found.items() if text}
 
 
+def ablated_words(base: Mapping[str, Any]) -> str:
+    """What an ablation's base is, by its settings: the network, its stem, the images and the epochs; "" of no settings.
+
+    Example:
+        >>> ablated_words({"model": "wide6", "model_options.width": 32, "epochs": 3, "data": "a/animals.zip"})
+        'wide6, width 32, 64×64, 3 epochs, animals.zip'
+    """
+    if not base:
+        return ""
+    known = filled(base)
+    strategy, data, epochs = known["strategy"], str(known["data"]), known["epochs"]
+    parts = [str(known["model"])]
+    parts += [
+        f"{_readable(name.removeprefix('model_options.'))} {_words(value, {})}"
+        for name, value in known.items()
+        if name.startswith("model_options.")
+    ]
+    parts += [] if strategy == "plain" else [f"{strategy} stem"]
+    parts += [f"{known['image_size']}×{known['image_size']}", f"{epochs} epoch{'' if epochs == 1 else 's'}"]
+    parts += [data_name({"name": PurePath(data).name})] if data else []
+    return ", ".join(parts)
+
+
 def processor(hardware: Mapping[str, Any], device: str) -> str:
     """What computed; never the name of a machine."""
     name = hardware.get("cpu" if device.startswith("cpu") else "gpu")

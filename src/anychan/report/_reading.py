@@ -17,7 +17,7 @@ from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import verdict
 from anychan.report._json import Fields, read_json, read_lines
 from anychan.report._place import place
-from anychan.report._protocol import processor
+from anychan.report._protocol import ablated_words, processor
 from anychan.report._records import (
     AblationRecord,
     Bin,
@@ -251,15 +251,17 @@ def read_ablation(path: Path) -> AblationRecord:
     """
     record = read_json(path, kind="ablation")
     base, changed = record.maybe_child("base").values, record.maybe_child("changes")
-    hardware = record.maybe_child("hardware").values
+    hardware, rows = record.maybe_child("hardware").values, record.children("rows")
+    runs = [run for row in rows for run in (row.children("trained") if "trained" in row.values else [])]
     return AblationRecord(
         title=record.text("title") or path.parent.name,
+        base=ablated_words(base),
         split=record.text("split"),
+        images=tuple(dict.fromkeys(n for row in rows if (n := row.maybe_integer("n")))),
         seeds=tuple(int(seed) for seed in record.array("seeds")),
+        trained=tuple(dict.fromkeys(map(_trained, runs))),
         processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
-        changes=tuple(
-            _change(row, {**base, **changed.maybe_child(row.text("name")).values}) for row in record.children("rows")
-        ),
+        changes=tuple(_change(row, {**base, **changed.maybe_child(row.text("name")).values}) for row in rows),
     )
 
 

@@ -206,12 +206,17 @@ class Change:
 class AblationRecord:
     """What ``anychan ablate`` found: the base first, then the changes.
 
-    ``processor`` is what it ran on, "" where that was not recorded.
+    ``base`` is what was trained, in words, ``images`` how many of the split it is compared on. ``trained`` are the
+    number formats and processors of its runs; of older records, which do not have them, ``processor`` is what the
+    record was made on, "" where that was not recorded.
     """
 
     title: str
+    base: str
     split: str
+    images: tuple[int, ...]
     seeds: tuple[int, ...]
+    trained: tuple[str, ...]
     processor: str
     changes: tuple[Change, ...]
 

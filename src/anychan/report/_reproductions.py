@@ -9,6 +9,7 @@ from typing import Any
 
 from anychan.report import _format as fmt
 from anychan.report._json import Fields, read_json
+from anychan.report._place import place, place_words
 from anychan.report._table import Cell, Column, Group, Table
 
 _RECORD = "*reproduction.json"
@@ -32,7 +33,7 @@ class Reproduction:
     """A recipe's runs beside what its source reported.
 
     ``heading`` and ``how`` say which and how they were made, ``notes`` what failed or was not run, what to beware of,
-    and in what ours differ; ``processor`` is what they ran on, "" where that was not recorded.
+    and in what ours differ; ``where`` they were trained, or of older records what the record was made on.
     """
 
     recipe: str
@@ -42,7 +43,7 @@ class Reproduction:
     how: str
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
-    processor: str
+    where: str
 
 
 def records_of_reproductions(path: Path) -> list[Path]:
@@ -73,7 +74,7 @@ def read_reproduction(path: Path) -> Reproduction:
     """
     record = read_json(path, kind="reproduction")
     name, fair, rows = record.text("recipe"), record.values.get("fair") is True, record.children("rows")
-    recipe, hardware = _recipe(path, name), record.maybe_child("hardware").values
+    recipe = _recipe(path, name)
     changes = {key: _words(value) for key, value in record.child("changes").values.items() if key != "seed"}
     told = ", ".join(f"{key}={value}" for key, value in changes.items())
     how = "all trained alike, on labels" if fair else "trained as the source says"
@@ -89,7 +90,7 @@ def read_reproduction(path: Path) -> Reproduction:
             *_troubles(record, rows),
             *(" ".join(text.split()) for text in ([record.values.get("note")] if fair else why) if text),
         ),
-        processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
+        where=_where(record),
     )
 
 
@@ -104,8 +105,22 @@ def reproduction_table(found: Reproduction) -> Table:
     images = _images(found.figures)
     of = f", of {fmt.listing(images)} images" if images else ""
     caption = f"{found.recipe}, {found.how}: rates in percent{sure}{of}, seed {found.seed}."
-    caption += f" Made on {found.processor}." if found.processor else ""
+    caption += f" {found.where}" if found.where else ""
     return Table(caption, (Column("figure", numeric=False), *(Column(subset) for subset in subsets)), tuple(groups))
+
+
+def _where(record: Fields) -> str:
+    """Where the runs were trained; of an older record, which does not say it, what it was made on."""
+    places: dict[str, list[str]] = {}
+    for name, run in record.maybe_child("runs").values.items():
+        trained = record.of(run).maybe_child("trained").values
+        where = place(str(trained.get("precision") or ""), str(trained.get("processor") or ""))
+        places.setdefault(where, []).append(name)
+    if places:
+        return place_words(places)
+    hardware = record.maybe_child("hardware").values
+    processor = hardware.get("gpu") or hardware.get("cpu")
+    return f"Recorded on {processor}." if processor else ""
 
 
 def _rows(figure: Figure, subsets: Sequence[str]) -> list[tuple[Cell, ...]]:

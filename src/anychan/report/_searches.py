@@ -27,7 +27,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """A search: of which network with which options, by which images it chose, its trials, and what it ran on.
+    """A search: of which network with which options, by which images it chose, its trials, what it was recorded on.
 
     ``held_out`` is how many training images it validated on; None: the validation split.
     """
@@ -91,7 +91,7 @@ def search_table(search: Search) -> Table:
     epochs = f"{search.epochs} epoch{'' if search.epochs == 1 else 's'}"
     options = "".join(f", {name} {value}" for name, value in search.options.items())
     caption = f"{search.name}: {search.model}{options}, {epochs} a trial, percent of {images}, seed {search.seed}."
-    caption += f" Run on {search.processor}." if search.processor else ""
+    caption += f" Recorded on {search.processor}." if search.processor else ""
     return Table(caption, columns, (Group("", rows),))
 
 
