@@ -22,7 +22,7 @@ SPLIT = "test"
 WHEN = {
     "completed": "first, always: a trained model takes subsets without training, and channels that tell much of each "
     "other (a camera's) are made up for",
-    "sliced": "channels have little to do with each other (stains), or the pixels' covariance is not to be had",
+    "sliced": "the pixels' covariance is not to be had, or a learned baseline is wanted",
     "spectral": "the model is to meet bands it was not trained with, and every channel has a wavelength",
     "pooled": "planes have no names, or their number is open (z-slices, repeated exposures)",
     "tokens": "the body is timm's VisionTransformer, and which channel matters differs from place to place",

@@ -8,9 +8,11 @@ python docs/make_results.py [FOLDER]     FOLDER: the project, or a copy of it to
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import sys
 from collections.abc import Sequence
+from html import unescape
 from pathlib import Path
 from statistics import mean
 
@@ -60,7 +62,8 @@ Made by `make docs` from the records in `docs/records`; do not edit by hand. Rat
 data set named, each with its 95 % interval (Wilson).
 {seeds}
 The same with what was asked, the designs, the protocol, errors and limits, on one page: [report.html](report.html).
-What was tried besides, and what is to be learnt from it: `docs/experiments.md`.
+What was tried besides, and what is to be learnt from it: [experiments](experiments.md). What [000] to [004] are, and
+the data: [sources](sources.md).
 
 ## One network for every subset, its specialists, and a plain network
 
@@ -162,7 +165,7 @@ def main(project: Path = PROJECT) -> None:
         results += OF_NETWORKS + _of_networks()
         for name, figure in front_figures(NETWORKS).items():
             (docs / "figures" / f"front-{name}.svg").write_text(figure, encoding="utf-8")
-            results += f"![Accuracy against {name.replace('-', ', batch of ')}](figures/front-{name}.svg)\n"
+            results += f"![{_said_in(figure)}](figures/front-{name}.svg)\n"
     if PACKAGED:
         subsets = _settled(PACKAGED, "config", "objective", "subsets")
         results += (
@@ -200,8 +203,14 @@ def _ablation(folder: Path, figures: Path) -> str:
     text = markdown_ablations([folder])
     for name, figure in channel_figures(folder).items():
         (figures / f"{folder.name}-{name}.svg").write_text(figure, encoding="utf-8")
-        text += f"\n![By the number of channels: {name}](figures/{folder.name}-{name}.svg)\n"
+        text += f"\n![{_said_in(figure)}](figures/{folder.name}-{name}.svg)\n"
     return text
+
+
+def _said_in(figure: str) -> str:
+    """What a figure shows, in the words that it has for those who do not see it."""
+    label = re.search('aria-label="([^"]*)"', figure)
+    return escape(unescape(label[1])) if label else ""
 
 
 def _put(page: Path, table: str) -> None:

@@ -213,8 +213,8 @@ def _markdown(text: str) -> Iterator[Block]:
         row = line.startswith("|")
         if not line.strip() or row or re.match(r"#+ |\s*(?:[-*]|\d+\.) ", line):
             yield from ended()
-        if line.startswith("## "):
-            section = line[3:].strip()
+        if heading := re.match(r"#{2,} +(.*)", line):
+            section = heading[1].strip()
         if not row:
             heads = ()
         elif not heads:

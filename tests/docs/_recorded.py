@@ -173,6 +173,16 @@ def _comparisons(record: str, split: str) -> Iterator[tuple[dict[str, Any], floa
             yield {**row, "what": f"{record} and {path.stem}, {row['fill_b']}"}, corrected
 
 
+def shares(records: Iterable[str], split: str) -> Iterator[Fact]:
+    """Accuracy and MACs on all channels in percent of another record's."""
+    full = [row for record in records for row in _rows(record, split)[:1]]
+    for one, other in permutations(full, 2):
+        yield Fact(100 * one.values["accuracy"] / other.values["accuracy"], f"{one.what} over {other.what}")
+        if one.values.get("cost") and other.values.get("cost"):
+            macs = one.values["cost"]["macs"] / other.values["cost"]["macs"]
+            yield Fact(100 * macs, f"MACs of {one.what} over those of {other.what}")
+
+
 def intervals(records: Iterable[str], split: str) -> Iterator[Fact]:
     """Bounds of 95 % intervals: of accuracies, and of differences between two of the records."""
     for record in records:

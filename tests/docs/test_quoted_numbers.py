@@ -100,7 +100,7 @@ def candidates(quote: Quote) -> Iterator[Fact]:
 
 def _answers(quote: Quote, scope: list[str], split: str) -> Iterator[Fact]:
     """Ratios where the paragraph names a benchmark, bounds of intervals in brackets, else rates and differences."""
-    if benchmarks := [name for name in recorded.BENCHMARK_NAMES if name in quote.block.text]:
+    if benchmarks := _benchmarks(quote):
         yield from recorded.benchmark_ratios(benchmarks)
     elif quote.bound:
         yield from recorded.intervals(scope, split)
@@ -109,12 +109,20 @@ def _answers(quote: Quote, scope: list[str], split: str) -> Iterator[Fact]:
             yield from recorded.rates(scope, split, quote.sentence)
         if quote.unit not in {"%", "percent"}:
             yield from recorded.differences(scope, split)
+        elif "ResNet34" in quote.sentence:
+            yield from recorded.shares(scope, split)
     if not quote.unit:
         yield from recorded.settings(scope, quote.sentence)
 
 
+def _benchmarks(quote: Quote) -> list[str]:
+    """Those that its paragraph names, or the head of its table."""
+    text = " ".join((quote.block.text, *quote.block.heads))
+    return [name for name in recorded.BENCHMARK_NAMES if name in text]
+
+
 def _steps(quote: Quote) -> Iterator[tuple[str, Fact]]:
-    return recorded.benchmark_steps(name for name in recorded.BENCHMARK_NAMES if name in quote.block.text)
+    return recorded.benchmark_steps(_benchmarks(quote))
 
 
 def _costs(quote: Quote, scope: list[str]) -> Iterator[Fact]:

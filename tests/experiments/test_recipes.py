@@ -348,7 +348,7 @@ def no_validation(config: TrainConfig) -> tuple[Recipe, str, TrainConfig]:
 
 def test_an_older_record_is_printed_with_its_intervals_and_the_machine_it_was_made_on() -> None:
     """It has no `machine` in its rows, and stays valid."""
-    path = RECORDS / "reproduction-000-A" / "reproduction.json"
+    path = RECORDS / "reproduction-000-A" / "000-A-seed0-reproduction.json"
     table = reproduction_table(json.loads(path.read_text())).splitlines()
     assert validate_records([path]) == (1, [])
     assert "inference_s: the record was made on Intel(R) Xeon(R) Processor (threads: 1)." in table

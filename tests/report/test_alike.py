@@ -66,7 +66,7 @@ def test_those_of_other_epochs_sizes_and_objectives_stand_apart(runs: list[Path]
     assert re.findall("<h3>(.*?)</h3>", section[0]) == [f"Trained {heading}" for heading in found]
     backwards = write_report(runs[::-1], tmp_path / "c.html").read_text()
     assert re.findall("<h3>Trained (.*?)</h3>", backwards)[:2] == list(found)[:2]
-    assert re.findall(r">less ([\w-]+)</th>", section[0]) == ["deep", "deep-long"]
+    assert re.findall(r">difference from ([\w-]+)</th>", section[0]) == ["deep", "deep-long"]
     assert ">wide-taught<" not in "".join(re.findall("<svg.*?</svg>", section[0], re.DOTALL))
     assert "Those drawn are those of the first table." in section[0]
     chart = front_figures(runs)["depth"]
@@ -79,7 +79,10 @@ def test_those_of_other_epochs_sizes_and_objectives_stand_apart(runs: list[Path]
 
 def test_a_shallow_network_is_held_against_a_resnet34_that_was_trained_alike(runs: list[Path]) -> None:
     said = shallow_words(rows(runs), "test")
-    assert said.startswith("Of networks of at most 6 layers trained like a ResNet34 wide-long names most")
+    assert said.startswith(
+        "Of networks of at most 6 layers, trained for as many epochs on the same images as a ResNet34, "
+        "wide-long is most accurate"
+    )
     assert "beside deep-long, a ResNet34 with" in said
     assert shallow_words(rows([runs[0], runs[4]]), "test") == ""
 

@@ -80,7 +80,7 @@ def test_the_gap_to_the_yardstick_is_paired(tmp_path: Path) -> None:
     low, high = (f"{100 * bound:+.1f}".replace("-", "−") for bound in paired.interval)
     told = f"{100 * paired.difference:+.1f} ({low} to {high})".replace("-", "−")
     lines = markdown_networks(runs, "deep").splitlines()
-    assert " | of deep | less deep | " in lines[2]
+    assert " | of deep | difference from deep | " in lines[2]
     assert lines[-2].split(" | ")[3] == ""
     assert lines[-1].split(" | ")[3] == told
     assert "less" not in markdown_networks(runs).splitlines()[2]
@@ -179,7 +179,8 @@ def test_the_best_shallow_network_is_set_beside_the_best_resnet34(tmp_path: Path
     gap, low, high = (f"{100 * share:+.1f}" for share in (paired.difference, *paired.interval))
     words = shallow_words([narrow, deep, wide, half], "test")
     assert words.startswith(
-        f"Of networks of at most 6 layers trained like a ResNet34 wide names most, {100 * one.accuracy:.1f} % with "
+        "Of networks of at most 6 layers, trained for as many epochs on the same images as a ResNet34, wide is most "
+        f"accurate: {100 * one.accuracy:.1f} % with "
     )
-    assert f": {gap} points ({low} to {high}, paired by image) beside half, the best ResNet34 with " in words
+    assert f", {gap} points ({low} to {high}, paired by image) beside half, the best ResNet34 with " in words
     assert "beside deep, a ResNet34 with" in shallow_words([deep, wide], "test")

@@ -40,7 +40,7 @@ def test_networks_are_held_against_a_resnet34(tmp_path: Path) -> None:
     read = [read_run(run) for run in runs]
     assert authors_layers(read) == {"ghost": "two"}
     table = network_table(read, "test", "deep", gaps=True)
-    column = [c.label for c in table.columns].index("less deep")
+    column = [c.label for c in table.columns].index("difference from deep")
     cells = [row[column] for row in table.groups[0].rows]
     a, b = (unpack_right(r.evaluations["test"].results[0].right, 400) for r in (read[1], read[0]))
     paired = Paired.of(a, b)

@@ -22,10 +22,10 @@ def runs(folder: Path, **accuracies: float) -> list[Run]:
 def test_runs_are_ranked_on_all_channels_and_over_the_others(tmp_path: Path) -> None:
     found = runs(tmp_path, low=0.3, first=0.6, second=0.5, third=0.4)
     assert summary(found, "test") == [
-        "On all channels (RGB) first names most, 60.0 % of 400 test images (95 % interval 58.0 to 61.9), before second "
-        "with 50.0 % and third with 40.0 %; the least is 30.0 %, by low.",
-        "On average over RG, RB, GB, R, G and B first names most, 46.5 %, before second with 38.8 % and third with "
-        "31.0 %; the least is 23.2 %, by low.",
+        "On all channels (RGB) first is most accurate, with 60.0 % of 400 test images (95 % interval 58.0 to 61.9), "
+        "before second with 50.0 % and third with 40.0 %; the least is 30.0 %, by low.",
+        "On average over RG, RB, GB, R, G and B first is most accurate, with 46.5 %, before second with 38.8 % and "
+        "third with 31.0 %; the least is 23.2 %, by low.",
         "These places are by point estimates: rows whose intervals overlap may change places with another seed.",
     ]
 
@@ -33,8 +33,10 @@ def test_runs_are_ranked_on_all_channels_and_over_the_others(tmp_path: Path) -> 
 def test_a_plain_run_has_a_place_on_all_channels_only(tmp_path: Path) -> None:
     plain = read_run(write_run(tmp_path / "plain", strategy="plain", fills=FILLS, accuracy=0.7, pictures=0))
     first, second, _ = summary([*runs(tmp_path, any=0.6, other=0.5), plain], "test")
-    assert first.startswith("On all channels (RGB) plain names most, 70.0 %")
-    assert second == "On average over RG, RB, GB, R, G and B any names most, 46.5 %, before other with 38.8 %."
+    assert first.startswith("On all channels (RGB) plain is most accurate, with 70.0 %")
+    assert (
+        second == "On average over RG, RB, GB, R, G and B any is most accurate, with 46.5 %, before other with 38.8 %."
+    )
 
 
 def test_runs_are_not_ranked_where_there_is_one_or_their_images_differ(tmp_path: Path) -> None:
@@ -69,6 +71,10 @@ def test_a_run_beside_its_specialists_says_how_sure_that_is(tmp_path: Path) -> N
 def test_the_page_begins_with_it_and_folds_many_runs_away(tmp_path: Path) -> None:
     folders = [run.folder for run in runs(tmp_path, low=0.3, first=0.6, second=0.5, third=0.4)]
     page = write_report(folders, tmp_path / "all.html").read_text(encoding="utf-8")
-    assert page.index("On all channels (RGB) first names most") < page.index("<summary>Each run in a few sentences")
+    assert page.index("On all channels (RGB) first is most accurate") < page.index(
+        "<summary>Each run in a few sentences"
+    )
     assert "Each run in a few sentences" not in write_report(folders[:3], tmp_path / "three.html").read_text("utf-8")
-    assert "first names most, 60.0 %" in write_report(folders, tmp_path / "all.md").read_text(encoding="utf-8")
+    assert "first is most accurate, with 60.0 %" in write_report(folders, tmp_path / "all.md").read_text(
+        encoding="utf-8"
+    )

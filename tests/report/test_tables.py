@@ -20,7 +20,7 @@ def _texts(table: Table) -> list[list[str]]:
 def test_subset_table_has_every_metric_of_the_record(tmp_path: Path) -> None:
     run = read_run(write_run(tmp_path / "first", fills=("zeros", "mean")))
     table = subset_table(run, run.evaluations["test"])
-    assert _texts(table)[0] == ["RGB", "60.0", "58.0–61.9", "90.0", "61.0", "60.0", "59.0", "4.3", "100.0", "1.23"]
+    assert _texts(table)[0] == ["RGB", "60.0", "58.0–61.9", "90.0", "61.0", "60.0", "59.0", "4.3", "100.0"]
     assert len(table.columns) == len(_texts(table)[0])
     assert [group.title for group in table.groups] == [
         "",
@@ -29,6 +29,19 @@ def test_subset_table_has_every_metric_of_the_record(tmp_path: Path) -> None:
     ]
     assert [len(group.rows) for group in table.groups] == [7, 6, 6]
     assert [group.kind for group in table.groups] == ["", "naive", "naive"]
+    assert table.caption == "first: n = 400 images of the test split, one run, seed 0."
+
+
+def test_where_no_cost_was_measured_subsets_have_the_time_of_their_evaluation(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "first")
+    path = folder / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    for row in record["results"]:
+        row["cost"] = None
+    path.write_text(json.dumps(record))
+    run = read_run(folder)
+    table = subset_table(run, run.evaluations["test"])
+    assert (table.columns[-1].label, _texts(table)[0][-1]) == ("ms", "1.23")
     assert table.caption == "first: n = 400 images of the test split, one run, seed 0; timed on Test CPU, 2 threads."
 
 
@@ -36,6 +49,8 @@ def test_subset_table_names_every_machine_that_rows_were_timed_on(tmp_path: Path
     folder = write_run(tmp_path / "first")
     path = folder / "evaluation" / "test.json"
     record = json.loads(path.read_text())
+    for row in record["results"]:
+        row["cost"] = None
     record["results"][1].update(device="cpu", hardware={"cpu": "Another CPU", "threads": 1})
     record["results"][2].update(device="cuda", hardware={"cpu": "Test CPU", "gpu": "A GPU", "threads": 2})
     path.write_text(json.dumps(record))

@@ -69,7 +69,11 @@ def network_table(
         Column("network", numeric=False),
         Column("accuracy", f"percent of images named right, with its {interval_words([run for run, _ in evaluated])}"),
         *([Column(f"of {against}", f"accuracy in percent of {against}'s")] if against else []),
-        *([Column(f"less {against}", "points of percent, paired by image, 95 % interval")] if paired else []),
+        *(
+            [Column(f"difference from {against}", "points of percent, paired by image, 95 % interval")]
+            if paired
+            else []
+        ),
         *([Column("with flips", "accuracy of answers from each image with its mirror image")] if flipped else []),
         Column("precision", MACRO),
         Column("recall", MACRO),
@@ -184,10 +188,10 @@ def shallow_words(runs: Sequence[Run], split: str) -> str:
     gap = _gap(found, base) if _images(best, split) == _images(against, split) else None
     paired = "" if gap is None else f" ({' to '.join(map(fmt.difference, gap[1]))}, paired by image)"
     return (
-        f"Of networks of at most {_SHALLOW} layers trained like a ResNet34 {best.name} names most, "
-        f"{fmt.percent(found.accuracy)} % with {fmt.scaled(cost.parameters)} parameters and {fmt.scaled(cost.macs)} "
-        f"MACs: {fmt.difference(found.accuracy - base.accuracy)} points{paired} beside {against.name}, "
-        f"{'the best' if several else 'a'} ResNet34 with {fmt.scaled(of_base.parameters)} and "
+        f"Of networks of at most {_SHALLOW} layers, trained for as many epochs on the same images as a ResNet34, "
+        f"{best.name} is most accurate: {fmt.percent(found.accuracy)} % with {fmt.scaled(cost.parameters)} parameters "
+        f"and {fmt.scaled(cost.macs)} MACs, {fmt.difference(found.accuracy - base.accuracy)} points{paired} beside "
+        f"{against.name}, {'the best' if several else 'a'} ResNet34 with {fmt.scaled(of_base.parameters)} and "
         f"{fmt.scaled(of_base.macs)}."
     )
 

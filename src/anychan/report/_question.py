@@ -30,7 +30,7 @@ def questions(
         which = "experiments" if len(recipes) > 1 else "experiment"
         asked.append(f"How near do we come to what the sources report of their {which} {fmt.listing(recipes)}?")
     titles = [ablation.title for ablation in ablations]
-    asked += [title if "?" in title else f"{title.rstrip('.')}?" for title in titles]
+    asked += [title if "?" in title else f"What does each change do: {title.rstrip('.')}?" for title in titles]
     if models := list(dict.fromkeys(search.model for search in searches)):
         asked.append(f"Which settings suit {fmt.listing(models)} best?")
     return asked or ["How well does the network do on the channels that it was made for?"] if runs else asked

@@ -48,7 +48,7 @@ def _ranked(where: str, found: Sequence[tuple[str, float]], of: str) -> str:
     """The first few and the last, with what they reach; ``of`` says more of the first."""
     ordered = sorted(found, key=lambda one: -one[1])
     (first, most), *others = ordered
-    words = f"{where} {first} names most, {fmt.percent(most)} %{f' {of}' if of else ''}"
+    words = f"{where} {first} is most accurate, with {fmt.percent(most)} %{f' {of}' if of else ''}"
     behind = fmt.listing([f"{name} with {fmt.percent(share)} %" for name, share in others[: _NAMED - 1]])
     last = f"; the least is {fmt.percent(ordered[-1][1])} %, by {ordered[-1][0]}" if len(ordered) > _NAMED else ""
     return f"{words}, before {behind}{last}."

@@ -67,7 +67,11 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
 
 
 def subset_table(run: Run, evaluation: Evaluation) -> Table:
-    """Every metric of one run, a row a subset; the naive answers are grouped beneath."""
+    """Every metric of one run, a row a subset; the naive answers are grouped beneath.
+
+    How long answering took stands there only where no cost was measured, which tells it better.
+    """
+    timed = not any(result.cost for result in evaluation.results)
     columns = (
         Column("channels", numeric=False),
         Column("accuracy", "percent of images named right"),
@@ -78,12 +82,12 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
         Column("F1", MACRO),
         Column("ECE", "expected calibration error: mean distance of confidence and accuracy, points of percent"),
         Column("retention", "accuracy on the subset over accuracy on all channels, percent"),
-        Column("ms", "milliseconds an image at inference"),
+        *([Column("ms", "milliseconds an image while it was evaluated")] if timed else []),
     )
     groups = [
         Group(
             f"missing channels filled: {fill_name(fill)}" if fill else "",
-            tuple(_metrics(r) for r in results),
+            tuple(_metrics(r, timed) for r in results),
             "naive" if fill else "",
         )
         for fill, results in series(evaluation).items()
@@ -92,7 +96,8 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
     places = {_place(r.device, r.hardware, r.hardware.get("threads")) for found in own for r in found.results}
     gone = [f"{fmt.count(r.left_out)} of {r.subset}" for r in series(evaluation).get("", []) if r.left_out]
     counted = f"{image_count([evaluation])} of the {evaluation.split} split"
-    caption = f"{run.name}: {counted}, {seed_words([run])}; timed on {' and on '.join(sorted(places))}."
+    on = f"; timed on {' and on '.join(sorted(places))}" if timed else ""
+    caption = f"{run.name}: {counted}, {seed_words([run])}{on}."
     caption += f" Images with none of a subset's channels are left out: {fmt.listing(gone)}." if gone else ""
     return Table(caption, columns, tuple(groups))
 
@@ -273,7 +278,7 @@ def accuracy_cell(result: Result | None) -> Cell:
     return Cell(fmt.percent(result.accuracy), fmt.interval(result.interval), result.accuracy)
 
 
-def _metrics(result: Result) -> tuple[Cell, ...]:
+def _metrics(result: Result, timed: bool) -> tuple[Cell, ...]:
     return (
         Cell(result.subset),
         share_cell(result.accuracy),
@@ -282,7 +287,7 @@ def _metrics(result: Result) -> tuple[Cell, ...]:
         *macro_cells(result),
         share_cell(result.calibration_error),
         share_cell(result.retention),
-        Cell(fmt.milliseconds(result.inference_ms), sort=result.inference_ms),
+        *([Cell(fmt.milliseconds(result.inference_ms), sort=result.inference_ms)] if timed else []),
     )
 
 

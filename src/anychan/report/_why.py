@@ -10,6 +10,7 @@ from anychan.report._records import Evaluation
 
 _FEWEST = 10  # classes: the rank correlation of fewer says little
 _CHANCE = 0.05
+_DIGITS = 9  # of a loss: equal ones are a tie, whatever the order in which they were summed
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ def _losses_and_shares(evaluation: Evaluation) -> list[tuple[float, float]]:
         before, *after = (by_name.get(name) for by_name in recalls)
         known, told = [x for x in after if x is not None], [x for x in shares if x is not None]
         if before is not None and len(known) == len(after) and len(told) == len(shares):
-            found.append((before - _mean(known), _mean(told)))
+            found.append((round(before - _mean(known), _DIGITS), _mean(told)))
     return found
 
 

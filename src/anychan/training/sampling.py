@@ -1,6 +1,6 @@
 """Channel sampling: which channels a training batch sees.
 
-Hierarchical sampling is that of ChannelViT (arXiv 2309.16108, section 3.3): every size is as likely as every
+Hierarchical sampling is that of ChannelViT (arXiv 2309.16108, section 3.2): every size is as likely as every
 other, so that single channels and the full set are both seen often, however many channels there are. Diverse
 sampling is after DiChaViT (Pham and Plummer, arXiv 2405.16419): channels that tell the same are seldom
 drawn together; likeness is there that of learned embeddings, here the data's correlation, so that a batch depends on
