@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from anychan.data.cache import decode_split, default_cache_dir
+from anychan.data.cache import decode_split
+from anychan.data.cache_dir import default_cache_dir
 from anychan.data.cache_file import read_cache
 from anychan.data.layouts import open_dataset
 

@@ -16,14 +16,14 @@ _ERASED_RATIO = (0.3, 3.3)
 
 
 def augment(images: Tensor, config: AugmentationConfig, generator: torch.Generator) -> Tensor:
-    """Augment a batch of images of any number of channels; black is 0.
+    """Augment a batch of images of any number of channels; what is left empty is 0: black, of normalised ones the mean.
 
     Mirror, padded crop, resized crop, rotation and perspective are composed and pixels are resampled once (so what
     one of them cuts away another may bring back); mirror and padded crop alone move whole pixels and are exact.
     Then rectangles are erased, then channels dropped.
 
     Args:
-        images: (N, C, H, W), uint8 or floating point, in pixel units (before normalisation); left as it is.
+        images: (N, C, H, W), uint8, or floating point, normalised or not; left as it is.
         config: what to do.
         generator: where the randomness comes from, on the images' device or on the CPU.
 

@@ -5,6 +5,7 @@ And ``bands.yaml``, which says what the bands of its images are.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anychan.data.bands import FILE
@@ -43,8 +44,10 @@ class ListsBeside:
     def read(self, path: str) -> bytes:
         return self._of(path).read(path)
 
-    def content(self, path: str) -> str:
-        return self._of(path).content(path)
+    def contents(self, paths: Sequence[str]) -> Mapping[str, str]:
+        of_folder = [path for path in paths if path in self._names]
+        of_archive = [path for path in paths if path not in self._names]
+        return {**self._archive.contents(of_archive), **self._folder.contents(of_folder)}
 
     def stamp(self, path: str) -> str:
         return self._of(path).stamp(path)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import logging
-import os
 import re
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from pathlib import Path
 
+from anychan.data.cache_dir import default_cache_dir
 from anychan.data.cache_file import FORMAT, Decoded, in_memory, read_cache, write_cache
 from anychan.data.dataset import Dataset, Pixels, Sample
 from anychan.data.decode import strict_pillow
@@ -49,14 +49,6 @@ def decode_split(
     if found is None:
         raise ValueError(f"the cache {path.parent} does not keep what is written to it")
     return found
-
-
-def default_cache_dir() -> Path:
-    """The folder ``$ANYCHAN_CACHE`` if that is set, else anychan's folder in the user's cache."""
-    from platformdirs import user_cache_path
-
-    chosen = os.environ.get("ANYCHAN_CACHE")
-    return Path(chosen) if chosen else user_cache_path("anychan")
 
 
 def _found_in_cache(path: Path, count: int) -> Decoded | None:

@@ -136,11 +136,13 @@ class Dataset:
     def fingerprint(self, samples: Iterable[Sample]) -> str:
         """What tells these samples from others: a hash of their paths, labels and contents, in their order.
 
-        The content of a file in an archive enters by its CRC-32 and size; that of a file in a folder by its size
-        alone, so that a copy counts as the same data and nothing need be read twice.
+        Contents enter by CRC-32 and size, which an archive keeps and a folder's files are read for once, so that a copy
+        counts as the same data, and so does an archive of the folder.
         """
+        samples = list(samples)
+        contents = self.source.contents([sample.path for sample in samples])
         digest = hashlib.sha256()
         for sample in samples:
-            line = f"{sample.path}\0{sample.label}\0{self.source.content(sample.path)}\n"
+            line = f"{sample.path}\0{sample.label}\0{contents[sample.path]}\n"
             digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()

@@ -11,10 +11,11 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from anychan.data.checksums import Checksums
 from anychan.data.findings import BrokenFileError
 
 # Larger than an uncompressed photograph of the most pixels that are decoded.
@@ -40,8 +41,8 @@ class Source(Protocol):
     def read(self, path: str) -> bytes:
         """The content of a file; raises ``BrokenFileError``."""
 
-    def content(self, path: str) -> str:
-        """What tells this content from another wherever the data are copied to."""
+    def contents(self, paths: Sequence[str]) -> Mapping[str, str]:
+        """What tells the content of each file from another, wherever the data are copied to: its CRC-32 and size."""
 
     def stamp(self, path: str) -> str:
         """What changes whenever the file may have changed; only for this machine's cache."""
@@ -78,6 +79,7 @@ class FolderSource:
     def __init__(self, root: Path) -> None:
         self.name = root.resolve().name
         self._root = os.path.realpath(root)
+        self._checksums = Checksums(self._root, self.read, self.stamp)
 
     def files(self, folder: str = "") -> list[str]:
         return sorted(self._walk(safe_path(folder)))
@@ -114,11 +116,8 @@ class FolderSource:
         except OSError as error:
             raise BrokenFileError("unreadable", f"cannot be read: {error.strerror}") from error
 
-    def content(self, path: str) -> str:
-        try:
-            return str(self._stat(path)[0].st_size)
-        except BrokenFileError as broken:
-            return broken.kind
+    def contents(self, paths: Sequence[str]) -> Mapping[str, str]:
+        return self._checksums.of(paths)
 
     def stamp(self, path: str) -> str:
         try:
@@ -210,12 +209,16 @@ class ZipSource:
             raise BrokenFileError("unreadable", "is damaged in the archive: its checksum is not the one kept there")
         return packed
 
-    def content(self, path: str) -> str:
-        """The CRC-32 and the size that the archive keeps of each file."""
+    def contents(self, paths: Sequence[str]) -> Mapping[str, str]:
+        return {path: self.stamp(path) for path in paths}
+
+    def stamp(self, path: str) -> str:
+        """The CRC-32 and the size that the archive keeps of a file: of a damaged one others than it has.
+
+        Which is found out when it is unpacked.
+        """
         member = self._members.get(path)
         return "missing" if member is None else f"{member.CRC:08x}:{member.file_size}"
-
-    stamp = content  # a damaged archive has other checksums than it keeps, and is found out when it is unpacked
 
 
 def open_source(path: Path) -> Source:

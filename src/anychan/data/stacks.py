@@ -9,7 +9,7 @@ import io
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -59,8 +59,9 @@ class StackedSource:
                 archive.writestr(zipfile.ZipInfo(name), content)
         return file.getvalue()
 
-    def content(self, path: str) -> str:
-        return self._of_all(path, self._source.content)
+    def contents(self, paths: Sequence[str]) -> Mapping[str, str]:
+        found = self._source.contents([file for path in paths for file in self._members(path) or [path]])
+        return {path: self._of_all(path, found.__getitem__) for path in paths}
 
     def stamp(self, path: str) -> str:
         return self._of_all(path, self._source.stamp)

@@ -14,6 +14,7 @@ from __future__ import annotations
 import io
 import threading
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -191,11 +192,12 @@ class SyntheticSource:
         np.save(file, image, allow_pickle=False)
         return file.getvalue()
 
-    def content(self, path: str) -> str:
+    def contents(self, paths: Sequence[str]) -> Mapping[str, str]:
+        return {path: self.stamp(path) for path in paths}
+
+    def stamp(self, path: str) -> str:
         bands, size, classes, seed = self._spec.bands, self._spec.size, self._spec.classes, self._spec.seed
         return f"{_VERSION}:{self._spec.sensor or bands}:{size}:{classes}:{seed}:{path}"
-
-    stamp = content
 
 
 def _decode_npy(data: bytes, image_size: int | None) -> Picture:
