@@ -33,7 +33,7 @@ def demo(out: Path) -> Path:
         ValueError: if the folder holds runs of other settings.
     """
     from anychan.cost import recorded_layers
-    from anychan.evaluation import FILLS, compare_runs, evaluate_run, table
+    from anychan.evaluation import compare_runs, evaluate_run, table
     from anychan.report import write_report
     from anychan.training import TrainConfig, train
 
@@ -42,7 +42,7 @@ def demo(out: Path) -> Path:
         _say(f"train {name} on {COMMON['data']}")
         runs.append(train(TrainConfig(out=out / name, resume=True, **{**COMMON, **settings})))  # type: ignore[arg-type] # by name
         _say(f"evaluate {name} on all 15 subsets of its four bands")
-        record = evaluate_run(runs[-1], "all", "test", list(FILLS) if name == "plain" else None)
+        record = evaluate_run(runs[-1], "all", "test", "all" if name == "plain" else None)
         print(table(record), end="\n\n")
     any_channel, plain = runs
     compare_runs(any_channel, plain, "test")

@@ -167,8 +167,13 @@ def test_what_was_not_trained_alike_is_said(runs: Any, tmp_path: Path) -> None:
 def test_a_setting_that_came_later_is_no_difference(runs: Any) -> None:
     run, others, _ = runs
     record = json.loads((run / "run.json").read_text())
-    for unit, differs in (("batch", []), ("image", ["sampling_unit"])):
-        (run / "run.json").write_text(json.dumps({**record, "config": {**record["config"], "sampling_unit": unit}}))
+    for changed, differs in (
+        ({"sampling_unit": "batch"}, []),
+        ({"sampling_unit": "image"}, ["sampling_unit"]),
+        ({"normalisation": {"statistics": "kept"}}, []),  # specialists have no subsets to keep statistics for
+        ({"normalisation": {"kind": "group", "statistics": "shared"}}, ["normalisation.kind"]),
+    ):
+        (run / "run.json").write_text(json.dumps({**record, "config": record["config"] | changed}))
         assert compare_specialists(run, others)["differs"] == differs
 
 

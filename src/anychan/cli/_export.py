@@ -10,7 +10,7 @@ from anychan.cli._common import Command, Parser, add_json, print_record
 
 
 def _export_options(parser: Parser) -> None:
-    parser.add_argument("model", metavar="MODEL", type=Path, help="a run folder or a model file")
+    parser.add_argument("model", metavar="MODEL", type=Path, help="a run folder, a model file or a packaged model")
     parser.add_argument(
         "--format", choices=["onnx", "torch"], default="onnx", help="ONNX, or torch.export's .pt2; default: onnx"
     )

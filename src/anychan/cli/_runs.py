@@ -44,14 +44,13 @@ def _evaluate_options(parser: Parser) -> None:
 
 
 def _evaluate(options: Any) -> int:
-    from anychan.evaluation import FILLS, evaluate_run, table
+    from anychan.evaluation import evaluate_run, table
 
-    fills = list(FILLS) if options.fill == ["all"] else options.fill
     record = evaluate_run(
         options.run,
         "all" if options.channels == ["all"] else options.channels,
         options.split,
-        fills,
+        "all" if options.fill == ["all"] else options.fill,
         options.data,
         bands=options.bands,
         batch_size=options.batch_size,

@@ -24,6 +24,10 @@ _CHUNK = 500
 def paired_bootstrap(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
     """The 95 % interval of the mean of differences that are paired by image and by seed.
 
+    Of several seeds it is Student's t on the variances of the seeds' means and of the images' means. Both hold what is
+    left of a seed and an image together, which so is counted twice: where that is most of it, the interval is half
+    again as wide as it need be.
+
     Args:
         differences: float (R, N): for each of R seeds and N images what one model has over the other, such as 1 where
             only the first is right, -1 where only the second is; or a mean of such over channel subsets.

@@ -39,7 +39,7 @@ def evaluate_run(
     run: Path | str,
     channels: str | Sequence[str] = "all",
     split: str = "test",
-    fills: Sequence[str] | None = None,
+    fills: str | Sequence[str] | None = None,
     data: str | Path | None = None,
     *,
     bands: str | Path | None = None,
@@ -64,8 +64,8 @@ def evaluate_run(
             each size between, or a channel set, or a list of them.
         split: train, val, test, or "held-out" for the training images that the run was validated on and not trained
             on (`TrainConfig.held_out`).
-        fills: keys of ``FILLS``, with which to answer proper subsets as well. A plain model answers its full channel
-            set by itself and proper subsets with fills only.
+        fills: keys of ``FILLS``, with which to answer proper subsets as well, or "all" that make sense of the
+            channels. A plain model answers its full channel set by itself and proper subsets with fills only.
         data: what to read the split from; None: what the run was trained on. Its classes must be the run's.
         bands: what the planes of ``data`` are, as for ``open_dataset``; None: the data say it. What the run was trained
             on has the bands that it was trained with.

@@ -1,7 +1,8 @@
 """The naive answers to missing channels: fill their planes with something and ask an ordinary model.
 
 They are the yardstick that an any-channel model has to beat. A fill gives the model all planes, so that any
-model can be asked; it works on pixel values on a scale of 0 to 1, before they are normalised.
+model can be asked; it works on pixel values on a scale of 0 to 1, before they are normalised. Of channels that are
+measured in units of their own (kelvins beside reflectances) nothing but their means can stand for them.
 
 Shape suffixes: N images, S the channels that are there, C all channels the model knows.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from anychan.channels import ChannelSet
+from anychan.channels import MEASURED, ChannelSet
 
 # (pixels of the channels that are there (N, S, H, W), all channels, those that are there) -> (N, C, H, W)
 Fill = Callable[[Tensor, ChannelSet, ChannelSet], Tensor]
@@ -23,7 +24,8 @@ def fill_missing(pixels_NSHW: Tensor, channels: ChannelSet, present: ChannelSet,
     """All planes of ``channels``, the missing ones filled.
 
     Args:
-        pixels_NSHW: floating point on a scale of 0 to 1, the planes of ``present`` in their order.
+        pixels_NSHW: floating point on a scale of 0 to 1, the planes of ``present`` in their order; of channels that
+            are measured, in their units.
         channels: the C channels of the result, in its order; ``mean`` needs their means.
         present: the S channels that are there, each one of ``channels``.
         fill: a key of ``FILLS``: ``zeros`` (black), ``zeros-rescaled`` (black, and the pixels that are there times
@@ -34,24 +36,41 @@ def fill_missing(pixels_NSHW: Tensor, channels: ChannelSet, present: ChannelSet,
         (N, C, H, W), of the same type.
 
     Raises:
-        ValueError: for an unknown fill, an unknown channel, or an unknown mean.
+        ValueError: for an unknown fill or one that these channels have no common scale for, an unknown channel, or an
+            unknown mean.
 
     Example:
         >>> rgb = ChannelSet.parse("RGB")
         >>> fill_missing(torch.full((1, 2, 1, 1), 0.5), rgb, rgb.subset("BR"), "zeros").flatten().tolist()
         [0.5, 0.0, 0.5]
     """
-    return FILLS[check_fill(fill)](pixels_NSHW, channels, present)
+    return FILLS[check_fill(fill, channels)](pixels_NSHW, channels, present)
 
 
-def check_fill(fill: str) -> str:
+def list_fills(channels: ChannelSet) -> list[str]:
+    """The fills that make sense of these channels: all of shares of one scale, the mean of measured ones.
+
+    Example:
+        >>> list_fills(ChannelSet.parse("RGB"))
+        ['zeros', 'zeros-rescaled', 'mean', 'mean-of-present']
+    """
+    return [fill for fill in FILLS if fill == "mean" or all(channel.units != MEASURED for channel in channels)]
+
+
+def check_fill(fill: str, channels: ChannelSet) -> str:
     """The name of a fill, as it is.
 
     Raises:
-        ValueError: if there is no fill of that name.
+        ValueError: if there is no fill of that name, or it makes no sense of these channels.
     """
     if fill not in FILLS:
         raise ValueError(f"unknown fill {fill!r}; there are {', '.join(FILLS)}")
+    if fill not in list_fills(channels):
+        measured = next(channel.name for channel in channels if channel.units == MEASURED)
+        raise ValueError(
+            f"the fill {fill!r} takes all channels to be on one scale, and {measured!r} is measured in units of its "
+            "own; fill with 'mean'"
+        )
     return fill
 
 

@@ -80,7 +80,7 @@ def predict_subset(
     known = model.channels
     present = model.resolve(channels)
     if fill:
-        check_fill(fill)
+        check_fill(fill, known)
     elif model.strategy == "plain" and len(present) < len(known):
         raise ValueError(f"a plain model takes all of {known}, not {present}: name --fill to fill what is missing")
     if batch_size < 1 or not array.paths:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from anychan.channels import ChannelSet
-from anychan.evaluation.fills import FILLS, check_fill
+from anychan.evaluation.fills import FILLS, check_fill, list_fills
 
 MOST_CHANNELS_FOR_ALL = 8  # 255 subsets
 
@@ -13,7 +13,10 @@ Question = tuple[ChannelSet, str]  # the channels that are there, and the fill o
 
 
 def list_questions(
-    known: ChannelSet, strategy: str, channels: str | Sequence[str] = "all", fills: Sequence[str] | None = None
+    known: ChannelSet,
+    strategy: str,
+    channels: str | Sequence[str] = "all",
+    fills: str | Sequence[str] | None = None,
 ) -> list[Question]:
     """Every channel set asked for, by itself and with each fill, in the order of ``ChannelSet.subsets()``.
 
@@ -22,18 +25,20 @@ def list_questions(
         strategy: the model's; "plain" answers proper subsets with fills only.
         channels: "all" for every subset that is not empty, "some" for those of ``ChannelSet.some_subsets``, or a
             channel set, or a list of them.
-        fills: keys of ``FILLS``, for proper subsets; None: none.
+        fills: keys of ``FILLS``, for proper subsets, or "all" that make sense of the channels; None: none.
 
     Raises:
-        ValueError: for an unknown channel or fill, no channels, "all" of more than 8 channels, or a plain model
-            asked for a proper subset without fills.
+        ValueError: for an unknown channel or fill, a fill that makes no sense of these channels, no channels, "all" of
+            more than 8 channels, or a plain model asked for a proper subset without fills.
 
     Example:
         >>> rgb = ChannelSet.parse("RGB")
         >>> [(str(subset), fill) for subset, fill in list_questions(rgb, "sliced", ["GR", "RGB"], ["mean"])]
         [('RGB', ''), ('RG', ''), ('RG', 'mean')]
     """
-    fills = list(dict.fromkeys(check_fill(fill) for fill in fills or ()))
+    if fills == "all":
+        fills = list_fills(known)
+    fills = list(dict.fromkeys(check_fill(fill, known) for fill in fills or ()))
     questions: list[Question] = []
     for subset in _subsets(known, [channels] if isinstance(channels, str) else channels):
         if len(subset) == len(known):

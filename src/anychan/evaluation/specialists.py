@@ -23,7 +23,7 @@ from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import pack_bits, unpack_right
 
 # Settings that older records do not have yet, and what they trained with.
-_LATER = {"sampling_unit": "batch", "pretrained": False}
+_LATER = {"sampling_unit": "batch", "pretrained": False, "normalisation.kind": "batch"}
 # What runs that are compared must have in common to have been trained alike.
 _ALIKE = (
     *(
@@ -40,7 +40,7 @@ _ALIKE = (
         "label_smoothing",
         "ema_decay",
     ),
-    *("optimizer", "schedule", "early_stopping", "augmentation"),
+    *("optimizer", "schedule", "early_stopping", "augmentation", "normalisation.kind"),
 )
 
 
@@ -159,12 +159,19 @@ def _mean(rows: Sequence[dict[str, Any]], differences_SN: npt.NDArray[np.float64
 def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str]:
     """The settings in which two runs were not trained alike, but for what makes one of them a specialist."""
     for name in _ALIKE:
-        if one["config"].get(name, _LATER.get(name)) != other["config"].get(name, _LATER.get(name)):
+        if _setting(one, name) != _setting(other, name):
             yield name
     if one["data"]["fingerprints"]["train"] != other["data"]["fingerprints"]["train"]:
         yield "data"
     if other["config"]["strategy"] != "plain":
         yield "strategy"
+
+
+def _setting(run: Mapping[str, Any], name: str) -> Any:
+    value: Any = run["config"]
+    for key in name.split("."):
+        value = (value or {}).get(key)
+    return _LATER.get(name) if value is None else value
 
 
 def _cost(run: Path, split: str) -> dict[str, Any]:

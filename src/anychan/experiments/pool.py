@@ -18,6 +18,7 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from anychan.data.parallel import usable_cores
 from anychan.training import InterruptedRunError
 from anychan.training.stopping import StopRequest, listening
 
@@ -128,7 +129,7 @@ class _Pool:
     def _begin(self, task: Task) -> None:
         task.log.parent.mkdir(parents=True, exist_ok=True)
         said, told = self._context.Pipe()
-        threads = max((os.cpu_count() or 1) // self._workers, 1)
+        threads = max(usable_cores() // self._workers, 1)
         process = self._context.Process(target=_in_process, args=(task.work, str(task.log), told, threads))
         process.start()
         told.close()  # only the process holds it now, so that its death is heard

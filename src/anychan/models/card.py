@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from anychan.channels import MEASURED
 from anychan.models.files import ModelInfo
 
 _PLAIN = "plain"
@@ -83,7 +84,7 @@ def _intended_use(info: ModelInfo) -> str:
     named = "; ".join(info.classes[:_EXAMPLES])
     more = f"; and {info.num_classes - _EXAMPLES} more" if info.num_classes > _EXAMPLES else ""
     return (
-        "Sorting photographs like those it was trained on into its classes, research on missing channels, and "
+        "Sorting images like those it was trained on into its classes, research on missing channels, and "
         "fine-tuning. Not for decisions about people, safety or health: it knows no class but its own and always names "
         "one.\n\n"
         f"Classes: {named}{more}."
@@ -102,9 +103,11 @@ def _data(info: ModelInfo, trained: Mapping[str, Any] | None) -> str:
         f"objective *{config['objective']['name']}*"
     )
     statistics = ", ".join(f"{c.name} {c.mean:.4f} ± {c.std:.4f}" for c in info.channels)
+    measured = [channel.name for channel in info.channels if channel.units == MEASURED]
+    scale = f"on a scale of 0 to 1 ({', '.join(measured)}: as measured)" if measured else "on a scale of 0 to 1"
     return (
         f"{data['name']} ({data['layout']}): {counts} images. {how}. Commit `{trained.get('commit') or 'unknown'}`.\n\n"
-        f"Pixels, on a scale of 0 to 1, are normalised by the training images' mean ± deviation: {statistics}."
+        f"Pixels, {scale}, are normalised by the training images' mean ± deviation: {statistics}."
     )
 
 
@@ -132,7 +135,7 @@ def _results(info: ModelInfo, evaluated: Mapping[str, Any] | None) -> str:
 def _limits(info: ModelInfo, evaluated: Mapping[str, Any] | None) -> str:
     limits = [
         f"An image is cut to its middle square and resized to {info.image_size} pixels; what is small in it is lost.",
-        "A photograph of none of its classes is given one of them all the same; the probabilities are theirs alone.",
+        "An image of none of its classes is given one of them all the same; the probabilities are theirs alone.",
         "Pictures of another kind, camera or light than the training images may be answered much worse.",
     ]
     rows = [] if evaluated is None else [row for row in evaluated["results"] if not row["fill"]]

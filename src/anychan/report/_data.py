@@ -63,7 +63,7 @@ def statistics_table(run: Run) -> Table | None:
     count = f" over {fmt.count(record['count'])} pixels" if isinstance(record.get("count"), int) else ""
     columns = (
         Column("channel", numeric=False),
-        Column("mean", "pixel value on a scale of 0 to 1"),
+        Column("mean", "pixel value on a scale of 0 to 1, or as it was measured"),
         Column("std", "standard deviation on the same scale"),
         *(Column(f"r with {name}", "correlation of the two channels") for name in channels.names),
     )
