@@ -56,7 +56,7 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
     if not is_finished(config):
         config.resume = config.out.is_dir() and any(config.out.iterdir())
         train(config)
-    asked = subsets_asked(config, split)
+    asked = subsets_asked(config)
     measured = {"none": [], "full": asked[:1], "all": asked}[cost]
     for subsets, costs in ((measured, True), ([subset for subset in asked if subset not in measured], False)):
         if subsets and not _evaluated(config.out, split, subsets, costs, flips):
@@ -116,7 +116,7 @@ def weights_missing(config: TrainConfig) -> str:
     return ""
 
 
-def subsets_asked(config: TrainConfig, split: str) -> list[str]:
+def subsets_asked(config: TrainConfig) -> list[str]:
     """The subsets that a finished run is evaluated on, the largest first.
 
     They are those that it has statistics for; without, every one, of more than 8 channels some of each size; of a plain
