@@ -140,6 +140,8 @@ def test_dropout_stays_off_in_recalibration():
         ([images(), images()[0]], r"not \(3, 8, 8\)"),
         ([images(), (images(), torch.zeros(4))], "a tensor of images, without labels, not tuple"),
         ([], "no batch of images"),
+        ([images(), images() * float("nan")], "the statistics for RG came out infinite or NaN"),
+        ([images() * 1e30], "the statistics for RG came out infinite or NaN"),
     ],
 )
 def test_a_recalibration_that_fails_leaves_all_as_it_was(batches, said):

@@ -49,6 +49,9 @@ def test_a_broken_image_is_reported_and_the_rest_go_on(run, tmp_path, capsys, mo
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert [row["rank"] for row in rows if row["error"]] == [""]
     assert len(rows) == 11
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "2.png").write_bytes(b"no image")
+    assert main(["predict", str(run), str(tmp_path / "none" / "2.png")]) == 2
 
 
 @pytest.mark.parametrize(

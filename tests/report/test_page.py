@@ -259,3 +259,19 @@ def test_of_a_classs_synonyms_the_first_is_shown(tmp_path: Path) -> None:
     truths = set(re.findall(r'<p class="truth">(.*?)</p>', page))
     assert truths <= {"goldfish", "tabby", "crane", "crane, derrick"}
     assert len(truths) > 1
+
+
+def test_only_a_report_is_written_over(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    notes = tmp_path / "notes.html"
+    notes.write_text("my notes")
+    with pytest.raises(FileExistsError, match=r"notes\.html is there and is no report of anychan's"):
+        write_report([run], notes)
+    assert notes.read_text() == "my notes"
+    with pytest.raises(FileExistsError, match="run is a folder; name the file to write, such as .*report.html"):
+        write_report([run], run)
+    with pytest.raises(ValueError, match=r"r\.txt: a report's name ends in \.html or \.md"):
+        write_report([run], tmp_path / "r.txt")
+    for name in ("a.html", "a.md"):
+        first = write_report([run], tmp_path / name, title="one").read_text()
+        assert write_report([run], tmp_path / name, title="two").read_text() != first

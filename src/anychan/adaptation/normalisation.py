@@ -205,8 +205,8 @@ def recalibrate(
 
     Raises:
         ValueError: for a plain model, one without batch normalisation, channels that the model does not take or the
-            batches have not, more than 6 channels with the subsets unsaid, a batch that is no such tensor, or no batch
-            at all.
+            batches have not, more than 6 channels with the subsets unsaid, a batch that is no such tensor, no batch at
+            all, or values that leave statistics infinite or NaN.
 
     Example:
         >>> import timm, torch
@@ -233,9 +233,17 @@ def recalibrate(
             count += 1
     if not count:
         raise ValueError("there is no batch of images to recalibrate with")
+    if lost := [subset for subset in chosen if not _finite(trial.subset_statistics.of(subset))]:
+        raise ValueError(
+            f"the statistics for {lost[0]} came out infinite or NaN: the batches hold such values, or large ones"
+        )
     for subset in chosen:
         statistics.keep(model.body, subset, statistics.affine)
         statistics.of(subset).load_state_dict(trial.subset_statistics.of(subset).state_dict())
+
+
+def _finite(kept: nn.Module) -> bool:
+    return all(bool(numbers.isfinite().all()) for numbers in kept.buffers())
 
 
 def _with_fresh_statistics(model: AnyChannelModel, subsets: Sequence[ChannelSet]) -> AnyChannelModel:

@@ -42,7 +42,8 @@ def _predict(options: Any) -> int:
     if options.json:
         record = {"schema": 1, "kind": "predictions", "model": options.model, "channels": str(asked)}
         print(json.dumps({**record, "images": [answer.to_dict() for answer in answers]}, indent=1))
-    return 1 if any(answer.error for answer in answers) else 0
+    failed = sum(bool(answer.error) for answer in answers)
+    return 0 if not failed else 1 if failed < len(answers) else 2
 
 
 def _watched(
@@ -80,7 +81,7 @@ def _show_text(answer: Prediction) -> None:
 
 
 PREDICT = Command(
-    "name the most likely classes of photographs",
+    "name the most likely classes of photographs; exit code 1 where some cannot be read, 2 where none can",
     """anychan predict runs/any photo.jpg --channels RG
 anychan predict animals-50 holiday/ "more/*.png" --top 3
 anychan predict runs/any photos/ --json > answers.json

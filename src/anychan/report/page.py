@@ -58,6 +58,7 @@ _WHY_UNKNOWN = (
 )
 _NO_AGREEMENT = "Fewer than two channel subsets were answered, or the answers to single images are not recorded."
 _CROWDED = 4  # so many runs and more are shown small or on request, but for the first
+_MARKS = {".html": "· anychan report</title>", ".md": "are left out of this form of the report"}  # what tells one
 _MOST_ANSWERS = 15  # of more subsets a picture shows the first and the smallest ones, and lists all on request
 
 
@@ -87,7 +88,8 @@ def write_report(
     Args:
         runs: run folders, in the order in which they are shown, folders of ablations and of searches, and records of
             reproductions or folders that hold some.
-        out: the file to write; an earlier one of the same name is replaced, folders above it are made.
+        out: the file to write, ``.html`` or ``.md``; an earlier report of that name is replaced, folders above it are
+            made.
         pictures: whether thumbnails of the images go in.
         layers: lists the layers of a network by what its ``model.json`` holds, so that they are drawn
             (`anychan.cost.recorded_layers`, which makes the network anew, which the report does not); None: none are.
@@ -98,9 +100,12 @@ def write_report(
 
     Raises:
         FileNotFoundError: for a folder that is not there or is none of these.
-        ValueError: if no run is given, one is given twice, or a file in a run is broken or of another schema than 1.
+        FileExistsError: if ``out`` is a folder, or a file that is no report.
+        ValueError: if ``out`` ends otherwise, no run is given, one is given twice, or a file in a run is broken or of
+            another schema than 1.
     """
     folders, out = [Path(run) for run in runs], Path(out)
+    _check_out(out)
     of_ablations = [folder for folder in folders if is_ablation(folder)]
     of_searches = [folder for folder in folders if is_search(folder)]
     others = [path for path in folders if path not in of_ablations + of_searches]
@@ -121,6 +126,16 @@ def write_report(
     with replacing(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out
+
+
+def _check_out(out: Path) -> None:
+    """Refuse to write where something else than a report would be lost."""
+    if out.is_dir():
+        raise FileExistsError(f"{out} is a folder; name the file to write, such as {out / 'report.html'}")
+    if out.suffix not in _MARKS:
+        raise ValueError(f"{out}: a report's name ends in {' or '.join(_MARKS)}")
+    if out.is_file() and _MARKS[out.suffix] not in out.read_text(encoding="utf-8", errors="replace"):
+        raise FileExistsError(f"{out} is there and is no report of anychan's; choose another name")
 
 
 def is_ablation(folder: Path) -> bool:
