@@ -268,7 +268,7 @@ def test_only_a_report_is_written_over(tmp_path: Path) -> None:
     with pytest.raises(FileExistsError, match=r"notes\.html is there and is no report of anychan's"):
         write_report([run], notes)
     assert notes.read_text() == "my notes"
-    with pytest.raises(FileExistsError, match="run is a folder; name the file to write, such as .*report.html"):
+    with pytest.raises(FileExistsError, match=r"run is a folder; name the file to write, such as .*report\.html"):
         write_report([run], run)
     with pytest.raises(ValueError, match=r"r\.txt: a report's name ends in \.html or \.md"):
         write_report([run], tmp_path / "r.txt")
