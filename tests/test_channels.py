@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,6 +50,9 @@ def test_red_green_and_blue_know_their_wavelengths():
         ("", "no channel given; choose from R,G,B"),
         ([], "no channel given; choose from R,G,B"),
         ("R,,G", "unknown channel ''; there are R,G,B"),
+        (np.zeros(2), "channels must be names or Channel objects, such as 'RG', not a ndarray"),
+        ([1, "R"], r"such as 'RG', not \[1, 'R'\]"),
+        (7, "such as 'RG', not 7"),
     ],
 )
 def test_bad_subsets_are_named(bad, said):

@@ -100,7 +100,7 @@ class ChannelSet(Sequence[Channel]):
             within: the channels to choose from; the result keeps their wavelengths, means and deviations.
 
         Raises:
-            ValueError: if a channel is not in ``within``, stands twice, or there is none.
+            ValueError: if a channel is not in ``within``, stands twice, is no name or channel, or there is none.
         """
         if within is not None:
             return within.subset(spec)
@@ -108,7 +108,7 @@ class ChannelSet(Sequence[Channel]):
             return spec
         return cls(
             Channel(name, _RGB_WAVELENGTHS.get(name)) if isinstance(name, str) else name
-            for name in (_split_names(spec, known=_RGB_WAVELENGTHS) if isinstance(spec, str) else spec)
+            for name in (_split_names(spec, known=_RGB_WAVELENGTHS) if isinstance(spec, str) else _each(spec))
         )
 
     @classmethod
@@ -233,7 +233,7 @@ class ChannelSet(Sequence[Channel]):
 
     def _parse(self, channels: str | Sequence[str] | Sequence[Channel]) -> ChannelSet:
         """Names and channels as given; what is known of a name here comes before what it means elsewhere."""
-        given = _split_names(channels, known=self._index) if isinstance(channels, str) else channels
+        given = _split_names(channels, known=self._index) if isinstance(channels, str) else _each(channels)
         return ChannelSet(
             (self._channels[self._index[c]] if c in self._index else Channel(c, _RGB_WAVELENGTHS.get(c)))
             if isinstance(c, str)
@@ -251,7 +251,7 @@ class ChannelSet(Sequence[Channel]):
             return subset.names
         if isinstance(subset, str):
             return _split_names(subset, known=self._index, strict=True)
-        return tuple(channel if isinstance(channel, str) else channel.name for channel in subset)
+        return tuple(channel if isinstance(channel, str) else channel.name for channel in _each(subset))
 
     def __contains__(self, channel: object) -> bool:
         return (channel.name if isinstance(channel, Channel) else channel) in self._index
@@ -288,6 +288,16 @@ def _record(channel: Channel) -> dict[str, Any]:
 
 # What is taken wherever channels are asked for.
 ChannelsLike = str | Sequence[str] | Sequence[Channel] | ChannelSet
+
+
+def _each(channels: Sequence[str] | Sequence[Channel]) -> list[str | Channel]:
+    """The channels of a sequence; ValueError for what is neither a name nor a channel."""
+    given: list[Any] = list(channels) if hasattr(channels, "__iter__") else [channels]
+    for channel in given:
+        if not isinstance(channel, str | Channel):
+            said = f"a {type(channels).__name__}" if hasattr(channels, "shape") else f"{channels!r:.60}"
+            raise ValueError(f"channels must be names or Channel objects, such as 'RG', not {said}")
+    return given
 
 
 def _split_names(text: str, known: Mapping[str, Any], strict: bool = False) -> tuple[str, ...]:
