@@ -11,7 +11,7 @@ import torch
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
 from anychan.data.augment_config import AugmentationConfig
-from anychan.training.batches import Inputs, TrainingBatches
+from anychan.training.batches import Inputs, TrainingBatches, unaugmented
 from anychan.training.config import ObjectiveConfig, TrainConfig
 from anychan.training.machine import Machine
 
@@ -140,8 +140,8 @@ def test_subsets_that_cannot_be_left_out_are_refused(unseen: list[str], words: s
 
 
 def test_recalibration_images_are_training_images_as_they_are() -> None:
-    drawn = batches(augmentation=AugmentationConfig(erasing=1.0))
-    found = torch.cat(list(drawn.as_they_are(17)))
+    inputs = Inputs(array(), KNOWN, CPU, machine(), AugmentationConfig(erasing=1.0))
+    found = torch.cat(list(unaugmented(inputs, 17, seed=0, size=8)))
     assert found.shape == (16, 2, SIZE, SIZE)  # two batches of 8; one image alone has no statistics
     everything = Inputs(array(), KNOWN, CPU, machine()).batch(torch.arange(N), KNOWN).images
     same = (found[:, None] == everything[None]).flatten(2).all(dim=2)

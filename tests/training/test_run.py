@@ -70,7 +70,7 @@ def test_statistics_are_recalibrated_for_the_subsets_asked_for(make: Any) -> Non
     normalisation = NormalisationConfig(subsets=["RGB", "B"], images=32)
     model, info = load_model(train(make(strategy="sliced", normalisation=normalisation)))
     assert info.kept_subsets == ("RGB", "B")
-    assert kept_count(model, "B") == 2  # batches of 16
+    assert kept_count(model, "B") == 1  # batch of 32
     x = torch.rand(2, 1, 16, 16)
     assert model(x, channels="B").shape == (2, 4)
     with pytest.raises(ValueError, match="no normalisation statistics for R, only for RGB, B"):
@@ -104,9 +104,16 @@ def test_a_subset_that_hardly_came_up_is_recalibrated_afterwards(make: Any) -> N
     model, _ = load_model(run)
     rare = described(run)["recalibrated"]
     assert rare == ["RGB", "RG", "RB", "GB", "R", "G", "B"]  # in 6 steps none came up ten times
-    assert {kept_count(model, names) for names in rare} == {3}  # batches of 16 of the 48 images
+    assert {kept_count(model, names) for names in rare} == {1}  # batch of the 48 images
     often = train(make(out=run.parent / "often", strategy="sliced", epochs=30))
     assert "RGB" not in described(often)["recalibrated"]
+
+
+def test_statistics_are_recalibrated_where_a_step_has_one_image(make: Any) -> None:
+    data = "synthetic:bands=3,train=6,val=2,test=2,size=16"
+    run = train(make(data=data, strategy="sliced", model="wide4", batch_size=1, epochs=1))
+    assert described(run)["status"] == "finished"
+    assert kept_count(load_model(run)[0], described(run)["recalibrated"][0]) == 1  # batch of the 6 images
 
 
 def test_a_subset_left_out_of_training_gets_its_statistics_afterwards(make: Any) -> None:

@@ -235,7 +235,7 @@ class TrainingBatches:
 
     def as_they_are(self, images: int) -> Iterator[Tensor]:
         """Some of the training images, not augmented, all channels, batch by batch; see `unaugmented`."""
-        return unaugmented(self._inputs, images, self._config.seed, self._size)
+        return unaugmented(self._inputs, images, self._config.seed)
 
     def channels(self, epoch: int, step: int) -> ChannelSet:
         """The channels of a step's images: the same in every process."""
