@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from anychan._files import replacing
-from anychan.channels import ChannelSet
+from anychan.channels import ChannelSet, ChannelsLike
 from anychan.data.dataset import BYTES, Encoding
 from anychan.statistics import ChannelStatistics, MaskedStatistics, RunningStatistics
 
@@ -59,6 +59,18 @@ class ImageArray:
     def to(self, device: torch.device | str) -> ImageArray:
         """A copy that lies in the memory of a device, the computer's own or an accelerator's."""
         return replace(self, images=self.images.to(device, copy=True), labels=self.labels.to(device, copy=True))
+
+    def channel_sets(self, channels: ChannelsLike | None = None) -> list[ChannelSet]:
+        """The different sets that images have of some channels (None: of all), but for the empty one."""
+        known = self.channels.subset(channels)
+        if self.present is None:
+            return [known]
+        present_NC = self.present[:, list(self.channels.indices(known.names))]
+        return [
+            ChannelSet(channel for channel, is_there in zip(known, pattern, strict=True) if is_there)
+            for pattern in present_NC.unique(dim=0).tolist()
+            if any(pattern)
+        ]
 
     def values(self, images: Tensor, channels: Sequence[int] | None = None) -> Tensor:
         """What some of the images stand for, in the units of the channels.

@@ -12,13 +12,15 @@ from typing import Any
 
 import torch
 
-from anychan.adaptation import PLAIN, AnyChannelModel, batch_norms, recalibrate
+from anychan.adaptation import PLAIN, AnyChannelModel, batch_norms
+from anychan.channels import ChannelSet
 from anychan.data import ImageArray, hold_out, load_split, open_dataset
 from anychan.environment import environment
 from anychan.models import ModelInfo, load_model, save_model
-from anychan.training.batches import Inputs, unaugmented
+from anychan.training.batches import Inputs
 from anychan.training.initial import keeping, with_stem
 from anychan.training.machine import Machine
+from anychan.training.recalibration import recalibrate_on
 from anychan.training.records import RunFolder, read_run_record
 
 
@@ -73,12 +75,13 @@ def adapt_run(
     config = {**record["config"], "out": str(out), "strategy": info.strategy}
     made_from = {"name": source.name, "commit": record.get("commit"), "strategy": record["config"]["strategy"]}
     if any(True for _ in batch_norms(model.body)):
-        chosen = _keeping(info, subsets)  # before the images, which take longer
+        _keeping(info, subsets)  # what cannot be is said before the images are read, which takes longer
         array = _training_images(record, info, data, cache_dir, progress)
         held_out = record["config"].get("held_out")
         seen = array if held_out is None else hold_out(array, held_out)[0]
+        chosen = _keeping(info, subsets, seen.channel_sets(info.channels.names))
         inputs = Inputs(seen, info.channels, torch.device("cpu"), Machine("cpu", "float32", True, 1))
-        recalibrate(model, unaugmented(inputs, images, seed), chosen.kept_subsets)
+        recalibrate_on(model, inputs, chosen.kept_subsets, images, seed)
         kept = tuple(str(subset) for subset in model.subset_statistics.subsets)  # earlier ones stay
         info = dataclasses.replace(chosen, kept_subsets=kept)
         made_from |= {"images": min(images, len(seen)), "seed": seed, "fingerprint": array.fingerprint}
@@ -122,10 +125,10 @@ def _training_images(
     return array
 
 
-def _keeping(info: ModelInfo, subsets: Sequence[str] | None) -> ModelInfo:
+def _keeping(info: ModelInfo, subsets: Sequence[str] | None, there: Sequence[ChannelSet] | None = None) -> ModelInfo:
     if subsets is None and info.kept_subsets:
         return info
-    chosen = keeping(info, subsets, info.kept_affine, option="--subsets")
+    chosen = keeping(info, subsets, info.kept_affine, option="--subsets", there=there)
     if info.kept_affine:
         trained = {frozenset(info.channels.subset(subset).names) for subset in info.kept_subsets}
         for subset in chosen.kept_subsets:

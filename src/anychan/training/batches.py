@@ -74,6 +74,12 @@ class Inputs:
     def __len__(self) -> int:
         return len(self.array.labels)
 
+    def having(self, channels: ChannelSet) -> Tensor:
+        """Which of the images have all of some channels, bool (N,) on the CPU."""
+        if self.present_NC is None:
+            return torch.ones(len(self), dtype=torch.bool)
+        return self.present_NC[:, list(self.channels.indices(channels.names))].all(dim=1)
+
     def batch(self, rows: Tensor, channels: ChannelSet, generator: torch.Generator | None = None) -> Batch:
         """The images of some rows (int64, on the array's device), seen through some of the model's channels."""
         planes, scale, shift = self._of(channels)
@@ -137,25 +143,32 @@ def _present_of(array: ImageArray, channels: ChannelSet) -> Tensor | None:
     return None if present_NC.all() else present_NC
 
 
-def unaugmented(inputs: Inputs, images: int, seed: int, size: int = 64) -> Iterator[Tensor]:
-    """Some images as the model's input, all its channels, drawn at random: (size, C, H, W), the last one smaller.
+def unaugmented(
+    inputs: Inputs, images: int, seed: int, channels: ChannelSet | None = None, size: int = 64
+) -> Iterator[Tensor]:
+    """Some of the images that have certain channels, drawn at random, as a model's input: (size, S, H, W) each.
 
-    An image that would be a batch of its own is left out, since it has no statistics, and so is one that has not all
-    the channels.
+    The last batch is smaller; an image that would be a batch of its own is left out, since it has no statistics.
+
+    Args:
+        inputs: the images.
+        images: how many, at most.
+        seed: which.
+        channels: those they must have, and are seen through; None: all.
+        size: images of a batch, 2 or more.
 
     Raises:
-        ValueError: if fewer than two images have all channels.
+        ValueError: if fewer than two images have the channels.
     """
+    channels = inputs.channels if channels is None else channels
     generator = torch.Generator().manual_seed(counter_seed("recalibration", seed))
     rows = torch.randperm(len(inputs), generator=generator)
-    if inputs.present_NC is not None:
-        rows = rows[inputs.present_NC.all(dim=1)[rows]]
-        if len(rows) < 2:
-            raise ValueError(f"{len(rows)} images have all of {inputs.channels}: statistics of subsets need 2 at least")
-    rows = rows[:images].to(inputs.array.images.device)
-    for some in rows.split(size):
+    rows = rows[inputs.having(channels)[rows]]
+    if len(rows) < 2:
+        raise ValueError(f"{len(rows)} images have all of {channels}: statistics of them need 2 at least")
+    for some in rows[:images].to(inputs.array.images.device).split(size):
         if len(some) > 1:
-            yield inputs.batch(some, inputs.channels).images
+            yield inputs.batch(some, channels).images
 
 
 class TrainingBatches:
@@ -202,7 +215,7 @@ class TrainingBatches:
             self._buckets = BucketOrder(buckets, config.seed)
         self.steps = len(inputs) // size if self._buckets is None else self._buckets.steps
         self._size, self._processes, self._rank = size, processes, rank
-        self._inputs, self._config, self._correlation = inputs, config, correlation
+        self.inputs, self._config, self._correlation = inputs, config, correlation
         self._augmentation_generator = torch.Generator(device)
         self._channel_generator = torch.Generator()
         self._order: tuple[int, Tensor] | None = None
@@ -214,7 +227,7 @@ class TrainingBatches:
         self._augmentation_generator.manual_seed(
             counter_seed("augmentation", self._config.seed, epoch, step, self._rank)
         )
-        batch = self._inputs.batch(rows, self.channels(epoch, step), self._augmentation_generator)
+        batch = self.inputs.batch(rows, self.channels(epoch, step), self._augmentation_generator)
         present = self.present(epoch, step, len(rows))
         if present is not None:
             batch = replace(batch, present=present.to(batch.images.device, non_blocking=True))
@@ -225,17 +238,13 @@ class TrainingBatches:
         if self._buckets is None:
             whole = self._epoch_order(epoch)[step * self._size : (step + 1) * self._size]
         else:
-            whole = self._buckets.step(epoch, step)[1].to(self._inputs.array.images.device)
+            whole = self._buckets.step(epoch, step)[1].to(self.inputs.array.images.device)
         share = len(whole) // self._processes
         return whole[self._rank * share : (self._rank + 1) * share]
 
     def _all(self, epoch: int, step: int) -> ChannelSet:
         """The channels that all images of a step have."""
-        return self._inputs.channels if self._buckets is None else self._buckets.step(epoch, step)[0]
-
-    def as_they_are(self, images: int) -> Iterator[Tensor]:
-        """Some of the training images, not augmented, all channels, batch by batch; see `unaugmented`."""
-        return unaugmented(self._inputs, images, self._config.seed)
+        return self.inputs.channels if self._buckets is None else self._buckets.step(epoch, step)[0]
 
     def channels(self, epoch: int, step: int) -> ChannelSet:
         """The channels of a step's images: the same in every process."""
@@ -274,7 +283,7 @@ class TrainingBatches:
     def _sample(self, there: ChannelSet, generator: torch.Generator) -> ChannelSet:
         config, correlation = self._config, self._correlation
         if correlation is not None and len(there) < len(correlation):
-            planes = list(self._inputs.channels.indices(there.names))
+            planes = list(self.inputs.channels.indices(there.names))
             correlation = correlation[planes][:, planes]
         while True:
             drawn = sample_channels(
@@ -291,8 +300,8 @@ class TrainingBatches:
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
             generator = torch.Generator().manual_seed(counter_seed("order", self._config.seed, epoch))
-            order = torch.randperm(len(self._inputs), generator=generator)
-            self._order = (epoch, order.to(self._inputs.array.images.device))
+            order = torch.randperm(len(self.inputs), generator=generator)
+            self._order = (epoch, order.to(self.inputs.array.images.device))
         return self._order[1]
 
 
@@ -310,10 +319,9 @@ def _left_out(inputs: Inputs, subsets: Iterable[str]) -> set[frozenset[str]]:
 
 
 def _check_fixed(inputs: Inputs, config: TrainConfig) -> None:
-    if config.fixed_subset is None or inputs.present_NC is None:
+    if config.fixed_subset is None:
         return
-    chosen = list(inputs.channels.indices(config.fixed_subset))
-    lacking = (~inputs.present_NC[:, chosen].all(dim=1)).nonzero()
+    lacking = (~inputs.having(inputs.channels.subset(config.fixed_subset))).nonzero()
     if len(lacking):
         raise ValueError(
             f"{inputs.array.paths[int(lacking[0])]} lacks channels of the fixed subset {config.fixed_subset}"

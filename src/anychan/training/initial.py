@@ -10,6 +10,7 @@ from typing import NamedTuple
 from torch import nn
 
 from anychan.adaptation import PLAIN, AnyChannelModel, adapt, batch_norms, keep_statistics, replace_batch_norm
+from anychan.channels import ChannelSet
 from anychan.models import (
     ModelInfo,
     PretrainedWeights,
@@ -77,6 +78,7 @@ def make_model(
     statistics: ChannelStatistics,
     classes: Sequence[str],
     weights: PretrainedWeights | None = None,
+    there: Sequence[ChannelSet] | None = None,
 ) -> Start:
     """The model that a run starts from, and its description.
 
@@ -85,6 +87,7 @@ def make_model(
         statistics: of the training pixels.
         classes: names of the classes.
         weights: what `read_weights` gave.
+        there: the channel sets of the training images, where they differ.
 
     Raises:
         ValueError: if the settings or weights do not fit one another or the data.
@@ -118,17 +121,21 @@ def make_model(
     statistics_for = config.normalisation.statistics
     has_norms = any(True for _ in batch_norms(model.body))
     if statistics_for == "kept" and has_norms:
-        info = keeping(info, None, config.normalisation.affine)
+        info = keeping(info, None, config.normalisation.affine, there=there)
         keep_statistics(model, info.kept_subsets, info.kept_affine)
     elif statistics_for == "recalibrated":  # what cannot be done after training is said before it
         if not has_norms:
             raise ValueError(f"{config.model} has no batch normalisation whose statistics could be recalibrated")
-        keeping(info, config.normalisation.subsets)
+        info = keeping(info, config.normalisation.subsets, there=there)
     return Start(model, info, told)
 
 
 def keeping(
-    info: ModelInfo, subsets: Sequence[str] | None, affine: bool = False, option: str = "--normalisation.subsets"
+    info: ModelInfo,
+    subsets: Sequence[str] | None,
+    affine: bool = False,
+    option: str = "--normalisation.subsets",
+    there: Sequence[ChannelSet] | None = None,
 ) -> ModelInfo:
     """The description of the same model with statistics for each subset.
 
@@ -137,20 +144,33 @@ def keeping(
         subsets: which; "some" among them for those of ``ChannelSet.some_subsets``, None for all of up to 6 channels.
         affine: whether scale and shift are kept too.
         option: where subsets can be named, for the error's words.
+        there: the channel sets of the training images; subsets of none of them are left out, unless they are named.
+            None: all images have all channels.
 
     Raises:
-        ValueError: for channels the model does not have, or too many subsets.
+        ValueError: for channels the model does not have, too many subsets, or a named one that no image has.
     """
     if subsets is None and len(info.channels) > _MOST_CHANNELS:
         raise ValueError(
             f"{len(info.channels)} channels have {2 ** len(info.channels) - 1} subsets, too many to keep normalisation "
             f"statistics for: name those wanted with {option}, or say {option} some"
         )
+    whole = [set(channels.names) for channels in there or [info.channels]]
+
+    def is_there(subset: ChannelSet) -> bool:
+        return any(names.issuperset(subset.names) for names in whole)
+
+    chosen: list[ChannelSet] = []
     if subsets is None:
-        chosen = info.channels.subsets()
-    else:
-        known = info.channels
-        chosen = [s for spec in subsets for s in (known.some_subsets() if spec == SOME else [known.subset(spec)])]
+        chosen += filter(is_there, info.channels.subsets())
+    for spec in subsets or ():
+        if spec == SOME:
+            chosen += filter(is_there, info.channels.some_subsets())
+            continue
+        subset = info.channels.subset(spec)
+        if not is_there(subset):
+            raise ValueError(f"no training image has all of the channels {subset}, which {option} names")
+        chosen.append(subset)
     kept = {frozenset(subset.names): str(subset) for subset in chosen}.values()  # each once
     return dataclasses.replace(info, kept_subsets=tuple(kept), kept_affine=affine)
 

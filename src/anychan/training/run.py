@@ -9,20 +9,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anychan.adaptation import AnyChannelModel, recalibrate
+from anychan.adaptation import AnyChannelModel
 from anychan.blocks import FoldedConv2d
 from anychan.data import Dataset, ImageArray, hold_out, load_split, open_dataset, split_statistics
 from anychan.environment import environment
 from anychan.models import ModelInfo, save_model
 from anychan.training import checkpoint
-from anychan.training.batches import Inputs, TrainingBatches
+from anychan.training.batches import Inputs, TrainingBatches, unaugmented
 from anychan.training.config import TrainConfig, differences
 from anychan.training.driver import Driver
-from anychan.training.initial import Start, keeping, load_teacher, make_model, read_weights, weights_taken
+from anychan.training.initial import Start, load_teacher, make_model, read_weights, weights_taken
 from anychan.training.loop import Trainer
 from anychan.training.machine import algorithms, choose, place, start_accelerator
 from anychan.training.progress import Progress
 from anychan.training.randomness import seed_everything
+from anychan.training.recalibration import recalibrate_on
 from anychan.training.records import RunFolder, check_folder, command_line
 from anychan.training.stopping import TrainingStoppedError, listening
 
@@ -69,7 +70,9 @@ def train(config: TrainConfig) -> Path:
         with accelerator.main_process_first():  # what cannot be had is said before images are decoded
             weights = read_weights(config)
         data = _load(config, accelerator)
-        start = make_model(config, split_statistics(data.train), data.train.classes, weights)
+        there = data.train.channel_sets(config.channels)
+        start = make_model(config, split_statistics(data.train), data.train.classes, weights, there)
+        _check_validated(data, start.model)
         _check_deepened(config, start.model)
         trainer = _make_trainer(config, data, start.model, start.info, accelerator)
         _prepare(config, trainer)
@@ -145,12 +148,25 @@ def _check_deepened(config: TrainConfig, model: AnyChannelModel) -> None:
         )
 
 
+def _check_validated(data: _Data, model: AnyChannelModel) -> None:
+    """Where statistics are kept for each subset, training images must give those that validation images need."""
+    if data.validation is None or not model.subset_statistics:
+        return
+    kept = {frozenset(subset.names) for subset in model.subset_statistics.subsets}
+    for there in data.validation.channel_sets(model.channels.names):
+        if frozenset(there.names) not in kept:
+            raise ValueError(
+                f"a validation image has the channels {there}, and no training image has all of them, so there would "
+                "be no statistics to validate it by: leave it out, or take normalisation.statistics 'shared'"
+            )
+
+
 def _prepare(config: TrainConfig, trainer: Trainer) -> None:
     """Let a network that has `prepare` see training images before the first step, the same in each process."""
     assert isinstance(trainer.raw, AnyChannelModel)
     prepare = getattr(trainer.raw.body, "prepare", None)
     if prepare is not None and config.initial is None and config.pretrained is False:
-        prepare(trainer.batches.as_they_are(_IMAGES_TO_PREPARE))
+        prepare(unaugmented(trainer.batches.inputs, _IMAGES_TO_PREPARE, config.seed))
 
 
 class _Run:
@@ -310,12 +326,11 @@ class _Run:
         """Statistics for the subsets that have none of their own yet, or too few batches for an average."""
         config, trainer = self._config, self._trainer
         if config.normalisation.statistics == "recalibrated":
-            self._info = keeping(self._info, config.normalisation.subsets)
             subsets = list(self._info.kept_subsets)
         else:
             assert isinstance(trainer.raw, AnyChannelModel)
             seen = trainer.raw.subset_statistics.batches_seen()  # a moving average's counts are averages
             subsets = [subset for subset, batches in seen.items() if batches < _FEW_BATCHES]
         if subsets:
-            recalibrate(model, trainer.batches.as_they_are(config.normalisation.images), subsets)
+            recalibrate_on(model, trainer.batches.inputs, subsets, config.normalisation.images, config.seed)
             self._recalibrated = subsets

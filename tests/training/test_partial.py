@@ -1,0 +1,118 @@
+"""Runs on images of different channels, where no image has all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from anychan.channels import ChannelSet
+from anychan.data import ImageArray, load_split, open_dataset
+from anychan.models import load_model, save_model
+from anychan.training import TrainConfig, adapt_run, train
+from anychan.training.batches import Inputs, unaugmented
+from anychan.training.config import NormalisationConfig, ObjectiveConfig
+from anychan.training.machine import Machine
+
+from ._runs import described
+
+CHANNELS = ChannelSet(["R", "G", "B", "NIR"])
+THERE = [{"R", "G", "B"}, {"R", "G", "NIR"}]
+LABELS = {"objective": ObjectiveConfig("labels"), "normalisation": NormalisationConfig(statistics="shared")}
+
+
+def write(path: Path, names: str, random: np.random.Generator) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    planes: dict[str, Any] = {name: random.integers(0, 255, (16, 16), dtype=np.uint8) for name in names.split(",")}
+    np.savez(path, **planes)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Half of the images R, G and B, the others R, G and NIR."""
+    root, random = tmp_path_factory.mktemp("partial"), np.random.default_rng(0)
+    for number in range(16):
+        path = root / ("val" if number < 4 else "train") / "ab"[number // 2 % 2] / f"{number}.npz"
+        write(path, "R,G,NIR" if number % 2 else "R,G,B", random)
+    (root / "bands.yaml").write_text("bands: [R,G,B,NIR]\npartial: true\n")
+    return root
+
+
+@pytest.fixture
+def config(data: Path, make: Any) -> Any:
+    def config(**settings: Any) -> TrainConfig:
+        small = {"data": str(data), "model": "wide2", "strategy": "sliced", "batch_size": 4, "epochs": 1}
+        return make(**{**small, **settings})
+
+    return config
+
+
+def array_of(data: Path, tmp_path: Path) -> ImageArray:
+    return load_split(open_dataset(data), "train", 16, tmp_path / "cache")
+
+
+def test_a_run_ends_with_statistics_for_each_subset_that_images_have(config: Any, tmp_path: Path) -> None:
+    run = train(config())
+    model, info = load_model(run)
+    expected = {frozenset(s.names) for s in CHANNELS.subsets() if any(set(s.names) <= there for there in THERE)}
+    assert {frozenset(subset.names) for subset in model.subset_statistics.subsets} == expected
+    assert len(info.kept_subsets) == 11
+    assert described(run)["status"] == "finished"
+    assert {"NIR", "R,NIR"} <= set(described(run)["recalibrated"])
+    assert train(config(resume=True)) == run
+    adapted, _ = load_model(adapt_run(run, tmp_path / "adapted", subsets=["NIR", "R,B"]))
+    assert adapted(torch.rand(2, 2, 16, 16), channels="R,B").isfinite().all()
+    with pytest.raises(ValueError, match="no training image has all of the channels B,NIR, which --subsets names"):
+        adapt_run(run, tmp_path / "no", subsets=["B,NIR"])
+
+
+def test_images_to_recalibrate_with_are_those_that_have_the_channels(data: Path, tmp_path: Path) -> None:
+    array = array_of(data, tmp_path)
+    known = array.channels.with_statistics([0.5] * 4, [0.2] * 4)
+    inputs = Inputs(array, known, torch.device("cpu"), Machine("cpu", "float32", True, 1))
+    assert {frozenset(there.names) for there in array.channel_sets()} == set(map(frozenset, THERE))
+    assert {frozenset(there.names) for there in array.channel_sets("B,NIR")} == {frozenset("B"), frozenset(["NIR"])}
+    for subset, count in (("R,G", 12), ("NIR,R", 6), ("B", 6)):
+        channels = known.subset(subset)
+        found = torch.cat(list(unaugmented(inputs, 100, 0, channels)))
+        assert found.shape == (count, len(channels), 16, 16)
+        planes = [array.channels.names.index(name) for name in channels.names]
+        every = (array.values(array.images[:, planes], planes) - 0.5) / 0.2
+        near = ((found[:, None] - every[None]).abs() < 1e-4).flatten(2).all(dim=2)
+        assert near.any(dim=1).all()
+        assert array.present is not None
+        assert near.any(dim=0).equal(array.present[:, planes].all(dim=1))
+    with pytest.raises(ValueError, match="0 images have all of B,NIR: statistics of them need 2 at least"):
+        next(unaugmented(inputs, 100, 0, known.subset("B,NIR")))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"normalisation": NormalisationConfig(subsets=["R,G", "B,NIR"])}, "no training image has all .* B,NIR, which"),
+        ({"model_options": {"width": 4, "whitened": True}}, "0 images have all of R,G,B,NIR"),
+    ],
+    ids=["subset", "whitened"],
+)
+def test_what_needs_images_that_are_not_there_is_refused_before_training(
+    config: Any, settings: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        train(config(**settings))
+    assert not config().out.exists()
+
+
+def test_validation_images_of_other_channels_are_refused_where_statistics_are_kept(data: Path, config: Any) -> None:
+    odd = data / "val" / "a" / "odd.npz"
+    write(odd, "R,G,B,NIR", np.random.default_rng(1))
+    try:
+        with pytest.raises(ValueError, match="a validation image has the channels R,G,B,NIR, and no training image"):
+            train(config())
+        assert not config().out.exists()
+        assert described(train(config(**LABELS)))["status"] == "finished"
+    finally:
+        odd.unlink()
