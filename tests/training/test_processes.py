@@ -54,7 +54,7 @@ def test_two_processes_agree(tmp_path: Path) -> None:
 def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
     # The gradients of all passes of a step count, though processes exchange them once.
     launch(tmp_path, "steady")
-    alone = train(settings(tmp_path / "alone", steady=True))
+    alone = train(settings(tmp_path / "alone", "steady"))
     together, _ = load_model(tmp_path / "run")
     fresh = load_model(alone)[1].create().state_dict()
     moved = 0.0
@@ -62,3 +62,9 @@ def test_two_processes_train_what_one_trains(tmp_path: Path) -> None:
         torch.testing.assert_close(together.state_dict()[name], expected, rtol=0, atol=2e-4)  # sums in another order
         moved = max(moved, float((expected - fresh[name]).abs().max()))
     assert moved > 0.02
+
+
+def test_two_processes_prepare_the_same_stem(tmp_path: Path) -> None:
+    launch(tmp_path, "whitened")
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)["weights"] for rank in range(2))
+    assert all(torch.equal(first[name], second[name]) for name in first)

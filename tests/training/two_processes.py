@@ -1,6 +1,6 @@
 """A run in one of two processes, for test_processes.py: trains, and leaves what this process ended with.
 
-torchrun --standalone --nproc_per_node 2 two_processes.py FOLDER [steady]
+torchrun --standalone --nproc_per_node 2 two_processes.py FOLDER [steady | whitened]
 """
 
 from __future__ import annotations
@@ -34,8 +34,14 @@ class Observed(Trainer):
         return super()._backward(batch)
 
 
-def settings(folder: Path, steady: bool) -> TrainConfig:
-    """A run; ``steady`` without what differs between one process and two: augmentation and batch normalisation."""
+def settings(folder: Path, kind: str = "") -> TrainConfig:
+    """A run.
+
+    Args:
+        folder: where it goes.
+        kind: "steady": without what differs between one process and two, augmentation and batch normalisation;
+            "whitened": of a stem that is wider than there are directions to whiten.
+    """
     options: dict[str, Any] = {
         "data": "synthetic:bands=3,train=64,val=10,test=8,size=16,classes=4",
         "out": folder / "run",
@@ -49,21 +55,24 @@ def settings(folder: Path, steady: bool) -> TrainConfig:
         "ema_decay": 0.5,
         "device": "cpu",
     }
-    if steady:
+    if kind == "whitened":
+        stem = {"width": 32, "stem_kernel_size": 2, "whitened": True}
+        return TrainConfig(**{**options, "model": "wide2", "model_options": stem})
+    if kind == "steady":
         options |= {"augmentation": AugmentationConfig(), "optimizer": OptimizerConfig("sgd")}
         return TrainConfig(**options, normalisation=NormalisationConfig("group"))
     # A scale and shift for each subset are parameters that one of a step's passes uses alone.
     return TrainConfig(**options, normalisation=NormalisationConfig(affine=True))
 
 
-def main(folder: Path, steady: bool) -> None:
+def main(folder: Path, kind: str = "") -> None:
     torch.set_num_threads(1)
     run.Trainer = Observed  # type: ignore[misc, attr-defined] # to look inside
-    train(settings(folder, steady))
+    train(settings(folder, kind))
     trainer = Observed.last
     result = {"seen": trainer.seen, "weights": trainer.raw.state_dict(), "averages": trainer.averages.state_dict()}
     torch.save(result, folder / f"rank{os.environ['RANK']}.pt")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), steady="steady" in sys.argv[2:])
+    main(Path(sys.argv[1]), *sys.argv[2:])

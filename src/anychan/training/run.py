@@ -75,7 +75,6 @@ def train(config: TrainConfig) -> Path:
         _check_validated(data, start.model)
         _check_deepened(config, start.model)
         trainer = _make_trainer(config, data, start.model, start.info, accelerator)
-        _prepare(config, trainer)
         return _Run(config, data, start, trainer).complete()
 
 
@@ -132,8 +131,11 @@ def _make_trainer(
     validation = None
     if data.validation is not None:
         validation = Inputs(place(data.validation, device), channels, device, machine)
-    seed_everything(config.seed, rank + 1)  # dropout differs between processes
+    seed_everything(config.seed, 1)  # what is drawn before training is the same in all processes
     teacher = load_teacher(config, info)
+    _prepare(config, model.to(device), images)
+    if rank > 0:
+        seed_everything(config.seed, rank + 1)  # dropout differs between processes
     seen = channels.subset(config.fixed_subset)
     return Trainer(config, machine, accelerator, model, batches, validation, seen, teacher)
 
@@ -161,12 +163,11 @@ def _check_validated(data: _Data, model: AnyChannelModel) -> None:
             )
 
 
-def _prepare(config: TrainConfig, trainer: Trainer) -> None:
+def _prepare(config: TrainConfig, model: AnyChannelModel, images: Inputs) -> None:
     """Let a network that has `prepare` see training images before the first step, the same in each process."""
-    assert isinstance(trainer.raw, AnyChannelModel)
-    prepare = getattr(trainer.raw.body, "prepare", None)
+    prepare = getattr(model.body, "prepare", None)
     if prepare is not None and config.initial is None and config.pretrained is False:
-        prepare(unaugmented(trainer.batches.inputs, _IMAGES_TO_PREPARE, config.seed))
+        prepare(unaugmented(images, _IMAGES_TO_PREPARE, config.seed))
 
 
 class _Run:
