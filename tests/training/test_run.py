@@ -12,6 +12,7 @@ from PIL import Image
 from torch import nn
 
 from anychan.adaptation.batch_renorm import BatchRenorm2d
+from anychan.blocks import DeepenedConv2d
 from anychan.channels import ChannelSet
 from anychan.evaluation import evaluate_run
 from anychan.models import load_model
@@ -290,7 +291,36 @@ def test_modules_that_anneal_are_told_the_progress(make: Any, monkeypatch: pytes
 
     monkeypatch.setattr(run_module, "Trainer", WithAnnealing)
     train(make())
-    assert module.told == pytest.approx([step / 6 for step in range(6)])
+    assert module.told == pytest.approx([step / 6 for step in (0, 1, 2, 3, 3, 4, 5, 6)])  # again after each epoch
+
+
+def test_what_anneals_ends_where_it_is_to_end(make: Any, tmp_path: Path) -> None:
+    deepened = {"model": "wide4", "model_options": {"width": 4, "deepened": True}}
+    for name, more in (("raw", {}), ("average", {"ema_decay": 0.5})):
+        model, _ = load_model(train(make(out=tmp_path / name, epochs=1, **deepened, **more)))
+        assert all(module.foldable for module in model.modules() if isinstance(module, DeepenedConv2d))
+    mixed = {"strategy": "mixed", "strategy_options": {"annealing": 1.0}, "model": "wide2"}
+    run = train(make(out=tmp_path / "mixed", epochs=2, **mixed))
+    state = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["trainer"]
+    for saved in (weights(run), state["model"]):
+        assert [float(value) for name, value in saved.items() if name.endswith("temperature")] == [1.0]
+
+
+def test_a_run_that_stops_early_keeps_the_annealing_it_was_validated_with(make: Any) -> None:
+    run = train(
+        make(
+            strategy="mixed",
+            strategy_options={"annealing": 1.0},
+            model="wide2",
+            epochs=4,
+            optimizer=OptimizerConfig(learning_rate=1e-12),
+            early_stopping=EarlyStoppingConfig(patience=1),
+        )
+    )
+    best = described(run)["best_epoch"]
+    assert best < 4
+    (temperature,) = (float(value) for name, value in weights(run).items() if name.endswith("temperature"))
+    assert temperature == pytest.approx(30 - 29 * best / 4)
 
 
 def test_without_validation_it_trains_but_does_not_stop_early(make: Any, tmp_path: Path) -> None:

@@ -1,8 +1,9 @@
 """Annealing: modules whose behaviour moves with the training, such as the temperature of an attention.
 
-Such a module has a method ``anneal(progress)``. The loop calls it before each step with the fraction of the run
-that is done. It is a function of the step alone, so a resumed run anneals as an uninterrupted one; what it sets
-is a buffer, in place, so that the model file holds it and a recorded step reads it.
+Such a module has a method ``anneal(progress)``. The loop calls it with the fraction of the run that is done: before
+each step, and after each epoch, at the end of the run with 1, before the model is validated and saved. It is a
+function of the step alone, so a resumed run anneals as an uninterrupted one; what it sets is a buffer, in place, so
+that the model file holds it and a recorded step reads it.
 """
 
 from __future__ import annotations

@@ -103,7 +103,6 @@ class Trainer:
             average = get_ema_multi_avg_fn(self.config.ema_decay)
             self.averages = AveragedModel(self.raw, multi_avg_fn=average, use_buffers=True)
         self._annealed = annealed_modules(self.raw)
-        self._averaged_annealed = [] if self.averages is None else annealed_modules(self.averages.module)
         self._penalties: list[Callable[[], Tensor]] = [m.penalty for m in self.raw.modules() if hasattr(m, "penalty")]  # type: ignore[misc] # a method
         if self.config.objective.penalty and not self._penalties:
             raise ValueError(
@@ -143,8 +142,6 @@ class Trainer:
         loss, right = self._update(batch) if self.graphs is None else self.graphs(batch)
         if self.averages is not None:
             self.averages.update_parameters(self.raw)
-            for module in self._averaged_annealed:  # a temperature is not to be averaged
-                module.anneal(self.progress)
         images = len(batch.labels)
         self.totals.sums += torch.stack([loss * images, right])
         self.totals.images += images
@@ -239,12 +236,15 @@ class Trainer:
         return sum((weight * penalty() for penalty in self._penalties), start=0.0) if weight else 0.0
 
     def finish_epoch(self) -> dict[str, Any]:
-        """Validate, note how the epoch went, and go on to the next; the epoch's record."""
+        """Anneal as far as the epoch came, validate, note how it went, and go on to the next; the epoch's record."""
         processes = self.accelerator.num_processes
         sums = self.accelerator.reduce(self.totals.sums.clone()).tolist()
         self.totals.stop_clock()
         images, seconds = self.totals.images * processes, self.totals.seconds
         started = time.perf_counter()
+        for model in {self.raw, self.selected}:  # an average of temperatures is none
+            for module in annealed_modules(model):
+                module.anneal(self.progress)
         val_loss, val_accuracy = self._validate()
         record = {
             "schema": 1,
