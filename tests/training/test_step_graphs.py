@@ -151,9 +151,12 @@ def test_images_with_channels_of_their_own_are_never_recorded(steps: Steps) -> N
         make_graphs(steps, required=True)(batch(1.0, present=torch.ones(2, 3, dtype=torch.bool)))
 
 
-def test_kinds_beyond_the_most_are_launched_and_said(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("required", [False, True])
+def test_kinds_beyond_the_most_are_launched_and_said(
+    steps: Steps, monkeypatch: pytest.MonkeyPatch, required: bool
+) -> None:
     monkeypatch.setattr(step_graphs, "_MOST", 1)
-    graphs = make_graphs(steps)
+    graphs = make_graphs(steps, required)
     for count in (2, 2, 2, 3, 3, 3, 2):
         graphs(batch(1.0, count=count))
     assert (len(graphs), graphs.refused) == (1, "there are more than 1 kinds of steps")

@@ -72,7 +72,7 @@ class Driver:
             self._progress.epoch(record)
             refused = None if trainer.graphs is None else trainer.graphs.refused
             if refused and not told:
-                self._progress.say(f"{refused}, so steps are launched one by one (cuda_graphs)")
+                self._progress.say(f"{refused}, so not all steps are recorded (cuda_graphs)")
                 told = True
 
     def _look(self) -> None:

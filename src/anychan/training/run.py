@@ -304,7 +304,7 @@ class _Run:
 
     @property
     def _recorded_steps(self) -> dict[str, Any] | None:
-        """How many kinds of steps were recorded as CUDA graphs, and why none could be; None where none was to be."""
+        """How many kinds of steps were recorded as CUDA graphs, and why others were not; None where none was to be."""
         graphs = self._trainer.graphs
         return None if graphs is None else {"kinds": len(graphs), "refused": graphs.refused}
 

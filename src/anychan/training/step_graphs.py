@@ -25,7 +25,7 @@ Update = Callable[[Batch], tuple[Tensor, Tensor]]
 # Steps of each kind that are launched one by one first: in one cuDNN tries its algorithms and the optimiser makes its
 # state, the other is watched.
 _BEFORE = 2
-# Each holds a step's results in memory; further kinds of batches are launched one by one.
+# Each holds a step's results in memory.
 _MOST = 64
 _WAITS = "called a synchronizing CUDA operation"
 _OF_WATCHING = "Synchronization debug mode is a prototype feature"
@@ -42,13 +42,14 @@ class _Recorded:
 class StepGraphs:
     """Makes updates, recorded ones where it can.
 
-    Batches of the same channels, subsets and shape are of one kind and have one graph. A step that waits for the GPU or
-    draws random numbers on the host cannot be recorded: then those to come are launched, and ``refused`` says why.
+    Batches of the same channels, subsets and shape are of one kind and have one graph; kinds beyond the first 64 are
+    launched. A step that waits for the GPU or draws random numbers on the host cannot be recorded: then no more kinds
+    are. ``refused`` says why some are launched.
 
     Args:
         update: makes an update out of a batch and returns loss and right answers, both on the device.
         optimizer: the one that ``update`` steps.
-        required: raise instead of launching steps one by one.
+        required: raise where a step cannot be recorded.
     """
 
     def __init__(self, update: Update, optimizer: torch.optim.Optimizer, required: bool = False) -> None:
@@ -73,7 +74,7 @@ class StepGraphs:
         if batch.present is not None:
             self._refuse("the images of a step have channels of their own")
         elif len(self) >= _MOST:
-            self._refuse(f"there are more than {_MOST} kinds of steps")
+            self.refused = self.refused or f"there are more than {_MOST} kinds of steps"
         if self.refused:
             return self._update(batch)
         self._seen[kind] = self._seen.get(kind, 0) + 1
