@@ -91,14 +91,14 @@ def test_one_pass_at_a_time() -> None:
 def test_a_trained_teacher_sees_all_planes() -> None:
     model, seen = Sums(), []
 
-    def teacher(x: Tensor) -> Tensor:
-        seen.append(x.shape)
+    def teacher(x: Tensor, channels: ChannelSet) -> Tensor:
+        seen.append((x.shape, channels))
         return x.sum(dim=(2, 3)) @ torch.eye(3, 5)
 
     ((loss, logits),) = taught(
         model, X, LABELS, RGB.subset("G"), teacher, channels=RGB, temperature=3.0, label_share=0.5
     )
-    assert (seen, model.calls) == ([X.shape], ["G"])
+    assert (seen, model.calls) == ([(X.shape, RGB)], ["G"])
     expected = softened(logits, X.sum(dim=(2, 3)) @ torch.eye(3, 5), 3.0) + labels_loss(logits, 0.0)
     torch.testing.assert_close(loss, expected / 2)
 

@@ -116,3 +116,15 @@ def test_validation_images_of_other_channels_are_refused_where_statistics_are_ke
         assert described(train(config(**LABELS)))["status"] == "finished"
     finally:
         odd.unlink()
+
+
+def test_a_teacher_is_told_the_channels_of_the_images(config: Any, tmp_path: Path) -> None:
+    teacher = train(config(out=tmp_path / "teacher"))
+    taught = {"objective": ObjectiveConfig("teacher", teacher=teacher)}
+    assert described(train(config(**taught)))["status"] == "finished"
+    plain = dataclasses.replace(load_model(teacher)[1], strategy="plain", kept_subsets=())
+    taught = {"objective": ObjectiveConfig("teacher", teacher=tmp_path / "plain")}
+    save_model(tmp_path / "plain", plain.create(), plain)
+    with pytest.raises(ValueError, match=r"plain cannot answer to images of R,G,\w+: a plain model takes all of"):
+        train(config(out=tmp_path / "refused", **taught))
+    assert not (tmp_path / "refused").exists()

@@ -250,11 +250,16 @@ def _trained_model(config: TrainConfig, info: ModelInfo) -> AnyChannelModel:
     return model
 
 
-def load_teacher(config: TrainConfig, info: ModelInfo) -> nn.Module | None:
+def load_teacher(config: TrainConfig, info: ModelInfo, there: Sequence[ChannelSet]) -> nn.Module | None:
     """The teacher of a run that has one, which is not trained.
 
+    Args:
+        config: the run's settings.
+        info: the model's.
+        there: the channel sets of the training images.
+
     Raises:
-        ValueError: if its classes or channels are not the run's.
+        ValueError: if its classes or channels are not the run's, or it does not take all of the channel sets.
     """
     if config.objective.teacher is None:
         return None
@@ -264,6 +269,13 @@ def load_teacher(config: TrainConfig, info: ModelInfo) -> nn.Module | None:
         raise ValueError(
             f"the teacher {config.objective.teacher} normalises its channels by other statistics than this run"
         )
+    for channels in there:
+        try:
+            teacher.bind(channels)
+        except ValueError as error:
+            raise ValueError(
+                f"the teacher {config.objective.teacher} cannot answer to images of {channels}: {error}"
+            ) from error
     return teacher.requires_grad_(False)
 
 

@@ -74,7 +74,7 @@ class Trainer:
         batches: training batches of this process.
         validation: images to validate on after each epoch, or None.
         validated_channels: what the model gets to see of them.
-        teacher: for the objective "teacher": gives logits of all planes.
+        teacher: for the objective "teacher": gives logits of all planes of a batch.
         epoch, step, records: where it stands.
     """
 

@@ -100,7 +100,7 @@ def taught(
     x: Tensor,
     labels: Tensor,
     subset: ChannelSet,
-    teacher: Callable[[Tensor], Tensor],
+    teacher: Callable[..., Tensor],
     *,
     channels: ChannelSet,
     label_smoothing: float = 0.0,
@@ -114,14 +114,14 @@ def taught(
         x: (N, C, H, W), all planes.
         labels: (N,).
         subset: what the model sees.
-        teacher: gives logits (N, K) of all planes.
+        teacher: called ``teacher(x, channels=...)``; gives logits (N, K) of all planes.
         channels: the names of the planes of ``x``.
         label_smoothing, temperature, label_share: as in `sandwich`.
 
     Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
     """
     with torch.no_grad():
-        taught_by = teacher(x).float()
+        taught_by = teacher(x, channels=channels).float()
     logits = _logits(model, _planes(x, channels.indices(subset)), subset)
     yield distillation(logits, taught_by, labels, temperature, label_share, label_smoothing=label_smoothing), logits
 

@@ -132,7 +132,7 @@ def _make_trainer(
     if data.validation is not None:
         validation = Inputs(place(data.validation, device), channels, device, machine)
     seed_everything(config.seed, 1)  # what is drawn before training is the same in all processes
-    teacher = load_teacher(config, info)
+    teacher = load_teacher(config, info, data.train.channel_sets(channels.names))
     _prepare(config, model.to(device), images)
     if rank > 0:
         seed_everything(config.seed, rank + 1)  # dropout differs between processes
