@@ -344,3 +344,22 @@ def test_what_is_not_there_is_said(make: Any) -> None:
         train(make(channels="NIR,R"))
     with pytest.raises(ValueError, match="device 'cuda' is not there"):
         train(make(device="cuda")) if not torch.cuda.is_available() else pytest.skip("this machine has a GPU")
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"model": "wide4", "image_size": 1}, r"wide4 does not take images of 1x1 pixels: .*padded input size"),
+        (
+            {"model": "vit_tiny_patch16_224", "image_size": 32},
+            r"vit_tiny_patch16_224 does not take images of 32x32 pixels: Input height \(32\) doesn't match",
+        ),
+    ],
+)
+def test_images_that_do_not_fit_the_network_are_refused_before_anything_is_written(
+    make: Any, settings: dict[str, Any], said: str
+) -> None:
+    config = make(**{"model_options": {}, **settings})
+    with pytest.raises(ValueError, match=said):
+        train(config)
+    assert not config.out.exists()

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
+import torch
 from torch import nn
 
 from anychan.adaptation import PLAIN, AnyChannelModel, adapt, batch_norms, keep_statistics, replace_batch_norm
@@ -118,6 +119,7 @@ def make_model(
         model = info.create() if config.initial is None else _trained_model(config, info)
     if len(info.channels) == 1 and config.objective.name == "sandwich":
         raise ValueError(f"the only channel is {info.channels}, which has no subsets: take --strategy plain")
+    _check_image_size(model, info)
     statistics_for = config.normalisation.statistics
     has_norms = any(True for _ in batch_norms(model.body))
     if statistics_for == "kept" and has_norms:
@@ -128,6 +130,19 @@ def make_model(
             raise ValueError(f"{config.model} has no batch normalisation whose statistics could be recalibrated")
         info = keeping(info, config.normalisation.subsets, there=there)
     return Start(model, info, told)
+
+
+def _check_image_size(model: AnyChannelModel, info: ModelInfo) -> None:
+    """Refuse images that are too small for a network, or that do not fit it otherwise, before anything is written."""
+    side = info.image_size
+    try:
+        with torch.no_grad():
+            model.eval().body(torch.zeros(1, len(info.channels), side, side))
+    except (RuntimeError, AssertionError) as error:  # timm asserts
+        said = " ".join(str(error).split())
+        raise ValueError(f"{info.architecture} does not take images of {side}x{side} pixels: {said}") from error
+    finally:
+        model.train()
 
 
 def keeping(
