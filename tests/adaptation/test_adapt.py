@@ -13,7 +13,7 @@ import timm
 import torch
 from torch import nn
 
-from anychan.adaptation import AnyChannelModel, adapt, specialize
+from anychan.adaptation import AnyChannelModel, adapt, recalibrate, specialize
 from anychan.channels import ChannelSet
 from anychan.models import create_model
 from anychan.statistics import ChannelStatistics
@@ -292,3 +292,83 @@ def test_an_adapted_model_is_pickled_without_its_clones():
     file.seek(0)
     read: AnyChannelModel = torch.load(file, weights_only=False)
     torch.testing.assert_close(read(x, "B"), expected)
+
+
+class Named(nn.Module):
+    """A forward that finds its convolutions where the test says."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)
+        if how == "branches":
+            self.second = nn.Conv2d(3, 4, 5, padding=1)
+        elif how == "shared":
+            self.second = self.first
+        elif how == "tied":
+            self.second = nn.ConvTranspose2d(4, 3, 3)
+            self.second.weight = self.first.weight
+        self.listed = [self.first, self.norm]
+        self.stored = self.one_after_another
+        self.how = how
+
+    def one_after_another(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.first(x))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.how == "stored":
+            return self.stored(x)
+        if self.how == "listed":
+            return self.listed[1](self.listed[0](x))
+        x, other = self.one_after_another(x), x.flip(3)
+        return x if self.how == "ordinary" else x.mean((2, 3)) + self.second(other).mean((2, 3))
+
+
+@pytest.mark.parametrize("how", ["stored", "listed"])
+def test_a_body_that_does_not_reach_its_stem_is_refused_and_not_answered_wrongly(how: str) -> None:
+    model, x = adapt(Named(how).eval(), strategy="sliced"), torch.randn(2, 3, 8, 8)
+    for words in ({}, {"channels": "GRB"}, {"present": torch.tensor([[True, True, False]] * 2)}):
+        with pytest.raises(ValueError, match="Named does not reach its stem 'first' as an attribute of its modules"):
+            model(x, **words)
+    with pytest.raises(ValueError, match="Named does not reach its batch normalisations as attributes"):
+        recalibrate(model, [x], ["RGB"])
+    assert not model.subset_statistics
+
+
+def test_all_that_read_the_image_are_adapted_or_refused() -> None:
+    plain, x = Named("branches").eval(), torch.randn(2, 3, 8, 8)
+    with pytest.raises(ValueError, match=r"'second' takes the image too: name all that do, stem=\['first', 'second'\]"):
+        adapt(plain, strategy="sliced")
+    model = adapt(plain, strategy="sliced", stem=["first", "second"])
+    torch.testing.assert_close(model(x[:, [1, 0, 2]], "GRB"), plain(x))
+    assert adapt(Named("ordinary"), strategy="sliced").stems.keys() == {"first"}
+
+
+@pytest.mark.parametrize("stem", [None, "second", ["first", "second"]])
+def test_a_stem_that_is_used_in_two_places_stays_one(stem) -> None:
+    plain, x = Named("shared").eval(), torch.randn(2, 3, 8, 8)
+    model = adapt(plain, strategy="sliced", stem=stem)
+    torch.testing.assert_close(model(x[:, [1, 0, 2]], "GRB"), plain(x))
+    assert model.body.first is model.body.second
+    ordinary = specialize(model, "RG")
+    assert ordinary.first is ordinary.second
+    torch.testing.assert_close(ordinary(x[:, :2]), model(x[:, :2], "RG"))
+
+
+def test_what_cannot_stay_as_it_is_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"the stem 'first' shares its parameters with 'second\.weight'"):
+        adapt(Named("tied"), strategy="sliced")
+    with pytest.raises(ValueError, match="the model is compiled: adapt the model itself"):
+        adapt(torch.compile(Named("ordinary"), backend="eager"), strategy="sliced")
+    with pytest.raises(ValueError, match="stem names no module"):
+        adapt(Named("ordinary"), strategy="sliced", stem=[])
+    with pytest.raises(ValueError, match="channels must be names or Channel objects"):
+        adapt(Named("ordinary"), strategy="sliced")(torch.randn(2, 3, 8, 8), torch.randn(2, 5))
+
+
+def test_statistics_may_be_numbers_of_another_kind() -> None:
+    models = [
+        adapt(network("resnet18"), statistics=kind) for kind in (CORRELATION, CORRELATION.numpy(), CORRELATION.tolist())
+    ]
+    kernels = [model.stems["conv1"].kernel("RG")[0] for model in models]
+    for kernel in kernels[1:]:
+        torch.testing.assert_close(kernel, kernels[0])

@@ -5,7 +5,7 @@ them first: the modules on the paths from the body to its stems are copied (the 
 parameters, buffers and all other modules are shared) and in the copy each stem carries its channel set. Where
 batch normalisations keep statistics for each subset, they are bound in the same way. Nothing global is set, so
 threads with different channels do not meet, and a channel set has its own module for ``torch.compile`` to
-specialise on.
+specialise on. What a forward writes to attributes of a copied module stays in the copy, and is lost with the next call.
 """
 
 from __future__ import annotations
@@ -32,8 +32,11 @@ class BoundStem(nn.Module):
     def __init__(self, stem: AnyChannelConv2d, channels: ChannelSet, present: Tensor | None) -> None:
         super().__init__()
         self.stem, self.channels, self.present = stem, channels, present
+        self.ran = False
 
     def forward(self, x: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            self.ran = True
         return self.stem.forward_resolved(x, self.channels, self.present)
 
 
@@ -79,14 +82,15 @@ class AnyChannelModel(nn.Module):
 
         Raises:
             ValueError: for channels the model does not take, a subset without normalisation statistics of its
-                own where others have them, or a plain model given less than all.
+                own where others have them, a plain model given less than all, or a body that does not reach its stem
+                as an attribute.
         """
         if not self._stem_paths:
             return self.body(self._all_planes(x, channels, present))
         chosen = self.resolve(channels, planes=x.shape[1] if x.ndim == 4 else None)
         if present is not None and self._one_set_at_a_time:
             return self._each_set_alone(x, chosen, present)
-        return self.bind(chosen, present)(x)
+        return self._answer(x, chosen, present)
 
     def resolve(self, channels: ChannelsLike | None = None, planes: int | None = None) -> ChannelSet:
         """The channels of a call, with what is known of them; see `AnyChannelConv2d.resolve`."""
@@ -106,8 +110,16 @@ class AnyChannelModel(nn.Module):
             if chosen.names != self.channels.names or present is not None:
                 raise ValueError(self._plain_refusal(chosen))
             return self.body
-        bound: dict[str, nn.Module] = {path: BoundStem(s, chosen, present) for path, s in self.stems.items()}
-        bound |= self.subset_statistics.bound(self.body, chosen)
+        return self._bound(self._bound_stems(chosen, present), chosen, present)
+
+    def _bound_stems(self, chosen: ChannelSet, present: Tensor | None) -> dict[str, BoundStem]:
+        bound: dict[AnyChannelConv2d, BoundStem] = {}  # a stem that is used in two places has two paths
+        for stem in self.stems.values():
+            bound.setdefault(stem, BoundStem(stem, chosen, present))
+        return {path: bound[stem] for path, stem in self.stems.items()}
+
+    def _bound(self, stems: Mapping[str, BoundStem], chosen: ChannelSet, present: Tensor | None) -> nn.Module:
+        bound: dict[str, nn.Module] = {**stems, **self.subset_statistics.bound(self.body, chosen)}
         ancestors = {path[:end] for path in bound for end, letter in enumerate(path) if letter == "."}
         # A compiled graph makes no copies when it runs, and must not be compiled anew when others do.
         lasting = present is None and not torch.compiler.is_compiling()
@@ -126,6 +138,13 @@ class AnyChannelModel(nn.Module):
             self._clones = dict([*others[-(_MOST_CLONES - 1) :], (key, clones)])
         return clones
 
+    def _answer(self, x: Tensor, chosen: ChannelSet, present: Tensor | None) -> Any:
+        stems = self._bound_stems(chosen, present)
+        output = self._bound(stems, chosen, present)(x)
+        if not torch.compiler.is_compiling():
+            check_reached(self.body, stems)
+        return output
+
     @property
     def _one_set_at_a_time(self) -> bool:
         """Whether images with different channels cannot go through the body together."""
@@ -134,7 +153,7 @@ class AnyChannelModel(nn.Module):
     def _each_set_alone(self, x: Tensor, chosen: ChannelSet, present: Tensor) -> Tensor:
         outputs, rows = [], []
         for row_N, planes, there in channel_groups(chosen, x, present):
-            outputs.append(self.bind(there)(x[row_N][:, planes]))
+            outputs.append(self._answer(x[row_N][:, planes], there, None))
             rows.append(row_N)
         order = torch.argsort(torch.cat(rows))
         return tree_map(lambda *parts: torch.cat(parts)[order], *outputs)  # logits, or a backbone's list of maps
@@ -153,6 +172,19 @@ class AnyChannelModel(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_clones": {}}  # a copy binds its own body
+
+
+def check_reached(body: nn.Module, stems: Mapping[str, BoundStem]) -> None:
+    """Refuse a body that went another way than through the stems that were bound, and so knows nothing of channels.
+
+    Raises:
+        ValueError: if none of them ran.
+    """
+    if not any(stem.ran for stem in stems.values()):
+        raise ValueError(
+            f"{type(body).__name__} does not reach its stem {next(iter(stems))!r} as an attribute of its modules, so "
+            "that no channels can be bound there: it keeps layers in a list, or a method on the instance"
+        )
 
 
 def _clone_path(

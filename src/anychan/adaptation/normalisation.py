@@ -233,6 +233,11 @@ def recalibrate(
             count += 1
     if not count:
         raise ValueError("there is no batch of images to recalibrate with")
+    if not all(_used(trial.subset_statistics.of(subset)) for subset in chosen):
+        raise ValueError(
+            f"{type(model.body).__name__} does not reach its batch normalisations as attributes of its modules, so "
+            "that none was bound to a subset's statistics: it keeps layers in a list, or a method on the instance"
+        )
     if lost := [subset for subset in chosen if not _finite(trial.subset_statistics.of(subset))]:
         raise ValueError(
             f"the statistics for {lost[0]} came out infinite or NaN: the batches hold such values, or large ones"
@@ -240,6 +245,11 @@ def recalibrate(
     for subset in chosen:
         statistics.keep(model.body, subset, statistics.affine)
         statistics.of(subset).load_state_dict(trial.subset_statistics.of(subset).state_dict())
+
+
+def _used(kept: nn.Module) -> bool:
+    """Whether any of the normalisations ran: some, such as those of a head for training, need not."""
+    return any(bool(norm.get_buffer("num_batches_tracked")) for norm in kept.children())
 
 
 def _finite(kept: nn.Module) -> bool:

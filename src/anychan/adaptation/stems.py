@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from anychan.adaptation._new_channels import NewKernels, load_with_new_channels
 from anychan.adaptation._stem_kinds import ReadStem, may_be_stem, read_stem
@@ -62,7 +62,8 @@ def adapt(
         **options: the strategy's own.
 
     Raises:
-        ValueError: if no convolution of as many planes is found there, saying what is; if the strategy is unknown,
+        ValueError: if no convolution of as many planes is found there, saying what is; if another one reads the image
+            too, or shares the stem's weight, or the model is compiled; if the strategy is unknown,
             or needs statistics that are not given, or cannot use those that are; if ``new_kernels`` is needed and
             not said, or wavelengths are missing; if planes are rescaled by position before the stem; if it has to be
             said what the model was trained on; if an option says what ``statistics`` says; or if the strategy's
@@ -94,8 +95,13 @@ def adapt(
         _check_mean_is_zero(options, "channels that the model was not trained on")
     _check_body(model)
     body = copy.deepcopy(model)
-    paths = []
-    for path in _stem_paths(body, stem):
+    found = _stem_paths(body, stem)
+    _check_no_other_reads_the_image(body, found, len(trained))
+    paths: list[str] = []
+    taken: list[str] = []
+    for path in found:
+        if path in taken:
+            continue  # the same module as one before
         read = read_stem(body, path, len(trained))
         if read.pads_itself:
             _check_mean_is_zero(options, f"the stem {path!r}, which pads by the image's size")
@@ -112,8 +118,16 @@ def adapt(
         )
         load_with_new_channels(replacement, conv.weight, conv.bias, trained, new_kernels)
         before = body.get_submodule(path)
+        places = [place for place, module in body.named_modules(remove_duplicate=False) if module is before]
+        _check_untied(body, places)
+        taken += places
         paths.append(_put(body, path, read, replacement.train(conv.training)))
-        replacement.prepare_body(body, paths[-1])
+        inside = paths[-1].removeprefix(path)
+        for place in places:  # a module that is used in several places stays one
+            if place != path:
+                body.set_submodule(place, body.get_submodule(path))
+                paths.append(place + inside)
+        replacement.prepare_body(body, path + inside)
         _freeze_as(before, replacement)
     adapted = AnyChannelModel(body, paths, known, strategy)
     # The new modules only: some of the body's may be in another mode on purpose.
@@ -142,7 +156,8 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
         Conv2d(2, 64, kernel_size=(7, 7), stride=(2, 2), padding=(3, 3), bias=False)
     """
     chosen = model.resolve(channels)
-    folded = {path: _folded(stem, chosen) for path, stem in model.stems.items()}
+    convolutions = {stem: _folded(stem, chosen) for stem in model.stems.values()}
+    folded = {path: convolutions[stem] for path, stem in model.stems.items()}
     copies: dict[int, Any] = {}  # what is used in two places stays one
     body = copy.deepcopy(model.bind(chosen) if not folded else model.body, copies)
     for path, module in {**folded, **model.subset_statistics.bound(model.body, chosen)}.items():
@@ -176,8 +191,8 @@ def _with_moments(
     options: Mapping[str, Any], statistics: ChannelStatistics | Tensor, known: ChannelSet
 ) -> dict[str, Any]:
     """A strategy's options and its statistics; ValueError if an option says what the statistics say."""
-    if isinstance(statistics, Tensor):
-        moments = {"covariance": statistics}
+    if not isinstance(statistics, ChannelStatistics):
+        moments = {"covariance": torch.as_tensor(statistics)}
     else:
         chosen = statistics.subset(known.names)
         moments = {"covariance": chosen.covariance, "mean": chosen.mean}
@@ -213,6 +228,8 @@ def _check_mean_is_zero(options: Mapping[str, Any], what: str) -> None:
 
 
 def _check_body(model: nn.Module) -> None:
+    if hasattr(model, "_orig_mod"):  # torch.compile's
+        raise ValueError("the model is compiled: adapt the model itself, and compile what comes of it")
     if getattr(model, "transform_input", False):
         raise ValueError(
             f"{type(model).__name__} rescales its planes by position before the stem: set transform_input = False, and "
@@ -220,9 +237,54 @@ def _check_body(model: nn.Module) -> None:
         )
 
 
+def _check_untied(model: nn.Module, places: Sequence[str]) -> None:
+    """Refuse a stem whose parameters something else has too, which would be parted from it."""
+    own = {id(parameter) for place in places for parameter in model.get_submodule(place).parameters()}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if id(parameter) in own and not any(name.startswith(f"{place}.") for place in places):
+            raise ValueError(
+                f"the stem {places[0]!r} shares its parameters with {name!r}, and would be parted from it: untie them "
+                "first"
+            )
+
+
+def _check_no_other_reads_the_image(model: nn.Module, stems: Sequence[str], planes: int) -> None:
+    """Refuse a model of which another convolution takes the image too, as far as torch.fx can follow it."""
+    modules = dict(model.named_modules(remove_duplicate=False))
+    if not modules.keys() >= set(stems):
+        return  # what is not there is said where it is read
+    of_stems = {module for path in stems for module in modules[path].modules()}
+    others = {
+        path
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Conv2d) and module.in_channels == planes and module not in of_stems
+    }
+    if not others:
+        return
+    try:
+        graph = fx.Tracer().trace(model)
+    except Exception:  # whatever a forward raises that was not written to be followed
+        return
+    image, *_ = (node for node in graph.nodes if node.op == "placeholder")
+    images = {image}
+    for node in graph.nodes:
+        if not images.intersection(node.all_input_nodes):
+            continue
+        if node.op == "call_module" and node.target in others:
+            raise ValueError(
+                f"the convolution {node.target!r} takes the image too: name all that do, "
+                f"stem={[*stems, str(node.target)]}"
+            )
+        if node.op in ("call_function", "call_method"):
+            images.add(node)
+
+
 def _stem_paths(model: nn.Module, stem: str | Sequence[str] | None) -> tuple[str, ...]:
     if stem is not None:
-        return (stem,) if isinstance(stem, str) else tuple(stem)
+        named = (stem,) if isinstance(stem, str) else tuple(stem)
+        if not named:
+            raise ValueError("stem names no module; leave it out, and the first convolution is found")
+        return named
     config = getattr(model, "pretrained_cfg", None)  # timm's own knowledge of the model
     said = config.get("first_conv") if isinstance(config, Mapping) else None
     if said:
