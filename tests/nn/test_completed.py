@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from anychan import adapt
 from anychan.channels import ChannelSet
 from anychan.nn import CompletedConv2d, completion
 from anychan.nn.completed import eliminated
@@ -121,3 +124,55 @@ def test_elimination_solves_as_torch_does(size: int, others: int) -> None:
     gradients = [torch.autograd.grad(y.square().sum(), (matrix, right)) for y in (expected, found)]
     for wanted, got in zip(*gradients, strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-6, atol=1e-6)
+
+
+def _correlated(channels: int = 6, nearest: float = 0.995) -> torch.Tensor:
+    """Of bands each of which tells nearly all of its neighbours; in half precision it has negative eigenvalues."""
+    i = torch.arange(channels)
+    return nearest ** (i[:, None] - i[None]).abs().double()
+
+
+def _assert_close_kernels(coarse: CompletedConv2d, fine: CompletedConv2d, dtype: torch.dtype) -> None:
+    for subset in fine.channels.subsets():
+        expected, found = fine.kernel(subset)[0].detach(), coarse.kernel(subset)[0].detach()
+        assert found.dtype == dtype
+        assert (found.float() - expected).abs().max() < 0.02 * expected.abs().max()
+
+
+@pytest.mark.parametrize("learnable", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_kernels_of_half_precision_are_those_of_single_precision(dtype, learnable):
+    fine = CompletedConv2d(6, 4, 3, covariance=_correlated(), mean=torch.arange(6.0), learnable=learnable)
+    fine.kernel("0,1")[0].sum().backward()
+    cast = copy.deepcopy(fine).to(dtype)
+    made = CompletedConv2d(6, 4, 3, covariance=_correlated(), mean=torch.arange(6.0), learnable=learnable, dtype=dtype)
+    made.load_state_dict(cast.state_dict())
+    for coarse in (cast, made, copy.deepcopy(cast).train()):
+        _assert_close_kernels(coarse, fine, dtype)
+        assert coarse(torch.ones(1, 1, 4, 4, dtype=dtype), "3").dtype == dtype
+    cast.kernel("3,4")[0].sum().backward()  # where there is a gradient already
+    assert cast.double().mean.dtype == cast.weight.dtype == torch.float64
+
+
+def test_adapt_takes_a_model_of_half_precision():
+    body = nn.Sequential(nn.Conv2d(6, 4, 3, padding=1), nn.Flatten())
+    names = [str(i) for i in range(6)]
+    fine = adapt(body, names, statistics=_correlated())
+    coarse = adapt(copy.deepcopy(body).bfloat16(), names, statistics=_correlated())
+    for model in (coarse, copy.deepcopy(fine).bfloat16()):
+        _assert_close_kernels(model.stems["0"], fine.stems["0"], torch.bfloat16)
+        assert model(torch.ones(2, 1, 5, 5, dtype=torch.bfloat16), ["4"]).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize(("before", "loaded"), [(torch.zeros(4), MEAN), (MEAN, torch.zeros(4))])
+def test_a_mean_that_is_loaded_is_the_one_that_counts(before, loaded, padding):
+    def made(mean):
+        return CompletedConv2d(4, 5, 3, padding=padding, channels=CHANNELS, covariance=_covariance(), mean=mean)
+
+    expected, conv = made(loaded), made(before)
+    nn.Sequential(conv).load_state_dict(nn.Sequential(expected).state_dict())
+    x = torch.randn(2, 2, 6, 5)
+    torch.testing.assert_close(conv(x, "AC"), expected(x, "AC"))
+    assert conv.promises == expected.promises
+    assert not torch.equal(before, loaded)  # what it was made with is as it was

@@ -88,9 +88,7 @@ def test_without_a_bias_there_is_none(variant):
 @repeatable
 def test_state_dict_round_trip(variant):
     conv, other = make(*variant), make(*variant)
-    with torch.no_grad():
-        for tensor in conv.state_dict().values():
-            tensor.add_(0.05)
+    conv.load_state_dict({name: tensor + 0.05 for name, tensor in conv.state_dict().items()})
     assert not torch.equal(other(image(2), "R,NIR"), conv(image(2), "R,NIR"))
     other.load_state_dict(conv.state_dict())
     assert torch.equal(other(image(2), "R,NIR"), conv(image(2), "R,NIR"))
@@ -102,7 +100,8 @@ def test_other_types_are_kept_by_a_state_dict_and_a_loaded_kernel(variant, dtype
     conv, other = make(*variant, dtype=dtype), make(*variant, dtype=dtype)
     conv.load_kernel(torch.randn(6, 4, 3, 3), torch.randn(6))  # float32, as most pretrained kernels are
     other.load_state_dict(conv.state_dict())
-    assert all(tensor.dtype == dtype for tensor in other.state_dict().values())
+    exact = ("mean", "covariance", "cholesky")  # from which *completed* makes kernels: in bfloat16 they keep float32
+    assert all(tensor.dtype == dtype for name, tensor in other.state_dict().items() if name not in exact)
     x = image(2, dtype=dtype)
     outputs = []
     for one in (conv, other):

@@ -16,7 +16,8 @@ planes are zero there, the missing ones too. Then an implied plane of ones, zero
 it, and the convolution does not fold.
 
 Sigma_SS may be singular (two equal channels, a constant one): it is solved in float64 with a ridge of ``ridge``
-times its mean variance on its diagonal.
+times its mean variance on its diagonal. It must not be rounded further than to float32 either, or it is no covariance
+any more: mean and covariance keep that precision in a model of half of it, and kernels come out in the weight's.
 
 Source: conditional means are textbook; building them into the kernel of a stem is our own (it may be known elsewhere).
 
@@ -29,7 +30,8 @@ image's own covariance is far from the data set's.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
@@ -132,15 +134,15 @@ class CompletedConv2d(KernelConv2d):
             raise ValueError(f"mean must have the shape ({self.in_channels},), not {tuple(mean.shape)}")
         self.ridge, self.learnable = ridge, learnable
         self.weight, self.bias = self.new_kernel()
+        exact = torch.promote_types(self.weight.dtype, torch.float32)
+        moments: dict[str, Any] = {"device": self.weight.device, "dtype": exact, "copy": True}
         if learnable:
-            self.cholesky = nn.Parameter(_cholesky(covariance, ridge).to(self.weight))
+            self.cholesky = nn.Parameter(_cholesky(covariance, ridge).to(**moments))
         else:
-            self.register_buffer("covariance", covariance.to(self.weight))
-        self.register_buffer("mean", mean.to(self.weight))
-        self._centred = not bool(mean.any())
-        padded = self.padding_mode == "zeros" and self.padding not in ((0, 0), "valid")
-        if padded and not self._centred:
-            self.ones_kernel = self._constant_kernel
+            self.register_buffer("covariance", covariance.to(**moments))
+        self.register_buffer("mean", mean.to(**moments))
+        self._place_constant(is_zero=not bool(mean.any()))
+        self.register_load_state_dict_post_hook(_place_constant_again)
 
     @property
     def promises(self) -> Promises:
@@ -152,7 +154,8 @@ class CompletedConv2d(KernelConv2d):
         if not missing:
             return weight, self.bias
         # tensordot multiplies matrices even where M is one channel, so that whoever counts MACs sees it.
-        guessed = torch.tensordot(self._completion(present, missing), self._slices(missing), dims=([0], [1]))
+        completion_MS = self._completion(present, missing).to(weight.dtype)
+        guessed = torch.tensordot(completion_MS, self._slices(missing), dims=([0], [1]))
         weight = weight + guessed.transpose(0, 1)
         if self._centred or self.ones_kernel is not None:
             return weight, self.bias
@@ -161,6 +164,24 @@ class CompletedConv2d(KernelConv2d):
 
     def load_kernel(self, weight: Tensor, bias: Tensor | None) -> None:
         copy_kernel(self.weight, self.bias, weight, bias)
+
+    def _place_constant(self, is_zero: bool) -> None:
+        """Say where the constant of the guess goes: nowhere if the mean is zero, into the bias, or to padded ones."""
+        self._centred = is_zero
+        padded = self.padding_mode == "zeros" and self.padding not in ((0, 0), "valid")
+        self.ones_kernel = self._constant_kernel if padded and not is_zero else None
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move and cast, but the moments to no less than float32."""
+        moments = [self.mean, self.cholesky, self.cholesky.grad] if self.learnable else [self.mean, self.covariance]
+
+        def exact(tensor: Tensor) -> Tensor:
+            there = fn(tensor)
+            dtype = torch.promote_types(there.dtype, torch.float32)
+            too_coarse = there.dtype != dtype and any(tensor is moment for moment in moments)
+            return tensor.to(there.device, dtype) if too_coarse else there
+
+        return super()._apply(exact, recurse)
 
     def _split(self, channels: ChannelsLike | None) -> tuple[list[int], list[int]]:
         present = list(self.channels.indices(channels))
@@ -175,7 +196,7 @@ class CompletedConv2d(KernelConv2d):
             covariance = lower @ lower.T
         else:
             covariance = self.covariance
-        return completion(covariance, present, missing, self.ridge).to(self.weight.dtype)
+        return completion(covariance, present, missing, self.ridge)
 
     def _constant_kernel(self, channels: ChannelsLike | None) -> Tensor:
         """Kernel (O, 1, kh, kw) of a plane of ones: W_M (mu_M - A mu_S)."""
@@ -183,8 +204,14 @@ class CompletedConv2d(KernelConv2d):
         if not missing:
             return torch.zeros_like(self.weight[:, :1])
         mean_S, mean_M = (self.mean.index_select(0, positions(some, self.mean.device)) for some in (present, missing))
-        constant_M = mean_M - self._completion(present, missing) @ mean_S
+        constant_M = (mean_M - self._completion(present, missing) @ mean_S.double()).to(self.weight.dtype)
         return torch.einsum("omhw,m->ohw", self._slices(missing), constant_M)[:, None]
+
+
+def _place_constant_again(conv: CompletedConv2d, _: object) -> None:
+    """The mean that was loaded may be zero where the one before was not, and the other way round."""
+    if not conv.mean.is_meta:
+        conv._place_constant(is_zero=not bool(conv.mean.any()))
 
 
 def _checked_covariance(covariance: Tensor, channels: int) -> Tensor:
