@@ -13,7 +13,7 @@ import timm
 import torch
 from torch import nn
 
-from anychan.adaptation import AnyChannelModel, adapt, recalibrate, specialize
+from anychan.adaptation import AnyChannelModel, adapt, keep_statistics, recalibrate, specialize
 from anychan.channels import ChannelSet
 from anychan.models import create_model
 from anychan.statistics import ChannelStatistics
@@ -172,6 +172,29 @@ def test_what_is_bound_keeps_its_channels():
     adapted(x[:, 2:], "B")
     assert torch.equal(bound(x[:, :2]), expected)
     assert bound.fc is adapted.body.fc
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("kept", [False, True])
+def test_what_is_bound_is_for_the_mode_that_it_was_bound_in(kept):
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout(), nn.Flatten())
+    adapted, x = adapt(body, strategy="sliced").train(), torch.randn(2, 2, 6, 6)
+    if kept:
+        keep_statistics(adapted, ["RG"])
+    bound = adapted.bind("RG")
+    compiled = torch.compile(bound, backend="eager")
+    compiled(x)
+    before = copy.deepcopy(adapted.eval().state_dict())
+    for call in (bound, compiled):
+        with pytest.raises(ValueError, match="RG were bound in training mode, but the model is in evaluation mode now"):
+            call(x)
+    assert all(torch.equal(value, before[key]) for key, value in adapted.state_dict().items())
+    assert adapted.bind("RG") is bound
+    for call in (bound, compiled):
+        assert torch.equal(call(x), adapted(x, "RG"))
+    adapted.train()
+    with pytest.raises(ValueError, match="were bound in evaluation mode, but the model is in training mode now"):
+        bound(x)
 
 
 def test_threads_with_different_channels_do_not_meet():

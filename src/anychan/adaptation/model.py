@@ -23,18 +23,24 @@ from anychan.nn import AnyChannelConv2d
 from anychan.nn._contract import channel_groups
 
 PLAIN = "plain"
+_MODES = {True: "training", False: "evaluation"}
 _MOST_CLONES = 64  # channel sets whose copies are kept; 13 bands have 8,191
 
 
 class BoundStem(nn.Module):
-    """A stem with the channels of one call."""
+    """A stem with the channels of one call, and the mode that it was bound in."""
 
     def __init__(self, stem: AnyChannelConv2d, channels: ChannelSet, present: Tensor | None) -> None:
         super().__init__()
         self.stem, self.channels, self.present = stem, channels, present
-        self.ran = False
+        self.training, self.ran = stem.training, False
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.training != self.stem.training:  # the copies beside this one have the old mode, the shared modules not
+            before, now = (_MODES[mode] for mode in (self.training, self.stem.training))
+            raise ValueError(
+                f"{self.channels} were bound in {before} mode, but the model is in {now} mode now: bind again"
+            )
         if not torch.compiler.is_compiling():
             self.ran = True
         return self.stem.forward_resolved(x, self.channels, self.present)
@@ -100,6 +106,10 @@ class AnyChannelModel(nn.Module):
 
     def bind(self, channels: ChannelsLike | None = None, present: Tensor | None = None) -> nn.Module:
         """The body as a module for one channel set, called ``(x)``: parameters and buffers are the model's own.
+
+        It is for the mode that the model is in. After ``model.train()`` or ``model.eval()`` it refuses to be called,
+        with a ValueError, until the channels are bound again, which gives the same module brought up to date as long as
+        it is among the 64 bound last. Switch the model, not what is bound; and bind again after freezing single layers.
 
         Args:
             channels: names of the planes it will be given; None: all.
