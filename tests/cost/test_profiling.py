@@ -10,10 +10,10 @@ import torch
 from torch import nn
 
 import anychan
-from anychan import adapt, specialize
+from anychan import Channel, adapt, specialize
 from anychan.adaptation import keep_statistics, replace_batch_norm
 from anychan.blocks import BranchedConv2d, DeepenedConv2d, FoldedConv2d
-from anychan.cost import Latency, Memory, Profile, count_macs, measure_memory, profile
+from anychan.cost import Latency, Memory, Profile, count_macs, depth, measure_memory, profile
 from anychan.cost._folded import as_shipped
 from anychan.models import create_model
 
@@ -38,6 +38,16 @@ def test_record_of_an_adapted_model() -> None:
     assert set(record["latency_ms"]) == {"1", "4"}
     assert all(times["q25"] <= times["median"] <= times["q75"] for times in record["latency_ms"].values())
     assert 0 < record["memory"]["inference_bytes"] < record["memory"]["training_bytes"]
+
+
+def test_channels_that_a_model_was_not_made_with_are_costed_where_it_takes_them() -> None:
+    unseen = [Channel("R"), Channel("B8A", 0.865)]
+    spectral = create_model("wide4", "RGB", 3, "spectral", model_options={"width": 4})
+    assert count_macs(spectral, unseen, 16) == count_macs(spectral, "RG", 16)
+    assert depth(spectral, unseen, 16) == depth(spectral, "RG", 16)
+    pooled = create_model("wide4", "RGB", 3, "pooled", model_options={"width": 4})
+    planes = [str(i) for i in range(5)]
+    assert profile(pooled, planes, image_size=16, batch_size=2, repeats=1).channels == "0,1,2,3,4"
 
 
 def test_table_gives_units_in_aligned_lines() -> None:

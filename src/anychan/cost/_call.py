@@ -54,7 +54,7 @@ def call_of(model: nn.Module, channels: ChannelsLike | None, image_size: int) ->
     if image_size < 1:
         raise ValueError(f"image_size {image_size} is not a positive number of pixels")
     if isinstance(model, AnyChannelModel):
-        chosen = model.channels.subset(channels)
+        chosen = model.resolve(channels)
         return Call(chosen, image_size, {"channels": chosen})
     if channels is not None:
         return Call(ChannelSet.parse(channels), image_size)
