@@ -269,6 +269,9 @@ def test_a_plain_model_takes_all_its_channels_only():
     x = torch.randn(2, 3, 16, 16)
     torch.testing.assert_close(plain(x[:, [1, 2, 0]], "GBR"), plain(x))
     torch.testing.assert_close(specialize(plain)(x), plain(x))
+    reordered = specialize(plain, "GBR")
+    torch.testing.assert_close(reordered(x[:, [1, 2, 0]]), plain(x))
+    assert not any(type(module).__module__.startswith("anychan.nn") for module in reordered.modules())
     for call in (lambda: plain(x[:, :2], "RG"), lambda: specialize(plain, "RG"), lambda: plain.bind("BGR")):
         with pytest.raises(ValueError, match="a plain model takes all of RGB, not"):
             call()

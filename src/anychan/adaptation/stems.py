@@ -146,8 +146,8 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
         channels: the planes the new module takes, in this order; None: all.
 
     Raises:
-        ValueError: if a stem does not fold, a plain model is asked for other than all its channels, or there are no
-            normalisation statistics for these.
+        ValueError: if a stem does not fold, a plain model is asked for other than all its channels, or for another
+            order of them and has no convolution that `adapt` finds, or there are no normalisation statistics for these.
 
     Example:
         >>> import timm
@@ -156,6 +156,8 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
         Conv2d(2, 64, kernel_size=(7, 7), stride=(2, 2), padding=(3, 3), bias=False)
     """
     chosen = model.resolve(channels)
+    if not model.stems and len(chosen) == len(model.channels) and chosen.names != model.channels.names:
+        model = adapt(model.body, model.channels, "sliced", trained_on=model.channels)  # kernels in any order
     convolutions = {stem: _folded(stem, chosen) for stem in model.stems.values()}
     folded = {path: convolutions[stem] for path, stem in model.stems.items()}
     copies: dict[int, Any] = {}  # what is used in two places stays one
