@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
 import torch
 
-from anychan import packaged
+from anychan import Channel, packaged, recalibrate
 from anychan.models import ModelInfo, create_model, find_model, load_model, save_model
 from anychan.statistics import RunningStatistics
 
@@ -58,6 +59,40 @@ def test_missing_and_damaged_files_are_named(tmp_path):
         description.write_text(text)
         with pytest.raises(ValueError, match=r"model\.json"):
             load_model(tmp_path)
+
+
+def test_statistics_of_channels_that_the_model_was_not_made_with_are_kept(tmp_path):
+    made = dataclasses.replace(_model()[1], strategy="spectral", strategy_options={})
+    model = made.create()
+    seen, unseen = [Channel("R"), Channel("B")], [Channel("R"), Channel("B8A", 0.865)]
+    for channels in (seen, unseen, [Channel("B8A", 0.9)]):
+        recalibrate(model, [torch.randn(4, len(channels), 16, 16)], [channels], channels)
+    with pytest.raises(ValueError, match=r"kept_subsets is \[\] in .* and \['B8A', 'R,B8A', 'RB'\] in the model"):
+        save_model(tmp_path / "not", model, made)
+    assert not (tmp_path / "not").exists()
+    info = dataclasses.replace(made, kept_subsets=tuple(model.subset_statistics.subsets))
+    save_model(tmp_path, model, info)
+    read, read_info = load_model(tmp_path)
+    assert read_info.kept_subsets == info.kept_subsets
+    assert read_info.kept_subsets[0] == "RB"
+    x = torch.randn(2, 2, 16, 16)
+    assert torch.equal(read(x, unseen), model.eval()(x, unseen))
+
+
+def test_a_description_of_another_model_is_refused(tmp_path):
+    model, info = _model()
+    state = torch.get_rng_state()
+    for change, said in (
+        ({"strategy": "sliced", "strategy_options": {}}, "strategy is sliced in what it describes, and completed in"),
+        ({"channels": info.channels.subset("BGR")}, "channels is "),
+        ({"model_options": {"width": 4}}, r"body\..* is \(4, .* in what it describes, and \(3, "),
+        ({"kept_subsets": ("RGB",)}, r"kept_subsets is \['RGB'\] in what it describes, and \[\] in the model"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            save_model(tmp_path / "new", model, dataclasses.replace(info, **change))
+    assert not (tmp_path / "new").exists()
+    save_model(tmp_path / "new", model, info)
+    assert torch.equal(torch.get_rng_state(), state)  # a run goes on as if it had not been saved
 
 
 def test_a_description_needs_means_to_normalise_by():

@@ -126,7 +126,8 @@ def subsets_asked(config: TrainConfig) -> list[str]:
     if config.strategy == PLAIN:
         return [str(info.channels)]
     if info.kept_subsets:
-        return sorted(info.kept_subsets, key=lambda subset: len(ChannelSet.parse(subset)), reverse=True)
+        of_data = [subset for subset in info.kept_subsets if isinstance(subset, str)]
+        return sorted(of_data, key=lambda subset: len(ChannelSet.parse(subset)), reverse=True)
     many = len(info.channels) > MOST_CHANNELS_FOR_ALL
     return [str(subset) for subset in (info.channels.some_subsets() if many else info.channels.subsets())]
 

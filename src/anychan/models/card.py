@@ -151,7 +151,8 @@ def _limits(info: ModelInfo, evaluated: Mapping[str, Any] | None) -> str:
     if info.strategy == _PLAIN:
         limits.append(f"It is a plain model: it takes {info.channels} together, and no subset.")
     elif info.kept_subsets:
-        limits.append(f"It has normalisation statistics for {', '.join(info.kept_subsets)}, and takes no other subset.")
+        kept = ", ".join(map(str, info.kept_subsets))
+        limits.append(f"It has normalisation statistics for {kept}, and takes no other subset.")
     return "\n".join(f"- {limit}" for limit in limits)
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from anychan._files import replacing
 from anychan.adaptation import AnyChannelModel, keep_statistics
 from anychan.channels import ChannelSet
@@ -37,7 +39,8 @@ class ModelInfo:
         strategy_options: the strategy's own options.
         model_options: the network's own options.
         normalisation: "batch" as the network has it, or "group" or "renorm" in its place.
-        kept_subsets: those that the batch normalisations keep statistics for; none: all share one set.
+        kept_subsets: those that the batch normalisations keep statistics for; none: all share one set. Given as text or
+            as channel sets, which are kept where a channel is not among ``channels``, for its wavelength.
         kept_affine: whether they keep a scale and shift too.
 
     Raises:
@@ -54,7 +57,7 @@ class ModelInfo:
     strategy_options: dict[str, Any] = field(default_factory=dict)
     model_options: dict[str, Any] = field(default_factory=dict)
     normalisation: str = "batch"
-    kept_subsets: tuple[str, ...] = ()
+    kept_subsets: tuple[str | ChannelSet, ...] = ()
     kept_affine: bool = False
 
     def __post_init__(self) -> None:
@@ -63,6 +66,12 @@ class ModelInfo:
         for channel in self.channels:
             if channel.mean is None or channel.std is None:
                 raise ValueError(f"channel {channel.name!r} has no mean or no standard deviation to normalise by")
+        object.__setattr__(self, "kept_subsets", tuple(map(self._described, self.kept_subsets)))
+
+    def _described(self, subset: str | ChannelSet) -> str | ChannelSet:
+        if isinstance(subset, str):
+            return subset
+        return str(subset) if all(channel in self.channels for channel in subset) else subset
 
     def create(self) -> AnyChannelModel:
         """The network with random weights."""
@@ -83,10 +92,12 @@ class ModelInfo:
     def to_dict(self) -> dict[str, Any]:
         """A record that JSON can hold."""
         plain = {key: value for key, value in self.__dict__.items() if key not in ("channels", "statistics")}
+        kept = [subset if isinstance(subset, str) else subset.to_dict()["channels"] for subset in self.kept_subsets]
         return {
             "schema": SCHEMA,
             "kind": "model",
             **plain,
+            "kept_subsets": kept,
             **self.channels.to_dict(),
             "statistics": None if self.statistics is None else self.statistics.to_dict(),
         }
@@ -114,7 +125,10 @@ class ModelInfo:
             strategy_options=record["strategy_options"],
             model_options=record["model_options"],
             normalisation=record.get("normalisation", "batch"),  # what is not in older files was not there
-            kept_subsets=tuple(record.get("kept_subsets", ())),
+            kept_subsets=tuple(
+                subset if isinstance(subset, str) else ChannelSet.from_dict({"channels": subset})
+                for subset in record.get("kept_subsets", ())
+            ),
             kept_affine=record.get("kept_affine", False),
         )
 
@@ -126,9 +140,13 @@ def save_model(folder: Path, model: AnyChannelModel, info: ModelInfo) -> None:
         folder: made if it is not there; files of the same names in it are replaced.
         model: the model, on any device.
         info: its description.
+
+    Raises:
+        ValueError: if that describes another model, which could not be read back.
     """
     from safetensors.torch import save_model as save_tensors
 
+    _check_describes(info, model)
     # On a GPU a recurrent layer keeps its weights in one piece of memory, which safetensors refuses; not on a CPU.
     on_cpu = copy.deepcopy(model).to("cpu")
     with replacing(folder / WEIGHTS) as temporary:
@@ -136,6 +154,28 @@ def save_model(folder: Path, model: AnyChannelModel, info: ModelInfo) -> None:
         temporary.chmod(0o644)  # safetensors keeps its files to their owner
     with replacing(folder / DESCRIPTION) as temporary:
         temporary.write_text(json.dumps(info.to_dict(), indent=1) + "\n", encoding="utf-8")
+
+
+def _check_describes(info: ModelInfo, model: AnyChannelModel) -> None:
+    with torch.random.fork_rng(devices=()):
+        described = info.create()
+    wanted, has = _told(described), _told(model)
+    if wanted != has:
+        what = next(key for key in {**wanted, **has} if wanted.get(key) != has.get(key))
+        raise ValueError(
+            "the description is of another model, and the file could not be read: "
+            f"{what} is {wanted.get(what)} in what it describes, and {has.get(what)} in the model"
+        )
+
+
+def _told(model: AnyChannelModel) -> dict[str, object]:
+    """What a model and its description must agree in."""
+    return {
+        "strategy": model.strategy,
+        "channels": (model.channels.names, model.channels.wavelengths),
+        "kept_subsets": sorted(map(str, model.subset_statistics.subsets)),
+        **{name: tuple(tensor.shape) for name, tensor in model.state_dict().items()},
+    }
 
 
 def find_model(model: Path | str) -> Path:

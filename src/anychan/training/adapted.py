@@ -81,8 +81,9 @@ def adapt_run(
         seen = array if held_out is None else hold_out(array, held_out)[0]
         chosen = _keeping(info, subsets, seen.channel_sets(info.channels.names))
         inputs = Inputs(seen, info.channels, torch.device("cpu"), Machine("cpu", "float32", True, 1))
-        recalibrate_on(model, inputs, chosen.kept_subsets, images, seed)
-        kept = tuple(str(subset) for subset in model.subset_statistics.subsets)  # earlier ones stay
+        of_its_channels = [subset for subset in chosen.kept_subsets if isinstance(subset, str)]
+        recalibrate_on(model, inputs, of_its_channels, images, seed)
+        kept = tuple(model.subset_statistics.subsets)  # earlier ones stay
         info = dataclasses.replace(chosen, kept_subsets=kept)
         made_from |= {"images": min(images, len(seen)), "seed": seed, "fingerprint": array.fingerprint}
         if data is not None and array.fingerprint == record["data"]["fingerprints"]["train"]:
@@ -130,9 +131,9 @@ def _keeping(info: ModelInfo, subsets: Sequence[str] | None, there: Sequence[Cha
         return info
     chosen = keeping(info, subsets, info.kept_affine, option="--subsets", there=there)
     if info.kept_affine:
-        trained = {frozenset(info.channels.subset(subset).names) for subset in info.kept_subsets}
+        trained = {frozenset(info.channels.resolve(subset, unnamed=True).names) for subset in info.kept_subsets}
         for subset in chosen.kept_subsets:
-            if frozenset(info.channels.subset(subset).names) not in trained:
+            if frozenset(info.channels.resolve(subset, unnamed=True).names) not in trained:
                 raise ValueError(f"the model has no scale and shift for {subset}, which only training can give it")
     return chosen
 

@@ -252,8 +252,8 @@ def _trained_model(config: TrainConfig, info: ModelInfo) -> AnyChannelModel:
             raise ValueError(f"{folder} holds {name} {getattr(its, name)!r}, but the run has {getattr(info, name)!r}")
     if its.kept_subsets:
         raise ValueError(
-            f"{folder} keeps statistics for {', '.join(its.kept_subsets)}, which a new run would mix with its own; "
-            "start from a run without"
+            f"{folder} keeps statistics for {', '.join(map(str, its.kept_subsets))}, which a new run would mix with "
+            "its own; start from a run without"
         )
     if its.strategy == PLAIN and info.strategy != PLAIN:
         return with_stem(model, info)

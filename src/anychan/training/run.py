@@ -327,7 +327,7 @@ class _Run:
         """Statistics for the subsets that have none of their own yet, or too few batches for an average."""
         config, trainer = self._config, self._trainer
         if config.normalisation.statistics == "recalibrated":
-            subsets = list(self._info.kept_subsets)
+            subsets = [str(subset) for subset in self._info.kept_subsets]
         else:
             assert isinstance(trainer.raw, AnyChannelModel)
             seen = trainer.raw.subset_statistics.batches_seen()  # a moving average's counts are averages
