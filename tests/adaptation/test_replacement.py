@@ -11,9 +11,10 @@ from timm.layers import BatchNormAct2d, GroupNormAct, SyncBatchNormAct
 from torch import Tensor, nn
 
 from anychan.adaptation import adapt, recalibrate, replace_batch_norm, specialize
-from anychan.adaptation.batch_renorm import BatchRenorm2d
+from anychan.adaptation.batch_renorm import BatchRenorm1d, BatchRenorm2d
 from anychan.adaptation.normalisation import batch_norms
 from anychan.adaptation.replacement import fold_batch_renorm
+from anychan.models import create_model
 from anychan.training.annealing import annealed_modules
 
 
@@ -59,6 +60,42 @@ def test_renorm_is_the_papers_algorithm_with_its_gradients(progress):
         torch.testing.assert_close(grad, its)
     torch.testing.assert_close(norm.running_mean, mean * 0.99 + x.mean(dim=(0, 2, 3)) * 0.01)
     torch.testing.assert_close(norm.running_var, var * 0.99 + x.transpose(0, 1).flatten(1).var(dim=1) * 0.01)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 5)])
+def test_renorm_of_vectors_is_that_of_maps(shape):
+    model = nn.Sequential(nn.BatchNorm1d(6))
+    vectors, maps = replace_batch_norm(model, "renorm")[0], BatchRenorm2d(6)
+    assert type(vectors) is BatchRenorm1d
+    for seed in range(3):
+        x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * (1 + seed)
+        as_maps = x.reshape(*shape, *[1] * (4 - len(shape)))
+        for norm in (vectors, maps):
+            norm.anneal(seed / 4)
+        torch.testing.assert_close(vectors(x), maps(as_maps).reshape(shape))
+    expected = vectors.eval()(x)
+    torch.testing.assert_close(vectors.running_var, maps.running_var)
+    ordinary = fold_batch_renorm(model)[0]
+    assert type(ordinary) is nn.BatchNorm1d
+    torch.testing.assert_close(ordinary(x), expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("parallel6", {"width": 8}),
+        ("graph6", {"width": 16}),
+        ("wide6", {"width": 8, "head": "both"}),
+        ("wide4", {"width": 8, "scales": 2}),
+    ],
+)
+def test_networks_that_normalise_vectors_are_trained_with_renorm(name, options):
+    model = create_model(name, "RGB", 3, "sliced", model_options=options, normalisation="renorm")
+    model.train()(torch.randn(4, 3, 32, 32)).square().sum().backward()
+    x = torch.randn(2, 2, 32, 32)
+    ordinary = specialize(model.eval(), "RG")
+    assert not any("Renorm" in type(module).__name__ for module in ordinary.modules())
+    torch.testing.assert_close(ordinary(x), model(x, "RG"), rtol=1e-4, atol=1e-5)
 
 
 def test_renorm_begins_as_batch_normalisation_and_is_tested_as_one():
@@ -207,7 +244,7 @@ class OddNorm(nn.BatchNorm2d):
     [
         (nn.BatchNorm2d(4), "layer", "unknown kind of normalisation 'layer'; there are group, renorm"),
         (OddNorm(4), "group", "'0' is a OddNorm, not one of BatchNorm1d"),
-        (nn.BatchNorm1d(4), "renorm", r"'0' is BatchNorm1d\(4"),
+        (nn.BatchNorm3d(4), "renorm", r"'0' is BatchNorm3d\(4"),
         (nn.SyncBatchNorm(4), "renorm", "'0' is a SyncBatchNorm, and batch renormalisation is not synchronised"),
         (SyncBatchNormAct(4), "renorm", "'0' is a SyncBatchNormAct, and batch renormalisation is not synchronised"),
         (nn.BatchNorm2d(4, track_running_stats=False), "renorm", "with running statistics"),

@@ -22,33 +22,30 @@ to torch, so ``convert_sync_batchnorm`` would make an ordinary synchronised one 
 
 from __future__ import annotations
 
-from typing import Any
+from abc import ABC
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 R_MAX, D_MAX = 3.0, 5.0
 # Fractions of the run: until when it is batch normalisation, and from when on the limits are at their widest.
 _PLAIN_UNTIL, _R_WIDEST, _D_WIDEST = 5 / 160, 40 / 160, 25 / 160
 
 
-class BatchRenorm2d(nn.BatchNorm2d):
-    """Batch renormalisation of (N, C, H, W), followed by a dropout and an activation if it is given them.
+class BatchRenorm(_BatchNorm, ABC):
+    """Batch renormalisation, followed by a dropout and an activation if it is given them (abstract).
 
     Args:
         num_features, eps, affine, device, dtype: as in ``torch.nn.BatchNorm2d``.
         momentum: the share of a new batch in the running averages; None: plain means over all batches, and
             then it is ordinary batch normalisation, as when statistics are recomputed.
         drop, act: applied to the result, as in timm's ``BatchNormAct2d``; None: nothing is.
-
-    Example:
-        >>> norm = BatchRenorm2d(8)
-        >>> norm.anneal(1.0)
-        >>> norm(torch.randn(4, 8, 5, 5)).shape, norm.r_max.item(), norm.d_max.item()
-        (torch.Size([4, 8, 5, 5]), 3.0, 5.0)
     """
 
+    ordinary: ClassVar[type[_BatchNorm]]  # what it is at test time
     running_mean: Tensor
     running_var: Tensor
     num_batches_tracked: Tensor
@@ -85,24 +82,24 @@ class BatchRenorm2d(nn.BatchNorm2d):
         y = y if self.drop is None else self.drop(y)
         return y if self.act is None else self.act(y)
 
-    def _renormalised(self, x_NCHW: Tensor) -> Tensor:
-        self._check_input_dim(x_NCHW)
+    def _renormalised(self, x: Tensor) -> Tensor:
+        self._check_input_dim(x)
         with torch.no_grad():
-            r_C, d_C = self._correction(x_NCHW)
+            r_C, d_C = self._correction(x)
         # gamma ((x - mu_B) / sigma_B r + d) + beta is batch normalisation with another scale and shift.
         scale_C = r_C if self.weight is None else self.weight * r_C
         shift_C = d_C if self.weight is None else self.weight * d_C
         shift_C = shift_C if self.bias is None else shift_C + self.bias
-        return F.batch_norm(x_NCHW, None, None, scale_C, shift_C, training=True, eps=self.eps)
+        return F.batch_norm(x, None, None, scale_C, shift_C, training=True, eps=self.eps)
 
-    def _correction(self, x_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    def _correction(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """r and d of a batch, which then moves the running averages."""
-        dims = [0, 2, 3]
-        values = x_NCHW.numel() // x_NCHW.shape[1]
+        dims = [0, *range(2, x.ndim)]
+        values = x.numel() // x.shape[1]
         if values < 2:
-            raise ValueError(f"training needs more than one value a channel, not an input of {tuple(x_NCHW.shape)}")
-        x_NCHW = x_NCHW.to(self.running_mean.dtype)  # autocast may have made it coarser
-        var_C, mean_C = torch.var_mean(x_NCHW, dims, correction=0)
+            raise ValueError(f"training needs more than one value a channel, not an input of {tuple(x.shape)}")
+        x = x.to(self.running_mean.dtype)  # autocast may have made it coarser
+        var_C, mean_C = torch.var_mean(x, dims, correction=0)
         sigma_C = (self.running_var + self.eps).sqrt()
         r_C = ((var_C + self.eps).sqrt() / sigma_C).clamp(1 / self.r_max, self.r_max)
         d_C = ((mean_C - self.running_mean) / sigma_C).clamp(-self.d_max, self.d_max)
@@ -118,9 +115,8 @@ class BatchRenorm2d(nn.BatchNorm2d):
         It has the same parameters, buffers, dropout and activation, not copies of them.
         """
         settings: dict[str, Any] = {"eps": self.eps, "momentum": self.momentum, "affine": self.affine}
-        ordinary: nn.BatchNorm2d
         if self.drop is None and self.act is None:
-            ordinary = nn.BatchNorm2d(self.num_features, **settings)
+            ordinary = self.ordinary(self.num_features, **settings)
         else:
             from timm.layers import BatchNormAct2d
 
@@ -130,6 +126,30 @@ class BatchRenorm2d(nn.BatchNorm2d):
         for name in ("running_mean", "running_var", "num_batches_tracked"):
             setattr(ordinary, name, self.get_buffer(name))
         return ordinary.train(self.training)
+
+
+class BatchRenorm1d(BatchRenorm, nn.BatchNorm1d):
+    """Batch renormalisation of (N, C) or (N, C, L), such as pooled features or the nodes of a graph.
+
+    Example:
+        >>> BatchRenorm1d(8)(torch.randn(4, 8)).shape
+        torch.Size([4, 8])
+    """
+
+    ordinary = nn.BatchNorm1d
+
+
+class BatchRenorm2d(BatchRenorm, nn.BatchNorm2d):
+    """Batch renormalisation of (N, C, H, W).
+
+    Example:
+        >>> norm = BatchRenorm2d(8)
+        >>> norm.anneal(1.0)
+        >>> norm(torch.randn(4, 8, 5, 5)).shape, norm.r_max.item(), norm.d_max.item()
+        (torch.Size([4, 8, 5, 5]), 3.0, 5.0)
+    """
+
+    ordinary = nn.BatchNorm2d
 
 
 def _ramp(progress: float, widest: float) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from anychan.adaptation.batch_renorm import BatchRenorm2d
+from anychan.adaptation.batch_renorm import BatchRenorm, BatchRenorm1d, BatchRenorm2d
 
 KINDS = ("group", "renorm")
 _GROUPS = 32  # of the paper
@@ -22,8 +22,8 @@ def replace_batch_norm(model: nn.Module, kind: str) -> nn.Module:
     Args:
         model: any module; those that are not batch normalisations are not touched.
         kind: "group": group normalisation, of each image by itself, with the largest number of groups up to 32
-            that divides the channels into equal groups of two or more; "renorm": batch renormalisation, see
-            `BatchRenorm2d`, which the training loop anneals;
+            that divides the channels into equal groups of two or more; "renorm": batch renormalisation of maps and
+            of vectors, see `BatchRenorm2d` and `BatchRenorm1d`, which the training loop anneals;
             ``torch.nn.SyncBatchNorm.convert_sync_batchnorm`` would undo that: it takes them for ordinary ones.
 
     Returns:
@@ -57,7 +57,7 @@ def fold_batch_renorm(model: nn.Module) -> nn.Module:
     Returns:
         ``model``, which need not have any.
     """
-    _replace(model, {module: module.fold() for module in model.modules() if isinstance(module, BatchRenorm2d)})
+    _replace(model, {module: module.fold() for module in model.modules() if isinstance(module, BatchRenorm)})
     return model
 
 
@@ -101,10 +101,14 @@ def _batch_renorm(norm: _BatchNorm, path: str) -> nn.Module:
             "put nn.BatchNorm2d in its place first, if each process may use its own batch"
         )
     drop, act = _dropout_and_activation(norm, path)
-    if not isinstance(norm, nn.BatchNorm2d) or norm.running_mean is None:
-        raise ValueError(f"{path!r} is {norm}; batch renormalisation is for nn.BatchNorm2d with running statistics")
+    if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None:
+        raise ValueError(
+            f"{path!r} is {norm}; batch renormalisation is for nn.BatchNorm1d and nn.BatchNorm2d with running "
+            "statistics"
+        )
+    make = BatchRenorm1d if isinstance(norm, nn.BatchNorm1d) else BatchRenorm2d
     kept: dict[str, Any] = {"device": norm.running_mean.device, "dtype": norm.running_mean.dtype}
-    new = BatchRenorm2d(norm.num_features, norm.eps, affine=norm.affine, drop=drop, act=act, **kept)
+    new = make(norm.num_features, norm.eps, affine=norm.affine, drop=drop, act=act, **kept)
     new.weight, new.bias = norm.weight, norm.bias
     for name in ("running_mean", "running_var", "num_batches_tracked"):
         setattr(new, name, norm.get_buffer(name))
@@ -118,7 +122,7 @@ def _dropout_and_activation(norm: _BatchNorm, path: str) -> tuple[nn.Module | No
     ordinary = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
     if type(norm) in ordinary:
         return None, None
-    if type(norm) in (BatchNormAct2d, SyncBatchNormAct, BatchRenorm2d):
+    if type(norm) in (BatchNormAct2d, SyncBatchNormAct, BatchRenorm1d, BatchRenorm2d):
         return norm.drop, norm.act  # type: ignore[return-value] # modules, or None
-    known = ", ".join(kind.__name__ for kind in (*ordinary, BatchNormAct2d, SyncBatchNormAct, BatchRenorm2d))
+    known = ", ".join(kind.__name__ for kind in (*ordinary, BatchNormAct2d, SyncBatchNormAct))
     raise ValueError(f"{path!r} is a {type(norm).__name__}, not one of {known}, and may do what a replacement does not")

@@ -7,7 +7,7 @@ import copy
 from torch import nn
 
 from anychan.adaptation import AnyChannelModel
-from anychan.adaptation.batch_renorm import BatchRenorm2d
+from anychan.adaptation.batch_renorm import BatchRenorm
 from anychan.adaptation.replacement import fold_batch_renorm
 from anychan.blocks import FoldedConv2d, fold_branches
 from anychan.channels import ChannelsLike
@@ -23,7 +23,7 @@ def as_shipped(model: nn.Module, channels: ChannelsLike | None = None) -> nn.Mod
         ValueError: for channels that the model does not take, or has no statistics for.
     """
     blocks = [path for path, module in model.named_modules() if isinstance(module, FoldedConv2d) and module.foldable]
-    if not blocks and not any(isinstance(module, BatchRenorm2d) for module in model.modules()):
+    if not blocks and not any(isinstance(module, BatchRenorm) for module in model.modules()):
         return model
     shipped = copy.deepcopy(model).eval()
     if not isinstance(shipped, AnyChannelModel):

@@ -163,7 +163,7 @@ class NormalisationConfig:
 
     Args:
         kind: batch: as the network has them; group: group normalisation in their place (arXiv 1803.08494); renorm:
-            batch renormalisation (arXiv 1702.03275).
+            batch renormalisation (arXiv 1702.03275), of maps (N, C, H, W) and of vectors, (N, C) and (N, C, L).
         statistics: shared: one set for all subsets; kept: a set for each subset, kept apart while training;
             recalibrated: a set for each subset, recomputed after training. auto: kept (recalibrated where subsets
             are named) if there is something to keep and channels are sampled, else shared.
