@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
-from anychan.adaptation import adapt, keep_statistics, specialize
-from anychan.blocks import BranchedConv2d, fold_branches
+from anychan.adaptation import adapt, keep_statistics, replace_batch_norm, specialize
+from anychan.adaptation.replacement import fold_batch_renorm
+from anychan.blocks import BranchedConv2d, FoldedConv2d, fold_branches
+from anychan.cost._folded import as_shipped
 
 from .._trained import as_if_trained
 
@@ -91,6 +95,28 @@ def test_other_normalisations_cannot_be_folded() -> None:
     with pytest.raises(ValueError, match="GroupNorm cannot be folded"):
         branched.fold()
     assert isinstance(fold_branches(nn.Sequential(branched))[0], BranchedConv2d)  # it is none, and so it stays
+
+
+def test_batch_renormalisation_is_folded_once_it_is_ordinary() -> None:
+    model = as_if_trained(replace_batch_norm(nn.Sequential(BranchedConv2d(3, 4, [3, 1])), "renorm")).eval()
+    assert not model[0].foldable
+    with pytest.raises(ValueError, match="BatchRenorm2d cannot be folded"):
+        model[0].fold()
+    assert isinstance(fold_branches(model)[0], BranchedConv2d)
+    x = torch.randn(2, 3, 6, 6)
+    for folded in (fold_branches(fold_batch_renorm(copy.deepcopy(model))), as_shipped(model)):
+        assert isinstance(folded[0], nn.Conv2d)
+        assert_close(folded(x), model(x), atol=1e-5, rtol=1e-4)
+
+
+def test_a_block_that_is_used_in_two_places_stays_one() -> None:
+    block = BranchedConv2d(4, 4, [3, 1])
+    model = as_if_trained(nn.Sequential(nn.Conv2d(3, 4, 3), block, nn.Sequential(block), nn.Flatten())).eval()
+    adapted, x = adapt(model, strategy="sliced"), torch.randn(2, 3, 6, 6)
+    for folded in (fold_branches(model), specialize(adapted)):
+        assert not any(isinstance(module, FoldedConv2d) for module in folded.modules())
+        assert folded[1] is folded[2][0]
+        assert_close(folded(x), model(x), atol=1e-5, rtol=1e-4)
 
 
 def test_a_model_with_statistics_for_each_subset_is_specialized_first() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
+from typing import TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -25,8 +26,8 @@ class FoldedConv2d(nn.Module, ABC):
 
     @property
     def foldable(self) -> bool:
-        """Whether it equals one convolution now, which with a group normalisation it never does."""
-        return self.linear_now and all(isinstance(norm, nn.BatchNorm2d) for norm in self.norms)
+        """Whether `fold` gives one convolution now, which with a group normalisation it never does."""
+        return self.linear_now and all(_is_linear(norm) for norm in self.norms)
 
     @abstractmethod
     def fold(self) -> nn.Conv2d:
@@ -37,11 +38,12 @@ def fold_branches(model: nn.Module) -> nn.Module:
     """A copy of a model in evaluation mode, with one convolution in place of each block that equals one.
 
     What is not linear yet (`DeepenedConv2d` before it is annealed), or never will be (with a group normalisation),
-    stays as it is.
+    stays as it is; so does what has another kind of batch normalisation, such as batch renormalisation, which
+    `anychan.specialize` makes an ordinary one first. A block that is used in two places stays one.
 
     Raises:
-        ValueError: if a branch has a batch normalisation that does more than that, or the model keeps statistics for
-            each subset of its channels: `anychan.specialize` folds one of these.
+        ValueError: if the model keeps statistics for each subset of its channels: `anychan.specialize` folds one of
+            these.
 
     Example:
         >>> from anychan.blocks import BranchedConv2d
@@ -53,14 +55,21 @@ def fold_branches(model: nn.Module) -> nn.Module:
             "each channel subset has statistics of its own, so specialize the model for one before folding"
         )
     root = nn.Sequential(copy.deepcopy(model).eval())  # so that the model itself may be such a block
-    folded: list[str] = []
-    for path, module in list(root.named_modules()):
-        inside = any(path.startswith(f"{outer}.") for outer in folded)
+    folded: dict[nn.Module, nn.Conv2d] = {}
+    paths: list[str] = []
+    for path, module in list(root.named_modules(remove_duplicate=False)):
+        inside = any(path.startswith(f"{outer}.") for outer in paths)
         if isinstance(module, FoldedConv2d) and module.foldable and not inside:
-            parent, _, name = path.rpartition(".")
-            setattr(root.get_submodule(parent), name, module.fold())
-            folded.append(path)
+            if module not in folded:
+                folded[module] = module.fold()
+            root.set_submodule(path, folded[module])
+            paths.append(path)
     return root[0]
+
+
+def _is_linear(norm: nn.Module) -> TypeGuard[nn.BatchNorm2d]:
+    """Whether it is a batch normalisation by running statistics and nothing else."""
+    return type(norm) is nn.BatchNorm2d and norm.running_mean is not None and norm.running_var is not None
 
 
 def fused(kernel: Tensor, bias: Tensor | None, norm: nn.Module) -> tuple[Tensor, Tensor]:
@@ -69,10 +78,9 @@ def fused(kernel: Tensor, bias: Tensor | None, norm: nn.Module) -> tuple[Tensor,
     Raises:
         ValueError: for another normalisation, or one without running statistics.
     """
-    if type(norm) is not nn.BatchNorm2d or norm.running_mean is None or norm.running_var is None:
+    if not _is_linear(norm):
         raise ValueError(f"a branch with {type(norm).__name__} cannot be folded: only batch normalisation is linear")
+    mean, var = norm.get_buffer("running_mean"), norm.get_buffer("running_var")
     with torch.no_grad():
-        weight, shift = fuse_conv_bn_weights(
-            kernel, bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-        )
+        weight, shift = fuse_conv_bn_weights(kernel, bias, mean, var, norm.eps, norm.weight, norm.bias)
     return weight.detach(), shift.detach()

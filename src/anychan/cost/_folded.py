@@ -22,16 +22,19 @@ def as_shipped(model: nn.Module, channels: ChannelsLike | None = None) -> nn.Mod
     Raises:
         ValueError: for channels that the model does not take, or has no statistics for.
     """
-    blocks = [path for path, module in model.named_modules() if isinstance(module, FoldedConv2d) and module.foldable]
-    if not blocks and not any(isinstance(module, BatchRenorm) for module in model.modules()):
+    if not _foldable(model) and not any(isinstance(module, BatchRenorm) for module in model.modules()):
         return model
-    shipped = copy.deepcopy(model).eval()
+    shipped = fold_batch_renorm(copy.deepcopy(model).eval())
     if not isinstance(shipped, AnyChannelModel):
-        return fold_branches(fold_batch_renorm(shipped))
+        return fold_branches(shipped)
     stems = tuple(shipped.stems)
-    if any(f"body.{stem}".startswith(f"{block}.") for stem in stems for block in blocks):
+    if any(f"body.{stem}".startswith(f"{block}.") for stem in stems for block in _foldable(shipped)):
         return model  # a block of any-channel convolutions is none until they are made
     for path, norm in shipped.subset_statistics.bound(shipped.body, shipped.resolve(channels)).items():
         shipped.body.set_submodule(path, norm)
-    body = fold_branches(fold_batch_renorm(shipped.body))
-    return AnyChannelModel(body, stems, shipped.channels, shipped.strategy)
+    return AnyChannelModel(fold_branches(shipped.body), stems, shipped.channels, shipped.strategy)
+
+
+def _foldable(model: nn.Module) -> list[str]:
+    """Paths of the blocks that equal one convolution."""
+    return [path for path, module in model.named_modules() if isinstance(module, FoldedConv2d) and module.foldable]
