@@ -11,6 +11,7 @@ from torch.nn.utils.parametrizations import spectral_norm, weight_norm
 
 from anychan.adaptation import adapt, specialize
 from anychan.adaptation._stem_kinds import reads
+from anychan.adaptation._stem_wrappers import StemWrapper
 from anychan.channels import ChannelSet
 
 RGB = ChannelSet.parse("RGB")
@@ -189,3 +190,8 @@ def test_backbones_for_segmentation_and_detection_give_their_feature_maps(name: 
     assert not torch.allclose(two[0], expected[0])
     for one, other in zip(two, ordinary, strict=True):
         torch.testing.assert_close(one, other)
+
+
+def test_only_kinds_of_wrappers_can_be_made():
+    with pytest.raises(TypeError, match="abstract"):
+        StemWrapper(adapt(nn.Sequential(nn.Conv2d(3, 2, 1)), strategy="sliced").stems["0"])

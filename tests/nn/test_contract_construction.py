@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from anychan.nn import get_strategy
+from anychan.nn import AnyChannelConv2d, KernelConv2d, get_strategy
 
 from ._contract import CHANNELS, correlated, every, image, make, promising, repeatable
 
@@ -149,3 +149,9 @@ def test_a_batch_without_images_gives_one_without_outputs(variant):
             y.sum().backward()
     with pytest.raises(ValueError, match="bool of shape"):
         conv(x, present=torch.ones(0, 3, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("contract", [AnyChannelConv2d, KernelConv2d])
+def test_only_strategies_can_be_made(contract):
+    with pytest.raises(TypeError, match="abstract"):
+        contract(3, 4, 3)

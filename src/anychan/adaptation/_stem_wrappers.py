@@ -5,7 +5,7 @@ A wrapper has the convolution as ``conv``, and makes an ordinary module of it wh
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from anychan.nn import AnyChannelConv2d, conv_geometry
 
 
-class StemWrapper(nn.Module):
+class StemWrapper(nn.Module, ABC):
     """A module around an any-channel convolution (abstract)."""
 
     def __init__(self, conv: AnyChannelConv2d) -> None:

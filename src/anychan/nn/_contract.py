@@ -14,7 +14,7 @@ Shape suffixes: N images, C all known channels, S the channels of a call, O outp
 
 from __future__ import annotations
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ class Promises:
     merges: bool = True
 
 
-class AnyChannelConv2d(nn.Module):
+class AnyChannelConv2d(nn.Module, ABC):
     """A 2-d convolution that takes any of its channels (abstract; each strategy is one final class below it).
 
     The arguments are those of ``torch.nn.Conv2d``, and ``channels``.
