@@ -95,14 +95,13 @@ def adapt(
         _check_mean_is_zero(options, "channels that the model was not trained on")
     _check_body(model)
     body = copy.deepcopy(model)
-    found = _stem_paths(body, stem)
-    _check_no_other_reads_the_image(body, found, len(trained))
+    found = {path: read_stem(body, path, len(trained)) for path in _stem_paths(body, stem)}
+    _check_no_other_reads_the_image(body, list(found), len(trained))
     paths: list[str] = []
     taken: list[str] = []
-    for path in found:
+    for path, read in found.items():
         if path in taken:
             continue  # the same module as one before
-        read = read_stem(body, path, len(trained))
         if read.pads_itself:
             _check_mean_is_zero(options, f"the stem {path!r}, which pads by the image's size")
         conv = read.conv
@@ -253,8 +252,6 @@ def _check_untied(model: nn.Module, places: Sequence[str]) -> None:
 def _check_no_other_reads_the_image(model: nn.Module, stems: Sequence[str], planes: int) -> None:
     """Refuse a model of which another convolution takes the image too, as far as torch.fx can follow it."""
     modules = dict(model.named_modules(remove_duplicate=False))
-    if not modules.keys() >= set(stems):
-        return  # what is not there is said where it is read
     of_stems = {module for path in stems for module in modules[path].modules()}
     others = {
         path
