@@ -68,6 +68,9 @@ class SubsetStatistics(nn.Module):
     def __len__(self) -> int:
         return len(self._subsets)
 
+    def __contains__(self, subset: ChannelSet) -> bool:
+        return self._key(subset) in self._modules
+
     def batches_seen(self) -> dict[str, int]:
         """How many batches each subset's statistics have seen."""
         return {

@@ -71,7 +71,8 @@ def evaluate_run(
             on has the bands that it was trained with.
         batch_size, device, autocast: see ``predict_subset``; device None: a GPU where there is one.
         cache_dir: where decoded images are kept; None: the user's cache folder.
-        cost: measure parameters, MACs, latency and memory for each subset the model answers by itself.
+        cost: measure parameters, MACs, latency and memory for each subset the model answers by itself; not of one
+            that it has no statistics for, since no image has all of its channels.
         flips: also answer from the mean of each image's logits and its mirror image's: an accuracy of its own beside
             the row's, under "flips".
         pictures: keep thumbnails of some images with their answers in ``pictures/``.
@@ -93,9 +94,6 @@ def evaluate_run(
         raise FileNotFoundError(f"{run} is no run folder")
     model, info = load_model(run)
     questions = list_questions(info.channels, info.strategy, channels, fills)
-    if model.subset_statistics:  # a subset without statistics is refused before the first is answered
-        for subset, fill in questions:
-            model.subset_statistics.of(info.channels if fill else subset)
     dataset = _open(run, info, data, bands)
     _check_channels(dataset, questions)
     skip, whole = _split_of(run, split)
@@ -108,6 +106,10 @@ def evaluate_run(
                 f"the training images have changed since {run}, so what it was not trained on is not known"
             )
         array = hold_out(array, record["config"]["held_out"])[1]
+    if model.subset_statistics:  # what has none is refused before the first is answered
+        for subset, fill in questions:
+            for there in array.channel_sets((info.channels if fill else subset).names):
+                model.subset_statistics.of(there)
     images = {**dataset.description, "fingerprints": {**dataset.description["fingerprints"], split: array.fingerprint}}
     model_hash = sha256(run / WEIGHTS)
     rows, answers = ({}, {}) if replace else _earlier(run, split, model_hash, array.fingerprint)
@@ -125,7 +127,8 @@ def evaluate_run(
             fill=fill, progress=progress,
         )  # fmt: skip
         answers[given.key] = given
-        of_one = _cost(model, info, subset, device) if cost and not fill else None
+        timed = cost and not fill and (not model.subset_statistics or subset in model.subset_statistics)
+        of_one = _cost(model, info, subset, device) if timed else None
         rows[given.key] = {**_row(given, len(array) - len(given.paths), info, of_one), **where}
         if flips:
             both = predict_subset(
