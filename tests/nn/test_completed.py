@@ -104,6 +104,8 @@ def test_learnable_starts_at_the_covariance_and_learns():
         ({"covariance": torch.eye(3)}, r"shape \(4, 4\), not \(3, 3\)"),
         ({"covariance": torch.ones(4, 4).triu()}, "not symmetric"),
         ({"covariance": -torch.eye(4)}, "smallest eigenvalue is -1"),
+        ({"covariance": torch.full((4, 4), torch.nan)}, "covariance holds infinite numbers or NaN"),
+        ({"covariance": torch.full((4, 4), torch.inf)}, "covariance holds infinite numbers or NaN"),
         ({"covariance": torch.eye(4), "mean": torch.zeros(3)}, r"shape \(4,\), not \(3,\)"),
         ({"covariance": torch.eye(4), "ridge": -1.0}, "ridge is -1.0"),
     ],

@@ -218,6 +218,8 @@ def _checked_covariance(covariance: Tensor, channels: int) -> Tensor:
     covariance = covariance.detach().double().cpu()
     if covariance.shape != (channels, channels):
         raise ValueError(f"covariance must have the shape ({channels}, {channels}), not {tuple(covariance.shape)}")
+    if not bool(covariance.isfinite().all()):
+        raise ValueError("covariance holds infinite numbers or NaN: a channel has no values, or too large ones")
     if not torch.allclose(covariance, covariance.T, rtol=1e-4, atol=1e-8):
         raise ValueError("covariance is not symmetric")
     smallest = float(torch.linalg.eigvalsh(covariance)[0])
