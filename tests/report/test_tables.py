@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from anychan.report._pooling import seed_words
 from anychan.report._reading import read_run
@@ -15,6 +16,15 @@ from ._runs import evaluation_record, write_run
 
 def _texts(table: Table) -> list[list[str]]:
     return [[cell.text for cell in row] for group in table.groups for row in group.rows]
+
+
+def _without_costs(folder: Path) -> tuple[Path, dict[str, Any]]:
+    """The evaluation of a run ``first`` whose costs were not measured: where it lies, and what it says."""
+    path = write_run(folder / "first") / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    for row in record["results"]:
+        row["cost"] = None
+    return path, record
 
 
 def test_subset_table_has_every_metric_of_the_record(tmp_path: Path) -> None:
@@ -33,28 +43,20 @@ def test_subset_table_has_every_metric_of_the_record(tmp_path: Path) -> None:
 
 
 def test_where_no_cost_was_measured_subsets_have_the_time_of_their_evaluation(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "first")
-    path = folder / "evaluation" / "test.json"
-    record = json.loads(path.read_text())
-    for row in record["results"]:
-        row["cost"] = None
+    path, record = _without_costs(tmp_path)
     path.write_text(json.dumps(record))
-    run = read_run(folder)
+    run = read_run(tmp_path / "first")
     table = subset_table(run, run.evaluations["test"])
     assert (table.columns[-1].label, _texts(table)[0][-1]) == ("ms", "1.23")
     assert table.caption == "first: n = 400 images of the test split, one run, seed 0; timed on Test CPU, 2 threads."
 
 
 def test_subset_table_names_every_machine_that_rows_were_timed_on(tmp_path: Path) -> None:
-    folder = write_run(tmp_path / "first")
-    path = folder / "evaluation" / "test.json"
-    record = json.loads(path.read_text())
-    for row in record["results"]:
-        row["cost"] = None
+    path, record = _without_costs(tmp_path)
     record["results"][1].update(device="cpu", hardware={"cpu": "Another CPU", "threads": 1})
     record["results"][2].update(device="cuda", hardware={"cpu": "Test CPU", "gpu": "A GPU", "threads": 2})
     path.write_text(json.dumps(record))
-    run = read_run(folder)
+    run = read_run(tmp_path / "first")
     caption = subset_table(run, run.evaluations["test"]).caption
     assert caption.endswith("timed on A GPU and on Another CPU, 1 thread and on Test CPU, 2 threads.")
 

@@ -62,12 +62,12 @@ def adapt(
         **options: the strategy's own.
 
     Raises:
-        ValueError: if no convolution of as many planes is found there, saying what is; if another one reads the image
-            too, or shares the stem's weight, or the model is compiled; if the strategy is unknown,
-            or needs statistics that are not given, or cannot use those that are; if ``new_kernels`` is needed and
-            not said, or wavelengths are missing; if planes are rescaled by position before the stem; if it has to be
-            said what the model was trained on; if an option says what ``statistics`` says; or if the strategy's
-            kernels do not stay on the channels trained on, though it promises to be exact.
+        ValueError: if no convolution of as many planes is found there, saying what is; if another one reads the
+            image too, as far as torch.fx can follow the model, or shares the stem's weight, or the model is compiled;
+            if the strategy is unknown, or needs statistics that are not given, or cannot use those that are; if
+            ``new_kernels`` is needed and not said, or wavelengths are missing; if planes are rescaled by position
+            before the stem; if it has to be said what the model was trained on; if an option says what ``statistics``
+            says; or if the strategy's kernels do not stay on the channels trained on, though it promises to be exact.
 
     Example:
         >>> import timm, torch
