@@ -180,6 +180,11 @@ def _response(width: int) -> nn.Module:
     return GlobalResponseNorm(width, channels_last=False)
 
 
+def _check_layers(number: int, multiples: Sequence[int], pools: Sequence[int]) -> None:
+    if not len(multiples) == len(pools) == number:
+        raise ValueError(f"multiples {list(multiples)} and pools {list(pools)}: {number} of each, one a convolution")
+
+
 @register_model
 def wide6(
     in_chans: int = 3,
@@ -201,8 +206,7 @@ def wide6(
     Raises:
         ValueError: for other than five layers, and see `Wide`.
     """
-    if not len(multiples) == len(pools) == 5:
-        raise ValueError(f"multiples {list(multiples)} and pools {list(pools)}: five of each, one a convolution")
+    _check_layers(5, multiples, pools)
     return Wide(in_chans, num_classes, [width * multiple for multiple in multiples], pools, **options)
 
 
@@ -222,17 +226,27 @@ def wide4(in_chans: int = 3, num_classes: int = 1000, width: int = 96, **options
 
 @register_model
 def wide3(
-    in_chans: int = 3, num_classes: int = 1000, width: int = 96, pools: Sequence[int] = (4, 1), **options: Any
+    in_chans: int = 3,
+    num_classes: int = 1000,
+    width: int = 96,
+    multiples: Sequence[int] = (1, 8),
+    pools: Sequence[int] = (4, 1),
+    **options: Any,
 ) -> nn.Module:
-    """Depth 3: two convolutions and a linear layer; ``pools`` is what each convolution's map is pooled by.
+    """Depth 3: two convolutions and a linear layer; ends with (N, 8w, 8, 8).
 
     The second kernel has 7x7 places unless ``options`` say otherwise: with one convolution behind the stem all of the
     view must come from its size.
+
+    Args:
+        in_chans, num_classes, width, multiples, pools, **options: as in `wide6`.
+
+    Raises:
+        ValueError: for other than two layers, and see `Wide`.
     """
-    if len(pools) != 2:
-        raise ValueError(f"pools {list(pools)}: two of them, one a convolution")
+    _check_layers(2, multiples, pools)
     options = {"kernel_size": 7, **options}
-    return Wide(in_chans, num_classes, [width, 8 * width], pools, **options)  # ends with (N, 8w, 8, 8)
+    return Wide(in_chans, num_classes, [width * multiple for multiple in multiples], pools, **options)
 
 
 @register_model
