@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+RUN = "run.json"
 SCHEMA = 1  # raised when a key changes its meaning or a new one is needed; what is only added leaves it as it is
 
 
@@ -39,6 +40,19 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
         raise ValueError(f"{path} is damaged: not JSON ({error})") from error
     check_record(record, str(path), kind)
     return record
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What ``run.json`` of a run folder says: how it was trained, on what, with which outcome.
+
+    Raises:
+        FileNotFoundError: if it is not there.
+        ValueError: see ``read_record``.
+    """
+    path = folder / RUN
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is not there: {folder} is no run folder")
+    return read_record(path, "run")
 
 
 def check_record(record: Any, place: str, kind: str | None) -> None:

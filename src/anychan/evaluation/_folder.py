@@ -43,16 +43,6 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def read_run(run: Path) -> dict[str, Any]:
-    """What run.json of a run folder says.
-
-    Raises:
-        FileNotFoundError: if it is not there.
-        ValueError: if it is damaged, or of another kind or schema.
-    """
-    return records.read_record(run / "run.json", "run")
-
-
 def trained_on(run: Mapping[str, Any]) -> dict[str, str | None]:
     """By what run.json says, in which number format (``precision``) and on what ``processor`` a run was trained.
 

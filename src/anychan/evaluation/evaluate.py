@@ -16,12 +16,13 @@ from typing import Any
 import torch
 
 from anychan._files import replacing
+from anychan._records import RUN, read_run
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.cost import profile
 from anychan.data import Dataset, hold_out, load_split, open_dataset
 from anychan.environment import environment
-from anychan.evaluation._folder import predictions_path, read_record, read_run, record_path, sha256, write_record
+from anychan.evaluation._folder import predictions_path, read_record, record_path, sha256, write_record
 from anychan.evaluation.metrics import metrics
 from anychan.evaluation.pictures import write_pictures
 from anychan.evaluation.predict import predict_subset
@@ -203,7 +204,7 @@ def _check_channels(dataset: Dataset, questions: Iterable[Question]) -> None:
 
 
 def _run_record(run: Path) -> dict[str, Any]:
-    path = run / "run.json"
+    path = run / RUN
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there, which says what the run was trained on: name --data")
     return read_run(run)

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from anychan._files import replacing
+from anychan._records import read_run
 from anychan.channels import ChannelSet
-from anychan.evaluation._folder import read_record, read_run, trained_on
+from anychan.evaluation._folder import read_record, trained_on
 from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
 from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired

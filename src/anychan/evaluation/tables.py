@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anychan._columns import columns
+
 _CORRECTED = "one test a row, verdicts corrected by Holm"
 
 
@@ -144,13 +146,6 @@ def _span(interval: Sequence[float]) -> str:
 
 
 def _aligned(names: Sequence[str], rows: Sequence[Sequence[str]], left: int) -> str:
-    """Columns two spaces apart, the first ``left`` and any words flush left, numbers flush right."""
-    widths = [max(map(len, column)) for column in zip(names, *rows, strict=True)]
-    lines = (
-        "  ".join(
-            cell.ljust(width) if i < left or names[i] == "verdict" else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in (names, ["-" * width for width in widths], *rows)
-    )
-    return "\n".join(line.rstrip() for line in lines)
+    """Names over rows: the first ``left`` columns and the verdict are words, the others numbers."""
+    words = {*range(left), *(number for number, name in enumerate(names) if name == "verdict")}
+    return "\n".join(columns([names, *rows], words, ruled=True))

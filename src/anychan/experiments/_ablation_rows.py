@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from anychan._records import read_run
 from anychan.channels import ChannelSet
-from anychan.evaluation._folder import read_record, read_run, record_path, trained_on
+from anychan.evaluation._folder import read_record, record_path, trained_on
 from anychan.evaluation.bootstrap import paired_bootstrap
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.evaluation.predictions import unpack_right

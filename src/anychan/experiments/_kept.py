@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from anychan.training.records import RECORDS, read_run_record
+from anychan._records import read_run
+from anychan.training.records import RECORDS
 
 
 def kept_epoch(run: Path) -> dict[str, Any]:
     """Its record: that of the last epoch, or with early stopping that of the best one by the metric it watched."""
-    record = read_run_record(run)
+    record = read_run(run)
     lines = [json.loads(line) for line in (run / RECORDS).read_text(encoding="utf-8").splitlines()]
     by_epoch: dict[int, dict[str, Any]] = {line["epoch"]: line for line in lines}
     return by_epoch[record["best_epoch"] if record["selected"] == "best" else max(by_epoch)]

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from anychan._records import read_run
 from anychan.cost import measure_memory
 from anychan.environment import hardware
 from anychan.evaluation._folder import read_record, trained_on
@@ -17,7 +18,6 @@ from anychan.experiments.recipes import Recipe
 from anychan.models.files import WEIGHTS, load_model, read_info
 from anychan.training import TrainConfig
 from anychan.training.initial import SEEN_BEFORE
-from anychan.training.records import read_run_record
 
 # Our measures of what sources report, each with the factor from ours to the reported unit: of an evaluation's row,
 _MEASURED = {
@@ -65,7 +65,7 @@ def rows_of_one(recipe: Recipe, runs: Sequence[str]) -> list[dict[str, Any]]:
 
 def run_of(config: TrainConfig) -> dict[str, Any]:
     """How long a run took, for how many epochs, on what data, by which commit, and on what it was trained."""
-    run = read_run_record(config.out)
+    run = read_run(config.out)
     told = {name: run.get(name) for name in ("seconds", "epochs", "commit")}
     return {**told, "data": run["data"]["name"], "trained": trained_on(run)}
 
@@ -105,7 +105,7 @@ def _found(figure: str, config: TrainConfig) -> dict[str, Any]:
 
 def _in_training(figure: str, config: TrainConfig) -> dict[str, Any]:
     """The epochs that were run; a rate or a loss of the epoch that was kept, of its sampled channels in training."""
-    run, channels = read_run_record(config.out), str(read_info(config.out).channels)
+    run, channels = read_run(config.out), str(read_info(config.out).channels)
     if figure == EPOCHS:
         return {"n": None, "measured": {channels: run["epochs"]}}
     name, factor, split = _OF_EPOCH[figure]

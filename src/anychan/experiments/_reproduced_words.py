@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anychan._columns import columns
 from anychan.data.augment_config import AugmentationConfig
 from anychan.experiments._reproduced_rows import LATENCY, split_of
 from anychan.experiments.recipes import Recipe
@@ -24,18 +25,11 @@ def reproduction_table(record: Mapping[str, Any]) -> str:
             if row.get(whose):
                 label = "95 %" if whose == "intervals" else whose
                 rows.append((row["run"], row["figure"], label, *(tell(row[whose].get(subset)) for subset in subsets)))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(w) if i < 3 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in rows
-    ]
     how = "all trained alike, on labels" if record["fair"] else "trained as its source says"
     changes = ", ".join(f"{name}={value}" for name, value in record["changes"].items())
     title = f"{recipe.name}, {recipe.title} ({recipe.source}), {how}, with {changes}"
     said = f"Rates in percent, of {_images(record['rows'])}; seed {record['seed']}; 95 %: Wilson's interval."
-    return "\n".join([title, said, "", *(line.rstrip() for line in lines), "", *_notes(record, recipe)])
+    return "\n".join([title, said, "", *columns(rows, left=range(3)), "", *_notes(record, recipe)])
 
 
 def _images(rows: Sequence[Mapping[str, Any]]) -> str:

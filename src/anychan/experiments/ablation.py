@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from anychan._columns import columns
 from anychan._files import replacing
 from anychan._records import read_record as read_record_file
 from anychan.environment import environment
@@ -269,8 +270,6 @@ def ablation_table(record: Mapping[str, Any]) -> str:
         full, mean = (_told(row.get(f"difference_{what}")) for what in ("full", "mean"))
         more = (tell(row) for tell in further.values())
         rows.append((row["name"], _percent(row.get("full")), *full, _percent(row.get("mean")), *mean, *more, failed))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     seeds = ", ".join(map(str, record["seeds"]))
     title = f"{record['title'] or 'Ablation'}: {record['split']}, percent, seeds {seeds}"
     notes = ["Of many changes that do nothing one in twenty looks as if it did: intervals are not corrected for that."]
@@ -280,7 +279,7 @@ def ablation_table(record: Mapping[str, Any]) -> str:
     notes += [_NOTES[name] for name in further if name in _NOTES]
     if machines := dict.fromkeys(machine_of(row["cost"]) for row in record["rows"] if "device" in row.get("cost", {})):
         notes.append(f"Timed on {' and '.join(machines)}.")
-    return "\n".join([title, "", *lines, "", *notes])
+    return "\n".join([title, "", *columns(rows), "", *notes])
 
 
 _NOTES = {

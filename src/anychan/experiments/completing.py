@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from anychan._records import read_run
 from anychan.adaptation import PLAIN
 from anychan.channels import ChannelSet
 from anychan.data import open_dataset
@@ -16,7 +17,6 @@ from anychan.models.files import read_info
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.config import differences
 from anychan.training.initial import read_weights, weights_taken
-from anychan.training.records import read_run_record
 
 # Of which channel sets a run's cost is measured: none; the largest, which is all channels if they were asked for; all.
 Costs = Literal["none", "full", "all"]
@@ -74,7 +74,7 @@ def is_finished(config: TrainConfig) -> bool:
     """
     if not (config.out / "run.json").is_file():
         return False
-    known = read_run_record(config.out)
+    known = read_run(config.out)
     changed = differences(TrainConfig.from_dict(known["config"]).to_dict(), config.to_dict())
     dataset = open_dataset(config.data, config.bands).description["fingerprints"]
     for split in ("train", "val"):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from anychan._columns import columns
 from anychan._records import read_record
 from anychan.experiments.recipes import RECIPES, Recipe, list_recipes
 from anychan.experiments.reproduction import RECORD
@@ -36,9 +37,7 @@ def recipes_table() -> str:
         name = f"{told['name']}-fair" if told["fair"] else told["name"]
         title = "its fair twins" if told["fair"] else told["title"]
         rows.append((name, title, told["command"], spent, scores))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([*lines, "", *_NOTES])
+    return "\n".join([*columns(rows), "", *_NOTES])
 
 
 def _score(name: str, score: Mapping[str, Any]) -> str:

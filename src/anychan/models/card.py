@@ -6,11 +6,11 @@ card says is not known.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from anychan._records import RUN, read_record
 from anychan.channels import MEASURED
 from anychan.models.files import ModelInfo
 
@@ -29,8 +29,8 @@ def model_card(info: ModelInfo, run: Path | None = None) -> str:
     Raises:
         ValueError: if a record there is damaged.
     """
-    trained = _record(run, "run.json")
-    evaluated = _record(run, f"evaluation/{_SPLIT}.json")
+    trained = _record(run, RUN, "run")
+    evaluated = _record(run, f"evaluation/{_SPLIT}.json", "evaluation")
     sections = (
         _head(info, trained),
         f"# {_title(info, trained)}\n\n{_summary(info)}",
@@ -43,16 +43,10 @@ def model_card(info: ModelInfo, run: Path | None = None) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _record(run: Path | None, name: str) -> dict[str, Any] | None:
+def _record(run: Path | None, name: str, kind: str) -> dict[str, Any] | None:
     if run is None or not (run / name).is_file():
         return None
-    try:
-        record: dict[str, Any] = json.loads((run / name).read_text(encoding="utf-8"))
-        if record["schema"] != 1:
-            raise ValueError(f"schema {record['schema']!r}")
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{run / name} is damaged: {error!r}") from error
-    return record
+    return read_record(run / name, kind)
 
 
 def _head(info: ModelInfo, trained: Mapping[str, Any] | None) -> str:

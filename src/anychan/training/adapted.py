@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from anychan._records import read_run
 from anychan.adaptation import PLAIN, AnyChannelModel, batch_norms
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray, hold_out, load_split, open_dataset
@@ -21,7 +22,7 @@ from anychan.training.batches import Inputs
 from anychan.training.initial import keeping, with_stem
 from anychan.training.machine import Machine
 from anychan.training.recalibration import recalibrate_on
-from anychan.training.records import RunFolder, read_run_record
+from anychan.training.records import RunFolder
 
 
 def adapt_run(
@@ -70,7 +71,7 @@ def adapt_run(
     if images < 2:
         raise ValueError(f"{images} images: statistics need 2 at least")
     model, info = load_model(source)
-    record = read_run_record(source)
+    record = read_run(source)
     model, info = _adapted(model, info, strategy)
     config = {**record["config"], "out": str(out), "strategy": info.strategy}
     made_from = {"name": source.name, "commit": record.get("commit"), "strategy": record["config"]["strategy"]}

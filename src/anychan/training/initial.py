@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from anychan._records import read_run
 from anychan.adaptation import PLAIN, AnyChannelModel, adapt, batch_norms, keep_statistics, replace_batch_norm
 from anychan.channels import ChannelSet
 from anychan.models import (
@@ -24,7 +25,6 @@ from anychan.nn import get_strategy
 from anychan.statistics import ChannelStatistics
 from anychan.training.config import TrainConfig
 from anychan.training.randomness import seed_everything
-from anychan.training.records import read_run_record
 
 # With more channels there are too many subsets to keep something for each unless they are named.
 _MOST_CHANNELS = 6
@@ -240,7 +240,7 @@ def _trained_model(config: TrainConfig, info: ModelInfo) -> AnyChannelModel:
     folder = config.initial
     assert folder is not None
     model, its = load_model(folder)
-    before = read_run_record(folder)["config"].get("held_out")
+    before = read_run(folder)["config"].get("held_out")
     if config.held_out is not None and before != config.held_out:
         raise ValueError(
             f"{folder} was trained on images that held_out {config.held_out} sets aside for validation: start from a "

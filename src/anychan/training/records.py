@@ -11,11 +11,11 @@ from typing import Any
 import yaml
 
 from anychan._files import replacing
+from anychan._records import RUN, SCHEMA
 from anychan.training.checkpoint import LEFTOVERS
 from anychan.training.config import TrainConfig
 
-SCHEMA = 1
-RUN, CONFIG, RECORDS, CHECKPOINTS = "run.json", "config.yaml", "records.jsonl", "checkpoints"
+CONFIG, RECORDS, CHECKPOINTS = "config.yaml", "records.jsonl", "checkpoints"
 
 # What TensorBoard plots of an epoch's record.
 _PLOTTED = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "images_per_second")
@@ -37,26 +37,6 @@ def check_folder(config: TrainConfig) -> None:
         raise FileExistsError(f"run folder {config.out} is not empty; choose another, or go on there with --resume")
     if content and not {RUN, CONFIG} & set(content):
         raise FileExistsError(f"{config.out} is not empty and holds no run to resume; choose another folder")
-
-
-def read_run_record(folder: Path) -> dict[str, Any]:
-    """What run.json of a run folder says.
-
-    Raises:
-        FileNotFoundError: if it is not there.
-        ValueError: if it is damaged, or of another kind or schema.
-    """
-    path = folder / RUN
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} is not there: {folder} is no run folder")
-    try:
-        record: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        known = (record["schema"], record["kind"]) == (SCHEMA, "run")
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error!r}") from error
-    if not known:
-        raise ValueError(f"{path} is not a run's record of schema {SCHEMA}")
-    return record
 
 
 def command_line(config: TrainConfig) -> str:
