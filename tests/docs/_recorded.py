@@ -26,6 +26,7 @@ RECORDS, BENCHMARKS = PROJECT / "docs" / "records", PROJECT / "benchmarks" / "re
 COSTS, RECIPES = PROJECT / "docs" / "theory" / "costs.json", PROJECT / "src" / "anychan" / "experiments" / "recipes"
 NAMES = sorted(path.parent.name for path in RECORDS.glob("*/run.json"))
 ABLATIONS = sorted(path.parent.name for path in RECORDS.glob("*/ablation.json"))
+SEARCHES = sorted(path.parent.name for path in RECORDS.glob("*/sweep.json"))
 BENCHMARK_NAMES = sorted(path.name for path in BENCHMARKS.glob("*.json"))
 # Rates that are quoted only where the sentence says what they are.
 WORDS = {
@@ -94,6 +95,9 @@ def rates(records: Iterable[str], split: str, sentence: str) -> Iterator[Fact]:
             for of, share in {**row.get("accuracy", {}), **means}.items():
                 if share is not None:
                     yield Fact(100 * share, f"{what}, {of}")
+        for trial, what in _tried(record):
+            if trial["val_accuracy"] is not None:
+                yield Fact(100 * trial["val_accuracy"], what)
         for row in _rows(record, split):
             for name in ("accuracy", *others):
                 if row.values.get(name) is not None:
@@ -122,6 +126,13 @@ def _ablated(record: str) -> tuple[tuple[dict[str, Any], str], ...]:
     """The changes of an ablation, each with the words for it; none for another record."""
     found = _json(RECORDS / record / "ablation.json")["rows"] if record in ABLATIONS else []
     return tuple((row, f"{row['name']} in {record}") for row in found)
+
+
+@cache
+def _tried(record: str) -> tuple[tuple[dict[str, Any], str], ...]:
+    """The trials of a search, each with the words for it; none for another record."""
+    found = _json(RECORDS / record / "sweep.json")["trials"] if record in SEARCHES else []
+    return tuple((trial, f"trial {trial['number']} of {record}") for trial in found)
 
 
 def _changed(record: str, key: str) -> Iterator[Fact]:
@@ -229,7 +240,7 @@ def speeds(records: Iterable[str], key: str) -> Iterator[Fact]:
         if lines := _epochs(record):
             yield Fact(median(line[key] for line in lines), f"{key} of {record}, median of its epochs")
             yield Fact(lines[-1][key], f"{key} of {record}, its last epoch")
-        if key == "seconds" and record not in ABLATIONS:
+        if key == "seconds" and record in NAMES:
             yield Fact(_json(RECORDS / record / "run.json")["seconds"], f"seconds of {record}")
 
 
@@ -280,7 +291,7 @@ def benchmark_ratios(names: Iterable[str]) -> Iterator[Fact]:
 
 def correlations(records: Iterable[str]) -> Iterator[Fact]:
     """Of what classes lose on subsets with what of the channels is untold, as the report says it, and its p value."""
-    for record in (name for name in records if name not in ABLATIONS):
+    for record in (name for name in records if name in NAMES):
         evaluation = read_run(RECORDS / record).evaluations.get("test")
         found = evaluation and loss_with_untold(evaluation)
         if found:
@@ -298,12 +309,16 @@ def benchmark_steps(names: Iterable[str]) -> Iterator[tuple[str, Fact]]:
 
 
 def settings(records: Iterable[str], sentence: str) -> Iterator[Fact]:
-    """Decimal numbers of the runs' configurations whose key the sentence speaks of."""
-    for record in (name for name in records if name not in ABLATIONS):
-        for name, value in _leaves(_json(RECORDS / record / "run.json")["config"], ""):
-            words = name.rpartition(".")[2].split("_")
-            if isinstance(value, float) and any(word in sentence for word in words):
-                yield Fact(value, f"{name} in the configuration of {record}")
+    """Decimal numbers of the configurations of runs and of trials whose key the sentence speaks of."""
+    for record in records:
+        found = [(trial["settings"], what) for trial, what in _tried(record)]
+        if record in NAMES:
+            found.append((_json(RECORDS / record / "run.json")["config"], record))
+        for config, what in found:
+            for name, value in _leaves(config, ""):
+                words = name.rpartition(".")[2].split("_")
+                if isinstance(value, float) and any(word in sentence for word in words):
+                    yield Fact(value, f"{name} in the configuration of {what}")
 
 
 def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -330,4 +345,4 @@ def records_named(pattern: str) -> list[str]:
     if braces := re.search(r"\{([^}]*)\}", text):
         parts = braces[1].split(",")
         return [n for part in parts for n in records_named(text[: braces.start()] + part + text[braces.end() :])]
-    return [name for name in (*NAMES, *ABLATIONS) if fnmatchcase(name, text)]
+    return [name for name in (*NAMES, *ABLATIONS, *SEARCHES) if fnmatchcase(name, text)]
