@@ -249,10 +249,11 @@ class Recording(Trainer):
 def test_the_moving_average_is_that_of_the_weights(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     Recording.history = []
     monkeypatch.setattr(run_module, "Trainer", Recording)
-    run = train(make(ema_decay=0.8))
+    run = train(make(ema_decay=0.8, epochs=20))
     expected = Recording.history[0]
-    for later in Recording.history[1:]:
-        expected = 0.8 * expected + 0.2 * later
+    for steps, later in enumerate(Recording.history[1:], start=1):
+        decay = min(0.8, (1 + steps) / (10 + steps))
+        expected = decay * expected + (1 - decay) * later
     torch.testing.assert_close(weights(run)["body.head.weight"], expected)
 
 

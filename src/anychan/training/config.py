@@ -96,8 +96,9 @@ class TrainConfig:
         checkpoint_every_steps: also write a checkpoint every so many steps, not only after each epoch.
         checkpoint_every_seconds: also write one whenever so many seconds have passed.
         label_smoothing: in [0, 1) (Szegedy et al., arXiv 1512.00567).
-        ema_decay: decay a step of the moving average of weights, in [0, 1); 0: none. Where there is one, it is
-            validated and saved in place of the raw weights.
+        ema_decay: decay a step of the moving average of weights, in [0, 1); 0: none. It is less in the first steps, so
+            that the average forgets where training began. Where there is one, it is validated and saved in place of the
+            raw weights.
         strategy_options: further arguments of the strategy, by name.
         model_options: further arguments of the network, by name.
         optimizer: how weights are updated.

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from anychan.channels import ChannelSet
 from anychan.training.annealing import annealed_modules
+from anychan.training.averaging import moving_average
 from anychan.training.batches import Batch, Inputs, TrainingBatches
 from anychan.training.config import TrainConfig
 from anychan.training.early_stopping import EarlyStopping
@@ -98,10 +98,8 @@ class Trainer:
         self.guard = FiniteGuard(self.optimizer, device)
         self._number = torch.zeros((), dtype=torch.int64, device=device)  # of the step, for the guard
         self.early_stopping = EarlyStopping(self.config.early_stopping)
-        self.averages = None
-        if self.config.ema_decay > 0:
-            average = get_ema_multi_avg_fn(self.config.ema_decay)
-            self.averages = AveragedModel(self.raw, multi_avg_fn=average, use_buffers=True)
+        decay = self.config.ema_decay
+        self.averages = moving_average(self.raw, decay) if decay > 0 else None
         self._annealed = annealed_modules(self.raw)
         self._penalties: list[Callable[[], Tensor]] = [m.penalty for m in self.raw.modules() if hasattr(m, "penalty")]  # type: ignore[misc] # a method
         if self.config.objective.penalty and not self._penalties:
