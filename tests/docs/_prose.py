@@ -73,6 +73,17 @@ class Quote:
         return self.text[0] in "+-−"
 
     @property
+    def partner(self) -> float | None:
+        """The other end of the interval that it is one end of."""
+        if not self.bound:
+            return None
+        number = r"([-+−]?\d(?:[\d.,]*\d)?)"
+        for pair in re.finditer(rf"{number} (?:to|–) ?{number}", self.sentence):
+            if self.at in {pair.start(1), pair.start(2)}:
+                return float(pair[2 if self.at == pair.start(1) else 1].replace(",", "").replace("−", "-"))
+        return None
+
+    @property
     def bound(self) -> bool:
         """Whether it is one end of ``(a to b)``, an interval."""
         before, behind = self.sentence[: self.at], self.sentence[self.at :]

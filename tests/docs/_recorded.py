@@ -37,11 +37,15 @@ WORDS = {
 
 @dataclass(frozen=True)
 class Fact:
-    """A number that follows from records; ``subset`` is "" where it is of none, "two", "one" or "mean" for a mean."""
+    """A number that follows from records; ``subset`` is "" where it is of none, "two", "one" or "mean" for a mean.
+
+    The bound of an interval has the other one as its ``partner``.
+    """
 
     value: float
     what: str
     subset: str = ""
+    partner: float | None = None
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,11 @@ def _changed(record: str, key: str) -> Iterator[Fact]:
     """What an ablation says of its changes against its base: differences, or the bounds of their intervals."""
     for row, what in _ablated(record):
         for of in ("full", "mean"):
-            for value in np.atleast_1d(row.get(f"difference_{of}", {}).get(key, [])):
-                yield Fact(100 * float(value), f"{key} of {what}, {of}")
+            found = row.get(f"difference_{of}", {}).get(key)
+            if key == "interval" and found:
+                yield from _bounds(found, f"{key} of {what}, {of}")
+            elif found is not None:
+                yield Fact(100 * found, f"{key} of {what}, {of}")
 
 
 def _gaps(record: str, split: str, key: str) -> Iterator[Fact]:
@@ -194,21 +201,25 @@ def shares(records: Iterable[str], split: str) -> Iterator[Fact]:
             yield Fact(100 * macs, f"MACs of {one.what} over those of {other.what}")
 
 
+def _bounds(interval: Iterable[float], what: str, subset: str = "") -> Iterator[Fact]:
+    """Both ends of an interval in percent."""
+    low, high = (100 * float(bound) for bound in interval)
+    yield Fact(low, what, subset, high)
+    yield Fact(high, what, subset, low)
+
+
 def intervals(records: Iterable[str], split: str) -> Iterator[Fact]:
     """Bounds of 95 % intervals: of accuracies, and of differences between two of the records."""
     for record in records:
         for row in _rows(record, split):
-            for bound in row.values["accuracy_interval"]:
-                yield Fact(100 * bound, f"interval of {row.what}", row.subset)
+            yield from _bounds(row.values["accuracy_interval"], f"interval of {row.what}", row.subset)
         yield from _gaps(record, split, "difference_interval")
         yield from _changed(record, "interval")
         for row, _ in _comparisons(record, split):
-            for bound in row["difference_interval"]:
-                yield Fact(100 * bound, f"interval of {row['what']}", row["subset"])
+            yield from _bounds(row["difference_interval"], f"interval of {row['what']}", row["subset"])
     for a, b in permutations(records, 2):
         for subset, what, paired in _paired(a, b, split):
-            for bound in paired.interval:
-                yield Fact(100 * bound, f"interval of {what}", subset)
+            yield from _bounds(paired.interval, f"interval of {what}", subset)
 
 
 def chances(records: Iterable[str], split: str) -> Iterator[Fact]:

@@ -137,7 +137,7 @@ def _costs(quote: Quote, scope: list[str]) -> Iterator[Fact]:
 
 def _fits(quote: Quote, fact: Fact, cues: set[str]) -> bool:
     """Whether a fact gives the number as printed, with its sign if that is printed, for a subset it may speak of."""
-    return _speaks(fact, cues) and _rounds(quote, fact)
+    return _speaks(fact, cues) and _rounds(quote, fact) and _is_the_pair(quote, fact)
 
 
 def _speaks(fact: Fact, cues: set[str]) -> bool:
@@ -148,6 +148,12 @@ def _speaks(fact: Fact, cues: set[str]) -> bool:
 def _rounds(quote: Quote, fact: Fact) -> bool:
     value, printed = (fact.value, quote.value) if quote.signed else (abs(fact.value), abs(quote.value))
     return abs(value - printed) <= 0.5 * 10**-quote.digits + 1e-9
+
+
+def _is_the_pair(quote: Quote, fact: Fact) -> bool:
+    """Whether the other ends of both intervals are the same too, as far as both have one."""
+    one, other = quote.partner, fact.partner
+    return one is None or other is None or abs(abs(one) - abs(other)) <= 0.5 * 10**-quote.digits + 1e-9
 
 
 def is_recorded(quote: Quote) -> bool:
