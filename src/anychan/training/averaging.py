@@ -30,7 +30,8 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """
 
     def update(averages: PARAM_LIST, current: PARAM_LIST, number: Tensor | int) -> None:
-        steps = int(number)
+        steps = int(average.n_averaged)  # not ``number``, the same on the device, which would have to be waited for
         get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averages, current, number)
 
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    average = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    return average
