@@ -27,6 +27,8 @@ def launch(folder: Path, *words: str) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    # A process that leaves its group to the end of the interpreter aborts now and then.
+    assert [(folder / f"rank{rank}.ended").read_text() for rank in range(2)] == ["alone", "alone"]
 
 
 def test_two_processes_agree(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ torchrun --standalone --nproc_per_node 2 two_processes.py FOLDER [steady | white
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from pathlib import Path
@@ -67,8 +68,11 @@ def settings(folder: Path, kind: str = "") -> TrainConfig:
 
 def main(folder: Path, kind: str = "") -> None:
     torch.set_num_threads(1)
+    ended = folder / f"rank{os.environ['RANK']}.ended"  # written after what `train` leaves to be done at the end
+    atexit.register(lambda: ended.write_text("in a group" if torch.distributed.is_initialized() else "alone"))
     run.Trainer = Observed  # type: ignore[misc, attr-defined] # to look inside
     train(settings(folder, kind))
+    assert (folder / "run" / "model.safetensors").is_file(), "no process goes on before the model is written"
     trainer = Observed.last
     result = {"seen": trainer.seen, "weights": trainer.raw.state_dict(), "averages": trainer.averages.state_dict()}
     torch.save(result, folder / f"rank{os.environ['RANK']}.pt")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -79,6 +80,24 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     if config.device not in ("auto", accelerator.device.type):
         raise ValueError(f"device {config.device!r} is not there; this machine has {accelerator.device.type}")
     return accelerator
+
+
+def part(accelerator: Accelerator) -> None:
+    """Wait until all processes are done, and let each end its part of their group before the interpreter goes.
+
+    A group that is left to the end of the interpreter may abort its process there: a thread of it that still holds a
+    tensor asks for an interpreter that is gone, and the other processes are stopped with it. The group is kept until
+    the program ends, since it may train again.
+    """
+    accelerator.wait_for_everyone()
+    if accelerator.num_processes > 1:
+        atexit.unregister(_end_group)
+        atexit.register(_end_group)
+
+
+def _end_group() -> None:
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def choose(config: TrainConfig, device: torch.device, processes: int = 1) -> Machine:
