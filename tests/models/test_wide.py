@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
@@ -132,9 +132,28 @@ def test_two_layers() -> None:
     assert depth(create_model("wide2", num_classes=5, model_options={"width": 12}), image_size=64) == 2
 
 
-def test_the_head_sees_as_many_scales_as_asked_for_normalised() -> None:
+def test_the_head_sees_as_many_scales_as_asked_for() -> None:
     model = create_model("wide6", num_classes=5, model_options={"width": 8, "scales": 3, "head": "both"})
     assert model.body.head.in_features == model.body.norm.num_features == 2 * (32 + 64 + 64)
+
+
+@pytest.mark.parametrize(
+    ("options", "normalised"),
+    [
+        ({}, False),
+        ({"scales": 2}, True),
+        ({"head": "both"}, True),
+        ({"head_norm": True}, True),
+        ({"scales": 2, "head_norm": False}, False),
+    ],
+)
+def test_features_of_several_kinds_are_normalised_unless_told_otherwise(options: Any, normalised: bool) -> None:
+    model = create_model("wide6", num_classes=5, model_options={"width": 8, **options}).train()
+    seen: list[Tensor] = []
+    model.body.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    model(torch.randn(16, 3, 64, 64))
+    deviation_P = seen[0].std(dim=0, unbiased=False)
+    assert bool((deviation_P - 1).abs().max() < 1e-2) is normalised
 
 
 @pytest.mark.parametrize("strategy", ["plain", "sliced"])

@@ -67,7 +67,9 @@ class Wide(nn.Module):
         global_response: a global response normalisation after each layer but the first (Woo et al. 2023, arXiv
             2301.00808, section 3.2).
         head: the features are each plane's maximum over the image, its mean, or both.
-        scales: how many of the last layers the head looks at. Features of several kinds are normalised first.
+        scales: how many of the last layers the head looks at.
+        head_norm: whether the features are batch normalised before the linear layer; None: if they are of several
+            kinds, maxima and means or of several layers.
         dropout: of the features, a probability.
         whitened: whether the stem starts with kernels that whiten the training images' patches.
 
@@ -93,6 +95,7 @@ class Wide(nn.Module):
         global_response: bool = False,
         head: Head = "max",
         scales: int = 1,
+        head_norm: bool | None = None,
         dropout: float = 0.0,
         whitened: bool = False,
     ) -> None:
@@ -127,8 +130,8 @@ class Wide(nn.Module):
                 layer.append(_response(width))
         self.features = nn.Sequential(*(nn.Sequential(*layer) for layer in layers))
         features = (2 if head == "both" else 1) * sum(widths[-scales:])
-        several = head == "both" or scales > 1
-        self.norm = nn.BatchNorm1d(features) if several else nn.Identity()
+        normalised = (head == "both" or scales > 1) if head_norm is None else head_norm
+        self.norm = nn.BatchNorm1d(features) if normalised else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(features, num_classes)
 
