@@ -10,41 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from anychan.adaptation import AnyChannelModel, adapt, keep_statistics, recalibrate, specialize
-from anychan.channels import Channel, ChannelSet
+from anychan.channels import ChannelSet
 
-RGB = ChannelSet.parse("RGB")
-
-
-class Small(nn.Module):
-    """Two batch normalisations, one of them used twice, and a dropout."""
-
-    def __init__(self, planes: int = 3) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(planes, 6, 3, padding=1)
-        self.norm = nn.BatchNorm2d(6)
-        self.block = nn.Sequential(nn.ReLU(), nn.Dropout(0.5), nn.Conv2d(6, 6, 3), nn.BatchNorm2d(6))
-        self.again = self.block[3]
-        self.head = nn.Linear(6, 4)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.again(self.block(self.norm(self.stem(x))).relu()).mean(dim=(2, 3)))
-
-
-def small(planes: int = 3) -> AnyChannelModel:
-    torch.manual_seed(0)
-    channels = RGB if planes == 3 else [f"B{i}" for i in range(planes)]
-    return adapt(Small(planes), channels, "sliced").eval()
-
-
-def images(n: int = 4, planes: int = 3, seed: int = 0) -> Tensor:
-    """Planes of different means and deviations, so that subsets' statistics differ."""
-    x = torch.randn(n, planes, 8, 8, generator=torch.Generator().manual_seed(seed))
-    scale = torch.arange(1.0, planes + 1)[:, None, None]
-    return x * scale + scale
-
-
-def of(x: Tensor, subset: str) -> Tensor:
-    return x[:, list(RGB.indices(subset))]
+from ._small import RGB, Small, images, of, small
 
 
 def state(model: nn.Module) -> dict[str, Tensor]:
@@ -266,19 +234,6 @@ def test_state_dict_and_deepcopy(calibrated):
     assert not torch.allclose(twin(x, "RG"), expected)
 
 
-def test_channels_of_any_name_have_their_own_statistics():
-    names = ["a.b", "a%2Eb", "affine", "train", "half"]
-    model = adapt(Small(5), names, "sliced").eval()
-    recalibrate(model, [images(planes=5)], [[name] for name in names])
-    x = images(planes=5)
-    assert len(model.subset_statistics) == 5
-    for i, name in enumerate(names):
-        assert model(x[:, i : i + 1], [name]).isfinite().all()
-    assert not torch.allclose(
-        *(model.subset_statistics.of(ChannelSet([name]))["norm"].running_mean for name in names[:2])
-    )
-
-
 @torch.inference_mode()
 def test_images_of_different_subsets_go_each_with_its_own_statistics(calibrated):
     x = images(n=5)
@@ -288,15 +243,6 @@ def test_images_of_different_subsets_go_each_with_its_own_statistics(calibrated)
     for i, there in enumerate(present):
         subset = [channel for channel, is_there in zip(RGB, there, strict=True) if is_there]
         torch.testing.assert_close(logits[i : i + 1], calibrated(x[i : i + 1][:, there], subset))
-
-
-def test_many_channels_need_their_subsets_named():
-    model = small(planes=13)
-    for call in (lambda: keep_statistics(model), lambda: recalibrate(model, [images(planes=13)])):
-        with pytest.raises(ValueError, match="13 channels have 8191 subsets: name those wanted"):
-            call()
-    recalibrate(model, [images(planes=13)], ["B1,B12"])
-    assert model(images(planes=13)[:, [12, 1]], "B12,B1").shape == (4, 4)
 
 
 @pytest.mark.parametrize(
@@ -343,60 +289,3 @@ def test_compiled_equals_eager(calibrated):
         torch.testing.assert_close(bound(x), expected)
         whole = torch.compile(calibrated, backend="eager", fullgraph=True)
         torch.testing.assert_close(whole(x, subset), expected)
-
-
-def test_channels_that_the_model_does_not_know_have_statistics_too() -> None:
-    torch.manual_seed(0)
-    model = adapt(Small(), strategy="spectral").eval()
-    recalibrate(model, [images(seed=1)], ["RG", "R"])
-    edge, swir = Channel("edge", 0.865), Channel("edge", 1.6)
-    known, x = [Channel("B"), edge, Channel("R")], images(seed=2)
-    planes = x[:, [2, 1]]
-    for call in (lambda: model(planes, [Channel("R"), edge]), lambda: specialize(model, [Channel("R"), edge])):
-        with pytest.raises(ValueError, match=r"no normalisation statistics for R,edge@0\.865, only for RG, R: recal"):
-            call()
-    recalibrate(model, [x], ["R,edge", "R"], channels=known)
-    assert [str(s) for s in model.subset_statistics.subsets] == ["RG", "R", "R,edge"]
-    ordinary = specialize(model, [Channel("R"), edge])
-    torch.testing.assert_close(model(planes, [Channel("R"), edge]), ordinary(planes))
-    torch.testing.assert_close(model(planes.flip(1), [edge, Channel("R")]), ordinary(planes))
-    seen = ordinary.stem(planes)  # what the first normalisation is given
-    torch.testing.assert_close(ordinary.norm.running_mean, seen.mean(dim=(0, 2, 3)))
-    torch.testing.assert_close(model.subset_statistics.of(RGB.subset("R"))["norm"].num_batches_tracked.item(), 1)
-    with pytest.raises(ValueError, match=r"statistics for R,edge@1\.6, only for RG, R, R,edge@0\.865"):
-        model(planes, [Channel("R"), swir])  # another band of the same name
-    keep_statistics(model, [["R", "G"], [swir]])
-    assert model(planes[:, :1], [swir]).isfinite().all()
-
-
-def test_batches_of_other_channels_than_the_models() -> None:
-    model = adapt(Small(), strategy="spectral").eval()
-    two = [Channel("edge", 0.8), Channel("G")]
-    recalibrate(model, [images(planes=2)], channels=two)
-    assert [",".join(s.names) for s in model.subset_statistics.subsets] == ["G,edge", "edge", "G"]
-    for batch, subsets, channels, said in (
-        (images(), ["G"], two, r"shape \(2 or more, 2, H, W\)"),
-        (images(planes=2), ["R,G"], two, "unknown channel 'R'"),
-        (images(), [two], None, "unknown channel 'edge'"),
-        (images(planes=2), None, ["edge", "G"], "'edge' without a wavelength"),
-    ):
-        with pytest.raises(ValueError, match=said):
-            recalibrate(model, [batch], subsets, channels)
-    sliced = small()
-    recalibrate(sliced, [images(planes=2)], ["B"], channels="BG")
-    other = small()
-    recalibrate(other, [images(planes=2)[:, [1, 1, 0]]], ["B"])
-    expected = other.subset_statistics.of(RGB.subset("B"))["norm"].running_mean
-    torch.testing.assert_close(sliced.subset_statistics.of(RGB.subset("B"))["norm"].running_mean, expected)
-    with pytest.raises(ValueError, match="unknown channel 'edge'; there are R,G,B"):
-        recalibrate(sliced, [images(planes=2)], channels=two)
-
-
-def test_planes_without_names_have_statistics() -> None:
-    model = adapt(Small(), strategy="pooled").eval()
-    x = images(planes=5)
-    recalibrate(model, [x], [list("abcde")], channels=list("abcde"))
-    with pytest.raises(ValueError, match=r"for 0,1,2,3,4, only for a,b,c,d,e: .* named as in the call"):
-        model(x)
-    recalibrate(model, [x], ["0,1,2,3,4"], channels="0,1,2,3,4")
-    torch.testing.assert_close(model(x), model(x, list("abcde")))

@@ -1,8 +1,7 @@
-"""Depths in the names of networks, of small networks that can be counted by eye, and of random graphs."""
+"""Depths in the names of networks, of small networks that can be counted by eye, and what cannot be followed."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
 
@@ -10,8 +9,6 @@ import numpy as np
 import pytest
 import timm
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -22,22 +19,7 @@ from anychan.models import create_model
 from anychan.nn import list_strategies
 from anychan.statistics import ChannelStatistics
 
-
-class Net(nn.Module):
-    """A network from modules and a function of them and the inputs."""
-
-    def __init__(self, run: Callable[..., Tensor], **modules: nn.Module | nn.Parameter) -> None:
-        super().__init__()
-        self.run = run
-        for name, module in modules.items():
-            setattr(self, name, module)
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return self.run(self, *inputs)
-
-
-def _depth(run: Callable[..., Tensor], **modules: nn.Module | nn.Parameter) -> int:
-    return depth(Net(run, **modules), "RGB", image_size=8)
+from ._nets import Net, attention_by_hand, depth_of
 
 
 def _on_meta(name: str) -> nn.Module:
@@ -69,14 +51,10 @@ def test_multi_head_attention_has_two(need_weights: bool) -> None:
         tokens = x.flatten(2).transpose(1, 2)
         return net.attention(tokens, tokens, tokens, need_weights=need_weights)[0]
 
-    assert _depth(attend, attention=nn.MultiheadAttention(3, 1, batch_first=True)) == 2
+    assert depth_of(attend, attention=nn.MultiheadAttention(3, 1, batch_first=True)) == 2
 
 
-def _attention_by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return (q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])).softmax(dim=-1) @ v
-
-
-@pytest.mark.parametrize("attend", [F.scaled_dot_product_attention, _attention_by_hand])
+@pytest.mark.parametrize("attend", [F.scaled_dot_product_attention, attention_by_hand])
 def test_attention_counts_products_with_learned_vectors_only(attend: Callable[..., Tensor]) -> None:
     def run(which: str, net: Net, x: Tensor) -> Tensor:
         tokens = net.conv(x).flatten(2).transpose(1, 2)
@@ -84,7 +62,7 @@ def test_attention_counts_products_with_learned_vectors_only(attend: Callable[..
         return attend(*(learned[:, i] if letter == "L" else tokens for i, letter in enumerate(which)))
 
     def count(which: str) -> int:
-        return _depth(partial(run, which), conv=nn.Conv2d(3, 8, 1), learned=nn.Parameter(torch.ones(1, 3, 64, 8)))
+        return depth_of(partial(run, which), conv=nn.Conv2d(3, 8, 1), learned=nn.Parameter(torch.ones(1, 3, 64, 8)))
 
     assert count("TTT") == 1
     assert count("LTT") == 2  # learned queries: a linear layer from tokens to scores
@@ -99,7 +77,7 @@ def test_squeeze_and_excitation_adds_its_two() -> None:
         return x * gate[..., None, None]
 
     layers = {"conv": nn.Conv2d(3, 8, 3), "squeeze": nn.Linear(8, 2), "expand": nn.Linear(2, 8)}
-    assert _depth(run, **layers) == 3
+    assert depth_of(run, **layers) == 3
 
 
 def test_longest_of_several_paths() -> None:
@@ -107,25 +85,25 @@ def test_longest_of_several_paths() -> None:
         return net.shortcut(x) + net.second(net.first(x)) + x.mean()
 
     convs = {name: nn.Conv2d(3, 3, 1) for name in ("shortcut", "first", "second")}
-    assert _depth(run, **convs) == 2
+    assert depth_of(run, **convs) == 2
 
 
 def test_distances_to_learned_points_are_a_layer() -> None:
     points = nn.Parameter(torch.randn(5, 3 * 8 * 8))
-    assert _depth(lambda net, x: torch.cdist(x.flatten(1), net.points), points=points) == 1
+    assert depth_of(lambda net, x: torch.cdist(x.flatten(1), net.points), points=points) == 1
 
 
 def test_normalisation_and_scales_are_no_layers() -> None:
     norms = nn.Sequential(
         nn.Conv2d(3, 6, 1), nn.BatchNorm2d(6), nn.GroupNorm(2, 6), nn.LayerNorm((6, 8, 8)), nn.PReLU()
     )
-    assert _depth(lambda net, x: net.norms(x) * net.scale, norms=norms, scale=nn.Parameter(torch.ones(6, 1, 1))) == 1
+    assert depth_of(lambda net, x: net.norms(x) * net.scale, norms=norms, scale=nn.Parameter(torch.ones(6, 1, 1))) == 1
 
 
 def test_depthwise_counts_if_it_is_learned() -> None:
-    assert _depth(lambda net, x: net.conv(x), conv=nn.Conv2d(3, 3, 3, groups=3)) == 1
+    assert depth_of(lambda net, x: net.conv(x), conv=nn.Conv2d(3, 3, 3, groups=3)) == 1
     layers = {"conv": nn.Conv2d(3, 3, 3, groups=3)}
-    assert _depth(lambda net, x: F.conv2d(net.conv(x), torch.ones(3, 1, 3, 3), groups=3), **layers) == 1
+    assert depth_of(lambda net, x: F.conv2d(net.conv(x), torch.ones(3, 1, 3, 3), groups=3), **layers) == 1
 
 
 def test_fixed_buffer_is_no_layer() -> None:
@@ -139,7 +117,7 @@ def test_kernel_made_of_parameters_alone_has_no_depth() -> None:
         return F.conv2d(x, net.second(F.relu(net.first(net.code))).reshape(4, 3, 3, 3))
 
     layers = {"first": nn.Linear(5, 16), "second": nn.Linear(16, 4 * 27), "code": nn.Parameter(torch.ones(1, 5))}
-    assert _depth(run, **layers) == 1
+    assert depth_of(run, **layers) == 1
 
 
 def test_kernel_made_of_the_input_counts() -> None:
@@ -154,15 +132,15 @@ def test_kernel_made_of_the_input_counts() -> None:
         return run
 
     layers = {"attention": nn.Linear(3, 2), "bank": nn.Parameter(torch.ones(2, 4, 3, 3, 3))}
-    assert _depth(mixed(lambda share, bank: share @ bank.flatten(1)), **layers) == 3
-    assert _depth(mixed(lambda share, bank: (share[:, :, None] * bank.flatten(1)).sum(dim=1)), **layers) == 3
+    assert depth_of(mixed(lambda share, bank: share @ bank.flatten(1)), **layers) == 3
+    assert depth_of(mixed(lambda share, bank: (share[:, :, None] * bank.flatten(1)).sum(dim=1)), **layers) == 3
 
 
 def test_matrix_product_written_element_by_element_counts() -> None:
     weight = nn.Parameter(torch.ones(5, 8))
-    assert _depth(lambda net, x: (x.unsqueeze(-2) * net.weight).sum(dim=-1), weight=weight) == 1
-    assert _depth(lambda net, x: x * net.weight[0], weight=weight) == 0, "a scale of each number is none"
-    assert _depth(lambda net, x: x.mean((2, 3), keepdim=True) * net.weight, weight=weight) == 0, "nor one of a map"
+    assert depth_of(lambda net, x: (x.unsqueeze(-2) * net.weight).sum(dim=-1), weight=weight) == 1
+    assert depth_of(lambda net, x: x * net.weight[0], weight=weight) == 0, "a scale of each number is none"
+    assert depth_of(lambda net, x: x.mean((2, 3), keepdim=True) * net.weight, weight=weight) == 0, "nor one of a map"
 
 
 @pytest.mark.parametrize(("layers", "expected"), [(1, 2), (2, 4)])
@@ -170,15 +148,15 @@ def test_recurrent_weights_count_once(layers: int, expected: int) -> None:
     def run(net: Net, x: Tensor) -> Tensor:
         return net.recurrent(x.flatten(2).transpose(1, 2))[0]
 
-    assert _depth(run, recurrent=nn.LSTM(3, 5, layers, batch_first=True)) == expected
+    assert depth_of(run, recurrent=nn.LSTM(3, 5, layers, batch_first=True)) == expected
 
 
 def test_weights_used_again_count_once_and_equal_shapes_do_not_merge() -> None:
     same, other = nn.Linear(8, 8), nn.Linear(8, 8)
-    assert _depth(lambda net, x: net.same(net.same(x)), same=same) == 1
-    assert _depth(lambda net, x: net.other(net.same(x)), same=same, other=other) == 2
+    assert depth_of(lambda net, x: net.same(net.same(x)), same=same) == 1
+    assert depth_of(lambda net, x: net.other(net.same(x)), same=same, other=other) == 2
     halves = nn.Parameter(torch.ones(2, 8, 8))  # two layers' weights in one parameter
-    assert _depth(lambda net, x: x @ net.halves[0] @ net.halves[1], halves=halves) == 2
+    assert depth_of(lambda net, x: x @ net.halves[0] @ net.halves[1], halves=halves) == 2
 
 
 def test_weights_made_anew_the_same_way_count_once() -> None:
@@ -187,13 +165,13 @@ def test_weights_made_anew_the_same_way_count_once() -> None:
             x = x @ (net.weight / net.weight.norm())
         return x
 
-    assert _depth(run, weight=nn.Parameter(torch.ones(8, 8))) == 1
+    assert depth_of(run, weight=nn.Parameter(torch.ones(8, 8))) == 1
 
 
 def test_weights_made_the_same_way_of_different_parameters_do_not_merge() -> None:
     weights = {name: nn.Parameter(torch.ones(8, 8)) for name in ("first", "second")}
-    assert _depth(lambda net, x: x @ (net.first / 2) @ (net.second / 2), **weights) == 2
-    assert _depth(lambda net, x: x @ (net.first / 2) @ (net.first / 3), **weights) == 2
+    assert depth_of(lambda net, x: x @ (net.first / 2) @ (net.second / 2), **weights) == 2
+    assert depth_of(lambda net, x: x @ (net.first / 2) @ (net.first / 3), **weights) == 2
 
 
 def test_writing_in_place_is_followed() -> None:
@@ -203,7 +181,7 @@ def test_writing_in_place_is_followed() -> None:
         both[:, 3:].copy_(x)
         return net.second(both)
 
-    assert _depth(run, first=nn.Conv2d(3, 3, 1), second=nn.Conv2d(6, 2, 1)) == 2
+    assert depth_of(run, first=nn.Conv2d(3, 3, 1), second=nn.Conv2d(6, 2, 1)) == 2
 
 
 @pytest.mark.parametrize("channels", ["RGB", "RG", "B"])
@@ -231,7 +209,7 @@ def test_residual_dense_block_of_four() -> None:
             maps.append(F.leaky_relu(conv(torch.cat(maps, dim=1)), 0.2))
         return x + 0.2 * maps[-1]
 
-    assert _depth(run, convs=nn.ModuleList(nn.Conv2d(3 * i, 3, 3, padding=1) for i in range(1, 5))) == 4
+    assert depth_of(run, convs=nn.ModuleList(nn.Conv2d(3 * i, 3, 3, padding=1) for i in range(1, 5))) == 4
 
 
 def test_series_activation_counts() -> None:
@@ -240,18 +218,18 @@ def test_series_activation_counts() -> None:
     def run(net: Net, x: Tensor) -> Tensor:
         return F.conv2d(net.conv(x).relu(), net.series, padding=3, groups=8)
 
-    assert _depth(run, conv=nn.Conv2d(3, 8, 1), series=nn.Parameter(torch.ones(8, 1, 7, 7))) == 2
+    assert depth_of(run, conv=nn.Conv2d(3, 8, 1), series=nn.Parameter(torch.ones(8, 1, 7, 7))) == 2
 
 
 def test_whitening_of_frozen_parameters_counts() -> None:
     whiten = nn.Conv2d(3, 24, 2).requires_grad_(False)
-    assert _depth(lambda net, x: net.conv(net.whiten(x)), whiten=whiten, conv=nn.Conv2d(24, 4, 1)) == 2
+    assert depth_of(lambda net, x: net.conv(net.whiten(x)), whiten=whiten, conv=nn.Conv2d(24, 4, 1)) == 2
 
 
 def test_tied_weights_of_two_layers_count_once() -> None:
     one, two = nn.Linear(8, 8), nn.Linear(8, 8)
     two.weight = one.weight
-    assert _depth(lambda net, x: net.two(net.one(x)), one=one, two=two) == 1
+    assert depth_of(lambda net, x: net.two(net.one(x)), one=one, two=two) == 1
 
 
 def test_what_is_added_to_a_product_may_have_come_a_longer_way() -> None:
@@ -259,11 +237,11 @@ def test_what_is_added_to_a_product_may_have_come_a_longer_way() -> None:
         return torch.addmm(net.convs(x)[0, 0], x[0, 0], net.weight)
 
     convs = nn.Sequential(nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1))
-    assert _depth(run, convs=convs, weight=nn.Parameter(torch.ones(8, 8))) == 3
+    assert depth_of(run, convs=convs, weight=nn.Parameter(torch.ones(8, 8))) == 3
 
 
 def test_kernel_made_of_the_input_alone_is_no_weight() -> None:
-    assert _depth(lambda net, x: F.conv2d(net.norm(x), x * 2), norm=nn.BatchNorm2d(3)) == 0
+    assert depth_of(lambda net, x: F.conv2d(net.norm(x), x * 2), norm=nn.BatchNorm2d(3)) == 0
 
 
 def test_filter_kept_as_its_spectrum_counts() -> None:
@@ -272,104 +250,14 @@ def test_filter_kept_as_its_spectrum_counts() -> None:
     def run(net: Net, x: Tensor) -> Tensor:
         return torch.fft.irfft2(torch.fft.rfft2(net.conv(x)) * torch.view_as_complex(net.filter), s=(8, 8))
 
-    assert _depth(run, conv=nn.Conv2d(3, 4, 1), filter=nn.Parameter(torch.ones(4, 8, 5, 2))) == 2
+    assert depth_of(run, conv=nn.Conv2d(3, 4, 1), filter=nn.Parameter(torch.ones(4, 8, 5, 2))) == 2
 
 
 def test_deformable_convolution_counts_after_what_moves_it() -> None:
     from torchvision.ops import DeformConv2d
 
     layers = {"conv": DeformConv2d(3, 4, 3), "offset": nn.Conv2d(3, 18, 3)}
-    assert _depth(lambda net, x: net.conv(x, net.offset(x)), **layers) == 2
-
-
-# Each operation of a random graph, from maps (N, 3, 8, 8) to one: the weighted layers from each operand to it, and
-# how it is made.
-_CONV, _MATRIX = (3, 3, 1, 1), (8, 8)
-
-
-def _learned(shape: tuple[int, ...], run: Callable[..., Tensor]) -> Callable[[], nn.Module]:
-    return lambda: Net(lambda net, *maps: run(net.weight, *maps), weight=nn.Parameter(torch.ones(shape)))
-
-
-def _fixed(run: Callable[..., Tensor]) -> Callable[[], nn.Module]:
-    return lambda: Net(lambda net, *maps: run(*maps))
-
-
-def _blur() -> nn.Module:
-    blur = Net(lambda net, x: F.conv2d(x, net.kernel, padding=1, groups=3))
-    blur.register_buffer("kernel", torch.ones(3, 1, 3, 3) / 9)
-    return blur
-
-
-_OPERATIONS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
-    "convolution": ((1,), lambda: nn.Conv2d(3, 3, 3, padding=1)),
-    "depthwise convolution": ((1,), lambda: nn.Conv2d(3, 3, 3, padding=1, groups=3)),
-    "frozen convolution": ((1,), lambda: nn.Conv2d(3, 3, 1).requires_grad_(False)),
-    "linear": ((1,), lambda: nn.Sequential(nn.Flatten(), nn.Linear(192, 192), nn.Unflatten(1, (3, 8, 8)))),
-    "product": ((1,), _learned(_MATRIX, lambda weight, x: x @ weight)),
-    "product from the left": ((1,), _learned(_MATRIX, lambda weight, x: weight @ x)),
-    "functional convolution": ((1,), _learned(_CONV, lambda weight, x: F.conv2d(x, weight))),
-    "generated kernel": ((1,), _learned((9, 9), lambda weight, x: F.conv2d(x, (weight @ weight.T)[0].view(_CONV)))),
-    "kernel of the input": ((1, 1), _learned(_CONV, lambda weight, x, y: F.conv2d(x, weight * y.mean().sigmoid()))),
-    "product added": (
-        (0, 1),
-        _learned((8, 8), lambda weight, x, y: torch.baddbmm(x[0], y[0], weight.expand(3, 8, 8)) + x),
-    ),
-    "batch normalisation": ((0,), lambda: nn.BatchNorm2d(3)),
-    "group normalisation": ((0,), lambda: nn.GroupNorm(3, 3)),
-    "learned scale": ((0,), _learned((3, 1, 1), lambda weight, x: weight * x)),
-    "written in place": ((0,), _fixed(lambda x: torch.zeros_like(x).copy_(x).relu_())),
-    "blur": ((0,), _blur),
-    "gate": ((0, 0), _fixed(lambda x, y: x * y.mean((2, 3), keepdim=True).sigmoid())),
-    "sum": ((0, 0), _fixed(torch.add)),
-    "concatenation": ((0, 0), _fixed(lambda x, y: torch.cat([x, y], dim=1)[:, 1:4])),
-    "attention": ((0, 0, 0), _fixed(F.scaled_dot_product_attention)),
-    "attention by hand": ((0, 0, 0), _fixed(_attention_by_hand)),
-}
-
-
-class Graph(nn.Module):
-    """Operations one after another, each on maps made before; the last one's map is the output."""
-
-    def __init__(self, steps: list[tuple[str, list[int]]]) -> None:
-        super().__init__()
-        self.operands = [operands for _, operands in steps]
-        self.operations = nn.ModuleList(_OPERATIONS[name][1]() for name, _ in steps)
-
-    def forward(self, x: Tensor) -> Tensor:
-        maps = [x]
-        for operation, operands in zip(self.operations, self.operands, strict=True):
-            maps.append(operation(*(maps[i] for i in operands)))
-        return maps[-1]
-
-
-@st.composite
-def _steps(draw: st.DrawFn) -> list[tuple[str, list[int]]]:
-    names = draw(st.lists(st.sampled_from(sorted(_OPERATIONS)), min_size=1, max_size=12))
-    # A map's own number is that of the step before it plus one; 0 is the input. Late ones are likelier: longer paths.
-    before = [st.integers(0, i) | st.integers(max(0, i - 2), i) for i in range(len(names))]
-    return [(name, [draw(before[i]) for _ in _OPERATIONS[name][0]]) for i, name in enumerate(names)]
-
-
-def _longest_path(steps: list[tuple[str, list[int]]], to: int) -> int:
-    if to == 0:
-        return 0
-    name, operands = steps[to - 1]
-    return max(layers + _longest_path(steps, i) for layers, i in zip(_OPERATIONS[name][0], operands, strict=True))
-
-
-@settings(deadline=None, max_examples=150)
-@given(_steps())
-def test_random_graphs(steps: list[tuple[str, list[int]]]) -> None:
-    with torch.device("meta"):
-        graph = Graph(steps)
-    assert depth(graph, "RGB", image_size=8) == _longest_path(steps, len(steps))
-
-
-@pytest.mark.parametrize("name", sorted(_OPERATIONS))
-def test_each_operation_of_the_graphs_runs(name: str) -> None:
-    operation = _OPERATIONS[name][1]().eval()
-    assert operation(*(torch.rand(2, 3, 8, 8) for _ in _OPERATIONS[name][0])).shape == (2, 3, 8, 8)
+    assert depth_of(lambda net, x: net.conv(x, net.offset(x)), **layers) == 2
 
 
 _UNREGISTERED = nn.Parameter(torch.ones(8, 8))
@@ -391,12 +279,12 @@ _UNREGISTERED = nn.Parameter(torch.ones(8, 8))
 )
 def test_what_cannot_be_followed_says_why(run: Callable[..., Tensor], said: str) -> None:
     with pytest.raises(ValueError, match=f"Net cannot be traced by shapes alone.*{said}"):
-        _depth(run)
+        depth_of(run)
 
 
 def test_output_that_does_not_come_from_the_input() -> None:
     with pytest.raises(ValueError, match="output of Net does not come from its input"):
-        _depth(lambda net, x: torch.ones(3))
+        depth_of(lambda net, x: torch.ones(3))
 
 
 def test_foreign_operation_with_weights_is_refused() -> None:
@@ -405,5 +293,5 @@ def test_foreign_operation_with_weights_is_refused() -> None:
         library.impl("twice", lambda x, weight: x * 2, "Meta")
         operation = torch.ops.anychan_test.twice
         with pytest.raises(ValueError, match=r"whether anychan_test.twice.default is a weighted layer is not known"):
-            _depth(lambda net, x: operation(x, net.weight), weight=nn.Parameter(torch.ones(3)))
-        assert _depth(lambda net, x: operation(x, x)) == 0
+            depth_of(lambda net, x: operation(x, net.weight), weight=nn.Parameter(torch.ones(3)))
+        assert depth_of(lambda net, x: operation(x, x)) == 0

@@ -1,10 +1,9 @@
-"""Recipes of the sources: all can be run, figures stand beside what was reported."""
+"""Recipes of the sources: all can be made, from weights that are there, and tell what is expected of them."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +14,19 @@ from safetensors.torch import save_file
 
 from anychan.cli import main
 from anychan.cli._reproduce import _weights
-from anychan.cost import measure_memory
 from anychan.experiments import (
     Recipe,
-    _reproduced_rows,
     expected,
     list_recipes,
     list_recipes_with_results,
     recipe_results,
-    recipes,
     recipes_table,
     reproduce,
-    reproduction_table,
     settings,
     validate_records,
 )
 from anychan.experiments._lock import alone
-from anychan.models import create_model, load_model
+from anychan.models import create_model
 from anychan.training import TrainConfig
 from anychan.training.config import differences
 
@@ -227,166 +222,6 @@ def test_weights_go_to_runs_that_take_some() -> None:
             recipe.configurations(Path("runs"), {"data": DATA}, fair, {"resnet34": "a.pth"})
     twins = recipe.configurations(Path("runs"), {"data": DATA}, fair=True)
     assert [*twins] == ["resnet34", "ghostnet_100", "ghost2"]  # a fair twin trains from random weights
-
-
-def test_costs_stand_in_the_reported_units() -> None:
-    cost = {"macs": 5e8, "parameters": 2**21, "latency_ms": {"1": {"median": 8.0}}}
-    row = {"accuracy": 0.5, "cost": cost}
-    for figure, value in (
-        ("gflops (batch of 64)", 64.0),
-        ("parameters (units of 2^20)", 2.0),
-        ("inference_s", 0.008),
-        ("macs", 5e8),
-        ("accuracy (validation)", 50.0),
-    ):
-        assert _reproduced_rows._measured(row, figure) == pytest.approx(value)
-    assert _reproduced_rows._measured({"accuracy": 0.5, "cost": None}, "gflops (batch of 64)") is None
-
-
-def test_measured_stands_beside_reported(tmp_path: Path) -> None:
-    settings = {**SETTINGS, "image_size": 16, "cache_dir": str(tmp_path / "cache")}
-    record = reproduce(Recipe.read("004-A"), tmp_path / "out", settings, runs=["plain", "v4"])
-    assert record == json.loads((tmp_path / "out" / "004-A-seed0-reproduction.json").read_text())
-    rows = {(row["run"], row["figure"]): row for row in record["rows"]}
-    evaluated = json.loads((tmp_path / "out" / "004-A-v4-seed0" / "evaluation" / "test.json").read_text())["results"]
-    v4 = rows["v4", "accuracy"]
-    assert v4["measured"] == {row["subset"]: pytest.approx(100 * row["accuracy"]) for row in evaluated}
-    assert v4["reported"]["RG"] == 26.89
-    plain = tmp_path / "out" / "004-A-plain-seed0"
-    run = json.loads((plain / "run.json").read_text())
-    assert list(record["runs"]) == ["plain", "v4"]
-    assert record["runs"]["plain"] == {
-        **{name: run[name] for name in ("seconds", "epochs", "commit")},
-        **{"data": run["data"]["name"]},
-        **{"trained": {"precision": run["machine"]["precision"], "processor": run["hardware"]["cpu"]}},
-    }
-    on_validation = json.loads((plain / "evaluation" / "val.json").read_text())["results"]
-    assert rows["plain", "accuracy (validation)"]["measured"]["RGB"] == 100 * on_validation[0]["accuracy"]
-    assert rows["plain", "parameters"]["measured"]["RGB"] == parameters_of(plain)
-    assert v4["n"] == 6
-    assert [low <= v4["measured"][s] <= high for s, (low, high) in v4["intervals"].items()] == [True] * 7
-    epoch = json.loads((plain / "records.jsonl").read_text())
-    for figure, value, reported, n in (
-        ("epochs", 1, 15, None),
-        ("accuracy (training)", 100 * epoch["train_accuracy"], 63.32, 16),
-        ("loss (training)", epoch["train_loss"], 1.151, 16),
-        ("loss (validation)", epoch["val_loss"], 1.4622, 6),
-    ):
-        row = rows["plain", figure]
-        assert (row["measured"], row["reported"], row["n"]) == ({"RGB": value}, {"RGB": reported}, n)
-    memory, called = rows["plain", "memory_mb (training batch of 64)"], load_model(plain)[0]
-    assert memory["measured"] == {"RGB": measure_memory(called, "RGB", 16, 64).training_bytes / 1e6}
-    assert memory["machine"].endswith(f"(threads: {torch.get_num_threads()})")
-    assert validate_records([tmp_path / "out" / "004-A-seed0-reproduction.json"]) == (1, [])
-    for weights in (tmp_path / "out").rglob("*.safetensors"):
-        weights.unlink()  # records that came from another machine have none
-    one = reproduce(Recipe.read("004-A"), tmp_path / "out", settings, runs=["plain"])
-    assert one["rows"] == record["rows"]  # what was run before stays
-    table = reproduction_table(record)
-    assert "with data=synthetic:" in table
-    assert "of 6 test images, 6 validation images, 16 training images; seed 0" in table
-    assert "26.89" in table
-    assert f"memory_mb (training batch of 64): measured on {memory['machine']}." in table
-    lines = [line.split() for line in table.splitlines()]
-    low, high = rows["plain", "accuracy"]["intervals"]["RGB"]
-    assert ["plain", "accuracy", "95", "%", f"{low:.1f}-{high:.1f}"] in lines
-    assert ["plain", "epochs", "measured", "1"] in lines
-    assert "Its patience, its rate" in table
-
-
-def test_training_figures_are_of_the_epoch_that_is_kept(tmp_path: Path) -> None:
-    config = Recipe.read("004-A").configurations(tmp_path, {"data": DATA})["plain"]
-    shutil.copytree(RECORDS / "plain", config.out)
-    path = config.out / "run.json"
-    record = json.loads(path.read_text())
-    lines = [json.loads(line) for line in (config.out / "records.jsonl").read_text().splitlines()]
-    for selected, best, kept in (("last", None, lines[9]), ("best", 3, lines[2])):
-        told = {"selected": selected, "best_epoch": best, "skipped": [["a.png", "broken"]]}
-        path.write_text(json.dumps({**record, **told}))
-        found = {name: _reproduced_rows._found(name, config) for name in ("epochs", "loss (training)")}
-        assert found["epochs"]["measured"] == {"RGB": 10}
-        assert found["loss (training)"] == {"n": 23_999, "measured": {"RGB": kept["train_loss"]}}
-        validation = _reproduced_rows._found("loss (validation)", config)
-        assert validation == {"n": 1000, "measured": {"RGB": kept["val_loss"]}}
-
-
-def test_what_belongs_to_one_of_several_runs_stands_beside_them() -> None:
-    recipe = Recipe.read("002-A")
-    (row,) = _reproduced_rows.rows_of_one(recipe, ["plain", "mixed, 10 epochs"])
-    assert row["run"] == "mixed, 10 epochs or mixed, 30 epochs"
-    assert (row["figure"], row["reported"], row["measured"]) == ("accuracy", {"RGB": 17.11}, {})
-    assert _reproduced_rows.rows_of_one(recipe, ["plain"]) == []
-    measured = {"run": "plain", "figure": "accuracy", "n": 6, "measured": {"R": 50.0}, "reported": {}}
-    record = {"recipe": "002-A", "fair": False, "seed": 0, "changes": {}, "errors": {}, "rows": [measured, row]}
-    assert ["or", "mixed,", "30", "epochs", "accuracy", "reported", "17.11"] in [
-        line.split()[3:] for line in reproduction_table(record).splitlines()
-    ]
-
-
-def test_memory_that_cannot_be_measured_is_missing_and_says_why(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise RuntimeError("CUDA out of\nmemory")
-
-    config = Recipe.read("004-A").configurations(tmp_path, {"data": DATA})["plain"]
-    shutil.copytree(RECORDS / "plain", config.out)
-    monkeypatch.setattr(_reproduced_rows, "measure_memory", full)
-    rows = {row["figure"]: row for row in _reproduced_rows.rows_of(*no_validation(config))}
-    figure = "memory_mb (training batch of 64)"
-    assert (rows[figure]["measured"], rows[figure]["missing"]) == ({}, "CUDA out of memory")
-    record = {"recipe": "004-A", "fair": False, "seed": 0, "changes": {}, "errors": {}, "rows": [*rows.values()]}
-    assert f"{figure} of plain was not measured: CUDA out of memory" in reproduction_table(record)
-
-
-def no_validation(config: TrainConfig) -> tuple[Recipe, str, TrainConfig]:
-    """What `rows_of` takes, of a run that was not evaluated on validation."""
-    recipe = Recipe.read("004-A")
-    reported = {name: of for name, of in recipe.reported("plain").items() if name != recipes.VALIDATION}
-    return replace(recipe, runs={"plain": {**recipe.runs["plain"], "reported": reported}}), "plain", config
-
-
-def test_an_older_record_is_printed_with_its_intervals_and_the_machine_it_was_made_on(tmp_path: Path) -> None:
-    """It has no `machine` in its rows and does not say where its runs were trained, and stays valid."""
-    record = json.loads((RECORDS / "reproduction-000-A" / "000-A-seed0-reproduction.json").read_text())
-    assert "Trained in float32 on Intel(R) Xeon(R) Processor: plain, sliced." in reproduction_table(record).splitlines()
-    del record["runs"]
-    for row in record["rows"]:
-        row.pop("machine", None)
-    path = tmp_path / "reproduction.json"
-    path.write_text(json.dumps(record))
-    table = reproduction_table(record).splitlines()
-    assert validate_records([path]) == (1, [])
-    assert "inference_s: the record was made on AMD EPYC (threads: 1)." in table
-    assert not any(line.startswith("Trained in") for line in table)
-    above, below = next((line, table[i + 1]) for i, line in enumerate(table) if line.startswith("sliced  "))
-    assert above.split()[:4] == ["sliced", "accuracy", "measured", "21.92"]
-    assert below.split()[:5] == ["sliced", "accuracy", "95", "%", "20.3-23.6"]
-
-
-def test_under_fair_twins_stands_how_they_were_trained(tmp_path: Path) -> None:
-    changes = {**SETTINGS, "cache_dir": str(tmp_path / "cache")}
-    record = reproduce(Recipe.read("000-A"), tmp_path / "out", changes, runs=["plain"], fair=True)
-    assert validate_records([tmp_path / "out" / "000-A-fair-seed0-reproduction.json"]) == (1, [])
-    table = reproduction_table(record)
-    recipe = Recipe.read("000-A")
-    for of_source in (recipe.note, recipe.differences):
-        assert " ".join(of_source.split()) not in table
-    for said in (
-        "epochs 1; images of 32x32 in batches of 8; adamw at 0.001 with a decay of 0.05; schedule cosine, ",
-        "no early stopping; augmentation crop_padding 4, flip 0.5; objective labels.",
-        "'plain': channel sampling all, statistics shared.",
-        "'sliced': channel sampling hierarchical, statistics kept.",
-        "'sliced-pretrained' is not run: its twin is that of 'sliced'.",
-        "inference_s: measured on ",
-    ):
-        assert said in table
-    older = {name: value for name, value in record.items() if name != "note"}
-    assert "before fair twins said how they were trained" in reproduction_table(older)
-
-
-def parameters_of(run: Path) -> int:
-    return sum(parameter.numel() for parameter in load_model(run)[0].parameters())
 
 
 def test_what_is_not_there_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,98 @@
+"""An ablation that finds runs in its folder: what it takes, completes, runs again or refuses; runs that fail."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from huggingface_hub import constants
+
+from anychan.data import open_dataset
+from anychan.evaluation import evaluate_run
+from anychan.experiments import (
+    Ablation,
+    ablate,
+    ablation_table,
+    completing,
+)
+from anychan.training import TrainConfig, train
+from anychan.training.initial import read_weights
+
+from ._ablations import BASE, DATA, WIDE
+
+
+def test_an_earlier_record_of_another_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ablation.json").write_text('{"schema": 2, "kind": "ablation"}')
+    with pytest.raises(
+        ValueError, match=r"ablation\.json: a record of schema 2; this version of anychan reads schema 1"
+    ):
+        ablate(Ablation(BASE, WIDE), tmp_path)
+
+
+def test_what_is_there_is_not_run_again(base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[str] = []
+
+    def noted(config: TrainConfig) -> Path:
+        given.append(f"{config.out.name} {config.resume}")
+        return train(config)
+
+    monkeypatch.setattr(completing, "train", noted)
+    ablate(Ablation(base, WIDE), tmp_path / "out")
+    ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), tmp_path / "out")
+    interrupted = tmp_path / "out" / "narrow-seed0" / "run.json"
+    interrupted.write_text(interrupted.read_text().replace('"status": "finished"', '"status": "running"'))
+    ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), tmp_path / "out")
+    assert given == ["base-seed0 False", "wide-seed0 False", "narrow-seed0 False", "narrow-seed0 True"]
+
+
+def test_a_run_that_fails_is_noted_and_the_rest_is_finished(base: dict[str, Any], tmp_path: Path) -> None:
+    changes = {"odd": {"model_options.stem_kernel_size": 3}, **WIDE}
+    record = ablate(Ablation(base, changes), tmp_path / "out")
+    _, odd, wide = record["rows"]
+    assert odd["errors"] == {"0": "stem_kernel_size is 3, but must be even, as its stride is"}
+    assert wide["difference_full"]["verdict"] in ("better", "worse", "not distinguishable")
+    assert "stem_kernel_size is 3" in ablation_table(record)
+    assert [row["seeds"] for row in record["rows"]] == [[0], [], [0]]
+
+
+def test_pretrained_weights_that_are_not_there(
+    base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completing, "complete", lambda config, *_, **__: read_weights(config) and None)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    config = TrainConfig(data=DATA, out=tmp_path / "run", model="mobilenetv3_small_050", pretrained=True)
+    said = completing.attempt(config, "val")  # is a sentence, so that other runs go on
+    assert said is not None
+    assert said.startswith("the weights timm/mobilenetv3_small_050.lamb_in1k cannot be downloaded")
+    with pytest.raises(FileNotFoundError, match=r"typo.pth, where pretrained weights are to be read, is no file"):
+        ablate(Ablation(base, {"start": {"pretrained": "typo.pth"}}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, Any], tmp_path: Path) -> None:
+    ablate(Ablation(base, WIDE), tmp_path / "out")
+    before = (tmp_path / "out" / "ablation.json").read_bytes()
+    with pytest.raises(ValueError, match=r"holds 'base' with other settings \(epochs: 1 -> 2\)"):
+        ablate(Ablation({**base, "epochs": 2}, WIDE), tmp_path / "out")
+    with pytest.raises(ValueError, match=r"holds 'Wide!' with other settings \(model_options.width: 12 -> 9\)"):
+        ablate(Ablation(base, {"Wide!": {"model_options.width": 9}}), tmp_path / "out")
+    with pytest.raises(ValueError, match="data: other train images"):
+        ablate(Ablation({**base, "data": DATA.replace("train=32", "train=40")}, WIDE), tmp_path / "out")
+    with pytest.raises(ValueError, match="holds seed 0, which would be lost"):
+        ablate(Ablation(base, WIDE, seeds=(1,)), tmp_path / "out")
+    with pytest.raises(ValueError, match="holds change 'Wide!', which would be lost"):
+        ablate(Ablation(base, {"narrow": {"model_options.width": 3}}), tmp_path / "out")
+    assert (tmp_path / "out" / "ablation.json").read_bytes() == before
+
+
+def test_an_evaluation_of_some_subsets_is_completed(base: dict[str, Any], tmp_path: Path) -> None:
+    ablate(Ablation(base, WIDE), tmp_path / "out")
+    run = tmp_path / "out" / "wide-seed0"
+    evaluate_run(run, ["B01"], "val", replace=True, cost=False, cache_dir=tmp_path / "cache")
+    (run / "evaluation" / "val.json").unlink()
+    evaluate_run(run, ["B01"], "val", replace=True, cost=False, cache_dir=tmp_path / "cache")
+    row = ablate(Ablation(base, WIDE), tmp_path / "out")["rows"][1]
+    assert len(row["accuracy"]) == 3
+    assert row["full"] == row["accuracy"][str(open_dataset(DATA).channels)]
