@@ -14,14 +14,7 @@ from anychan.cli import main
 from anychan.evaluation import evaluate_run
 from anychan.evaluation.bootstrap import paired_bootstrap
 from anychan.evaluation.predictions import unpack_right
-from anychan.experiments import (
-    Ablation,
-    _ablation_rows,
-    ablate,
-    ablation_table,
-    completing,
-    validate_records,
-)
+from anychan.experiments import Ablation, _ablation_rows, ablate, ablation_table, completing, validate_records
 from anychan.report import markdown_ablations, write_report
 
 from ._ablations import DATA, WIDE

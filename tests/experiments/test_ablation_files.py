@@ -9,10 +9,7 @@ import pytest
 import yaml
 
 from anychan.cli import main
-from anychan.experiments import (
-    Ablation,
-    Recipe,
-)
+from anychan.experiments import Ablation, Recipe
 from anychan.training import TrainConfig
 
 from ._ablations import BASE, DATA, WIDE

@@ -10,12 +10,7 @@ from huggingface_hub import constants
 
 from anychan.data import open_dataset
 from anychan.evaluation import evaluate_run
-from anychan.experiments import (
-    Ablation,
-    ablate,
-    ablation_table,
-    completing,
-)
+from anychan.experiments import Ablation, ablate, ablation_table, completing
 from anychan.training import TrainConfig, train
 from anychan.training.initial import read_weights
 

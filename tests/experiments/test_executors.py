@@ -12,13 +12,7 @@ from typing import Any
 
 import pytest
 
-from anychan.experiments import (
-    Ablation,
-    _lock,
-    ablate,
-    ablation,
-    executors,
-)
+from anychan.experiments import Ablation, _lock, ablate, ablation, executors
 from anychan.experiments._lock import alone
 from anychan.training import TrainConfig
 

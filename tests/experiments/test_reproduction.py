@@ -12,14 +12,7 @@ import pytest
 import torch
 
 from anychan.cost import measure_memory
-from anychan.experiments import (
-    Recipe,
-    _reproduced_rows,
-    recipes,
-    reproduce,
-    reproduction_table,
-    validate_records,
-)
+from anychan.experiments import Recipe, _reproduced_rows, recipes, reproduce, reproduction_table, validate_records
 from anychan.models import load_model
 from anychan.training import TrainConfig
 

@@ -11,14 +11,15 @@ import pytest
 
 from anychan.report import write_report
 from anychan.report._compared import told_apart
+from anychan.report._cost_tables import cost_table
 from anychan.report._limits import limits
 from anychan.report._pooling import pooled
 from anychan.report._protocol import protocol, settings
 from anychan.report._question import pairings, questions
-from anychan.report._reading import read_ablation, read_run
+from anychan.report._reading import read_run
+from anychan.report._reading_ablations import read_ablation
 from anychan.report._records import Run, Specialist, Specialists
 from anychan.report._summary import summary
-from anychan.report._tables import cost_table
 
 from ._runs import seeded_run, write_ablation, write_run
 

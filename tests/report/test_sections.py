@@ -13,7 +13,8 @@ from anychan.evaluation.predictions import unpack_right
 from anychan.report import write_report
 from anychan.report._classes import loss_table
 from anychan.report._networks import authors_layers, network_table
-from anychan.report._reading import read_ablation, read_run
+from anychan.report._reading import read_run
+from anychan.report._reading_ablations import read_ablation
 from anychan.report._why import why_words
 from anychan.report._words import best_subset
 

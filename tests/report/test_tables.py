@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+from anychan.report._cost_tables import cost_table
 from anychan.report._pooling import seed_words
 from anychan.report._reading import read_run
 from anychan.report._table import Table
-from anychan.report._tables import cost_table, overview_table, subset_table
+from anychan.report._tables import overview_table, subset_table
 
 from ._runs import evaluation_record, write_run
 

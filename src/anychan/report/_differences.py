@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from anychan.report import _format as fmt
+from anychan.report._cost_tables import latency_cell
+from anychan.report._pair_tables import difference_cell
 from anychan.report._records import AblationRecord, Change, Gap, Specialists
 from anychan.report._svg import FAINT, INK, PAPER, SERIES, draw
 from anychan.report._table import Cell, Column, Group, Table
-from anychan.report._tables import difference_cell, latency_cell, share_cell
+from anychan.report._tables import share_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

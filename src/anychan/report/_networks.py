@@ -10,24 +10,15 @@ from markupsafe import Markup
 
 from anychan.report import _format as fmt
 from anychan.report._alike import trained_alike
+from anychan.report._cost_tables import conditions, latency_cell, memory_cells, memory_columns
 from anychan.report._figures import colour
 from anychan.report._labels import label_points
+from anychan.report._pair_tables import difference_cell
 from anychan.report._pooling import interval_words, seed_words
 from anychan.report._records import Cost, Result, Run
 from anychan.report._svg import INK, MARKERS, PAPER, draw
 from anychan.report._table import Cell, Column, Group, Table
-from anychan.report._tables import (
-    MACRO,
-    accuracy_cell,
-    conditions,
-    difference_cell,
-    image_count,
-    latency_cell,
-    macro_cells,
-    memory_cells,
-    memory_columns,
-    share_cell,
-)
+from anychan.report._tables import MACRO, accuracy_cell, image_count, macro_cells, share_cell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,37 +5,15 @@ What is there and cannot be read is a ``ValueError`` that names the file and the
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from anychan.channels import ChannelSet
-from anychan.evaluation.holm import holm
-from anychan.evaluation.paired import verdict
 from anychan.report._json import Fields, read_json, read_lines
-from anychan.report._place import place
-from anychan.report._protocol import ablated_words, processor
-from anychan.report._records import (
-    AblationRecord,
-    Bin,
-    Change,
-    ClassScore,
-    Comparison,
-    Cost,
-    Epoch,
-    Evaluation,
-    Gap,
-    Kernels,
-    Picture,
-    Result,
-    Run,
-    Specialist,
-    Specialists,
-    Spread,
-)
+from anychan.report._reading_pairs import read_comparisons, read_specialists
+from anychan.report._records import Bin, ClassScore, Cost, Epoch, Evaluation, Kernels, Picture, Result, Run, Spread
 
 
 def read_run(folder: Path) -> Run:
@@ -71,10 +49,10 @@ def read_run(folder: Path) -> Run:
         comparisons=tuple(
             comparison
             for path in sorted((folder / "comparisons").glob("*.json"))
-            for comparison in _comparisons(folder, read_json(path, kind="comparison"))
+            for comparison in read_comparisons(folder, read_json(path, kind="comparison"))
         ),
         specialists=tuple(
-            _specialists(read_json(path, kind="specialists"))
+            read_specialists(read_json(path, kind="specialists"))
             for path in sorted((folder / "specialists").glob("*.json"))
         ),
     )
@@ -194,7 +172,7 @@ def _cost(cost: Fields) -> Cost:
         kernel_macs=cost.maybe_integer("kernel_macs"),
         depth=cost.maybe_integer("depth"),
         latency={
-            int(batch): spread for batch in latency.values if (spread := _spread(latency.child(batch))) is not None
+            int(batch): spread for batch in latency.values if (spread := spread_of(latency.child(batch))) is not None
         },
         inference_bytes=memory.maybe_integer("inference_bytes"),
         training_bytes=memory.maybe_integer("training_bytes"),
@@ -243,129 +221,8 @@ def _pixels(folder: Path, file: str) -> bytes | None:
     return (folder / file).read_bytes() if (folder / file).is_file() else None
 
 
-def read_ablation(path: Path) -> AblationRecord:
-    """Read an ablation.json.
-
-    Raises:
-        ValueError: if it is broken, or of another kind or schema.
-    """
-    record = read_json(path, kind="ablation")
-    base, changed = record.maybe_child("base").values, record.maybe_child("changes")
-    hardware, rows = record.maybe_child("hardware").values, record.children("rows")
-    runs = [run for row in rows for run in (row.children("trained") if "trained" in row.values else [])]
-    return AblationRecord(
-        title=record.text("title") or path.parent.name,
-        base=ablated_words(base),
-        split=record.text("split"),
-        images=tuple(dict.fromkeys(n for row in rows if (n := row.maybe_integer("n")))),
-        seeds=tuple(int(seed) for seed in record.array("seeds")),
-        trained=tuple(dict.fromkeys(map(_trained, runs))),
-        processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
-        changes=tuple(_change(row, {**base, **changed.maybe_child(row.text("name")).values}) for row in rows),
-    )
-
-
-def _change(row: Fields, settings: Mapping[str, Any]) -> Change:
-    """A change by its row, and all settings of its runs."""
-    gaps = {what: row.child(f"difference_{what}") for what in ("mean", "full") if row.values.get(f"difference_{what}")}
-    channels, sizes, cost = row.maybe_integer("channels"), row.maybe_child("by_size"), row.maybe_child("cost")
-    return Change(
-        name=row.text("name"),
-        seeds=tuple(int(seed) for seed in row.array("seeds")),
-        full=row.maybe("full"),
-        mean=row.maybe("mean"),
-        gaps={
-            what: Gap(gap.number("difference"), gap.interval("interval"), gap.text("verdict"))
-            for what, gap in gaps.items()
-        },
-        errors={str(seed): str(error) for seed, error in row.child("errors").values.items()},
-        channels=channels,
-        half=sizes.maybe(f"{(channels or 0) / 2:g}"),
-        one=sizes.maybe("1"),
-        macs=cost.maybe_integer("macs"),
-        latency=_spread(cost.maybe_child("latency_ms").maybe_child("1")),
-        timed_on=processor(cost.maybe_child("hardware").values, str(cost.values.get("device") or "cpu")),
-        n=row.maybe_integer("n"),
-        strategy=str(settings.get("strategy") or "plain"),
-        but_for_channels=json.dumps({k: v for k, v in settings.items() if k != "channels"}, sort_keys=True),
-    )
-
-
-def _spread(latency: Fields) -> Spread | None:
+def spread_of(latency: Fields) -> Spread | None:
+    """A recorded latency; None where nothing was timed."""
     if not latency.values:
         return None
     return Spread(latency.number("median"), latency.number("q25"), latency.number("q75"))
-
-
-def _comparisons(folder: Path, record: Fields) -> list[Comparison]:
-    b = record.text("b")
-    if "b_from_a" in record.values:
-        b = os.path.normpath(folder.resolve() / record.text("b_from_a"))
-    return [
-        Comparison(
-            split=record.text("split"),
-            a=record.text("a"),
-            b=b,
-            subset=pair.text("subset"),
-            fill_a=pair.text("fill_a"),
-            fill_b=pair.text("fill_b"),
-            n=pair.integer("n"),
-            accuracy_a=pair.number("accuracy_a"),
-            accuracy_b=pair.number("accuracy_b"),
-            difference=pair.number("difference"),
-            interval=pair.interval("difference_interval"),
-            p=pair.number("p"),
-            p_holm=p_holm,
-            verdict=verdict,
-        )
-        for pair, p_holm, verdict in _corrected(record.children("comparisons"))
-    ]
-
-
-def _corrected(pairs: Sequence[Fields]) -> list[tuple[Fields, float, str]]:
-    """Paired tests of one file with p by Holm and the verdict, which files from before it was recorded do not hold."""
-    ps = holm([pair.number("p") for pair in pairs])
-    return [
-        (pair, p, verdict(pair.number("difference"), pair.interval("difference_interval"), p))
-        for pair, p in zip(pairs, ps, strict=True)
-    ]
-
-
-def _specialists(record: Fields) -> Specialists:
-    mean, cost = record.child("mean"), record.child("cost")
-    one, others = cost.child("run"), cost.child("specialists")
-    return Specialists(
-        run=record.text("run"),
-        split=record.text("split"),
-        rows=tuple(
-            Specialist(
-                subset=row.text("subset"),
-                name=row.text("specialist"),
-                n=row.integer("n"),
-                accuracy=row.number("accuracy_a"),
-                specialist=row.number("accuracy_b"),
-                difference=row.number("difference"),
-                interval=row.interval("difference_interval"),
-                p=row.number("p"),
-                p_holm=p_holm,
-                verdict=found,
-                right=row.text("specialist_right") if row.values.get("specialist_right") is not None else "",
-                trained=_trained(row.maybe_child("trained")),
-            )
-            for row, p_holm, found in _corrected(record.children("rows"))
-        ),
-        accuracy=mean.number("accuracy"),
-        specialist=mean.number("specialists"),
-        difference=mean.number("difference"),
-        interval=mean.interval("difference_interval"),
-        parameters=(one.maybe_integer("parameters"), others.maybe_integer("parameters")),
-        differs=tuple(str(name) for name in record.array("differs")),
-        passes=(one.maybe_integer("passes"), others.maybe_integer("passes")),
-        trained=_trained(record.maybe_child("trained")),
-    )
-
-
-def _trained(told: Fields) -> str:
-    """In which number format on what; "" where older records do not say."""
-    found = told.values
-    return place(str(found.get("precision") or ""), str(found.get("processor") or "")) if found else ""

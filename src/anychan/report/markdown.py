@@ -8,18 +8,20 @@ from pathlib import Path
 from anychan.report._alike import trained_alike
 from anychan.report._by_channels import channel_charts
 from anychan.report._compared import told_apart
+from anychan.report._cost_tables import cost_table
 from anychan.report._differences import ablation_table
 from anychan.report._figures import retention_chart
 from anychan.report._markdown import escape, markdown
 from anychan.report._networks import authors_notes, front_charts, network_table
+from anychan.report._pair_tables import comparison_table, specialists_table
 from anychan.report._pooling import pooled
-from anychan.report._reading import read_ablation
+from anychan.report._reading_ablations import read_ablation
 from anychan.report._records import Run
 from anychan.report._reproductions import read_reproductions, reproduction_table
 from anychan.report._searches import SEARCH, read_search, search_table
 from anychan.report._specialists import specialists_of
 from anychan.report._svg import standalone
-from anychan.report._tables import comparison_table, cost_table, overview_table, specialists_table, subset_table
+from anychan.report._tables import overview_table, subset_table
 from anychan.report.page import ABLATION, main_split, read_runs
 
 

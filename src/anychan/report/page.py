@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,21 +14,21 @@ from anychan.report import _format as fmt
 from anychan.report import _networks as networks
 from anychan.report import _tables as tables
 from anychan.report import _words as words
-from anychan.report._agreement import agreement, agreement_table, distinct_words
 from anychan.report._alike import trained_alike, training_words
 from anychan.report._by_channels import channel_charts
-from anychan.report._classes import loss_table
 from anychan.report._compared import told_apart
-from anychan.report._confusion import confused, matrix
-from anychan.report._data import datasets, versions_table
+from anychan.report._cost_tables import cost_table
+from anychan.report._data import datasets
 from anychan.report._designs import Layers, designs
-from anychan.report._format import short_names
 from anychan.report._limits import limits
+from anychan.report._one_run import CROWDED, fills_of, row_of, run_of
+from anychan.report._pair_tables import comparison_table, specialists_table
 from anychan.report._pooling import pooled
 from anychan.report._protocol import protocol
 from anychan.report._question import pairings, questions
-from anychan.report._reading import read_ablation, read_run
-from anychan.report._records import AblationRecord, Evaluation, Picture, Run
+from anychan.report._reading import read_run
+from anychan.report._reading_ablations import read_ablation
+from anychan.report._records import AblationRecord, Run
 from anychan.report._reproductions import (
     Reproduction,
     read_reproductions,
@@ -39,8 +38,6 @@ from anychan.report._reproductions import (
 from anychan.report._searches import SEARCH, Search, is_search, read_search, search_table
 from anychan.report._specialists import specialists_of
 from anychan.report._summary import summary
-from anychan.report._svg import SERIES
-from anychan.report._why import why_words
 
 ABLATION = "ablation.json"
 SECTIONS = (
@@ -57,9 +54,7 @@ _WHY_UNKNOWN = (
     "tell of a cause is what such a class is taken for without the channel."
 )
 _NO_AGREEMENT = "Fewer than two channel subsets were answered, or the answers to single images are not recorded."
-_CROWDED = 4  # so many runs and more are shown small or on request, but for the first
 _MARKS = {".html": "· anychan report</title>", ".md": "are left out of this form of the report"}  # what tells one
-_MOST_ANSWERS = 15  # of more subsets a picture shows the first and the smallest ones, and lists all on request
 
 
 @dataclass(frozen=True)
@@ -197,7 +192,7 @@ def _page(
             or [found.name for found in studied.searches]
         ),
         "summary": summary(rows, split),
-        "rows": [_row(row, i, split, pictures) for i, row in enumerate(rows)],
+        "rows": [row_of(row, i, split, pictures) for i, row in enumerate(rows)],
         "some_pooled": any(row.pooled for row in rows),
         "questions": questions(rows, split, ablations, studied.searches, sources),
         "designs": designs(rows, split, layers),
@@ -219,21 +214,21 @@ def _page(
         "split": split,
         "cautions": words.cautions(runs, split),
         "several": len(runs) > 1,
-        "crowded": len(runs) >= _CROWDED,
+        "crowded": len(runs) >= CROWDED,
         "with_pictures": pictures,
         "no_pictures": fmt.listing([run.name for run in runs if not run.pictures]),
         "overview": tables.overview_table(rows, split) if split else None,
-        "comparisons": tables.comparison_table(comparisons) if comparisons else None,
+        "comparisons": comparison_table(comparisons) if comparisons else None,
         "verdicts": words.verdicts(comparisons),
         "specialists": [
-            {"table": tables.specialists_table(found), "chart": differences.gap_chart(found, i)}
+            {"table": specialists_table(found), "chart": differences.gap_chart(found, i)}
             for i, found in enumerate(specialists_of(rows))
         ],
         "retention": figures.retention_chart(rows, split) if split else None,
-        "fills": _fills(rows, split),
-        "cost": tables.cost_table(rows, split) if split else None,
+        "fills": fills_of(rows, split),
+        "cost": cost_table(rows, split) if split else None,
         "datasets": datasets(runs),
-        "runs": [_run(run, i, place[id(run)], runs, split) for i, run in enumerate(runs)],
+        "runs": [run_of(run, i, place[id(run)], runs, split) for i, run in enumerate(runs)],
     }
     return {**found, "contents": _contents(found)}
 
@@ -266,122 +261,3 @@ def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
         for heading, found in shown
     ]
     return {"tables": tables_of, "fronts": networks.front_charts(rows, split, shown[0][1])}
-
-
-def _row(run: Run, index: int, split: str | None, pictures: bool) -> dict[str, Any]:
-    """What the templates need of one configuration, with one seed or several."""
-    evaluation = run.on(split)
-    missing = [sentence for one in (run.pooled or (run,)) for sentence in words.missing(one, split, pictures)]
-    short = short_names(evaluation.classes if evaluation else ())
-    return {
-        "name": run.name,
-        "index": index % len(SERIES),
-        "model": words.model_name(run),
-        "headline": words.headline(run, split),
-        "missing": list(dict.fromkeys(missing)),
-        "subsets": tables.subset_table(run, evaluation) if evaluation else None,
-        "losses": loss_table(evaluation, short) if evaluation else None,
-        "why": why_words(evaluation) if evaluation else "",
-    }
-
-
-def _run(run: Run, index: int, place: int, runs: Sequence[Run], split: str | None) -> dict[str, Any]:
-    """What the templates need of one run; ``index`` is its own, ``place`` that of its configuration."""
-    evaluation = run.on(split)
-    compared = agreement(run, split)
-    short = short_names(evaluation.classes if evaluation else ())
-    return {
-        "name": run.name,
-        "index": place % len(SERIES),
-        "agreement": {"words": distinct_words(compared), "table": agreement_table(run.name, compared)}
-        if compared
-        else None,
-        "model": words.model_name(run),
-        "training": words.training(run) if run.epochs else None,
-        "curves": [
-            chart
-            for quantity in ("loss", "accuracy")
-            if (chart := figures.curve_chart(run, index, quantity, figures.curve_limits(runs, quantity)))
-        ],
-        "errors": _errors(run, index, evaluation) if evaluation else None,
-        "in_full": _in_full(run, index, runs, split),
-        "pictures": [_picture(picture, short) for picture in run.pictures if not picture.disputed],
-        "disputed": [_picture(picture, short) for picture in run.pictures if picture.disputed],
-        "pictures_fill": _pictures_fill(run),
-        "kernels": [{"subset": kernels.subset, "source": _source(kernels.pixels)} for kernels in run.kernels],
-        "pictures_of": run.pictures_of,
-        "command": str(run.record.get("command") or ""),
-        "config": run.config,
-        "versions": versions_table(run),
-    }
-
-
-def _in_full(run: Run, index: int, runs: Sequence[Run], split: str | None) -> bool:
-    """Whether a run's errors are shown in full: of few runs all, of many the first with the same classes."""
-    evaluation = run.on(split)
-    classes = evaluation.classes if evaluation else ()
-    before = (other.on(split) for other in runs[:index])
-    return len(runs) < _CROWDED or classes not in [earlier.classes for earlier in before if earlier]
-
-
-def _errors(run: Run, index: int, evaluation: Evaluation) -> dict[str, Any] | None:
-    """Where a run errs on all channels; None where it was not evaluated on all."""
-    full = evaluation.full
-    if full is None:
-        return None
-    short = short_names(evaluation.classes)
-    return {
-        "subset": full.subset,
-        "n": full.n,
-        "matrix": matrix(full, evaluation.classes),
-        "pairs": tables.confusion_table(confused(full, [short[name] for name in evaluation.classes])),
-        "classes": tables.class_table(full),
-        "calibration": figures.calibration_chart(run, index, full),
-        "calibration_error": full.calibration_error,
-    }
-
-
-def _fills(runs: Sequence[Run], split: str | None) -> Mapping[str, str]:
-    """The naive answers that the retention chart shows, each with its words."""
-    evaluations = [evaluation for run in runs if (evaluation := run.on(split))]
-    return {fill: tables.fill_name(fill) for e in evaluations for fill in tables.series(e) if fill}
-
-
-def _pictures_fill(run: Run) -> str:
-    """What the missing channels are filled with in the rows of a run's pictures, "" where nothing is filled."""
-    fills = [fill for picture in run.pictures for key in picture.answers if (fill := key.partition(" ")[2])]
-    return tables.fill_name(fills[-1]) if fills else ""
-
-
-def _picture(picture: Picture, short: Mapping[str, str]) -> dict[str, Any]:
-    """What the templates need of one picture: a row a subset, and below it every answer with its five likeliest.
-
-    A subset that the network answers with the missing channels filled has one answer a fill; its row shows the
-    last of them, with an asterisk.
-    """
-    rows: dict[str, dict[str, Any]] = {}
-    for key, best in picture.answers.items():
-        subset, _, fill = key.partition(" ")
-        right = bool(best) and best[0][0] == picture.truth
-        answer, confidence = (short.get(best[0][0], best[0][0]), best[0][1]) if best else ("", None)
-        rows[subset] = {
-            "subset": f"{subset}*" if fill else subset,
-            "right": right,
-            "answer": answer,
-            "confidence": confidence,
-        }
-    shown = list(rows.values())
-    return {
-        "source": _source(picture.pixels) if picture.pixels else None,
-        "activation": [(subset, _source(pixels)) for subset, pixels in picture.activation.items()],
-        "path": picture.path,
-        "truth": short.get(picture.truth, picture.truth),
-        "rows": shown if len(shown) <= _MOST_ANSWERS else [shown[0], *shown[1 - _MOST_ANSWERS :]],
-        "answers": picture.answers,
-    }
-
-
-def _source(pixels: bytes) -> str:
-    """A picture as it stands in the page."""
-    kind = "webp" if pixels[8:12] == b"WEBP" else "png"
-    return f"data:image/{kind};base64,{base64.b64encode(pixels).decode()}"
