@@ -36,7 +36,7 @@ from anychan.report._alike import trained_alike, training_words
 from anychan.report._markdown import escape
 from anychan.report._networks import baseline
 from anychan.report._pooling import pooled
-from anychan.report._reading import read_ablation
+from anychan.report._reading_ablations import read_ablation
 from anychan.report._records import Run
 from anychan.report._reproductions import read_reproductions
 from anychan.report.page import ABLATION, main_split, read_runs
