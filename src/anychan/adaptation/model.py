@@ -20,7 +20,7 @@ from torch.utils._pytree import tree_map
 from anychan.adaptation.normalisation import SubsetStatistics
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d
-from anychan.nn._contract import channel_groups
+from anychan.nn._contract import channel_groups, cut
 
 PLAIN = "plain"
 _MODES = {True: "training", False: "evaluation"}
@@ -28,11 +28,16 @@ _MOST_CLONES = 64  # channel sets whose copies are kept; 13 bands have 8,191
 
 
 class BoundStem(nn.Module):
-    """A stem with the channels of one call, and the mode that it was bound in."""
+    """A stem with the channels of one call, the mode that it was bound in, and the layout of its body's kernels.
 
-    def __init__(self, stem: AnyChannelConv2d, channels: ChannelSet, present: Tensor | None) -> None:
+    The layout in memory of a single plane is open: as it comes, it could bring the whole body into the other layout.
+    """
+
+    def __init__(
+        self, stem: AnyChannelConv2d, channels: ChannelSet, present: Tensor | None, channels_last: bool = False
+    ) -> None:
         super().__init__()
-        self.stem, self.channels, self.present = stem, channels, present
+        self.stem, self.channels, self.present, self.channels_last = stem, channels, present, channels_last
         self.training, self.ran = stem.training, False
 
     def forward(self, x: Tensor) -> Tensor:
@@ -43,6 +48,8 @@ class BoundStem(nn.Module):
             )
         if not torch.compiler.is_compiling():
             self.ran = True
+        if self.channels_last and x.ndim == 4:
+            x = x.to(memory_format=torch.channels_last)
         return self.stem.forward_resolved(x, self.channels, self.present)
 
 
@@ -124,8 +131,9 @@ class AnyChannelModel(nn.Module):
 
     def _bound_stems(self, chosen: ChannelSet, present: Tensor | None) -> dict[str, BoundStem]:
         bound: dict[AnyChannelConv2d, BoundStem] = {}  # a stem that is used in two places has two paths
+        last = len(chosen) == 1 and _channels_last(self.body)
         for stem in self.stems.values():
-            bound.setdefault(stem, BoundStem(stem, chosen, present))
+            bound.setdefault(stem, BoundStem(stem, chosen, present, last))
         return {path: bound[stem] for path, stem in self.stems.items()}
 
     def _bound(self, stems: Mapping[str, BoundStem], chosen: ChannelSet, present: Tensor | None) -> nn.Module:
@@ -163,7 +171,7 @@ class AnyChannelModel(nn.Module):
     def _each_set_alone(self, x: Tensor, chosen: ChannelSet, present: Tensor) -> Tensor:
         outputs, rows = [], []
         for row_N, planes, there in channel_groups(chosen, x, present):
-            outputs.append(self._answer(x[row_N][:, planes], there, None))
+            outputs.append(self._answer(cut(x, row_N, planes), there, None))
             rows.append(row_N)
         order = torch.argsort(torch.cat(rows))
         return tree_map(lambda *parts: torch.cat(parts)[order], *outputs)  # logits, or a backbone's list of maps
@@ -182,6 +190,13 @@ class AnyChannelModel(nn.Module):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_clones": {}}  # a copy binds its own body
+
+
+def _channels_last(body: nn.Module) -> bool:
+    """Whether its kernels lie with channels last in memory, by the first of which it can be told."""
+    kernels = (own for own in body.parameters() if own.ndim == 4 and own.shape[1] > 1 and own[0, 0].numel() > 1)
+    first = next(kernels, None)
+    return first is not None and first.is_contiguous(memory_format=torch.channels_last)
 
 
 def check_reached(body: nn.Module, stems: Mapping[str, BoundStem]) -> None:

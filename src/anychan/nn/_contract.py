@@ -203,7 +203,7 @@ class AnyChannelConv2d(nn.Module, ABC):
         # Images with the same channels go through together; each group reads only the planes it has.
         outputs, rows = [], []
         for row_N, planes, there in channel_groups(channels, x_NSHW, present_NS):
-            outputs.append(self.convolve(x_NSHW[row_N][:, planes], there))
+            outputs.append(self.convolve(cut(x_NSHW, row_N, planes), there))
             rows.append(row_N)
         if len({output.shape[1:] for output in outputs}) > 1:
             raise ValueError(
@@ -288,6 +288,13 @@ def channel_groups(
         there = [i for i, is_there in enumerate(pattern) if is_there]
         planes = torch.tensor(there, device=x_NSHW.device)
         yield (group_N == group).nonzero().squeeze(1), planes, ChannelSet(channels[i] for i in there)
+
+
+def cut(x_NSHW: Tensor, rows: Tensor, planes: Tensor) -> Tensor:
+    """Some planes of some images, laid out in memory as all are: one plane's layout is open, and would be lost."""
+    last = x_NSHW.is_contiguous(memory_format=torch.channels_last) and not x_NSHW.is_contiguous()
+    part = x_NSHW[rows][:, planes]
+    return part.to(memory_format=torch.channels_last) if last else part
 
 
 def full_precision(device: str) -> AbstractContextManager[Any]:
