@@ -131,7 +131,7 @@ class AnyChannelModel(nn.Module):
 
     def _bound_stems(self, chosen: ChannelSet, present: Tensor | None) -> dict[str, BoundStem]:
         bound: dict[AnyChannelConv2d, BoundStem] = {}  # a stem that is used in two places has two paths
-        last = len(chosen) == 1 and _channels_last(self.body)
+        last = len(chosen) == 1 and is_channels_last(self.body)
         for stem in self.stems.values():
             bound.setdefault(stem, BoundStem(stem, chosen, present, last))
         return {path: bound[stem] for path, stem in self.stems.items()}
@@ -192,7 +192,7 @@ class AnyChannelModel(nn.Module):
         return {**self.__dict__, "_clones": {}}  # a copy binds its own body
 
 
-def _channels_last(body: nn.Module) -> bool:
+def is_channels_last(body: nn.Module) -> bool:
     """Whether its kernels lie with channels last in memory, by the first of which it can be told."""
     kernels = (own for own in body.parameters() if own.ndim == 4 and own.shape[1] > 1 and own[0, 0].numel() > 1)
     first = next(kernels, None)

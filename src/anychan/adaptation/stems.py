@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from anychan.adaptation._new_channels import NewKernels, load_with_new_channels
 from anychan.adaptation._stem_kinds import ReadStem, may_be_stem, read_stem
 from anychan.adaptation._stem_wrappers import StemWrapper
-from anychan.adaptation.model import AnyChannelModel
+from anychan.adaptation.model import AnyChannelModel, is_channels_last
 from anychan.adaptation.replacement import fold_batch_renorm
 from anychan.blocks import FoldedConv2d, fold_branches
 from anychan.channels import ChannelSet, ChannelsLike
@@ -157,7 +157,8 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
     chosen = model.resolve(channels)
     if not model.stems and len(chosen) == len(model.channels) and chosen.names != model.channels.names:
         model = adapt(model.body, model.channels, "sliced", trained_on=model.channels)  # kernels in any order
-    convolutions = {stem: _folded(stem, chosen) for stem in model.stems.values()}
+    layout = torch.channels_last if is_channels_last(model.body) else torch.contiguous_format
+    convolutions = {stem: _folded(stem, chosen).to(memory_format=layout) for stem in model.stems.values()}
     folded = {path: convolutions[stem] for path, stem in model.stems.items()}
     copies: dict[int, Any] = {}  # what is used in two places stays one
     body = copy.deepcopy(model.bind(chosen) if not folded else model.body, copies)
