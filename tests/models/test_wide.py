@@ -28,6 +28,7 @@ EVERYTHING: dict[str, Any] = {
     "global_response": True,
     "head": "both",
     "scales": 2,
+    "grid": 2,
     "activation": "silu",
     "dropout": 0.2,
 }
@@ -143,6 +144,7 @@ def test_the_head_sees_as_many_scales_as_asked_for() -> None:
         ({}, False),
         ({"scales": 2}, True),
         ({"head": "both"}, True),
+        ({"grid": 2}, True),
         ({"head_norm": True}, True),
         ({"scales": 2, "head_norm": False}, False),
     ],
@@ -154,6 +156,21 @@ def test_features_of_several_kinds_are_normalised_unless_told_otherwise(options:
     model(torch.randn(16, 3, 64, 64))
     deviation_P = seen[0].std(dim=0, unbiased=False)
     assert bool((deviation_P - 1).abs().max() < 1e-2) is normalised
+
+
+def test_the_head_sees_the_parts_of_a_grid_too() -> None:
+    options = {"width": 8, "head": "both", "grid": 3, "head_norm": False}
+    model = create_model("wide4", num_classes=5, model_options=options).eval()
+    seen: list[Tensor] = []
+    model.body.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x = torch.randn(2, 3, 64, 64)
+    model(x)
+    features = model.body.features(x)  # (2, 64, 8, 8)
+    edges = [(0, 3), (3, 6), (6, 8)]
+    parts = [features, *(features[:, :, top:end, left:right] for top, end in edges for left, right in edges)]
+    assert_close(seen[0], torch.cat([f(part, (2, 3)) for part in parts for f in (torch.amax, torch.mean)], dim=1))
+    with pytest.raises(ValueError, match="a map of 2x2 cannot be cut into 3x3 parts: give larger images"):
+        model(x[:, :, :16, :16])
 
 
 @pytest.mark.parametrize("strategy", ["plain", "sliced"])
@@ -191,6 +208,7 @@ def test_training_whitens_before_the_first_step(tmp_path: Path) -> None:
         ("wide6", {"pooling": "min"}, "pooling is 'min'"),
         ("wide6", {"head": "sum"}, "head is 'sum'"),
         ("wide6", {"scales": 6}, "scales is 6, but must be one of 1, 2, 3, 4, 5"),
+        ("wide6", {"grid": 0}, "grid is 0, but must be 1 or more"),
         ("wide6", {"stem_kernel_size": 3}, "stem_kernel_size is 3, but must be even"),
         ("wide6", {"kernel_size": 4}, "even ones go with an even stride"),
         ("wide6", {"pools": [1, 6, 1, 1, 1], "pooling": "blur"}, "by two at a time, not by 6"),

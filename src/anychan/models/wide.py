@@ -68,8 +68,10 @@ class Wide(nn.Module):
             2301.00808, section 3.2).
         head: the features are each plane's maximum over the image, its mean, or both.
         scales: how many of the last layers the head looks at.
+        grid: the features are those of the whole image and, if more than 1, also of each of grid x grid parts of it: a
+            spatial pyramid (He et al. 2014, arXiv 1406.4729).
         head_norm: whether the features are batch normalised before the linear layer; None: if they are of several
-            kinds, maxima and means or of several layers.
+            kinds: maxima and means, of several layers, of parts.
         dropout: of the features, a probability.
         whitened: whether the stem starts with kernels that whiten the training images' patches.
 
@@ -95,6 +97,7 @@ class Wide(nn.Module):
         global_response: bool = False,
         head: Head = "max",
         scales: int = 1,
+        grid: int = 1,
         head_norm: bool | None = None,
         dropout: float = 0.0,
         whitened: bool = False,
@@ -108,13 +111,15 @@ class Wide(nn.Module):
         ):
             if value not in allowed:
                 raise ValueError(f"{name} is {value!r}, but must be one of {', '.join(map(str, allowed))}")
+        if grid < 1:
+            raise ValueError(f"grid is {grid}, but must be 1 or more")
         if stem_kernel_size % 2 or stem_kernel_size < 2:
             raise ValueError(f"stem_kernel_size is {stem_kernel_size}, but must be even, as its stride is")
         if len(widths) == 1 and any((branches, shortcut, attention, deepened, global_response, kernel_size != 3)):
             raise ValueError("a network of one convolution has no layer for kernels, branches, attention or responses")
         if shortcut and not any(before == planes * width for before, width in pairwise(widths)):
             raise ValueError(f"no layer of widths {list(widths)} has as many planes out as in, as a shortcut needs")
-        self.head_of, self.scales, self.whitened = head, scales, whitened
+        self.head_of, self.scales, self.grid, self.whitened = head, scales, grid, whitened
         padding = stem_kernel_size // 2 - 1
         stem = nn.Conv2d(in_chans, planes * widths[0], stem_kernel_size, stride=2, padding=padding, bias=False)
         layers: list[list[nn.Module]] = [[stem, nn.BatchNorm2d(planes * widths[0])]]
@@ -129,8 +134,9 @@ class Wide(nn.Module):
             if global_response and number:
                 layer.append(_response(width))
         self.features = nn.Sequential(*(nn.Sequential(*layer) for layer in layers))
-        features = (2 if head == "both" else 1) * sum(widths[-scales:])
-        normalised = (head == "both" or scales > 1) if head_norm is None else head_norm
+        parts = 1 if grid == 1 else 1 + grid**2
+        features = (2 if head == "both" else 1) * parts * sum(widths[-scales:])
+        normalised = (head == "both" or scales > 1 or grid > 1) if head_norm is None else head_norm
         self.norm = nn.BatchNorm1d(features) if normalised else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(features, num_classes)
@@ -140,8 +146,9 @@ class Wide(nn.Module):
         for number, layer in enumerate(self.features):
             x = layer(x)  # (N, widths[number], h, w)
             if number >= len(self.features) - self.scales:
-                seen += [x.amax(dim=(2, 3))] if self.head_of != "mean" else []
-                seen += [x.mean(dim=(2, 3))] if self.head_of != "max" else []
+                for part in [x] if self.grid == 1 else [x, *_parts(x, self.grid)]:
+                    seen += [part.amax(dim=(2, 3))] if self.head_of != "mean" else []
+                    seen += [part.mean(dim=(2, 3))] if self.head_of != "max" else []
         return self.head(self.dropout(self.norm(torch.cat(seen, dim=1))))  # (N, K)
 
     def prepare(self, batches: Iterable[Tensor]) -> None:
@@ -158,6 +165,19 @@ class Wide(nn.Module):
                 stem.load_kernel(kernel, None)
             else:
                 stem.weight.copy_(kernel)
+
+
+def _parts(x: Tensor, grid: int) -> list[Tensor]:
+    """A map in grid x grid parts, row by row, as equal as they go.
+
+    Raises:
+        ValueError: for a map with fewer places than parts along a side.
+    """
+    if min(x.shape[2:]) < grid:
+        raise ValueError(
+            f"a map of {x.shape[2]}x{x.shape[3]} cannot be cut into {grid}x{grid} parts: give larger images"
+        )
+    return [part for rows in x.tensor_split(grid, dim=2) for part in rows.tensor_split(grid, dim=3)]
 
 
 def _pool(kind: Pooling, size: int, width: int) -> nn.Module:
