@@ -45,6 +45,14 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("how", ["sandwich", "teacher"])
+def test_a_sandwich_may_be_taught_too(tmp_path: Path, how: str) -> None:
+    told = {"objective": {"name": how}} if how == "sandwich" else {}
+    runs = {"big": {}, "any": {"settings": {"strategy": "sliced", **told}, "taught_by": "big"}}
+    study = Study.read(written(tmp_path, runs=runs))
+    assert study._settled("any", 0, tmp_path)["objective"] == {"name": how, "teacher": str(tmp_path / "big-seed0")}
+
+
 def test_what_a_study_names_is_searched_trained_and_evaluated_and_then_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

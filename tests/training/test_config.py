@@ -84,7 +84,7 @@ def test_on_the_command_line_too() -> None:
         ({"objective": ObjectiveConfig("sandwich")}, "objective.name 'sandwich' goes with sampled channels only"),
         (
             {"strategy": "sliced", "objective": ObjectiveConfig("teacher")},
-            "objective.teacher 'None' goes with objective.name 'teacher'",
+            "objective.teacher 'None' goes with objective.name 'teacher', which needs it, or 'sandwich'",
         ),
         ({"objective": ObjectiveConfig("labels", teacher=Path("a"))}, "objective.teacher 'a'"),
         ({"normalisation": NormalisationConfig(statistics="kept")}, "'kept' goes with a strategy other than 'plain'"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -68,6 +70,22 @@ def test_in_a_sandwich_the_full_set_learns_labels_and_teaches_the_others(tempera
         expected.append((1 - share) * softened(logits, teacher, temperature) + share * labels_loss(logits, 0.1))
     for (loss, _), part in zip(parts, expected, strict=True):
         torch.testing.assert_close(loss, part / 3)
+
+
+def test_a_trained_teacher_of_a_sandwich_teaches_the_full_set_too() -> None:
+    model, seen = Sums(), []
+
+    def teacher(x: Tensor, channels: ChannelSet) -> Tensor:
+        seen.append((x.shape, channels))
+        return x.sum(dim=(2, 3)) @ torch.eye(3, 5)
+
+    options: dict[str, Any] = {"temperature": 3.0, "label_share": 0.25, "label_smoothing": 0.1}
+    parts = list(sandwich(model, X, LABELS, [RGB.subset("G")], channels=RGB, teacher=teacher, **options))
+    assert (seen, model.calls) == ([(X.shape, RGB)], ["RGB", "G"])
+    answers = X.sum(dim=(2, 3)) @ torch.eye(3, 5)
+    for loss, logits in parts:
+        expected = 0.75 * softened(logits, answers, 3.0) + 0.25 * labels_loss(logits, 0.1)
+        torch.testing.assert_close(loss, expected / 2)
 
 
 def test_the_teacher_is_not_moved_by_those_it_teaches() -> None:

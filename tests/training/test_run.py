@@ -153,6 +153,11 @@ def test_a_teacher_teaches_the_classes_and_channels_it_knows(make: Any, tmp_path
     taught = weights(train(make(out=tmp_path / "taught", **settings)))
     alone = weights(train(make(out=tmp_path / "alone", strategy="sliced", objective=ObjectiveConfig("labels"))))
     assert any(not torch.equal(taught[name], alone[name]) for name in taught)
+    sandwiches = [
+        weights(train(make(out=tmp_path / name, strategy="sliced", objective=ObjectiveConfig("sandwich", teacher=by))))
+        for name, by in (("in place", None), ("by a teacher", plain))
+    ]
+    assert any(not torch.equal(sandwiches[0][name], sandwiches[1][name]) for name in taught)
     with pytest.raises(ValueError, match=r"other classes \(4 and 3\): .* is in one of them only"):
         train(make(out=tmp_path / "other", data=SETTINGS["data"].replace("classes=4", "classes=3"), **settings))
 

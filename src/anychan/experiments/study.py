@@ -179,12 +179,13 @@ class Study:
     def _settled(self, name: str, seed: int, folder: Path) -> dict[str, Any]:
         run = self.runs[name]
         _refuse_given(self.settings, run.settings)
-        place: dict[str, Any] = {"out": str(folder / _folder(name, seed)), "seed": seed}
+        told, place = merged(self.settings, run.settings), {"out": str(folder / _folder(name, seed)), "seed": seed}
         if run.taught_by:
-            place |= {"objective.name": "teacher", "objective.teacher": str(folder / _folder(run.taught_by, seed))}
+            how = "sandwich" if told.get("objective", {}).get("name") == "sandwich" else "teacher"
+            place |= {"objective.name": how, "objective.teacher": str(folder / _folder(run.taught_by, seed))}
         if run.starts_from:
             place["initial"] = str(folder / _folder(run.starts_from, seed))
-        return merged(self.settings, run.settings, place)
+        return merged(told, place)
 
     def _search_settings(self, search: Search, folder: Path) -> dict[str, Any]:
         _refuse_given(self.settings, search.settings)

@@ -36,7 +36,9 @@ def _how(row: Run) -> str:
     if not config:
         return "settings not recorded"
     epochs, size, objective = (config[name] for name in ("epochs", "image_size", "objective.name"))
-    return f"{epochs} epoch{'' if epochs == 1 else 's'} at {size}×{size}, {_OBJECTIVES.get(objective, objective)}"
+    taught = ", taught by another network" if objective == "sandwich" and config.get("objective.teacher") else ""
+    how = f"{_OBJECTIVES.get(objective, objective)}{taught}"
+    return f"{epochs} epoch{'' if epochs == 1 else 's'} at {size}×{size}, {how}"
 
 
 def differing(rows: Sequence[Run], split: str | None) -> dict[str, dict[str, list[str]]]:

@@ -161,8 +161,9 @@ def _trained(run: Run) -> str:
     sampling = config.get("channel_sampling", "all")
     if sampling != "all":
         words += f" with {sampling} channel sampling"
-    objective = (config.get("objective") or {}).get("name", "labels")
-    words += {"sandwich": " by the sandwich rule", "teacher": " by a trained teacher"}.get(objective, "")
+    objective = config.get("objective") or {}
+    words += " by the sandwich rule" if objective.get("name") == "sandwich" else ""
+    words += " by a trained teacher" if objective.get("teacher") is not None else ""
     if isinstance(images, int):
         words += f" on {fmt.count(images)} images"
     if name := data_name(data):

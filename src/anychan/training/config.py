@@ -221,8 +221,8 @@ class TrainConfig:
             "unseen_subsets": (self.unseen_subsets, self.unseen_subsets is None or sampled, "sampled channels"),
             "objective.teacher": (
                 objective.teacher,
-                (objective.teacher is not None) == (objective.name == "teacher"),
-                "objective.name 'teacher', which needs it",
+                objective.name == "sandwich" or (objective.teacher is not None) == (objective.name == "teacher"),
+                "objective.name 'teacher', which needs it, or 'sandwich'",
             ),
             "sampling_unit": (
                 self.sampling_unit,

@@ -131,9 +131,10 @@ class ObjectiveConfig:
             channels, learns what a trained model answers to all channels. auto: sandwich, but labels for a plain
             network and where channel_sampling is all or fixed.
         subsets: random subsets a step of the sandwich, 1 or more; each costs as much as the full set.
-        teacher: run folder of the teacher.
+        teacher: run folder of a trained model that teaches; the sandwich may have one too, which then teaches the full
+            set and the subsets.
         temperature: that answers are softened by, above 0.
-        label_share: how much of a subset's loss is that of the labels, in [0, 1].
+        label_share: how much of what is taught is taken from the labels, in [0, 1].
         penalty: weight of the stem's own penalty (tokens: likeness of channel embeddings), 0 or more.
 
     Raises:

@@ -74,7 +74,7 @@ class Trainer:
         batches: training batches of this process.
         validation: images to validate on after each epoch, or None.
         validated_channels: what the model gets to see of them.
-        teacher: for the objective "teacher": gives logits of all planes of a batch.
+        teacher: of a run that has one: gives logits of all planes of a batch.
         epoch, step, records: where it stands.
     """
 
@@ -225,7 +225,7 @@ class Trainer:
             "label_share": objective.label_share,
         }
         if objective.name == "sandwich":
-            return sandwich(self.model, batch.images, batch.labels, batch.subsets, **options)
+            return sandwich(self.model, batch.images, batch.labels, batch.subsets, teacher=self.teacher, **options)
         assert self.teacher is not None  # the run has loaded it
         return taught(self.model, batch.images, batch.labels, batch.subsets[0], self.teacher, **options)
 

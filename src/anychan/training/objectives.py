@@ -53,10 +53,13 @@ def sandwich(
     *,
     channels: ChannelSet,
     label_smoothing: float = 0.0,
+    teacher: Callable[..., Tensor] | None = None,
     temperature: float = 1.0,
     label_share: float = 0.0,
 ) -> Iterator[Part]:
     """The full set learns the labels, then each subset what the full set answered to the same images.
+
+    With a trained teacher all of them, the full set too, learn what it answers to all planes.
 
     Args:
         model: called ``model(x, channels=...)``.
@@ -65,8 +68,9 @@ def sandwich(
         subsets: of ``channels``, usually the smallest size and others drawn at random.
         channels: the names of the planes of ``x``.
         label_smoothing: of the full set's loss, in [0, 1), and of the subsets' share of labels.
+        teacher: called ``teacher(x, channels=...)``; gives logits (N, K) of all planes.
         temperature: above 0; answers are softened by it, and the loss is scaled by its square.
-        label_share: in [0, 1]: how much of a subset's loss is that of the labels.
+        label_share: in [0, 1]: how much of a subset's loss is that of the labels, and of the full set's with a teacher.
 
     Yields:
         1 + len(subsets) parts, the full set's first; the losses are divided by their number.
@@ -86,13 +90,17 @@ def sandwich(
         ...     loss.backward()
     """
     parts = 1 + len(subsets)
+    softened = {"temperature": temperature, "label_share": label_share, "label_smoothing": label_smoothing}
+    taught_by = None if teacher is None else _answers(teacher, x, channels)
     logits = _logits(model, x, channels)
-    yield F.cross_entropy(logits, labels, label_smoothing=label_smoothing) / parts, logits
-    taught_by = logits.detach()
+    if taught_by is None:
+        yield F.cross_entropy(logits, labels, label_smoothing=label_smoothing) / parts, logits
+        taught_by = logits.detach()
+    else:
+        yield distillation(logits, taught_by, labels, **softened) / parts, logits
     for subset in subsets:
         logits = _logits(model, _planes(x, channels.indices(subset)), subset)
-        loss = distillation(logits, taught_by, labels, temperature, label_share, label_smoothing=label_smoothing)
-        yield loss / parts, logits
+        yield distillation(logits, taught_by, labels, **softened) / parts, logits
 
 
 def taught(
@@ -120,8 +128,7 @@ def taught(
 
     Source: Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv 1503.02531.
     """
-    with torch.no_grad():
-        taught_by = teacher(x, channels=channels).float()
+    taught_by = _answers(teacher, x, channels)
     logits = _logits(model, _planes(x, channels.indices(subset)), subset)
     yield distillation(logits, taught_by, labels, temperature, label_share, label_smoothing=label_smoothing), logits
 
@@ -149,6 +156,11 @@ def _logits(model: nn.Module, x: Tensor, channels: ChannelSet, present: Tensor |
     given = {} if present is None else {"present": present}
     logits: Tensor = model(x, channels=channels, **given)
     return logits.float()
+
+
+@torch.no_grad()
+def _answers(teacher: Callable[..., Tensor], x: Tensor, channels: ChannelSet) -> Tensor:
+    return teacher(x, channels=channels).float()
 
 
 def _planes(x_NCHW: Tensor, indices: Sequence[int]) -> Tensor:
