@@ -15,6 +15,7 @@ from anychan.report._networks import shallow_words
 from anychan.report._pooling import pooled
 from anychan.report._reading import read_run
 from anychan.report._records import Run
+from anychan.report._words import headline
 
 from ._runs import seeded_run
 
@@ -115,3 +116,24 @@ def test_of_many_values_only_the_setting_is_named(tmp_path: Path) -> None:
     assert list(differing(found, "test")) == ["batch size", "model options width"]
     assert training_words(found, "test").endswith(". They differ in batch size.")
     assert training_words(found[:3], "test").endswith("batch size: 32 (run0) or 33 (run1) or 34 (run2).")
+
+
+@pytest.mark.parametrize(
+    ("objective", "heading", "sentence"),
+    [
+        ({"name": "sandwich"}, "by the sandwich rule", " by the sandwich rule on "),
+        (
+            {"name": "sandwich", "teacher": "runs/deep"},
+            "by the sandwich rule, taught by another network",
+            " by the sandwich rule and a trained teacher on ",
+        ),
+        ({"name": "teacher", "teacher": "runs/deep"}, "taught by another network", " by a trained teacher on "),
+    ],
+)
+def test_a_taught_sandwich_is_told_from_one_in_place(
+    objective: dict[str, Any], heading: str, sentence: str, tmp_path: Path
+) -> None:
+    run = read_run(trained(tmp_path / "run", "wide6", config={"objective": objective}))
+    ((found, _),) = trained_alike([run])
+    assert found.partition(", ")[2] == heading
+    assert sentence in headline(run, "test")[0]

@@ -162,8 +162,9 @@ def _trained(run: Run) -> str:
     if sampling != "all":
         words += f" with {sampling} channel sampling"
     objective = config.get("objective") or {}
-    words += " by the sandwich rule" if objective.get("name") == "sandwich" else ""
-    words += " by a trained teacher" if objective.get("teacher") is not None else ""
+    how = ["the sandwich rule"] if objective.get("name") == "sandwich" else []
+    how += ["a trained teacher"] if objective.get("teacher") is not None else []
+    words += f" by {' and '.join(how)}" if how else ""
     if isinstance(images, int):
         words += f" on {fmt.count(images)} images"
     if name := data_name(data):

@@ -33,5 +33,5 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
         steps = int(average.n_averaged)  # not ``number``, the same on the device, which would have to be waited for
         get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averages, current, number)
 
-    average = AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    average = AveragedModel(model, multi_avg_fn=update, use_buffers=True)  # which `update` asks for its count
     return average

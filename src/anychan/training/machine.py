@@ -82,7 +82,7 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     return accelerator
 
 
-def part(accelerator: Accelerator) -> None:
+def finish_together(accelerator: Accelerator) -> None:
     """Wait until all processes are done, and let each end its part of their group before the interpreter goes.
 
     A group that is left to the end of the interpreter may abort its process there: a thread of it that still holds a

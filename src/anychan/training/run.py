@@ -20,7 +20,7 @@ from anychan.training.config import TrainConfig, differences
 from anychan.training.driver import Driver
 from anychan.training.initial import Start, load_teacher, make_model, read_weights, weights_taken
 from anychan.training.loop import Trainer
-from anychan.training.machine import algorithms, choose, part, place, start_accelerator
+from anychan.training.machine import algorithms, choose, finish_together, place, start_accelerator
 from anychan.training.progress import Progress
 from anychan.training.randomness import seed_everything
 from anychan.training.recalibration import recalibrate_on
@@ -76,7 +76,7 @@ def train(config: TrainConfig) -> Path:
         _check_deepened(config, start.model)
         trainer = _make_trainer(config, data, start.model, start.info, accelerator)
         folder = _Run(config, data, start, trainer).complete()
-    part(accelerator)  # the model is there for all when one goes on
+    finish_together(accelerator)  # the model is there for all when one goes on
     return folder
 
 
