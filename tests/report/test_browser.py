@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.axes import Axes
+from PIL import Image, ImageChops
 
-from anychan.report import write_report
+from anychan.report import _svg, write_report
+from anychan.report._svg import PAPER, draw
 
 from ._runs import FILLS, seeded_run, write_ablation, write_run
 
@@ -122,4 +126,28 @@ def test_tables_sort(browser: Any, report: str) -> None:
     assert falling == sorted(falling, reverse=True)
     assert table.locator("tbody tr").evaluate_all(column) == falling[::-1]
     assert table.locator("th[aria-sort]").count() == 1
+    page.close()
+
+
+def test_a_figure_in_less_text_is_the_same_picture(browser: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 5, 10], [0, 90, 40], linestyle="--")
+        axes.plot([0, 10], [80, 10], "o")
+        axes.scatter([2, 4, 4.2], [20, 60, 62], [40, 90, 200], edgecolors=PAPER)
+        axes.set_ylabel("turned by a quarter")
+        axes.annotate("named", (2, 20), (6, 80), arrowprops={"arrowstyle": "-"})
+
+    def seen() -> tuple[Image.Image, int]:
+        figure = draw("figure", "lines and points", (300, 240), paint)
+        page.set_content(f'<body style="--ink: #222; --faint: #888; --paper: #fff; width: 600px">{figure}')
+        return Image.open(BytesIO(page.locator("svg").screenshot())).convert("RGB"), len(figure)
+
+    page = browser.new_page()
+    lean, length = seen()
+    monkeypatch.setattr(_svg, "_lean", lambda body: body)
+    whole, most = seen()
+    assert len(whole.getcolors(maxcolors=99999) or ()) > 20
+    # Where lines of the grid cross, a path of many lines is painted once.
+    assert max(high for _, high in ImageChops.difference(lean, whole).getextrema()) < 40
+    assert length < 0.7 * most
     page.close()

@@ -39,18 +39,13 @@ class Chart:
 
     def __init__(self, svg: str) -> None:
         number = r"(-?[\d.]+)"
-        spine = (
-            rf'<path d="M {number} {number} L {number} {number} " style="fill: none; stroke: var\(--faint\); stroke-w'
-        )
-        (x, bottom, _, top), (_, _, right, _) = (tuple(map(float, found)) for found in re.findall(spine, svg))
+        ((x, bottom), (_, top)), (_, (right, _)) = _strokes(svg, r"var\(--faint\); stroke-width: 0.8")
         self.axes = (x, top, right, bottom)
         self.height = float(re.findall(rf'viewBox="0 0 [\d.]+ {number}"', svg)[0])
         self.points = [
             (float(x), float(y)) for x, y in re.findall(rf'<use xlink:href="[^"]+" x="{number}" y="{number}"', svg)
         ]
-        line = rf'<path d="M {number} {number} L {number} {number} " '
-        thin = line + r'style="fill: none; stroke: var\(--ink\); stroke-width: 0.5;'
-        self.lines = [((a, b), (c, d)) for a, b, c, d in (map(float, found) for found in re.findall(thin, svg))]
+        self.lines = _strokes(svg, r"var\(--ink\); stroke-width: 0.5")
         text = rf'<text style="font-size: 7px; text-anchor: (\w+)[^"]*" x="{number}" y="{number}"[^>]*>([^<]+)<'
         found = [
             (unescape(words), _box(words, float(x), float(y), side)) for side, x, y, words in re.findall(text, svg)
@@ -69,6 +64,14 @@ class Chart:
             assert len(lines) < 2, f"two lines end at {words}"
             found[words] = lines[0] if lines else min(self.points, key=lambda point: _away(point, box))
         return found
+
+
+def _strokes(svg: str, stroke: str) -> list[tuple[Point, Point]]:
+    """The straight lines of this stroke, outside the clipped ones; one path may hold many."""
+    number = r"(-?[\d.]+)"
+    paths = re.findall(rf'<path d="([^"]+)" style="fill: none; stroke: {stroke};', svg)
+    ends = (map(float, found) for d in paths for found in re.findall(rf"M{number} {number}L{number} {number}", d))
+    return [((a, b), (c, d)) for a, b, c, d in ends]
 
 
 def _box(words: str, x: float, foot: float, side: str) -> Box:

@@ -9,7 +9,7 @@ from typing import Any
 from anychan.report._cost_tables import cost_table
 from anychan.report._pooling import seed_words
 from anychan.report._reading import read_run
-from anychan.report._table import Table
+from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._tables import overview_table, subset_table
 
 from ._runs import evaluation_record, write_run
@@ -84,6 +84,15 @@ def test_subsets_are_sorted_by_size_and_rows_without_retention_stay_empty(tmp_pa
     table = overview_table([read_run(run)], "test")
     assert [column.label for column in table.columns] == ["run", "RB", "G"]
     assert _texts(subset_table(read_run(run), read_run(run).evaluations["test"]))[0][8] == ""
+
+
+def test_a_column_is_sorted_by_what_it_shows_where_that_orders_it() -> None:
+    rows = (
+        (Cell("a"), Cell("21.4", sort=0.214), Cell("21.4", sort=0.214), Cell("1.2 M", sort=1.2e6), Cell("")),
+        (Cell("b"), Cell("", sort=None), Cell("7.0", "6–8", 0.07), Cell("900", sort=900.0), Cell("−2.0", sort=-0.02)),
+    )
+    table = Table("", tuple(Column(name) for name in "vwxyz"), (Group("", rows[:1]), Group("", rows[1:])))
+    assert table.sorts_as_shown == (True, True, False, False, False)
 
 
 def test_cost_table_names_units_size_and_machine(tmp_path: Path) -> None:

@@ -103,8 +103,8 @@ def _inline(svg: str, name: str, label: str) -> str:
     body = re.sub(r"(?<=\")font: ([\d.]+)px [^;\"]+|; font-family: [^;\"]+", _size_alone, body)
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
-    body = re.sub(r"\n\s*", "\n", body.replace("<g/>", ""))
     body = re.sub(r' (?:d|x|y|transform)="[^"]+"', _short_numbers, body)
+    body = _lean(body)
     return f'<svg class="plot" viewBox="{box[1]}" role="img" aria-label="{escape(label)}">{body.rstrip()}'
 
 
@@ -116,7 +116,33 @@ def _size_alone(font: re.Match[str]) -> str:
 def _short_numbers(attribute: re.Match[str]) -> str:
     """A place to a hundredth of a pixel, which is finer than any screen, and on one line."""
     text = re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number[0]):.2f}".rstrip("0").rstrip("."), attribute[0])
-    return re.sub(r"\s*\n", " ", text)
+    return re.sub(r"\s*([A-Za-z])\s+(?=[-\d])|\s+(?=z|\"$)", r"\1", text) if text.startswith(" d=") else text
+
+
+def _lean(body: str) -> str:
+    """The same picture in less text, an element a line: a page may hold hundreds of figures.
+
+    Frames that paint nothing, groups that say nothing and rotations by nothing go. Lines of one style between which
+    nothing but text was drawn become one path; such a text is then over all of them.
+    """
+    body = re.sub(r'<path [^>]*style="fill: none"/>|<g/>', "", body)
+    body = re.sub(r' transform="rotate\(-?0 [^"]*"', "", body)
+    bare: list[bool] = []  # of the open groups
+    lines: list[str] = []
+    line_style, line_at = "", 0  # of the latest path that may be drawn on
+    for element in filter(None, map(str.strip, body.split("\n"))):
+        if element.startswith("<g"):
+            bare.append(element == "<g>")
+        if element == "<g>" or (element == "</g>" and bare.pop()):
+            continue
+        path = re.fullmatch(r'<path d="([^"]+)" ((?:clip-path="[^"]+" )?style="fill: none;[^"]+")/>', element)
+        if path and path[2] == line_style:
+            lines[line_at] = lines[line_at].replace('" ', f'{path[1]}" ', 1)
+            continue
+        if not element.startswith("<text"):
+            line_style, line_at = path[2] if path else "", len(lines)
+        lines.append(element)
+    return "\n".join(lines)
 
 
 def _own_references(body: str, name: str) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -40,3 +42,13 @@ class Table:
     caption: str
     columns: tuple[Column, ...]
     groups: tuple[Group, ...]
+
+    @cached_property
+    def sorts_as_shown(self) -> tuple[bool, ...]:
+        """For each column, whether what its cells show sorts them: all are plain numbers, words or empty."""
+        rows = [row for group in self.groups for row in group.rows]
+        return tuple(all(_sorts_as_shown(row[place]) for row in rows) for place in range(len(self.columns)))
+
+
+def _sorts_as_shown(cell: Cell) -> bool:
+    return cell.sort is None or (not cell.small and re.fullmatch(r"-?\d+(\.\d+)?", cell.text) is not None)
