@@ -103,7 +103,7 @@ def test_what_a_table_says_of_training(tmp_path: Path) -> None:
     assert training_words(found, "test") == (
         "Trained in bfloat16 on An EPYC: a, c-seed1 and d; in bfloat16 on A GPU: b; in a number format and on a "
         "processor not recorded: c-seed0. From a working tree with changes that no commit holds: b and c-seed1. They "
-        "differ in optimiser: none or not recorded (a, c and d) or learning rate 0.002 (b)."
+        "differ in learning rate: none or not recorded (a, c and d) or 0.002 (b)."
     )
     assert training_words([found[0], found[3]], "test") == "All were trained in bfloat16 on An EPYC."
 

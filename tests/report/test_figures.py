@@ -86,12 +86,17 @@ def test_a_run_without_validation_has_one_curve_and_one_without_epochs_none(tmp_
     assert figures.curve_chart(dataclasses.replace(run, epochs=()), 0, "loss", (0.0, 4.0)) is None
 
 
-def test_all_runs_share_one_scale(tmp_path: Path) -> None:
+def test_runs_of_one_objective_share_a_scale(tmp_path: Path) -> None:
     low = read_run(write_run(tmp_path / "low"))
-    epoch = dataclasses.replace(low.epochs[0], val_loss=9.0)
+    epoch = dataclasses.replace(low.epochs[0], val_loss=9.0, val_accuracy=0.9)
     high = dataclasses.replace(low, epochs=(epoch,))
-    assert figures.curve_limits([low, high], "loss") == (0.0, pytest.approx(9.72))
-    assert figures.curve_limits([dataclasses.replace(low, epochs=())], "loss") == (0.0, 1.08)
+    assert figures.curve_limits(low, [low, high], "loss") == (0.0, pytest.approx(9.72))
+    assert figures.curve_limits(low, [dataclasses.replace(low, epochs=())], "loss") == (0.0, 1.08)
+    taught = {**low.record["config"], "objective": {"name": "teacher", "temperature": 4.0}}
+    other = dataclasses.replace(high, record={**low.record, "config": taught})
+    assert figures.curve_limits(low, [low, other], "loss") == figures.curve_limits(low, [low], "loss")
+    assert figures.curve_limits(other, [low, other], "loss") == (0.0, pytest.approx(9.72))
+    assert figures.curve_limits(low, [low, other], "accuracy") == (0.0, pytest.approx(97.2))
 
 
 def test_calibration_points_are_confidence_and_accuracy(tmp_path: Path, drawn: list[Axes]) -> None:

@@ -71,7 +71,7 @@ def test_what_is_the_same_stands_once_and_what_differs_in_a_table(tmp_path: Path
     shared, table = protocol([first, second], "test")
     assert dict(shared) == {
         **{"data": "animals", "training images": "24,000", "classes": "4", "channels": "R, G, B"},
-        **{"image size": "64×64", "optimiser": "adamw, learning rate 0.001, weight decay 0.05"},
+        **{"image size": "64×64", "optimiser": "adamw", "learning rate": "0.001", "weight decay": "0.05"},
         **{"schedule": "cosine after 1 epoch of warm-up", "augmentation": "flip 0.5", "weights kept": "the last"},
         **{"network": "resnet18", "strategy": "completed", "starting weights": "random", "objective": "labels"},
         **{"seeds": "0", "trained on": "Test CPU", "reported on": "test, 400 images", "evaluated on": "Test CPU"},
@@ -86,6 +86,16 @@ def test_what_is_the_same_stands_once_and_what_differs_in_a_table(tmp_path: Path
     assert pairings([first, second], [], "test") == [
         "No paired test of these runs on the test split is recorded: rows are beside each other, and not judged."
     ]
+
+
+def test_many_ablations_are_asked_about_together(tmp_path: Path) -> None:
+    ablations = [
+        read_ablation(write_ablation(tmp_path / f"{number}", f"How wide the network {number} is.") / "ablation.json")
+        for number in range(4)
+    ]
+    assert questions([], None, ablations[:1]) == ["What does each change do (How wide the network 0 is)?"]
+    assert len(questions([], None, ablations[:3])) == 3
+    assert questions([], None, ablations) == ["What does one change at a time do, in 4 ablations?"]
 
 
 def test_what_is_paired_is_named_and_on_the_split_that_is_reported(tmp_path: Path) -> None:
@@ -109,7 +119,7 @@ def test_what_is_paired_is_named_and_on_the_split_that_is_reported(tmp_path: Pat
 def test_every_setting_that_was_varied_is_told(tmp_path: Path) -> None:
     """Those that an older record does not have yet are no difference, as long as they are at what it trained with."""
     options = {"strategy_options": {"rank": 2}, "normalisation": {"statistics": "shared", "affine": True}}
-    objective = {"objective": {"name": "labels", "teacher": "/somewhere/runs/big", "subsets": 2}, "early_stopping": {}}
+    objective = {"objective": {"name": "teacher", "teacher": "/somewhere/runs/big", "subsets": 2}, "early_stopping": {}}
     config = {"strategy": "completed", "epochs": 5}
     first = run(tmp_path / "first", config=config)
     second = run(tmp_path / "second", config=config | options | objective, machine={}, strategy="completed")
@@ -125,13 +135,16 @@ def test_every_setting_that_was_varied_is_told(tmp_path: Path) -> None:
     assert dict(zip(columns, zip(*found.values(), strict=True), strict=True)) == {
         "starting weights": ("random", "random", "pretrained, net.pth"),
         "held out": ("none", "none", "100"),
-        "objective teacher": ("none", "big", "none"),
+        "objective": ("labels", "teacher", "labels"),
+        "objective teacher": ("", "big", ""),
+        "objective temperature": ("", "1", ""),
+        "objective label share": ("", "0", ""),
         "normalisation affine": ("no", "yes", "no"),
         "strategy options rank": ("", "2", ""),
     }
     said = limits([first, second, third], "test", ())
     assert (
-        "The runs were not made alike: they differ in starting weights, held out, objective teacher, "
+        "The runs were not made alike: they differ in starting weights, objective, held out, "
         "normalisation affine and strategy options rank (see Protocol)."
     ) in said
     assert "third began with pretrained weights: seen before." in said

@@ -50,6 +50,24 @@ def test_networks_are_held_against_a_resnet34(tmp_path: Path) -> None:
     assert f"{100 * paired.interval[0]:+.1f}".replace("-", "−") in cells[1].small
 
 
+def test_what_answered_all_channels_alone_stands_with_the_networks_only(tmp_path: Path) -> None:
+    runs = [seeded_run(tmp_path / name, 0, 0.6, name) for name in ("resnet34", "wide6")]
+    deep = runs[0] / "evaluation" / "test.json"
+    record = json.loads(deep.read_text())
+    deep.write_text(json.dumps(record | {"results": record["results"][:1]}))
+    text = page(runs, tmp_path / "a.md")
+    by_subset, beside = text.split("## Results A")[1].split("## Results B")
+    beside = beside.split("## ")[0]
+    assert "| resnet34 |" in beside
+    assert "| resnet34 |" not in by_subset
+    assert "Answered on all channels alone, and so only under Results B: resnet34." in by_subset
+    assert "| wide6 |" in by_subset
+    retention = next((tmp_path / "a-figures").glob("*retention*")).read_text("utf-8")
+    assert "RG 85 %" in retention
+    assert "RGB 100 %; RG" in retention  # of wide6 alone
+    assert "Answered on all channels alone" not in page(runs[1:], tmp_path / "b.md")
+
+
 def test_one_network_with_two_stems_is_no_section_of_networks(tmp_path: Path) -> None:
     runs = [seeded_run(tmp_path / "a", 0, 0.6), seeded_run(tmp_path / "b", 0, 0.5)]
     assert "networks" not in sections(page(runs, tmp_path / "a.html"))
@@ -60,6 +78,11 @@ def test_an_ablation_is_drawn_with_its_verdicts(tmp_path: Path) -> None:
     text = page([folder, write_ablation(tmp_path / "flips", "Do flips?")], tmp_path / "a.html")
     assert sections(text) == ["question", "ablations", "limits"]
     assert "wide +5.0 (+3.0 to +7.0), better" in text
+    assert (
+        "Base: wide6, width 32, sliced stem, 64×64, 3 epochs. Better: wide +5.0 (+3.0 to +7.0). Worse: narrow −6.0 "
+        "(−8.0 to −4.0). Not distinguishable from the base: 1 of 3."
+    ) in text
+    assert text.count("<li>Do flips?</li>") == 1
     assert "seed 0 failed: width is 3, but must be even" in text
     chart = re.findall(r'<svg class="plot".*?</svg>', text, flags=re.DOTALL)
     assert len(chart) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from anychan.evaluation.bootstrap import paired_bootstrap
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import pack_bits, unpack_right
-from anychan.report import markdown_tables, write_report
+from anychan.report import markdown_overview, markdown_tables, write_report
+from anychan.report._limits import limits
 from anychan.report._pooling import pooled
 from anychan.report._question import pairings
 from anychan.report._reading import read_run
@@ -158,6 +160,20 @@ def test_the_page_has_one_table_and_says_what_it_is_of(runs: list[Path], tmp_pat
     said = pairings([row_of(runs)], [], "test")
     assert said == ["any is held against a specialist for each of R, G and B, with seeds 0, 1 and 2 each, on the same "
                     "images."]  # fmt: skip
+
+
+def test_runs_with_the_same_specialists_share_their_row(runs: list[Path], tmp_path: Path) -> None:
+    other = shutil.copytree(runs[0], tmp_path / "other")
+    record = json.loads((other / "run.json").read_text())
+    (other / "run.json").write_text(json.dumps(record | {"name": "other"}))
+    told = markdown_overview([runs[0], other])
+    (line,) = [line for line in told.splitlines() if line.startswith("| specialists of ")]
+    assert line.startswith("| specialists of any-seed0 and other | ")
+    assert told.splitlines()[0].endswith("Specialists are plain networks, each trained for one subset alone.")
+    change(other, lambda record: record["rows"][0].update(accuracy_b=0.9))
+    assert markdown_overview([runs[0], other]).count("| specialists of ") == 2
+    said = limits([read_run(run) for run in (runs[0], other)], "test", ())
+    assert "Verdicts are corrected within a comparison, not over the two comparisons shown." in said
 
 
 def test_the_summary_speaks_of_all_seeds(runs: list[Path], tmp_path: Path) -> None:

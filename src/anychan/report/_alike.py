@@ -42,13 +42,19 @@ def _how(row: Run) -> str:
 
 
 def differing(rows: Sequence[Run], split: str | None) -> dict[str, dict[str, list[str]]]:
-    """The settings in which runs were not made alike, but for what is compared: of each value the names of its runs."""
+    """The settings in which runs were not made alike, but for what is compared: of each value the names of its runs.
+
+    What only one objective has is compared among its runs: that objectives differ is told by itself.
+    """
     told = settings_of_all(rows, split)
     names = dict.fromkeys(name for found in told for name in found if name not in _OF_THE_QUESTION)
     by_value: dict[str, dict[str, list[str]]] = {name: {} for name in names}
     for row, found in zip(rows, told, strict=True):
         for name in names:
             by_value[name].setdefault(found.get(name, ""), []).append(row.name)
+    for name in names:
+        if name.startswith("objective "):
+            by_value[name].pop("", None)
     return {name: values for name, values in by_value.items() if len(values) > 1}
 
 

@@ -52,8 +52,8 @@ def statistics_table(run: Run) -> Table | None:
         rows = [
             (
                 Cell(name),
-                Cell(f"{means[i]:.4f}", sort=means[i]),
-                Cell(f"{stds[i]:.4f}", sort=stds[i]),
+                Cell(f"{means[i]:.4f}"),
+                Cell(f"{stds[i]:.4f}"),
                 *(Cell(_correlation(covariance[i][j], stds[i] * stds[j])) for j in range(len(channels))),
             )
             for i, name in enumerate(channels.names)

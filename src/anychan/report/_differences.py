@@ -23,10 +23,11 @@ if TYPE_CHECKING:
 _Row = tuple[str, Sequence[tuple[str, Gap]]]
 _MEAN, _FULL = "o", "s"
 _LONGEST, _LONGEST_TITLE, _LINES = 26, 46, 2
+_MOST_NAMED = 4  # of the changes that are decided, in the words below a chart
 
 
-def ablation_charts(ablations: Sequence[AblationRecord]) -> list[Markup]:
-    """A small chart an ablation: of each change the difference on average over the subsets, and on all channels."""
+def ablation_charts(ablations: Sequence[AblationRecord]) -> list[tuple[Markup, str]]:
+    """A small chart an ablation, and what was found: of each change the difference on average, and on all channels."""
     markers = {"mean": _MEAN, "full": _FULL}
     charts = []
     for i, ablation in enumerate(ablations):
@@ -36,8 +37,29 @@ def ablation_charts(ablations: Sequence[AblationRecord]) -> list[Markup]:
             if change.gaps
         ]
         if rows:
-            charts.append(_chart(f"ablation-{i}", ablation.title, rows))
+            charts.append((_chart(f"ablation-{i}", ablation.title, rows), _finding(ablation)))
     return charts
+
+
+def _finding(ablation: AblationRecord) -> str:
+    """What an ablation's base is, which changes are decided and by how much, and how many are not."""
+    judged = [(change.name, gap) for change in ablation.changes if (gap := next(iter(change.gaps.values()), None))]
+    decided = [(name, gap) for name, gap in judged if not gap.verdict.startswith("not")]
+    decided.sort(key=lambda one: -abs(one[1].difference))
+    said = [f"Base: {ablation.base}."] if ablation.base else []
+    for word, of in (
+        ("Better", [one for one in decided if one[1].difference > 0]),
+        ("Worse", [one for one in decided if one[1].difference < 0]),
+    ):
+        named = [
+            f"{name} {fmt.difference(gap.difference)} ({' to '.join(map(fmt.difference, gap.interval))})"
+            for name, gap in of[:_MOST_NAMED]
+        ]
+        more = [f"{len(of) - _MOST_NAMED} more"] if len(of) > _MOST_NAMED else []
+        said += [f"{word}: {fmt.listing([*named, *more])}."] if of else []
+    if len(decided) < len(judged):
+        said.append(f"Not distinguishable from the base: {len(judged) - len(decided)} of {len(judged)}.")
+    return " ".join(said)
 
 
 def gap_chart(found: Specialists, index: int) -> Markup:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from anychan.report._config import filled
 from anychan.report._records import Epoch, Evaluation, Result, Run
 from anychan.report._svg import FAINT, INK, MARKERS, PAPER, SERIES, draw
 from anychan.report._tables import series, subset_order
@@ -28,9 +29,14 @@ def retention_chart(runs: Sequence[Run], split: str) -> Markup | None:
     """Retention of every subset, a dot a run, its naive answers as small signs on the same line.
 
     The bar of a dot is the Wilson interval of the subset's accuracy over the accuracy on all channels, the
-    latter taken as known. None where no retention was recorded.
+    latter taken as known. Runs that answered all channels alone keep all of it and are left out. None where no
+    retention was recorded.
     """
-    evaluated = [(i, evaluation) for i, run in enumerate(runs) if (evaluation := run.on(split))]
+    evaluated = [
+        (i, evaluation)
+        for i, run in enumerate(runs)
+        if (evaluation := run.on(split)) and any(result is not evaluation.full for result in evaluation.results)
+    ]
     rows = _rows([evaluation for _, evaluation in evaluated])
     known = [r for _, e in evaluated for r in e.results if r.retention is not None]
     if not known:
@@ -92,8 +98,13 @@ def curve(epochs: Sequence[Epoch], field: str, factor: float = 1.0) -> list[tupl
     return [(e.epoch, factor * getattr(e, field)) for e in epochs if getattr(e, field) is not None]
 
 
-def curve_limits(runs: Sequence[Run], quantity: str) -> tuple[float, float]:
-    """One vertical scale for all runs, so that their curves can be held against each other."""
+def curve_limits(run: Run, runs: Sequence[Run], quantity: str) -> tuple[float, float]:
+    """One vertical scale for all runs, so that their curves can be held against each other.
+
+    Losses only with those of the same objective: to imitate a teacher is measured on another scale.
+    """
+    if quantity == "loss":
+        runs = [other for other in runs if _objective(other) == _objective(run)]
     factor = 100.0 if quantity == "accuracy" else 1.0
     values = [
         value
@@ -102,6 +113,12 @@ def curve_limits(runs: Sequence[Run], quantity: str) -> tuple[float, float]:
         for _, value in curve(run.epochs, f"{part}_{quantity}", factor)
     ]
     return (0.0, 1.08 * max(values, default=1.0) or 1.0)
+
+
+def _objective(run: Run) -> list[Any]:
+    """What a run's training loss is made of."""
+    config = filled(run.record.get("config") or {})
+    return [config.get(f"objective.{name}") for name in ("name", "teacher", "temperature", "label_share")]
 
 
 def calibration_chart(run: Run, index: int, result: Result) -> Markup | None:

@@ -10,6 +10,7 @@ from anychan.report._protocol import processor, processors, settings, settings_o
 from anychan.report._records import AblationRecord, Evaluation, Run
 from anychan.report._reproductions import Reproduction
 from anychan.report._searches import Search
+from anychan.report._specialists import specialists_of
 from anychan.report._words import number
 
 
@@ -156,8 +157,9 @@ def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
 
 def _of_tests(rows: Sequence[Run]) -> list[str]:
     pairs = {(c.a, c.b) for run in _each_run(rows) for c in run.comparisons}
-    if len(pairs) > 1:
-        return [f"Verdicts are corrected within a pair of runs, not over the {number(len(pairs))} pairs shown."]
+    several = len(pairs) + len(specialists_of(rows))
+    if several > 1:
+        return [f"Verdicts are corrected within a comparison, not over the {number(several)} comparisons shown."]
     if len(rows) > 1 and not pairs and not any(run.specialists for run in _each_run(rows)):
         return ["No paired test is recorded: which row is better is not judged."]
     return []

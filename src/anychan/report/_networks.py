@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -10,7 +12,7 @@ from markupsafe import Markup
 
 from anychan.report import _format as fmt
 from anychan.report._alike import trained_alike
-from anychan.report._cost_tables import conditions, latency_cell, memory_cells, memory_columns
+from anychan.report._cost_tables import conditions, latency_cell, memory_cells, memory_columns, where_measured
 from anychan.report._figures import colour
 from anychan.report._labels import label_points
 from anychan.report._pair_tables import difference_cell
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
 _Costed = tuple[Run, Result, Cost]
 _RESNET34 = ("resnet34", "resnet34_half", "resnet34_small")
 _SHALLOW = 6  # weighted layers at most, the brief's limit
+_LONGEST_LABEL = 46  # characters of an axis's label in a line
 
 
 def network_table(
@@ -66,15 +69,15 @@ def network_table(
             else []
         ),
         *([Column("with flips", "accuracy of answers from each image with its mirror image")] if flipped else []),
-        Column("precision", MACRO),
-        Column("recall", MACRO),
-        Column("F1", MACRO),
         Column("depth", "weighted layers on the longest path from input to logits"),
         *(Column(label) for label in notes or {}),
         Column("parameters"),
         Column("MACs", "multiply-accumulates of one image"),
         *(Column(f"ms, batch of {batch}", "median and quartiles of the latency of a whole batch") for batch in batches),
         *memory_columns(costs),
+        Column("precision", MACRO),
+        Column("recall", MACRO),
+        Column("F1", MACRO),
     )
     rows = tuple(
         (
@@ -83,8 +86,8 @@ def network_table(
             *([share_cell(result.accuracy / reference if reference else None)] if against else []),
             *([paired[number]] if paired else []),
             *([share_cell(result.flips)] if flipped else []),
-            *macro_cells(result),
             *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], costs),
+            *macro_cells(result),
         )
         for number, (run, result) in enumerate(evaluated)
     )
@@ -224,7 +227,7 @@ def front_charts(runs: Sequence[Run], split: str, shown: Sequence[Run] | None = 
     """Charts of accuracy on all channels against depth, parameters, MACs and latency by batch, a point a run.
 
     A line joins the runs that no other is both cheaper and better than. ``shown`` are those to draw, None for all; each
-    has the colour of its place among all.
+    has the colour of its place among all. A chart of latency shows those timed where most were, and says so.
     """
     drawn = [(index, run) for index, run in enumerate(runs) if shown is None or any(run is one for one in shown)]
     points = [(index, run, result) for index, run in drawn for _, result in _evaluated([run], split)]
@@ -240,10 +243,20 @@ def front_charts(runs: Sequence[Run], split: str, shown: Sequence[Run] | None = 
     ]
     charts = {}
     for name, label, value in quantities:
-        known = [(index, run.name, x, result) for index, run, result, cost in measured if (x := value(cost))]
-        if known:
-            charts[name] = _front_chart(name, label, known)
+        drawable = [(index, run.name, x, result, cost) for index, run, result, cost in measured if (x := value(cost))]
+        if not drawable:
+            continue
+        where = ""
+        if name.startswith("latency"):
+            where = Counter(_timed_on(cost) for *_, cost in drawable).most_common(1)[0][0]
+            drawable = [one for one in drawable if _timed_on(one[-1]) == where]
+        known = [(index, run, x, result) for index, run, x, result, _ in drawable]
+        charts[name] = _front_chart(name, f"{label}, on {where}" if where else label, known)
     return charts
+
+
+def _timed_on(cost: Cost) -> str:
+    return where_measured(cost.device, cost.hardware, cost.threads)
 
 
 def _front_chart(name: str, label: str, known: Sequence[tuple[int, str, float, Result]]) -> Markup:
@@ -253,7 +266,7 @@ def _front_chart(name: str, label: str, known: Sequence[tuple[int, str, float, R
             front.append((cost, 100 * result.accuracy))
 
     def paint(axes: Axes) -> None:
-        from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+        from matplotlib.ticker import LogLocator, NullLocator
 
         axes.plot(*zip(*front, strict=True), color=INK, linewidth=0.8, zorder=1)
         for index, _, cost, result in known:
@@ -261,15 +274,12 @@ def _front_chart(name: str, label: str, known: Sequence[tuple[int, str, float, R
             axes.plot((cost, cost), (low, high), color=colour(index), linewidth=1.2, zorder=2)
             marker = MARKERS[index // 6 % len(MARKERS)]
             axes.plot(cost, 100 * result.accuracy, marker, color=colour(index), markeredgecolor=PAPER, markersize=6.5)
-        if name == "depth":
-            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, min_n_ticks=1))
-        else:
-            axes.set_xscale("log")
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axes.xaxis.set_major_formatter("{x:g}")
-            axes.xaxis.set_minor_locator(NullLocator())
-            axes.margins(x=0.18)
-        axes.set_xlabel(label)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 4, 6) if name == "depth" else (1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.margins(x=0.18)
+        axes.set_xlabel(textwrap.fill(label, _LONGEST_LABEL))
         axes.set_title("accuracy, percent")
         points = [(cost, 100 * result.accuracy) for _, _, cost, result in known]
         bars = [[(cost, 100 * bound) for bound in result.interval] for _, _, cost, result in known]

@@ -55,7 +55,7 @@ def run_of(run: Run, index: int, place: int, runs: Sequence[Run], split: str | N
         "curves": [
             chart
             for quantity in ("loss", "accuracy")
-            if (chart := figures.curve_chart(run, index, quantity, figures.curve_limits(runs, quantity)))
+            if (chart := figures.curve_chart(run, index, quantity, figures.curve_limits(run, runs, quantity)))
         ],
         "errors": _errors(run, index, evaluation) if evaluation else None,
         "in_full": _in_full(run, index, runs, split),

@@ -19,6 +19,8 @@ _TOLD = {
     *("channel_sampling", "sampling_unit", "objective.name", "normalisation.statistics"),
     *("optimizer.name", "optimizer.learning_rate", "optimizer.weight_decay", "schedule.name", "schedule.warmup_epochs"),
 }
+# Those of an objective in which one answer is taught by another.
+_OF_TEACHERS = ("objective.teacher", "objective.temperature", "objective.label_share")
 
 
 def protocol(runs: Sequence[Run], split: str | None) -> tuple[list[tuple[str, str]], Table | None]:
@@ -48,8 +50,8 @@ def protocol(runs: Sequence[Run], split: str | None) -> tuple[list[tuple[str, st
 def settings_of_all(runs: Sequence[Run], split: str | None) -> list[dict[str, str]]:
     """How each run was made and measured, with every other setting that is not the same for all of them."""
     others = [
-        {name: value for name, value in filled(run.record.get("config") or {}).items() if _is_another(name)}
-        for run in runs
+        {name: value for name, value in known.items() if _is_another(name) and _says_something(name, known)}
+        for known in (filled(run.record.get("config") or {}) for run in runs)
     ]
     paths = short_paths(value for found in others for value in found.values() if _is_path(value))
     words = [{name: _words(value, paths) for name, value in found.items()} for found in others]
@@ -83,7 +85,9 @@ def settings(run: Run, split: str | None) -> dict[str, str]:
         "image size": f"{size}×{size}" if (size := config.get("image_size")) else "",
         "epochs": _count(config.get("epochs")),
         "batch size": _count(config.get("batch_size")),
-        "optimiser": _optimiser(config.get("optimizer") or {}),
+        "optimiser": str((config.get("optimizer") or {}).get("name") or ""),
+        "learning rate": _number((config.get("optimizer") or {}).get("learning_rate")),
+        "weight decay": _number((config.get("optimizer") or {}).get("weight_decay")),
         "schedule": _schedule(config.get("schedule") or {}),
         "augmentation": _augmentation(config.get("augmentation") or {}),
         "label smoothing": _number(config.get("label_smoothing")),
@@ -166,6 +170,14 @@ def _is_another(setting: str) -> bool:
     return setting not in NEUTRAL | _TOLD and not setting.startswith("augmentation.")
 
 
+def _says_something(setting: str, config: Mapping[str, Any]) -> bool:
+    """Whether a setting does anything beside a run's others: what a teacher says does nothing without one."""
+    objective = config["objective.name"]
+    if setting == "objective.subsets":
+        return bool(objective == "sandwich")
+    return not setting.startswith(_OF_TEACHERS) or objective != "labels"
+
+
 def _is_path(value: Any) -> bool:
     return isinstance(value, str) and "/" in value
 
@@ -206,13 +218,6 @@ def _adapted(source: Mapping[str, Any]) -> str:
         return ""
     images = source.get("images")
     return f"{source['name']}, without training" + (f"; statistics of {fmt.count(images)} images" if images else "")
-
-
-def _optimiser(settings: Mapping[str, Any]) -> str:
-    parts = [str(settings.get("name") or "")]
-    for name in ("learning_rate", "weight_decay"):
-        parts += [f"{name.replace('_', ' ')} {value}"] if (value := _number(settings.get(name))) else []
-    return ", ".join(part for part in parts if part)
 
 
 def _schedule(settings: Mapping[str, Any]) -> str:

@@ -14,6 +14,8 @@ from anychan.report._searches import Search
 from anychan.report._specialists import specialists_of
 from anychan.report._tables import subset_order
 
+_MOST_TITLES = 3  # of ablations that are named among the questions
+
 
 def questions(
     runs: Sequence[Run],
@@ -29,8 +31,11 @@ def questions(
     if recipes := list(dict.fromkeys(found.recipe for found in sources)):
         which = "experiments" if len(recipes) > 1 else "experiment"
         asked.append(f"How near do we come to what the sources report of their {which} {fmt.listing(recipes)}?")
-    titles = [ablation.title for ablation in ablations]
-    asked += [title if "?" in title else f"What does each change do: {title.rstrip('.')}?" for title in titles]
+    if len(ablations) > _MOST_TITLES:
+        asked.append(f"What does one change at a time do, in {len(ablations)} ablations?")
+    else:
+        titles = [ablation.title for ablation in ablations]
+        asked += [title if "?" in title else f"What does each change do ({title.rstrip('.')})?" for title in titles]
     if models := list(dict.fromkeys(search.model for search in searches)):
         asked.append(f"Which settings suit {fmt.listing(models)} best?")
     return asked or ["How well does the network do on the channels that it was made for?"] if runs else asked

@@ -9,7 +9,7 @@ from anychan.report._cost_tables import where_measured
 from anychan.report._pooling import interval_words, seed_words
 from anychan.report._records import Evaluation, Result, Run
 from anychan.report._table import Cell, Column, Group, Table
-from anychan.report._yardstick import specialists_group
+from anychan.report._yardstick import SPECIALISTS, specialists_rows
 
 # What the naive answers put in the place of a missing channel; a name not listed stands for itself.
 FILLS = {
@@ -46,6 +46,7 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
     """Accuracy of every run, and of its naive answers, on every subset: a row each, a column a subset."""
     evaluated = [(run, evaluation) for run in runs if (evaluation := run.on(split))]
     subsets = subset_order(e for _, e in evaluated)
+    specialists = specialists_rows([run for run, _ in evaluated], split, subsets)
     groups = []
     for run, evaluation in evaluated:
         rows = {fill: {r.subset: r for r in results} for fill, results in series(evaluation).items()}
@@ -56,11 +57,11 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
                     for f in fills
                 )
                 groups.append(Group("" if not kind else f"{run.name}, missing channels filled", tuple(cells), kind))
-        yardstick = specialists_group(run, split, subsets)
-        groups += [] if yardstick is None else [yardstick]
+        groups += [Group("", (specialists[run.name],))] if run.name in specialists else []
     counted = image_count(e for _, e in evaluated)
     caption = (
         f"Accuracy in percent with its {interval_words(runs)}: {counted} of the {split} split, {seed_words(runs)}."
+        f"{f' {SPECIALISTS}' if specialists else ''}"
     )
     return Table(caption, (Column("run", numeric=False), *(Column(s) for s in subsets)), tuple(groups))
 

@@ -1,4 +1,4 @@
-"""The specialists' row beneath a run: plain networks, each trained for one subset alone."""
+"""The specialists' row of a table of runs: plain networks, each trained for one subset alone."""
 
 from __future__ import annotations
 
@@ -6,13 +6,25 @@ from collections.abc import Sequence
 
 from anychan.report import _format as fmt
 from anychan.report._records import Run, Specialist
-from anychan.report._table import Cell, Group
+from anychan.report._table import Cell
 
-_TITLE = "a plain network trained for each subset alone"
+SPECIALISTS = "Specialists are plain networks, each trained for one subset alone."
 
 
-def specialists_group(run: Run, split: str, subsets: Sequence[str]) -> Group | None:
-    """The accuracy of the specialists that a run was compared with, on each subset; None where it was with none.
+def specialists_rows(runs: Sequence[Run], split: str, subsets: Sequence[str]) -> dict[str, tuple[Cell, ...]]:
+    """A row for the specialists that runs were compared with, by the last run's name; those with the same share it."""
+    found: dict[tuple[Cell, ...], list[tuple[str, str]]] = {}
+    for run in runs:
+        if cells := _cells(run, split, subsets):
+            found.setdefault(cells[1:], []).append((run.name, f"{run.name}{cells[0].text}"))
+    return {
+        told[-1][0]: (Cell(f"specialists of {fmt.listing([name for _, name in told])}"), *cells)
+        for cells, told in found.items()
+    }
+
+
+def _cells(run: Run, split: str, subsets: Sequence[str]) -> tuple[Cell, ...]:
+    """What of the seeds was compared, then the accuracy on each subset; nothing where none was.
 
     Of several seeds, each with specialists of its own, it is the mean. Its interval is over seeds and images, as that
     of the run, and missing where a record does not say which images a specialist has right. Seeds that were compared
@@ -21,10 +33,9 @@ def specialists_group(run: Run, split: str, subsets: Sequence[str]) -> Group | N
     seeds = run.pooled or (run,)
     found = [by_subset for seed in seeds if (by_subset := _by_subset(seed, split))]
     if not found:
-        return None
-    some = f", {len(found)} of {len(seeds)} seeds" if len(found) < len(seeds) else ""
-    cells = (_cell([rows[subset] for rows in found if subset in rows]) for subset in subsets)
-    return Group(_TITLE, ((Cell(f"specialists{some}"), *cells),))
+        return ()
+    some = f" ({len(found)} of {len(seeds)} seeds)" if len(found) < len(seeds) else ""
+    return (Cell(some), *(_cell([rows[subset] for rows in found if subset in rows]) for subset in subsets))
 
 
 def _by_subset(run: Run, split: str) -> dict[str, Specialist]:

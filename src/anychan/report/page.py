@@ -53,7 +53,7 @@ _WHY_UNKNOWN = (
     "Which classes lose is measured; why they do is not. These records hold no colours by class, so that all they "
     "tell of a cause is what such a class is taken for without the channel."
 )
-_NO_AGREEMENT = "Fewer than two channel subsets were answered, or the answers to single images are not recorded."
+_NO_AGREEMENT = "fewer than two channel subsets were answered, or the answers to single images are not recorded."
 _MARKS = {".html": "· anychan report</title>", ".md": "are left out of this form of the report"}  # what tells one
 
 
@@ -183,6 +183,11 @@ def _page(
     place = {id(run): i for i, row in enumerate(rows) for run in (row.pooled or (row,))}
     comparisons = told_apart(runs)
     shared, differing = protocol(rows, split)
+    beside = _networks(rows, split) if split else None
+    elsewhere = [run.name for run in rows if beside and run.name in beside["names"] and not _on_subsets(run, split)]
+    by_subset = [run for run in rows if run.name not in elsewhere]
+    told = [run_of(run, i, place[id(run)], runs, split) for i, run in enumerate(runs)]
+    apart = [run["name"] for run in told if not run["agreement"]]
     found = {
         "title": words.title(runs)
         if runs
@@ -199,16 +204,16 @@ def _page(
         "protocol": {"shared": shared, "table": differing},
         "pairings": pairings(rows, comparisons, split),
         "why": _WHY if any(evaluation.untold for row in rows if (evaluation := row.on(split))) else _WHY_UNKNOWN,
-        "no_agreement": _NO_AGREEMENT,
+        "no_agreement": f"Of {fmt.listing(apart)} {_NO_AGREEMENT}" if apart else "",
         "limits": limits(rows, split, ablations, studied.searches, sources),
-        "networks": _networks(rows, split) if split else None,
+        "networks": beside,
         "sources": [
             {"heading": found.heading, "table": reproduction_table(found), "notes": found.notes} for found in sources
         ],
         "ablations": {
             "charts": differences.ablation_charts(ablations),
             "by_channels": [chart for i, one in enumerate(ablations) for chart in channel_charts(one, i).values()],
-            "tables": [differences.ablation_table(ablation) for ablation in ablations],
+            "tables": [(ablation.title, differences.ablation_table(ablation)) for ablation in ablations],
         },
         "searches": [search_table(found) for found in studied.searches],
         "split": split,
@@ -217,7 +222,8 @@ def _page(
         "crowded": len(runs) >= CROWDED,
         "with_pictures": pictures,
         "no_pictures": fmt.listing([run.name for run in runs if not run.pictures]),
-        "overview": tables.overview_table(rows, split) if split else None,
+        "overview": tables.overview_table(by_subset or rows, split) if split else None,
+        "elsewhere": elsewhere if by_subset else [],
         "comparisons": comparison_table(comparisons) if comparisons else None,
         "verdicts": words.verdicts(comparisons),
         "specialists": [
@@ -225,10 +231,11 @@ def _page(
             for i, found in enumerate(specialists_of(rows))
         ],
         "retention": figures.retention_chart(rows, split) if split else None,
+        "retained": [run.name for run in rows if _on_subsets(run, split)],
         "fills": fills_of(rows, split),
         "cost": cost_table(rows, split) if split else None,
         "datasets": datasets(runs),
-        "runs": [run_of(run, i, place[id(run)], runs, split) for i, run in enumerate(runs)],
+        "runs": told,
     }
     return {**found, "contents": _contents(found)}
 
@@ -242,6 +249,12 @@ def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
         "disagreement": page["runs"], "pictures": page["runs"] and page["with_pictures"], "reproduce": page["runs"],
     }  # fmt: skip
     return [(id, id.capitalize()) for id in SECTIONS if there.get(id, True)]
+
+
+def _on_subsets(run: Run, split: str | None) -> bool:
+    """Whether a run was evaluated on more than all its channels."""
+    evaluation = run.on(split)
+    return evaluation is not None and any(result is not evaluation.full for result in evaluation.results)
 
 
 def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
@@ -260,4 +273,8 @@ def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
         }
         for heading, found in shown
     ]
-    return {"tables": tables_of, "fronts": networks.front_charts(rows, split, shown[0][1])}
+    return {
+        "tables": tables_of,
+        "fronts": networks.front_charts(rows, split, shown[0][1]),
+        "names": {run.name for _, found in shown for run in found},
+    }
