@@ -60,6 +60,23 @@ def test_report_is_one_page(runs, tmp_path, capsys):
     assert "<html" in (tmp_path / "page.html").read_text(encoding="utf-8")
 
 
+def test_a_report_begins_with_its_abstract(runs, tmp_path, capsys):
+    said = tmp_path / "abstract.txt"
+    said.write_text("We ask\n`one` thing & <more>.\n\n\nIt is 50 % so.\n", encoding="utf-8")
+    for name, told in (
+        ("page.html", "<p>We ask <code>one</code> thing &amp; &lt;more&gt;.</p>\n<p>It is 50\u00a0% so.</p>"),
+        ("page.md", "\n\nWe ask `one` thing & <more>.\n\nIt is 50 % so.\n\n"),
+    ):
+        out = tmp_path / name
+        assert main(["report", str(runs[0]), "--out", str(out), "--abstract", str(said)]) == 0
+        assert told in out.read_text(encoding="utf-8")
+    said.write_bytes(b"\xff\xfe")
+    assert main(["report", str(runs[0]), "--out", str(tmp_path / "b.html"), "--abstract", str(said)]) == 2
+    assert f"{said} is no text in UTF-8" in capsys.readouterr().err
+    assert main(["report", str(runs[0]), "--out", str(tmp_path / "b.html"), "--abstract", str(tmp_path / "no")]) == 2
+    assert not (tmp_path / "b.html").exists()
+
+
 def test_profile_takes_names_runs_and_files(runs, capsys):
     for model, channels, size in (
         ("wide4", "RG", 32),

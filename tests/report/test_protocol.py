@@ -14,12 +14,13 @@ from anychan.report._compared import told_apart
 from anychan.report._cost_tables import cost_table
 from anychan.report._limits import limits
 from anychan.report._pooling import pooled
-from anychan.report._protocol import protocol, settings
+from anychan.report._protocol import protocol, settings, settings_of_all
 from anychan.report._question import pairings, questions
 from anychan.report._reading import read_run
 from anychan.report._reading_ablations import read_ablation
 from anychan.report._records import Run, Specialist, Specialists
 from anychan.report._summary import summary
+from anychan.report._terms import terms
 
 from ._runs import seeded_run, write_ablation, write_run
 
@@ -86,6 +87,20 @@ def test_what_is_the_same_stands_once_and_what_differs_in_a_table(tmp_path: Path
     assert pairings([first, second], [], "test") == [
         "No paired test of these runs on the test split is recorded: rows are beside each other, and not judged."
     ]
+
+
+def test_words_of_the_protocol_are_explained_where_they_occur(tmp_path: Path) -> None:
+    config = {"objective": {"name": "sandwich"}, "normalisation": {"statistics": "kept", "affine": False}}
+    first = run(tmp_path / "first", config=config | {"strategy": "completed", "channel_sampling": "hierarchical"})
+    words = dict(terms(settings_of_all([first], "test")))
+    assert list(words) == ["objective: sandwich", "channel sampling: hierarchical", "batch statistics: kept"]
+    assert "learns the labels" in words["objective: sandwich"]
+    second = run(tmp_path / "second", "plain", config={"objective": {"name": "labels"}, "label_smoothing": 0.1})
+    both = dict(terms(settings_of_all([first, second], "test")))
+    assert list(both)[:2] == ["objective: labels", "objective: sandwich"]
+    assert "label smoothing" in both
+    page = write_report([first.folder, second.folder], tmp_path / "page.md").read_text("utf-8")
+    assert f"- batch statistics: kept: {both['batch statistics: kept']}" in page
 
 
 def test_many_ablations_are_asked_about_together(tmp_path: Path) -> None:

@@ -106,14 +106,28 @@ def _report_options(parser: Parser) -> None:
         help="the page; or Markdown where it ends in .md, with charts in NAME-figures beside it; default: report.html",
     )
     parser.add_argument("--title", default="", help="of the page; default: what the runs are")
+    parser.add_argument(
+        "--abstract",
+        type=Path,
+        metavar="FILE",
+        help="a text that the page begins with: paragraphs with a blank line between, `code` in backquotes",
+    )
     parser.add_argument("--no-pictures", action="store_true", help="leave out the photographs")
 
 
 def _report(options: Any) -> int:
     from anychan.report import write_report
 
-    print(write_report(options.runs, options.out, not options.no_pictures, _layers, title=options.title))
+    said = {"title": options.title, "abstract": _text(options.abstract) if options.abstract else ""}
+    print(write_report(options.runs, options.out, not options.no_pictures, _layers, **said))
     return 0
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8") from error
 
 
 def _layers(record: Mapping[str, Any]) -> Sequence[Any]:
@@ -203,7 +217,8 @@ anychan compare runs/any runs/plain-RGB runs/plain-RG runs/plain-R --specialists
 REPORT = Command(
     "write one self-contained page about runs",
     """anychan report runs/plain runs/any --out report.html
-anychan report runs/plain runs/any --out report.md""",
+anychan report runs/plain runs/any --out report.md
+anychan report runs/* --title "Which bands do we need?" --abstract abstract.txt""",
     _report_options,
     _report,
 )

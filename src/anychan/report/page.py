@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from markupsafe import Markup, escape
 
 from anychan._files import replacing
 from anychan.report import _differences as differences
@@ -24,7 +27,7 @@ from anychan.report._limits import limits
 from anychan.report._one_run import CROWDED, fills_of, row_of, run_of
 from anychan.report._pair_tables import comparison_table, specialists_table
 from anychan.report._pooling import pooled
-from anychan.report._protocol import protocol
+from anychan.report._protocol import protocol, settings_of_all
 from anychan.report._question import pairings, questions
 from anychan.report._reading import read_run
 from anychan.report._reading_ablations import read_ablation
@@ -38,6 +41,7 @@ from anychan.report._reproductions import (
 from anychan.report._searches import SEARCH, Search, is_search, read_search, search_table
 from anychan.report._specialists import specialists_of
 from anychan.report._summary import summary
+from anychan.report._terms import terms
 
 ABLATION = "ablation.json"
 SECTIONS = (
@@ -73,6 +77,7 @@ def write_report(
     layers: Layers | None = None,
     *,
     title: str = "",
+    abstract: str = "",
 ) -> Path:
     """Write one file about runs; nothing but the run folders is read.
 
@@ -89,6 +94,8 @@ def write_report(
         layers: lists the layers of a network by what its ``model.json`` holds, so that they are drawn
             (`anychan.cost.recorded_layers`, which makes the network anew, which the report does not); None: none are.
         title: of the page; "": what the runs are.
+        abstract: what the page begins with, in paragraphs with a blank line between; `code` stands in backquotes. What
+            follows from the records stands below it, in smaller letters.
 
     Returns:
         ``out``.
@@ -112,7 +119,7 @@ def write_report(
     )
     of_runs = [path for path in others if path not in of_sources]
     page = _page(read_runs(of_runs, none=len(of_runs) < len(folders)), pictures, studied, layers)
-    page["title"] = title or page["title"]
+    page |= {"title": title or page["title"], "abstract": _paragraphs(abstract)}
     if out.suffix == ".md":
         from anychan.report._document import write_document
 
@@ -121,6 +128,10 @@ def write_report(
     with replacing(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(paragraph.split()) for paragraph in re.split(r"\n\s*\n", text) if paragraph.strip()]
 
 
 def _check_out(out: Path) -> None:
@@ -163,13 +174,20 @@ def templates(autoescape: bool) -> Any:
     """The Jinja2 environment of the report's templates; with ``autoescape`` what is filled in cannot become markup."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=PackageLoader("anychan.report"),
         autoescape=autoescape,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["coded"] = _coded
+    return environment
+
+
+def _coded(text: str) -> Markup:
+    """A text of the user's with what stands in backquotes as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
 
 
 def _page(
@@ -201,7 +219,7 @@ def _page(
         "some_pooled": any(row.pooled for row in rows),
         "questions": questions(rows, split, ablations, studied.searches, sources),
         "designs": designs(rows, split, layers),
-        "protocol": {"shared": shared, "table": differing},
+        "protocol": {"shared": shared, "table": differing, "terms": terms(settings_of_all(rows, split))},
         "pairings": pairings(rows, comparisons, split),
         "why": _WHY if any(evaluation.untold for row in rows if (evaluation := row.on(split))) else _WHY_UNKNOWN,
         "no_agreement": f"Of {fmt.listing(apart)} {_NO_AGREEMENT}" if apart else "",

@@ -1,0 +1,49 @@
+"""What the words of the protocol mean: how channels are sampled, what is minimised, whose statistics normalise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+# Of a setting, as `settings_of_all` calls it, what a value means.
+_MEANINGS: Mapping[str, Mapping[str, str]] = {
+    "objective": {
+        "labels": "the network learns the labels, from the channels of the step.",
+        "sandwich": "in a step the network answers on all channels, which learns the labels, and on a few subsets of "
+        "them, which learn what it answered on all (arXiv 1903.05134).",
+        "teacher": "the network learns what another one, trained before, answers to all channels.",
+    },
+    "channel sampling": {
+        "hierarchical": "first how many channels, then which, each with equal chances.",
+        "bernoulli": "each channel with a probability of its own, at least one.",
+        "diverse": "first how many channels, then ones that differ from each other.",
+        "fixed": "always the same subset.",
+        "all": "all channels in every step.",
+    },
+    "batch statistics": {
+        "shared": "batch normalisation has one mean and variance for all channel subsets.",
+        "kept": "batch normalisation keeps a mean and variance for each channel subset while training.",
+        "recalibrated": "a mean and variance for each channel subset, taken after training.",
+    },
+    "normalisation affine": {"yes": "batch normalisation has a scale and shift for each channel subset, too."},
+    "objective label share": {"": "how much of what a subset, or a taught network, learns is the labels."},
+    "label smoothing": {"": "how much of a label is spread over the other classes (arXiv 1512.00567)."},
+}
+
+
+def terms(told: Iterable[Mapping[str, str]]) -> list[tuple[str, str]]:
+    """Words that occur in what is told of runs, by setting and value, each with its meaning.
+
+    Example:
+        >>> terms([{"objective": "labels", "epochs": "10"}])
+        [('objective: labels', 'the network learns the labels, from the channels of the step.')]
+    """
+    values: dict[str, list[str]] = {}
+    for found in told:
+        for setting, value in found.items():
+            values.setdefault(setting, []).append(value.split(",", maxsplit=1)[0])
+    return [
+        (f"{setting}: {value}" if value else setting, meaning)
+        for setting, meanings in _MEANINGS.items()
+        for value, meaning in meanings.items()
+        if setting in values and (not value or value in values[setting])
+    ]
