@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -13,10 +14,9 @@ from xml.etree import ElementTree
 import pytest
 
 from anychan.models._registry import _NETWORKS
-from anychan.nn import get_strategy, list_strategies
-from anychan.nn._contract import KernelConv2d
+from anychan.nn import list_strategies
 from anychan.report._designs import designs
-from anychan.report._drawings import layers_drawing, module_drawing
+from anychan.report._drawings import layers_drawing
 from anychan.report._reading import read_run
 from anychan.report._records import Run
 from anychan.report._source import networks, strategies
@@ -53,8 +53,6 @@ def test_every_strategy_and_network_tells_its_theory_and_its_source() -> None:
     assert [kind for kind, _ in strategies()["completed"].blocks] == ["text", "formula"] * 2 + ["text"]
     for name, theory in strategies().items():
         assert "formula" in [kind for kind, _ in theory.blocks], name
-        from_names = issubclass(get_strategy(name), KernelConv2d)
-        assert theory.made_from == ("names" if from_names else "planes"), name
 
 
 def test_a_design_is_told_once_and_names_its_runs(tmp_path: Path) -> None:
@@ -80,31 +78,32 @@ def test_a_design_is_told_once_and_names_its_runs(tmp_path: Path) -> None:
         ("network", "wide3 and wide6", ("a", "b")),
         ("network", "resnet18", ("c", "d")),
     ]
-    assert [len(design.drawings) for design in found] == [1, 1, 0, 1, 0]
+    assert [len(design.drawings) for design in found] == [1, 1, 1, 1, 0]
+    assert found[0].drawings[0][1] == "sliced in front of wide3."
+    assert "a strategy of the user&#39;s own" in found[2].drawings[0][0]
     assert asked == ["wide3", "wide6"], "timm's networks are not asked for"
     assert found[3].drawings[0][1].startswith("Layers of wide3, made with width 16")
     assert found[3].missing == "The layers of b could not be listed: no wings."
     measured = "18 weighted layers on the longest path, 11.2 M parameters, 148 M MACs an image of 64×64"
     assert found[3].facts == f"{measured} (a and b)"
     assert "this installation of anychan does not hold" in found[2].theory.lead
-    assert [len(design.drawings) for design in designs(runs, "test", None)] == [1, 1, 0, 0, 0]
+    assert [len(design.drawings) for design in designs(runs, "test", None)] == [1, 1, 1, 0, 0]
 
 
-@pytest.mark.parametrize("made_from", ["names", "planes", ""])
-@pytest.mark.parametrize("channels", [("R",), ("R", "G", "B"), tuple(f"B{i:02}" for i in range(12)), ("<b>", '"&')])
-def test_a_stem_is_drawn_whatever_its_channels_are_called(channels: tuple[str, ...], made_from: str) -> None:
-    drawn = ElementTree.fromstring(module_drawing(channels, "completed", made_from, "a" * 40, 50))
-    left, top, width, height = map(float, drawn.attrib["viewBox"].split())
-    texts = ["".join(text.itertext()) for text in drawn.iter("text")]
-    assert (texts[0], "50" in texts, "kernel" in texts) == (channels[0], True, bool(made_from))
-    assert len([text for text in texts if text in channels]) == min(len(channels), 5 if len(channels) <= 5 else 3)
-    for box in drawn.iter("rect"):
-        x, y, w, h = (float(box.attrib[side]) for side in ("x", "y", "width", "height"))
-        assert left <= x, "in the drawing"
-        assert top <= y
-        assert x + w <= left + width
-        assert y + h <= top + height
-    assert ", ".join(channels) in drawn.attrib["aria-label"]
+def test_a_stem_is_drawn_once_for_options_that_look_alike(tmp_path: Path) -> None:
+    options: list[dict[str, Any]] = [{}, {"selection": "random"}, {"selection": "name"}]
+    runs = [run(tmp_path / str(i), strategy="sliced", strategy_options=given) for i, given in enumerate(options)]
+    (stem, _) = designs(runs, "test", None)
+    assert [caption for _, caption in stem.drawings] == [
+        "sliced in front of resnet18.",
+        "sliced in front of resnet18, made with selection random.",
+    ]
+
+
+def test_a_stem_whose_record_names_no_channels_is_not_drawn(tmp_path: Path) -> None:
+    nameless = dataclasses.replace(run(tmp_path / "a", strategy="sliced", channels=[]), evaluations={})
+    assert designs([nameless], "test", None)[0].drawings == ()
+    assert designs([nameless], "test", None)[0].missing == "It is not drawn: its record names no channels."
 
 
 def test_a_layers_bar_is_as_long_as_the_logarithm_of_what_it_gives() -> None:

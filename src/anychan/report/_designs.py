@@ -9,7 +9,8 @@ from typing import Any
 from markupsafe import Markup
 
 from anychan.report import _format as fmt
-from anychan.report._drawings import LayerLike, layers_drawing, module_drawing
+from anychan.report._drawings import LayerLike, layers_drawing
+from anychan.report._mechanisms import mechanism_drawing
 from anychan.report._records import Cost, Run
 from anychan.report._source import Theory, networks, strategies
 
@@ -61,24 +62,24 @@ def designs(runs: Sequence[Run], split: str | None, layers: Layers | None) -> li
 
 
 def _of_strategy(name: str, runs: Sequence[Run]) -> Design:
+    """A strategy before the first run's body, drawn once for options that make no difference to the drawing."""
     known = _ORDINARY if name == PLAIN else strategies().get(name)
-    run = runs[0]
-    channels = [str(channel["name"]) for channel in run.model.get("channels") or []] or _evaluated_channels(run)
-    body, classes = _architecture(run), run.model.get("num_classes")
-    drawing = (
-        module_drawing(channels, name, known.made_from, body, classes if isinstance(classes, int) else None)
-        if known and channels
-        else None
-    )
-    caption = f"{name} in front of {body}: planes, kernel, stem, body."
+    first = runs[0]
+    channels = [str(channel["name"]) for channel in first.model.get("channels") or []] or _evaluated_channels(first)
+    body, classes = _architecture(first), first.model.get("num_classes")
+    drawings: dict[Markup, str] = {}
+    for run in runs if channels else ():
+        options = run.model.get("strategy_options") or {}
+        drawing = mechanism_drawing(channels, name, options, body, classes if isinstance(classes, int) else None)
+        drawings.setdefault(drawing, f"{name} in front of {body}{_made_with(options)}.")
     return Design(
         "stem",
         name,
         known or Theory("", "A strategy of the user's own, which this installation of anychan does not hold.", (), ()),
         "",
         tuple(one.name for one in runs),
-        ((drawing, caption),) if drawing else (),
-        "" if drawing else "It is not drawn: its record names no channels, or its strategy is not known here.",
+        tuple(drawings.items()),
+        "" if drawings else "It is not drawn: its record names no channels.",
     )
 
 
@@ -103,8 +104,8 @@ def _of_network(runs: Sequence[Run], split: str | None, layers: Layers | None) -
         planes, size = len(run.model.get("channels") or ()), run.model.get("image_size")
         if listed and len(listed) <= _MOST_LAYERS and planes and isinstance(size, int):
             drawing = layers_drawing(_architecture(run), listed, planes, size)
-            made_with = "" if not options else f", made with {fmt.listing([f'{k} {v}' for k, v in options.items()])}"
-            drawings[key] = (drawing, f"Layers of {_architecture(run)}{made_with}, in the order in which they run.")
+            caption = f"Layers of {_architecture(run)}{_made_with(options)}, in the order in which they run."
+            drawings[key] = (drawing, caption)
     known = networks().get(names[0])
     return Design(
         "network",
@@ -115,6 +116,10 @@ def _of_network(runs: Sequence[Run], split: str | None, layers: Layers | None) -
         tuple(drawings.values()),
         " ".join(dict.fromkeys(missing)),
     )
+
+
+def _made_with(options: Mapping[str, Any]) -> str:
+    return f", made with {fmt.listing([f'{name} {value}' for name, value in options.items()])}" if options else ""
 
 
 def _size(cost: Cost) -> str:

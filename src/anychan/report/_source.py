@@ -18,7 +18,6 @@ _LABELS = (
     *("Not said there", "What is not said", "Not as there", "As there", "Such exact", "Open:"),
 )
 _KEPT = {"Assumes": "Assumes", "Fails": "Fails", "Limits:": "Limits", "Depth:": "Depth", "Source:": "Source"}
-_BASES = {"KernelConv2d": "names", "AnyChannelConv2d": "planes"}
 
 
 @dataclass(frozen=True)
@@ -30,15 +29,12 @@ class Theory:
         lead: its first paragraph.
         blocks: what follows, ("text" or "formula", words).
         notes: (label, words): what it assumes, where it fails, its depth, its source.
-        made_from: of a strategy: "names" where the kernel follows from the channel set alone, "planes" where it looks
-            at the image too; "" for a network.
     """
 
     module: str
     lead: str
     blocks: tuple[tuple[str, str], ...]
     notes: tuple[tuple[str, str], ...]
-    made_from: str = ""
 
 
 @functools.cache
@@ -53,7 +49,7 @@ def networks() -> dict[str, Theory]:
     return dict(_registered("models", "register_model"))
 
 
-def theory(docstring: str, module: str = "", made_from: str = "") -> Theory:
+def theory(docstring: str, module: str = "") -> Theory:
     """Take a docstring apart: its theory ends with the paragraph that follows the last formula, or with the second.
 
     Example:
@@ -74,7 +70,7 @@ def theory(docstring: str, module: str = "", made_from: str = "") -> Theory:
     formulas = [i for i, (kind, _) in enumerate(blocks) if kind == "formula"]
     kept = blocks[: formulas[-1] + 2] if formulas else blocks[:1]
     order = {label: i for i, label in enumerate(_KEPT.values())}
-    return Theory(module, _plain(lead), tuple(kept), tuple(sorted(notes.items(), key=lambda n: order[n[0]])), made_from)
+    return Theory(module, _plain(lead), tuple(kept), tuple(sorted(notes.items(), key=lambda n: order[n[0]])))
 
 
 def _registered(package: str, decorator: str) -> Iterator[tuple[str, Theory]]:
@@ -84,9 +80,7 @@ def _registered(package: str, decorator: str) -> Iterator[tuple[str, Theory]]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in tree.body:
             if isinstance(node, ast.ClassDef | ast.FunctionDef) and (name := _name(node, decorator)):
-                bases = [base.id for base in getattr(node, "bases", ()) if isinstance(base, ast.Name)]
-                made_from = next((_BASES[base] for base in bases if base in _BASES), "")
-                yield name, theory(ast.get_docstring(tree) or "", path.name.removesuffix(".py"), made_from)
+                yield name, theory(ast.get_docstring(tree) or "", path.name.removesuffix(".py"))
 
 
 def _name(node: ast.ClassDef | ast.FunctionDef, decorator: str) -> str:
