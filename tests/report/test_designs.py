@@ -83,6 +83,7 @@ def test_a_design_is_told_once_and_names_its_runs(tmp_path: Path) -> None:
     assert "a strategy of the user&#39;s own" in found[2].drawings[0][0]
     assert asked == ["wide3", "wide6"], "timm's networks are not asked for"
     assert found[3].drawings[0][1].startswith("Layers of wide3, made with width 16")
+    assert "Conv2d 4×4 gives 16×16×16, Linear of 16 gives 4" in found[3].drawings[0][0]
     assert found[3].missing == "The layers of b could not be listed: no wings."
     measured = "18 weighted layers on the longest path, 11.2 M parameters, 148 M MACs an image of 64×64"
     assert found[3].facts == f"{measured} (a and b)"

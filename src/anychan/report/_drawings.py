@@ -49,8 +49,11 @@ def layers_drawing(name: str, layers: Sequence[LayerLike], planes: int, image_si
 
 
 def _kind(layer: LayerLike) -> str:
+    """What a layer is, and its kernel; of a linear layer at the end how many numbers it takes."""
     taps = layer.weight[2:]
-    return f"{layer.kind} {'×'.join(map(str, taps))}" if math.prod(taps) > 1 or len(taps) == 2 else layer.kind
+    if math.prod(taps) > 1 or len(taps) == 2:
+        return f"{layer.kind} {'×'.join(map(str, taps))}"
+    return f"{layer.kind} of {layer.weight[1]}" if layer.kind == "Linear" and len(layer.output) == 1 else layer.kind
 
 
 def svg(box: tuple[float, float, float, float], label: str, parts: Sequence[str]) -> Markup:
