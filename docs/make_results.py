@@ -28,6 +28,7 @@ from anychan.report import (
     markdown_overview,
     markdown_reproductions,
     markdown_searches,
+    markdown_specialists,
     markdown_tables,
     retention_figure,
     write_report,
@@ -52,6 +53,7 @@ TOKENS = [path for name in ("strategy-tokens", "tokens-plain") if (path := RECOR
 BODY = {"depth": "depth", "patch": "patch_size"}  # of the tokens' transformer
 NETWORKS = sorted(RECORDS.glob("network-*"))  # those of part B, network-resnet34 among them
 PACKAGED = [path for name in list_packaged() if (path := RECORDS / name).is_dir()]
+SIX = [*PACKAGED, *sorted(RECORDS.glob("wide6-32-any*"))]
 REPRODUCED = sorted(RECORDS.glob("**/*reproduction.json"))
 ABLATIONS = sorted(path.parent for path in RECORDS.glob("ablation-*/ablation.json"))
 SEARCHES = sorted(path.parent for path in RECORDS.glob("sweep-*/sweep.json"))
@@ -122,15 +124,43 @@ size and by the same objective stand in one table; below it stands in what else 
 
 """
 
-OF_PACKAGED = """
-## The model that comes with the package
+OF_SIX = """
+## Six layers for every subset
 
-`anychan predict animals-50 photo.jpg`: a network of six layers, *completed*, trained on the same images by the
-sandwich rule with {subsets} random subset beside all channels.
+`wide6` at half its width (0.99 M parameters) with a *completed* stem, and seven plain ones of the same layers, each
+trained for one subset alone.
+
+- *animals-50*: what comes with the package (`anychan predict animals-50 photo.jpg`), trained by the sandwich rule
+  with {subsets} random subset beside all channels a step.
+- *wide6-32-any-taught*: two subsets a step, and all are taught by `network-wide6-scales`, which was trained on the
+  same images; half of what they learn is the labels.
 
 """
 
 TITLE = "Any channels in one network, and six layers beside ResNet34"
+ABSTRACT = """
+Asked are two things. Can one network answer any subset of its channels as well as networks that were trained for that
+subset alone (A)? And can a network of at most six weighted layers stand up to ResNet34 (B)? Measured on photographs
+of 50 kinds of animals, 64×64, 24,000 to train on and 2,500 to test on: ten epochs from random weights on one thread
+of a CPU, one seed. Intervals are over images; what another seed would give is not known.
+
+A. A ResNet18 with a *completed* stem, trained by the sandwich rule with statistics kept for each subset (`any`), is
+0.6 points behind seven specialists on average (-1.4 to 0.1), and on no subset is the difference decided. The goal,
+not below them, is not reached. Six layers of 0.99 M parameters come as near in the same way, taught by a larger
+network (`wide6-32-any-taught`): 0.7 points behind specialists of their own (-1.5 to 0.2). Without a teacher and with
+one subset a step (`animals-50`, which comes with the package) they are 2.1 points behind (1.3 to 3.0), on single
+channels clearly.
+
+Without any training, *completed* in front of a plain network (`completed`) names 34.8 to 36.8 % right on two channels
+and 23.9 to 24.6 % on one, more than any way of filling the missing planes in. Of the stems that were trained alike it
+is the best: 2.2 points more than *sliced* on average (1.4 to 3.0, `ablation-strategy`).
+
+B. Six layers (`network-wide6`) name 60.4 % right, 10.0 points more (8.3 to 11.7) than the better of the two ResNet34
+that were trained (`network-resnet34_half`, 50.4 %), at less than a quarter of its MACs; four (`network-wide4`) 56.3
+%, three (`network-wide3-grid`) 48.2 %, where timm's own ResNet34 (`network-resnet34`) names 47.9 %. Learning rates
+are 2e-3 for ours and 1e-3 for ResNet34; none was tuned. The strongest ResNet34, with a stem that keeps all pixels,
+has not been trained.
+"""
 OF_ABLATIONS = """
 ## Ablations
 
@@ -166,18 +196,18 @@ def main(project: Path = PROJECT) -> None:
         for name, figure in front_figures(NETWORKS).items():
             (docs / "figures" / f"front-{name}.svg").write_text(figure, encoding="utf-8")
             results += f"![{_said_in(figure)}](figures/front-{name}.svg)\n"
-    if PACKAGED:
+    if SIX:
         subsets = _settled(PACKAGED, "config", "objective", "subsets")
-        results += (
-            OF_PACKAGED.format(subsets=subsets) + markdown_overview(PACKAGED) + "\n" + markdown_networks(PACKAGED)
+        results += OF_SIX.format(subsets=subsets) + "\n".join(
+            (markdown_overview(SIX), markdown_specialists(SIX), markdown_networks(SIX))
         )
     if ABLATIONS:
         results += OF_ABLATIONS + "\n".join(_ablation(folder, docs / "figures") for folder in ABLATIONS)
     if SEARCHES:
         results += OF_SEARCHES + markdown_searches(SEARCHES)
     (docs / "results.md").write_text(results, encoding="utf-8")
-    of_all = [*AND_ANOTHER, *PACKAGED, *STRATEGIES, *TOKENS, *NETWORKS, *REPRODUCED, *ABLATIONS, *SEARCHES]
-    write_report(of_all, docs / "report.html", layers=recorded_layers, title=TITLE)
+    of_all = [*AND_ANOTHER, *SIX, *STRATEGIES, *TOKENS, *NETWORKS, *REPRODUCED, *ABLATIONS, *SEARCHES]
+    write_report(of_all, docs / "report.html", layers=recorded_layers, title=TITLE, abstract=ABSTRACT)
     shipped = project / "src" / "anychan" / "experiments" / "recipes" / "results.json"
     shipped.parent.mkdir(parents=True, exist_ok=True)
     shipped.write_text(json.dumps(recipe_results(RECORDS), indent=1) + "\n", encoding="utf-8")
@@ -225,7 +255,7 @@ def _said() -> dict[str, object]:
     named = [*RUNS, RECORDS / "any-affine"]
     (specialists,) = [found for found in runs[0].specialists if found.split == "test"]
     return {
-        "seeds": _of_seeds([*named, *STRATEGIES, *TOKENS, *NETWORKS, *PACKAGED], ABLATIONS, REPRODUCED),
+        "seeds": _of_seeds([*named, *STRATEGIES, *TOKENS, *NETWORKS, *SIX], ABLATIONS, REPRODUCED),
         "classes": _settled(named, "data", "classes"),
         "size": _settled(named, "config", "image_size"),
         "train": _settled(named, "data", "splits", "train"),

@@ -62,10 +62,13 @@ def test_report_is_one_page(runs, tmp_path, capsys):
 
 def test_a_report_begins_with_its_abstract(runs, tmp_path, capsys):
     said = tmp_path / "abstract.txt"
-    said.write_text("We ask\n`one` thing & <more>.\n\n\nIt is 50 % so.\n", encoding="utf-8")
+    said.write_text("We ask\n`one` *more* thing & <b>.\n\n\nIt is 50 % so.\n", encoding="utf-8")
     for name, told in (
-        ("page.html", "<p>We ask <code>one</code> thing &amp; &lt;more&gt;.</p>\n<p>It is 50\u00a0% so.</p>"),
-        ("page.md", "\n\nWe ask `one` thing & <more>.\n\nIt is 50 % so.\n\n"),
+        (
+            "page.html",
+            "<p>We ask <code>one</code> <em>more</em> thing &amp; &lt;b&gt;.</p>\n<p>It is 50\u00a0% so.</p>",
+        ),
+        ("page.md", "\n\nWe ask `one` *more* thing & <b>.\n\nIt is 50 % so.\n\n"),
     ):
         out = tmp_path / name
         assert main(["report", str(runs[0]), "--out", str(out), "--abstract", str(said)]) == 0

@@ -17,7 +17,7 @@ from anychan.evaluation.bootstrap import paired_bootstrap
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import pack_bits, unpack_right
-from anychan.report import markdown_overview, markdown_tables, write_report
+from anychan.report import markdown_overview, markdown_specialists, markdown_tables, write_report
 from anychan.report._limits import limits
 from anychan.report._pooling import pooled
 from anychan.report._question import pairings
@@ -174,6 +174,12 @@ def test_runs_with_the_same_specialists_share_their_row(runs: list[Path], tmp_pa
     assert markdown_overview([runs[0], other]).count("| specialists of ") == 2
     said = limits([read_run(run) for run in (runs[0], other)], "test", ())
     assert "Verdicts are corrected within a comparison, not over the two comparisons shown." in said
+
+
+def test_specialists_stand_alone_in_markdown(runs: list[Path]) -> None:
+    told = markdown_specialists(runs)
+    assert told.startswith("any and a plain network trained for each subset alone, 3 seeds")
+    assert told in markdown_tables(runs)
 
 
 def test_the_summary_speaks_of_all_seeds(runs: list[Path], tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def _report_options(parser: Parser) -> None:
         "--abstract",
         type=Path,
         metavar="FILE",
-        help="a text that the page begins with: paragraphs with a blank line between, `code` in backquotes",
+        help="a text that the page begins with: paragraphs, a blank line between; `code` and *words* as in Markdown",
     )
     parser.add_argument("--no-pictures", action="store_true", help="leave out the photographs")
 

@@ -8,6 +8,7 @@ from anychan.report.markdown import (
     markdown_overview,
     markdown_reproductions,
     markdown_searches,
+    markdown_specialists,
     markdown_tables,
     retention_figure,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "markdown_overview",
     "markdown_reproductions",
     "markdown_searches",
+    "markdown_specialists",
     "markdown_tables",
     "retention_figure",
     "write_report",

@@ -64,6 +64,18 @@ def markdown_overview(runs: Sequence[Path | str]) -> str:
     return markdown(overview_table(records, _evaluated_split(records)))
 
 
+def markdown_specialists(runs: Sequence[Path | str]) -> str:
+    """A table in Markdown for each run that was compared with specialists: both on each subset, paired by image.
+
+    Args:
+        runs: run folders, in the order in which they are shown.
+
+    Raises:
+        FileNotFoundError, ValueError: see ``write_report``.
+    """
+    return "\n".join(markdown(specialists_table(found)) for found in specialists_of(pooled(read_runs(runs))))
+
+
 def markdown_networks(
     runs: Sequence[Path | str], against: str | None = None, notes: Mapping[str, Mapping[str, str]] | None = None
 ) -> str:

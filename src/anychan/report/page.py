@@ -94,8 +94,8 @@ def write_report(
         layers: lists the layers of a network by what its ``model.json`` holds, so that they are drawn
             (`anychan.cost.recorded_layers`, which makes the network anew, which the report does not); None: none are.
         title: of the page; "": what the runs are.
-        abstract: what the page begins with, in paragraphs with a blank line between; `code` stands in backquotes. What
-            follows from the records stands below it, in smaller letters.
+        abstract: what the page begins with, in paragraphs with a blank line between; `code` and *words* are marked as
+            in Markdown. What follows from the records stands below it, in smaller letters.
 
     Returns:
         ``out``.
@@ -181,13 +181,14 @@ def templates(autoescape: bool) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["coded"] = _coded
+    environment.filters["marked"] = _marked
     return environment
 
 
-def _coded(text: str) -> Markup:
-    """A text of the user's with what stands in backquotes as code."""
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+def _marked(text: str) -> Markup:
+    """A text of the user's with `code` and *words* as Markdown has them."""
+    coded = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
+    return Markup(re.sub(r"\*(\w[^*]*)\*", r"<em>\1</em>", coded))
 
 
 def _page(
