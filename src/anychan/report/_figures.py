@@ -33,9 +33,7 @@ def retention_chart(runs: Sequence[Run], split: str) -> Markup | None:
     retention was recorded.
     """
     evaluated = [
-        (i, evaluation)
-        for i, run in enumerate(runs)
-        if (evaluation := run.on(split)) and any(result is not evaluation.full for result in evaluation.results)
+        (i, evaluation) for i, run in enumerate(runs) if (evaluation := run.on(split)) and evaluation.has_subsets
     ]
     rows = _rows([evaluation for _, evaluation in evaluated])
     known = [r for _, e in evaluated for r in e.results if r.retention is not None]

@@ -139,6 +139,11 @@ class Evaluation:
         whole = [r for r in self.results if not r.fill and self.size(r) == len(self.channels)]
         return whole[0] if whole else None
 
+    @property
+    def has_subsets(self) -> bool:
+        """Whether anything else than all channels was asked for."""
+        return any(result is not self.full for result in self.results)
+
 
 @dataclass(frozen=True)
 class Picture:

@@ -203,7 +203,8 @@ def _page(
     comparisons = told_apart(runs)
     shared, differing = protocol(rows, split)
     beside = _networks(rows, split) if split else None
-    elsewhere = [run.name for run in rows if beside and run.name in beside["names"] and not _on_subsets(run, split)]
+    on_subsets = [run.name for run in rows if (evaluation := run.on(split)) and evaluation.has_subsets]
+    elsewhere = [run.name for run in rows if beside and run.name in beside["names"] and run.name not in on_subsets]
     by_subset = [run for run in rows if run.name not in elsewhere]
     told = [run_of(run, i, place[id(run)], runs, split) for i, run in enumerate(runs)]
     apart = [run["name"] for run in told if not run["agreement"]]
@@ -250,7 +251,7 @@ def _page(
             for i, found in enumerate(specialists_of(rows))
         ],
         "retention": figures.retention_chart(rows, split) if split else None,
-        "retained": [run.name for run in rows if _on_subsets(run, split)],
+        "retained": on_subsets,
         "fills": fills_of(rows, split),
         "cost": cost_table(rows, split) if split else None,
         "datasets": datasets(runs),
@@ -268,12 +269,6 @@ def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
         "disagreement": page["runs"], "pictures": page["runs"] and page["with_pictures"], "reproduce": page["runs"],
     }  # fmt: skip
     return [(id, id.capitalize()) for id in SECTIONS if there.get(id, True)]
-
-
-def _on_subsets(run: Run, split: str | None) -> bool:
-    """Whether a run was evaluated on more than all its channels."""
-    evaluation = run.on(split)
-    return evaluation is not None and any(result is not evaluation.full for result in evaluation.results)
 
 
 def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
