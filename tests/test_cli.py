@@ -45,6 +45,15 @@ def test_evaluate_prints_and_returns_every_subset(runs, capsys):
     assert "RB" in capsys.readouterr().out
 
 
+def test_a_plain_run_is_evaluated_on_its_own_channels_where_none_are_named(runs, tmp_path, capsys):
+    plain = shutil.copytree(runs[1], tmp_path / "plain")
+    shutil.rmtree(plain / "evaluation")
+    assert main(["evaluate", str(plain), "--channels", "all", "--no-cost"]) == 2
+    assert "takes all of RGB, not RG: name --fill" in capsys.readouterr().err
+    assert main(["evaluate", str(plain), "--no-cost", "--json"]) == 0
+    assert [(r["subset"], r["fill"]) for r in _json(capsys)["results"]] == [("RGB", "")]
+
+
 def test_compare_pairs_the_runs(runs, capsys):
     assert main(["compare", *map(str, runs), "--json"]) == 0
     subsets = {c["subset"] for c in _json(capsys)["comparisons"]}

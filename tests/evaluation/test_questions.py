@@ -49,6 +49,14 @@ def test_all_of_more_than_eight_channels_is_refused() -> None:
     assert names(list_questions(nine, "sliced", ["B0,B8"])) == [("B0,B8", "")]
 
 
+def test_what_is_asked_of_a_model_where_nothing_is_said() -> None:
+    assert names(list_questions(RGB, "plain")) == [("RGB", "")]
+    assert list_questions(RGB, "plain", fills=["mean"]) == list_questions(RGB, "plain", "all", ["mean"])
+    assert list_questions(RGB, "sliced") == list_questions(RGB, "sliced", "all")
+    bands = ChannelSet(["B04", "B08"])
+    assert names(list_questions(bands, "plain")) == [("B04,B08", "")]
+
+
 @pytest.mark.parametrize(
     ("strategy", "channels", "fills", "match"),
     [

@@ -15,9 +15,9 @@ def _evaluate_options(parser: Parser) -> None:
     parser.add_argument(
         "--channels",
         nargs="+",
-        default=["all"],
         metavar="SET",
-        help='"all" for every subset, "some" for a few of each size, or sets ("RGB RG", "B04,B08"); default: all',
+        help='"all" for every subset, "some" for a few of each size, or sets ("RGB RG", "B04,B08"); default: all, of a '
+        "plain network without --fill its own channels",
     )
     parser.add_argument("--split", default="test", help="train, val, test or held-out; default: test")
     parser.add_argument(
@@ -48,7 +48,7 @@ def _evaluate(options: Any) -> int:
 
     record = evaluate_run(
         options.run,
-        "all" if options.channels == ["all"] else options.channels,
+        options.channels,
         options.split,
         "all" if options.fill == ["all"] else options.fill,
         options.data,

@@ -38,7 +38,7 @@ _WHERE = ("device", "autocast", "batch_size", "hardware")
 
 def evaluate_run(
     run: Path | str,
-    channels: str | Sequence[str] = "all",
+    channels: str | Sequence[str] | None = None,
     split: str = "test",
     fills: str | Sequence[str] | None = None,
     data: str | Path | None = None,
@@ -62,7 +62,8 @@ def evaluate_run(
     Args:
         run: the run folder.
         channels: "all" for every subset that is not empty, "some" for the full set, every channel alone and a few of
-            each size between, or a channel set, or a list of them.
+            each size between, or a channel set, or a list of them; None: every subset that the model answers, which of
+            a plain one without fills is all its channels.
         split: train, val, test, or "held-out" for the training images that the run was validated on and not trained
             on (`TrainConfig.held_out`).
         fills: keys of ``FILLS``, with which to answer proper subsets as well, or "all" that make sense of the

@@ -15,7 +15,7 @@ Question = tuple[ChannelSet, str]  # the channels that are there, and the fill o
 def list_questions(
     known: ChannelSet,
     strategy: str,
-    channels: str | Sequence[str] = "all",
+    channels: str | Sequence[str] | None = None,
     fills: str | Sequence[str] | None = None,
 ) -> list[Question]:
     """Every channel set asked for, by itself and with each fill, in the order of ``ChannelSet.subsets()``.
@@ -24,7 +24,8 @@ def list_questions(
         known: all channels of the model.
         strategy: the model's; "plain" answers proper subsets with fills only.
         channels: "all" for every subset that is not empty, "some" for those of ``ChannelSet.some_subsets``, or a
-            channel set, or a list of them.
+            channel set, or a list of them; None: every subset that the model answers, which of a plain one without
+            fills is all its channels.
         fills: keys of ``FILLS``, for proper subsets, or "all" that make sense of the channels; None: none.
 
     Raises:
@@ -39,6 +40,8 @@ def list_questions(
     if fills == "all":
         fills = list_fills(known)
     fills = list(dict.fromkeys(check_fill(fill, known) for fill in fills or ()))
+    if channels is None:
+        channels = str(known) if strategy == "plain" and not fills else "all"
     questions: list[Question] = []
     for subset in _subsets(known, [channels] if isinstance(channels, str) else channels):
         if len(subset) == len(known):
