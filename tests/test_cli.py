@@ -77,7 +77,7 @@ def test_a_report_begins_with_its_abstract(runs, tmp_path, capsys):
             "page.html",
             "<p>We ask <code>one</code> <em>more</em> thing &amp; &lt;b&gt;.</p>\n<p>It is 50\u00a0% so.</p>",
         ),
-        ("page.md", "\n\nWe ask `one` *more* thing & <b>.\n\nIt is 50 % so.\n\n"),
+        ("page.md", "\n\nWe ask `one` *more* thing & \\<b\\>.\n\nIt is 50 % so.\n\n"),
     ):
         out = tmp_path / name
         assert main(["report", str(runs[0]), "--out", str(out), "--abstract", str(said)]) == 0

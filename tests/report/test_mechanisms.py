@@ -37,6 +37,8 @@ _PARTS = {
 _OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("sliced", {"selection": "random"}),
     ("sliced", {"selection": "random", "at_test": "random"}),
+    ("completed", {"learnable": True}),
+    ("masked", {"templates": 0}),
     ("mixed", {"attentions": "omni"}),
     ("template", {"templates": 2}),
     ("template", {"templates": 40}),
@@ -155,6 +157,15 @@ def test_one_channel_is_missing_where_one_can_be(name: str, options: dict[str, A
 @pytest.mark.parametrize(("name", "options"), _OPTIONS)
 def test_options_that_change_the_mechanism_change_the_drawing(name: str, options: dict[str, Any]) -> None:
     assert drawn(drawing(name, options)) != drawn(drawing(name))
+
+
+def test_the_factor_is_drawn_where_a_kernel_has_it() -> None:
+    factor = "× |C|/|S|"
+    with_factor = {
+        name for name, options in _ALL if not options and factor in [words for words, _ in texts(drawing(name))]
+    }
+    assert with_factor == {"sliced", "masked", "by_count", "mixed", "generated", "spectral", "template"}
+    assert factor not in [words for words, _ in texts(drawing("sliced", {"selection": "random"}))]
 
 
 def test_names_are_led_to_where_they_play_a_part() -> None:

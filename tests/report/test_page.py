@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from anychan.report import write_report
+from anychan.report.page import templates
 
 from ._runs import FILLS, write_run
 
@@ -251,6 +252,21 @@ def test_refuses_no_run_and_one_twice(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="first: this run is given twice"):
         write_report([run, tmp_path / "x" / ".." / "first"], tmp_path / "a.html")
     assert not (tmp_path / "a.html").exists()
+
+
+def test_code_in_an_abstract_holds_no_words_in_italics() -> None:
+    told = templates(autoescape=True).from_string("{{ text | marked }}").render(text="`a*b` and *c* `c*d` 2*3*4 <i>")
+    assert told == "<code>a*b</code> and <em>c</em> <code>c*d</code> 2*3*4 &lt;i&gt;"
+
+
+def test_of_runs_on_all_channels_alone_there_is_no_retention_to_know(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"results": record["results"][:1]}))
+    assert "Retention is not known" not in write_report([run], tmp_path / "a.html").read_text("utf-8")
+    path.write_text(json.dumps(record | {"results": [record["results"][1] | {"retention": None}]}))
+    assert "Retention is not known" in write_report([run], tmp_path / "a.html").read_text("utf-8")
 
 
 def test_of_a_classs_synonyms_the_first_is_shown(tmp_path: Path) -> None:

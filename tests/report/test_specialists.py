@@ -171,6 +171,10 @@ def test_runs_with_the_same_specialists_share_their_row(runs: list[Path], tmp_pa
     assert line.startswith("| specialists of any-seed0 and other | ")
     assert told.splitlines()[0].endswith("Specialists are plain networks, each trained for one subset alone.")
     change(other, lambda record: record["rows"][0].update(accuracy_b=0.9))
+    record["name"] = "any"
+    (other / "run.json").write_text(json.dumps(record))  # as a folder elsewhere may be called
+    lines = markdown_overview([runs[0], other]).splitlines()
+    assert len({line for line in lines if line.startswith("| specialists of any")}) == 2
     assert markdown_overview([runs[0], other]).count("| specialists of ") == 2
     said = limits([read_run(run) for run in (runs[0], other)], "test", ())
     assert "Verdicts are corrected within a comparison, not over the two comparisons shown." in said

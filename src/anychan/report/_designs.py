@@ -62,23 +62,25 @@ def designs(runs: Sequence[Run], split: str | None, layers: Layers | None) -> li
 
 
 def _of_strategy(name: str, runs: Sequence[Run]) -> Design:
-    """A strategy before the first run's body, drawn once for options that make no difference to the drawing."""
+    """A strategy before a run's body, drawn once for options that make no difference to the drawing."""
     known = _ORDINARY if name == PLAIN else strategies().get(name)
-    first = runs[0]
-    channels = [str(channel["name"]) for channel in first.model.get("channels") or []] or _evaluated_channels(first)
-    body, classes = _architecture(first), first.model.get("num_classes")
-    drawings: dict[Markup, str] = {}
-    for run in runs if channels else ():
+    drawings: dict[Markup, tuple[Markup, str]] = {}
+    for run in runs:
+        channels = [str(channel["name"]) for channel in run.model.get("channels") or []] or _evaluated_channels(run)
+        if not channels:
+            continue
         options = run.model.get("strategy_options") or {}
+        body, classes = _architecture(run), run.model.get("num_classes")
+        alike = mechanism_drawing("RGB", name, options, "", None)
         drawing = mechanism_drawing(channels, name, options, body, classes if isinstance(classes, int) else None)
-        drawings.setdefault(drawing, f"{name} in front of {body}{_made_with(options)}.")
+        drawings.setdefault(alike, (drawing, f"{name} in front of {body}{_made_with(options)}."))
     return Design(
         "stem",
         name,
         known or Theory("", "A strategy of the user's own, which this installation of anychan does not hold.", (), ()),
         "",
         tuple(one.name for one in runs),
-        tuple(drawings.items()),
+        tuple(drawings.values()),
         "" if drawings else "It is not drawn: its record names no channels.",
     )
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _Row = tuple[str, Sequence[tuple[str, Gap]]]
 _MEAN, _FULL = "o", "s"
 _LONGEST, _LONGEST_TITLE, _LINES = 26, 46, 2
-_MOST_NAMED = 4  # of the changes that are decided, in the words below a chart
+_MOST_NAMED = 3  # of the changes that are decided, in the words below a chart
 
 
 def ablation_charts(ablations: Sequence[AblationRecord]) -> list[tuple[Markup, str]]:
@@ -42,24 +42,30 @@ def ablation_charts(ablations: Sequence[AblationRecord]) -> list[tuple[Markup, s
 
 
 def _finding(ablation: AblationRecord) -> str:
-    """What an ablation's base is, which changes are decided and by how much, and how many are not."""
-    judged = [(change.name, gap) for change in ablation.changes if (gap := next(iter(change.gaps.values()), None))]
-    decided = [(name, gap) for name, gap in judged if not gap.verdict.startswith("not")]
-    decided.sort(key=lambda one: -abs(one[1].difference))
+    """What an ablation's base is, and on average and on all channels which changes are decided, and how many not."""
     said = [f"Base: {ablation.base}."] if ablation.base else []
-    for word, of in (
-        ("Better", [one for one in decided if one[1].difference > 0]),
-        ("Worse", [one for one in decided if one[1].difference < 0]),
-    ):
-        named = [
-            f"{name} {fmt.difference(gap.difference)} ({' to '.join(map(fmt.difference, gap.interval))})"
-            for name, gap in of[:_MOST_NAMED]
+    for what, where in (("mean", "On average over the subsets"), ("full", "On all channels")):
+        judged = [(change.name, change.gaps[what]) for change in ablation.changes if what in change.gaps]
+        decided = [(name, gap) for name, gap in judged if not gap.verdict.startswith("not")]
+        told = [
+            *_decided("better", [(name, gap) for name, gap in decided if gap.difference > 0]),
+            *_decided("worse", [(name, gap) for name, gap in decided if gap.difference < 0]),
         ]
-        more = [f"{len(of) - _MOST_NAMED} more"] if len(of) > _MOST_NAMED else []
-        said += [f"{word}: {fmt.listing([*named, *more])}."] if of else []
-    if len(decided) < len(judged):
-        said.append(f"Not distinguishable from the base: {len(judged) - len(decided)} of {len(judged)}.")
+        if len(decided) < len(judged):
+            told.append(f"not distinguishable from the base: {len(judged) - len(decided)} of {len(judged)}")
+        said += [f"{where} {'; '.join(told)}."] if judged else []
     return " ".join(said)
+
+
+def _decided(word: str, found: Sequence[tuple[str, Gap]]) -> list[str]:
+    """The changes that are better, or worse, the furthest first, and how many more they are."""
+    ordered = sorted(found, key=lambda one: -abs(one[1].difference))
+    named = [
+        f"{name} {fmt.difference(gap.difference)} ({' to '.join(map(fmt.difference, gap.interval))})"
+        for name, gap in ordered[:_MOST_NAMED]
+    ]
+    more = [f"{len(ordered) - _MOST_NAMED} more"] if len(ordered) > _MOST_NAMED else []
+    return [f"{word}: {fmt.listing([*named, *more])}"] if found else []
 
 
 def gap_chart(found: Specialists, index: int) -> Markup:

@@ -38,7 +38,7 @@ def write_document(page: Mapping[str, Any], out: Path) -> Path:
         return f"![{escape(name)}]({folder.name}/{file})".replace(" ", "%20")
 
     environment = templates(autoescape=False)
-    environment.filters |= {"table": markdown, "words": escape, "figure": figure, "fenced": fenced}
+    environment.filters |= {"table": markdown, "words": escape, "marked": _marked, "figure": figure, "fenced": fenced}
     text = environment.get_template("document.md.j2").render(page)
     with replacing(out) as temporary:  # makes the folder above
         temporary.write_text(_single_blank_lines(text), encoding="utf-8")
@@ -48,6 +48,12 @@ def write_document(page: Mapping[str, Any], out: Path) -> Path:
     for file, svg in figures.items():
         (folder / file).write_text(svg, encoding="utf-8")
     return out
+
+
+def _marked(text: str) -> str:
+    """A text of the user's in which `code` and *words* stay markup, and nothing else becomes any."""
+    parts = re.split(r"(`[^`]+`)", text)  # every other one is code
+    return "".join(part if i % 2 else escape(f"|{part}|")[2:-2].replace("\\*", "*") for i, part in enumerate(parts))
 
 
 def fenced(text: str) -> str:

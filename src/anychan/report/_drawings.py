@@ -49,7 +49,7 @@ def layers_drawing(name: str, layers: Sequence[LayerLike], planes: int, image_si
 
 
 def _kind(layer: LayerLike) -> str:
-    """What a layer is, and its kernel; of a linear layer at the end how many numbers it takes."""
+    """What a layer is, and its kernel; of a linear layer of vectors how many numbers it takes."""
     taps = layer.weight[2:]
     if math.prod(taps) > 1 or len(taps) == 2:
         return f"{layer.kind} {'×'.join(map(str, taps))}"

@@ -29,8 +29,8 @@ def retention_chart(runs: Sequence[Run], split: str) -> Markup | None:
     """Retention of every subset, a dot a run, its naive answers as small signs on the same line.
 
     The bar of a dot is the Wilson interval of the subset's accuracy over the accuracy on all channels, the
-    latter taken as known. Runs that answered all channels alone keep all of it and are left out. None where no
-    retention was recorded.
+    latter taken as known. Runs that answered all channels alone keep all of it and are left out. None where nothing
+    is left, or no retention was recorded.
     """
     evaluated = [
         (i, evaluation) for i, run in enumerate(runs) if (evaluation := run.on(split)) and evaluation.has_subsets
@@ -97,9 +97,9 @@ def curve(epochs: Sequence[Epoch], field: str, factor: float = 1.0) -> list[tupl
 
 
 def curve_limits(run: Run, runs: Sequence[Run], quantity: str) -> tuple[float, float]:
-    """One vertical scale for all runs, so that their curves can be held against each other.
+    """The vertical scale of a run's curves: one for all runs, so that they can be held against each other.
 
-    Losses only with those of the same objective: to imitate a teacher is measured on another scale.
+    Losses share one only with those of the same objective: to imitate a teacher is measured on another scale.
     """
     if quantity == "loss":
         runs = [other for other in runs if _objective(other) == _objective(run)]
@@ -116,7 +116,8 @@ def curve_limits(run: Run, runs: Sequence[Run], quantity: str) -> tuple[float, f
 def _objective(run: Run) -> list[Any]:
     """What a run's training loss is made of."""
     config = filled(run.record.get("config") or {})
-    return [config.get(f"objective.{name}") for name in ("name", "teacher", "temperature", "label_share")]
+    taught = config.get("objective.teacher") is not None
+    return [taught, *(config.get(f"objective.{name}") for name in ("name", "temperature", "label_share"))]
 
 
 def calibration_chart(run: Run, index: int, result: Result) -> Markup | None:

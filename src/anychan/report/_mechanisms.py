@@ -252,7 +252,8 @@ def _sliced(sheet: _Sheet, options: Mapping[str, Any]) -> str:
     return told
 
 
-def _completed(sheet: _Sheet, _: Mapping[str, Any]) -> str:
+def _completed(sheet: _Sheet, options: Mapping[str, Any]) -> str:
+    learned = ", which is learned further" if options.get("learnable") else ""
     sheet.names(52)
     sheet.bank(58, "bank W", all_used=True)
     sheet.each("weights", 78, _WEIGHT - 1)
@@ -266,21 +267,22 @@ def _completed(sheet: _Sheet, _: Mapping[str, Any]) -> str:
         foot = sheet.box(92, 114, "A", y=gone.y)[1]
         below = sheet.foot + 22
         sheet.line("weights", (103, below), (103, foot))
-        sheet.box(68, 138, "covariance", "of all channels", y=below)
+        sheet.box(68, 138, "covariance", "learned further" if learned else "of all channels", y=below)
     sheet.weight("")
     return (
         "slices of the channels there are come from a bank by name, and to each is added what the matrix A, made from "
-        "the covariance of the channels, carries over of the slices of missing ones"
+        f"the covariance of the channels{learned}, carries over of the slices of missing ones"
     )
 
 
-def _masked(sheet: _Sheet, _: Mapping[str, Any]) -> str:
+def _masked(sheet: _Sheet, options: Mapping[str, Any]) -> str:
     sheet.names(52)
     sheet.bank(58, "bank W", all_used=True, more=_ROW)
     templates = sheet.foot + _ROW / 2
-    sheet.text(50, templates + 3, "templates", anchor="end")
-    sheet.slice(58, templates, depth=2)
-    sheet.line("weights", (78, templates), (94, templates))
+    if learned := options.get("templates") != 0:
+        sheet.text(50, templates + 3, "templates", anchor="end")
+        sheet.slice(58, templates, depth=2)
+        sheet.line("weights", (78, templates), (94, templates))
     sheet.each("weights", 78, 94, sheet.rows)
     sheet.each("weights", 146, _WEIGHT - 1)
     foot = sheet.box(94, 146, "own slice", "+ mixture", "of all", more=_ROW)[1]
@@ -290,8 +292,9 @@ def _masked(sheet: _Sheet, _: Mapping[str, Any]) -> str:
     sheet.mask(below, 90)
     sheet.weight()
     return (
-        "the mask of the channels goes through a network G, whose coefficients G(m) − G(1) mix all slices of a bank "
-        "and learned templates; this mixture is added to the slice of each channel there is, times |C|/|S|"
+        "the mask of the channels goes through a network G, whose coefficients G(m) − G(1) mix all slices of a bank"
+        f"{' and learned templates' if learned else ''}; this mixture is added to the slice of each channel there is, "
+        "times |C|/|S|"
     )
 
 

@@ -48,7 +48,7 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
     subsets = subset_order(e for _, e in evaluated)
     specialists = specialists_rows([run for run, _ in evaluated], split, subsets)
     groups = []
-    for run, evaluation in evaluated:
+    for place, (run, evaluation) in enumerate(evaluated):
         rows = {fill: {r.subset: r for r in results} for fill, results in series(evaluation).items()}
         for kind, fills in ("", [f for f in rows if not f]), ("naive", [f for f in rows if f]):
             if fills:
@@ -57,7 +57,7 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
                     for f in fills
                 )
                 groups.append(Group("" if not kind else f"{run.name}, missing channels filled", tuple(cells), kind))
-        groups += [Group("", (specialists[run.name],))] if run.name in specialists else []
+        groups += [Group("", (specialists[place],))] if place in specialists else []
     counted = image_count(e for _, e in evaluated)
     caption = (
         f"Accuracy in percent with its {interval_words(runs)}: {counted} of the {split} split, {seed_words(runs)}."

@@ -8,19 +8,20 @@ from collections.abc import Iterable, Mapping
 _MEANINGS: Mapping[str, Mapping[str, str]] = {
     "objective": {
         "labels": "the network learns the labels, from the channels of the step.",
-        "sandwich": "in a step the network answers on all channels, which learns the labels, and on a few subsets of "
-        "them, which learn what it answered on all (arXiv 1903.05134).",
+        "sandwich": "in a step the network answers on all channels and on a few smaller subsets of them, one channel "
+        "alone among two or more; on all it learns the labels, on the subsets what it answered on all (arXiv "
+        "1903.05134), and with a trained teacher on each what that one answers.",
         "teacher": "the network learns what another one, trained before, answers to all channels.",
     },
     "channel sampling": {
         "hierarchical": "first how many channels, then which, each with equal chances.",
-        "bernoulli": "each channel with a probability of its own, at least one.",
-        "diverse": "first how many channels, then ones that differ from each other.",
+        "bernoulli": "each channel with the same probability, at least one.",
+        "diverse": "first how many channels, then one, and others the likelier the less they go with it.",
         "fixed": "always the same subset.",
         "all": "all channels in every step.",
     },
     "batch statistics": {
-        "shared": "batch normalisation has one mean and variance for all channel subsets.",
+        "shared": "what normalises has no mean and variance of its own for each channel subset.",
         "kept": "batch normalisation keeps a mean and variance for each channel subset while training.",
         "recalibrated": "a mean and variance for each channel subset, taken after training.",
     },

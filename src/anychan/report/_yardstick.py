@@ -11,15 +11,15 @@ from anychan.report._table import Cell
 SPECIALISTS = "Specialists are plain networks, each trained for one subset alone."
 
 
-def specialists_rows(runs: Sequence[Run], split: str, subsets: Sequence[str]) -> dict[str, tuple[Cell, ...]]:
-    """A row for the specialists that runs were compared with, by the last run's name; those with the same share it."""
-    found: dict[tuple[Cell, ...], list[tuple[str, str]]] = {}
-    for run in runs:
+def specialists_rows(runs: Sequence[Run], split: str, subsets: Sequence[str]) -> dict[int, tuple[Cell, ...]]:
+    """A row for the specialists that runs were compared with, by the place of the last run; those alike share it."""
+    found: dict[tuple[Cell, ...], dict[int, str]] = {}
+    for place, run in enumerate(runs):
         if cells := _cells(run, split, subsets):
-            found.setdefault(cells[1:], []).append((run.name, f"{run.name}{cells[0].text}"))
+            found.setdefault(cells[1:], {})[place] = f"{run.name}{cells[0].text}"
     return {
-        told[-1][0]: (Cell(f"specialists of {fmt.listing([name for _, name in told])}"), *cells)
-        for cells, told in found.items()
+        max(names): (Cell(f"specialists of {fmt.listing(list(names.values()))}"), *cells)
+        for cells, names in found.items()
     }
 
 

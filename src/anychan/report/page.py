@@ -187,8 +187,10 @@ def templates(autoescape: bool) -> Any:
 
 def _marked(text: str) -> Markup:
     """A text of the user's with `code` and *words* as Markdown has them."""
-    coded = re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text)))
-    return Markup(re.sub(r"\*(\w[^*]*)\*", r"<em>\1</em>", coded))
+    parts = re.split(r"`([^`]+)`", text)  # every other one is code
+    words = [re.sub(r"(?<![\w*])\*(\w[^*]*)\*(?![\w*])", r"<em>\1</em>", str(escape(part))) for part in parts[::2]]
+    code = [f"<code>{escape(part)}</code>" for part in parts[1::2]]
+    return Markup("".join(one + other for one, other in zip(words, [*code, ""], strict=True)))
 
 
 def _page(
@@ -203,9 +205,9 @@ def _page(
     comparisons = told_apart(runs)
     shared, differing = protocol(rows, split)
     beside = _networks(rows, split) if split else None
-    on_subsets = [run.name for run in rows if (evaluation := run.on(split)) and evaluation.has_subsets]
-    elsewhere = [run.name for run in rows if beside and run.name in beside["names"] and run.name not in on_subsets]
-    by_subset = [run for run in rows if run.name not in elsewhere]
+    alone = [run for run in rows if (evaluation := run.on(split)) and not evaluation.has_subsets]
+    elsewhere = [run for run in alone if beside and id(run) in beside["shown"]]
+    by_subset = [run for run in rows if run.on(split) and not any(run is one for one in elsewhere)]
     told = [run_of(run, i, place[id(run)], runs, split) for i, run in enumerate(runs)]
     apart = [run["name"] for run in told if not run["agreement"]]
     found = {
@@ -243,7 +245,7 @@ def _page(
         "with_pictures": pictures,
         "no_pictures": fmt.listing([run.name for run in runs if not run.pictures]),
         "overview": tables.overview_table(by_subset or rows, split) if split else None,
-        "elsewhere": elsewhere if by_subset else [],
+        "elsewhere": [run.name for run in elsewhere] if by_subset else [],
         "comparisons": comparison_table(comparisons) if comparisons else None,
         "verdicts": words.verdicts(comparisons),
         "specialists": [
@@ -251,7 +253,7 @@ def _page(
             for i, found in enumerate(specialists_of(rows))
         ],
         "retention": figures.retention_chart(rows, split) if split else None,
-        "retained": on_subsets,
+        "some_full": any(evaluation.full for row in rows if (evaluation := row.on(split))),
         "fills": fills_of(rows, split),
         "cost": cost_table(rows, split) if split else None,
         "datasets": datasets(runs),
@@ -290,5 +292,5 @@ def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
     return {
         "tables": tables_of,
         "fronts": networks.front_charts(rows, split, shown[0][1]),
-        "names": {run.name for _, found in shown for run in found},
+        "shown": {id(run) for _, found in shown for run in found},
     }
