@@ -109,7 +109,7 @@ def test_answers_with_flips_stand_beside_the_others(make_run: MakeRun, evaluate:
 def test_a_plain_run_answers_subsets_through_fills(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
     run = make_run("plain")
     with pytest.raises(ValueError, match="name --fill"):
-        evaluate(run)
+        evaluate(run, "all")
     assert not (run / "evaluation").exists()
     record = evaluate(run, "all", "test", tuple(FILLS))
     subsets = [str(subset) for subset in open_dataset(SPEC).channels.subsets()]

@@ -100,7 +100,7 @@ def test_the_report_shows_it(runs: Any, tmp_path: Path) -> None:
     found = compare_specialists(run, others)
     overview = markdown_tables([run, others[0]])
     low, high = (100 * bound for bound in wilson_interval(int(right["RG"][1].sum()), N))
-    assert f"| specialists | {100 * right['RG'][1].mean():.1f} ({low:.1f}–{high:.1f}) |" in overview
+    assert f"| specialists of any | {100 * right['RG'][1].mean():.1f} ({low:.1f}–{high:.1f}) |" in overview
     words = f"{found['mean']['difference'] * 100:.1f}".replace("-", "−")
     text = markdown_tables([run])
     assert "a plain network trained for each subset alone" in text
