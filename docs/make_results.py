@@ -167,8 +167,8 @@ B. Six layers (`network-wide6`) name 60.4 % right, 10.0 points more (8.3 to 11.7
 that were trained (`network-resnet34_half`, 50.4 %), at less than a quarter of its MACs; four (`network-wide4`) name
 56.3 %. Three (`network-wide3-grid`) name 48.2 %, not to be told from timm's own ResNet34 (`network-resnet34`, 47.9 %;
 with tuned settings, `network-resnet34-tuned`, 48.7 %). The learning rates of ours are 2e-3, taken over from a
-prototype; with settings from a search (`network-wide6-tuned`) they name 60.1 %. The strongest ResNet34, with a stem
-that keeps all pixels, has not been trained.
+prototype; with a shape and settings from a short search six layers (`network-wide6-tuned`) name 60.1 %. The strongest
+ResNet34, with a stem that keeps all pixels, has not been trained.
 """
 OF_ABLATIONS = """
 ## Ablations
