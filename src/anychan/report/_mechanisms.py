@@ -9,221 +9,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-from anychan.report._drawings import short, svg
+from anychan.report._drawings import short
 from anychan.report._format import listing
-
-_MOST_ROWS = 5  # more channels than that are drawn as three and an ellipsis
-_ROW, _PLANE, _SLICE = 26, 18, 16  # pixels: from row to row, and the sides of a plane and of a slice
-_WIDTH = 340
-_WEIGHT, _PLANES = 164, 200  # where the slices of weight(S) stand, and the planes that they convolve
-_FACTOR = "× |C|/|S|"
-
-# How things look, in the order in which they are painted; a line is called by what it carries.
-_LOOKS = {
-    "frame": "fill: none; stroke: var(--faint)",
-    "pixels": "fill: none; stroke: var(--soft)",
-    "names": "fill: none; stroke: var(--soft); stroke-dasharray: 3 3",
-    "weights": "fill: none; stroke: var(--series-0); stroke-width: 2",
-    "tip of pixels": "fill: var(--soft)",
-    "tip of names": "fill: var(--soft)",
-    "tip of weights": "fill: var(--series-0)",
-    "absent": "fill: none; stroke: var(--soft); stroke-dasharray: 2 2",
-    "box": "fill: var(--panel); stroke: var(--series-0)",
-    "plane": "fill: var(--panel); stroke: var(--ink)",
-    "unused": "fill: none; stroke: var(--faint)",
-    "slice": "fill: var(--panel); stroke: var(--series-0)",
-    "number": "fill: var(--series-0); fill-opacity: 0.35; stroke: var(--series-0)",
-    "curve": "fill: none; stroke: var(--series-0)",
-    "dot": "fill: var(--series-0)",
-}
+from anychan.report._sheet import FACTOR, MOST_ROWS, PLANE, PLANES, ROW, WEIGHT, Sheet
 
 
-@dataclass(frozen=True)
-class _Row:
-    """A channel: its name, the middle of its row, and whether its plane is there."""
-
-    name: str
-    y: float
-    there: bool
-
-
-class _Sheet:
-    """A drawing in the making; what looks alike becomes one path or one group of texts, which keeps it short."""
-
-    def __init__(self, channels: Sequence[str], may_miss: bool, body: str, classes: int | None) -> None:
-        named = list(channels) if len(channels) <= _MOST_ROWS else list(channels[:3])
-        self.missing = named[-1] if may_miss and len(channels) > 1 else ""
-        shown = named if len(named) == len(channels) else [*named, "…"]
-        self.rows = [_Row(name, 34 + _ROW * i, name != self.missing) for i, name in enumerate(shown)]
-        self.there = [row for row in self.rows if row.there]
-        self.gone = [row for row in self.rows if not row.there]
-        self.known, self.present = len(channels), len(channels) - bool(self.missing)
-        self.middle = (self.rows[0].y + self.rows[-1].y) / 2
-        self.foot = self.rows[-1].y + _ROW / 2  # of the rows
-        self.network = body
-        self._logits = "logits" if classes is None else f"{classes} logits"
-        self._paths: dict[str, list[str]] = {look: [] for look in _LOOKS}
-        self._texts: dict[str, list[str]] = {}
-        self._bottom = self.foot
-
-    def svg(self, label: str) -> Markup:
-        paths = [f'<path d="{"".join(d)}" style="{_LOOKS[look]}"/>' for look, d in self._paths.items() if d]
-        texts = [f"<g {look}>{''.join(words)}</g>" for look, words in self._texts.items()]
-        return svg((0, 0, _WIDTH, self._bottom + 4), label, paths + texts)
-
-    def path(self, look: str, d: str) -> None:
-        self._paths[look].append(d)
-
-    def text(self, x: float, y: float, words: str, *, anchor: str = "middle", size: int = 8, ink: str = "soft") -> None:
-        look = f'text-anchor="{anchor}" style="font-size: {size}px; fill: var(--{ink})"'
-        self._texts.setdefault(look, []).append(f'<text x="{x:g}" y="{y:g}">{escape(words)}</text>')
-        self._bottom = max(self._bottom, y + 2)
-
-    def line(self, carries: str, *points: tuple[float, float], tip: bool = True) -> None:
-        """A line through points, the last stretch of which is level or upright."""
-        (from_x, from_y), (x, y) = points[-2:]
-        ahead = math.copysign(5, x - from_x if x != from_x else y - from_y)
-        if tip:
-            head = f"l{-ahead:g} -3v6z" if x != from_x else f"l-3 {-ahead:g}h6z"
-            self.path(f"tip of {carries}", f"M{x:g} {y:g}{head}")
-            x, y = (x - ahead / 2, y) if x != from_x else (x, y - ahead / 2)
-        self.path(carries, "M" + "L".join(f"{at:g} {down:g}" for at, down in (*points[:-1], (x, y))))
-
-    def square(self, look: str, x: float, y: float, side: float, cells: int = 1) -> None:
-        """A square from x on, around y, cut into cells a side."""
-        self.path(look, f"M{x:g} {y - side / 2:g}h{side:g}v{side:g}h{-side:g}z")
-        for i in range(1, cells):
-            at = side * i / cells
-            self.path(look, f"M{x + at:g} {y - side / 2:g}v{side:g}M{x:g} {y - side / 2 + at:g}h{side:g}")
-
-    def slice(self, x: float, y: float, used: bool = True, depth: int = 1) -> None:
-        """One channel's part of a kernel, or of as many kernels as the depth says."""
-        look = "slice" if used else "unused"
-        self.square(look, x, y, _SLICE, 3)
-        for i in range(1, depth):
-            self.path(look, f"M{x + 3 * i:g} {y - 6 - 2 * i:g}v-2h16v16h-3")
-
-    def bank(self, x: float, title: str, *, all_used: bool = False, depth: int = 1, more: float = 0) -> None:
-        """Kernels with a slice for each known channel, in a frame that goes on below the rows for some more."""
-        for row in self.rows:
-            self.slice(x, row.y, row.there or all_used, depth)
-        width = _SLICE + 8 + 3 * (depth - 1)
-        self.path("frame", f"M{x - 4:g} 19h{width:g}V{self.foot + more + 1:g}h{-width:g}z")
-        self.text(x - 4 + width / 2, 14, title)
-
-    def shared(self, x: float) -> None:
-        """One kernel that convolves each plane on its own, between the lines of pixels."""
-        self.each("pixels", x - 10, x)
-        self.box(x, x + 26)
-        self.slice(x + 5, self.middle)
-        self.text(x + 13, 14, "K for all")
-        self.each("pixels", x + 26, x + 40)
-
-    def names(self, to_x: float = 0) -> None:
-        """Every channel's name; of those there are, a line goes from it."""
-        for row in self.rows:
-            name = short(row.name, 5)
-            self.text(4, row.y + 3, name, anchor="start", ink="ink" if row.there else "soft")
-            if row.there and to_x:
-                self.line("names", (8 + 6 * len(name), row.y), (to_x, row.y))
-
-    def planes(self, x: float) -> None:
-        """The planes there are; an outline for one that is missing."""
-        for row in self.rows:
-            self.square("plane" if row.there else "absent", x, row.y, _PLANE)
-        self.text(x + _PLANE / 2, 14, "planes")
-
-    def each(self, carries: str, from_x: float, to_x: float, rows: Sequence[_Row] | None = None) -> None:
-        """A line in each row; where rows are not said, in those of the channels there are."""
-        for row in self.there if rows is None else rows:
-            self.line(carries, (from_x, row.y), (to_x, row.y))
-
-    def joined(self, from_x: float, to_x: float, at: float) -> None:
-        """Pixels of all rows into one."""
-        for row in self.there:
-            self.line("pixels", (from_x, row.y), (at, row.y), (at, self.middle), tip=False)
-        self.line("pixels", (at, self.middle), (to_x, self.middle))
-
-    def box(self, x: float, to_x: float, *lines: str, y: float | None = None, more: float = 0) -> tuple[float, float]:
-        """A box with lines of text around y, or beside all rows and some more below them; its top and its foot."""
-        height = max(11 * len(lines) + 8, self.foot - 22 + more if y is None else 0)
-        y = self.middle + more / 2 if y is None else y
-        top = y - height / 2
-        self.path("box", f"M{x:g} {top:g}h{to_x - x:g}v{height:g}h{x - to_x:g}z")
-        for i, words in enumerate(lines):
-            self.text((x + to_x) / 2, y + 3 + 11 * (i - (len(lines) - 1) / 2), words, ink="ink")
-        self._bottom = max(self._bottom, top + height)
-        return top, top + height
-
-    def sign(self, x: float, y: float, words: str) -> None:
-        """A number or a sum, in a circle."""
-        self.path("box", f"M{x - 8:g} {y:g}a8 8 0 1 1 16 0a8 8 0 1 1 -16 0z")
-        self.text(x, y + 3.5, words, size=10, ink="ink")
-
-    def vector(self, x: float, y: float, used: bool = True) -> None:
-        for i in range(4):
-            self.square("number" if used else "unused", x + 7 * i, y, 7)
-
-    def place(self, x: float, y: float) -> None:
-        """A map of which one place is marked."""
-        self.square("plane", x, y, _PLANE, 4)
-        self.square("number", x + _PLANE / 2, y - _PLANE / 8, _PLANE / 4)
-
-    def mask(self, y: float, to_x: float) -> None:
-        """Which channels are there, as numbers, and a line from it."""
-        self.text(4, y - 10, "mask m", anchor="start")
-        for i, row in enumerate(self.rows):
-            self.square("number" if row.there else "unused", 4 + 13 * i, y, 13)
-            self.text(10.5 + 13 * i, y + 3, "…" if row.name == "…" else str(int(row.there)), ink="ink")
-        self.line("names", (4 + 13 * len(self.rows), y), (to_x, y))
-
-    def embedded(self, x: float, sign: str) -> None:
-        """What is added to a channel's own map or tokens, by its name; its line passes below plane and kernel."""
-        for row in self.there:
-            self.text(x - 8, row.y + 3.5, "+", size=10, ink="ink")
-            self.square("number", x, row.y, 16)
-            self.text(x + 8, row.y + 3, sign, ink="ink")
-            under = row.y + _ROW / 2
-            self.line("names", (8, row.y + 6), (8, under), (x + 8, under), (x + 8, row.y + 8))
-        self.text(x + 8, 14, "channel")
-
-    def body(self, from_x: float) -> None:
-        """What one map goes on into."""
-        self.line("pixels", (from_x, self.middle), (272, self.middle))
-        self.logits(self.middle + 15)
-        self.path("box", f"M272 {self.middle - 15:g}h64v30h-64z")
-        self.text(304, self.middle - 2, "body", size=10, ink="ink")
-        self.text(304, self.middle + 9, short(self.network, 11))
-
-    def logits(self, from_y: float) -> None:
-        self.line("pixels", (304, from_y), (304, from_y + 12))
-        self.text(304, from_y + 21, self._logits, ink="ink")
-
-    def weight(self, factor: str = _FACTOR) -> None:
-        """The slices that a mechanism made for the channels there are, convolving their planes, and the sum of it."""
-        for row in self.there:
-            self.slice(_WEIGHT, row.y)
-        self.text(_WEIGHT + _SLICE / 2, 14, "weight(S)")
-        if factor:
-            self.text(_WEIGHT + _SLICE / 2, self.foot + 8, factor)
-        self.convolved(_WEIGHT)
-
-    def convolved(self, x: float) -> None:
-        """Planes beside the slices at x, and the sum of what they give together."""
-        for row in self.there:
-            self.text(x + 23, row.y + 4, "∗", size=10, ink="ink")
-        self.planes(x + _PLANES - _WEIGHT)
-        self.joined(x + _PLANES - _WEIGHT + _PLANE, 238, 228)
-        self.sign(246, self.middle, "Σ")
-        self.body(254)
-
-
-def _plain(sheet: _Sheet, _: Mapping[str, Any]) -> str:
+def _plain(sheet: Sheet, _: Mapping[str, Any]) -> str:
     sheet.names()
     sheet.bank(92, "kernel W")
     sheet.text(100, sheet.foot + 10, "one, fixed")
@@ -231,7 +26,7 @@ def _plain(sheet: _Sheet, _: Mapping[str, Any]) -> str:
     return "one fixed kernel, with a slice for each channel, convolves the planes, all of which it needs"
 
 
-def _sliced(sheet: _Sheet, options: Mapping[str, Any]) -> str:
+def _sliced(sheet: Sheet, options: Mapping[str, Any]) -> str:
     if options.get("selection") == "random":
         always = options.get("at_test") == "random"
         when = "in training and in evaluation" if always else "in training, by name in evaluation"
@@ -245,18 +40,18 @@ def _sliced(sheet: _Sheet, options: Mapping[str, Any]) -> str:
         sheet.names(52)
         sheet.bank(58, "bank W")
         sheet.each("weights", 78, 94)
-        sheet.box(94, 146, _FACTOR, f"= {sheet.known}/{sheet.present}")
+        sheet.box(94, 146, FACTOR, f"= {sheet.known}/{sheet.present}")
         told = "of a bank of kernel slices those of the channels there are picked by name, times |C|/|S|"
-    sheet.each("weights", 146, _WEIGHT - 1)
+    sheet.each("weights", 146, WEIGHT - 1)
     sheet.weight("")
     return told
 
 
-def _completed(sheet: _Sheet, options: Mapping[str, Any]) -> str:
+def _completed(sheet: Sheet, options: Mapping[str, Any]) -> str:
     learned = ", which is learned further" if options.get("learnable") else ""
     sheet.names(52)
     sheet.bank(58, "bank W", all_used=True)
-    sheet.each("weights", 78, _WEIGHT - 1)
+    sheet.each("weights", 78, WEIGHT - 1)
     for gone in sheet.gone:
         for row in sheet.there:  # a branch to each, which enters its sum from below
             sheet.line("weights", (124, gone.y), (124, row.y + 13), (142, row.y + 13), (142, row.y + 8))
@@ -275,18 +70,18 @@ def _completed(sheet: _Sheet, options: Mapping[str, Any]) -> str:
     )
 
 
-def _masked(sheet: _Sheet, options: Mapping[str, Any]) -> str:
+def _masked(sheet: Sheet, options: Mapping[str, Any]) -> str:
     sheet.names(52)
-    sheet.bank(58, "bank W", all_used=True, more=_ROW)
-    templates = sheet.foot + _ROW / 2
+    sheet.bank(58, "bank W", all_used=True, more=ROW)
+    templates = sheet.foot + ROW / 2
     if learned := options.get("templates") != 0:
         sheet.text(50, templates + 3, "templates", anchor="end")
         sheet.slice(58, templates, depth=2)
         sheet.line("weights", (78, templates), (94, templates))
     sheet.each("weights", 78, 94, sheet.rows)
-    sheet.each("weights", 146, _WEIGHT - 1)
-    foot = sheet.box(94, 146, "own slice", "+ mixture", "of all", more=_ROW)[1]
-    below = sheet.foot + _ROW + 28
+    sheet.each("weights", 146, WEIGHT - 1)
+    foot = sheet.box(94, 146, "own slice", "+ mixture", "of all", more=ROW)[1]
+    below = sheet.foot + ROW + 28
     top = sheet.box(90, 150, "network G", "G(m) − G(1)", y=below)[0]
     sheet.line("weights", (120, top), (120, foot))
     sheet.mask(below, 90)
@@ -298,15 +93,15 @@ def _masked(sheet: _Sheet, options: Mapping[str, Any]) -> str:
     )
 
 
-def _by_count(sheet: _Sheet, _: Mapping[str, Any]) -> str:
+def _by_count(sheet: Sheet, _: Mapping[str, Any]) -> str:
     sheet.names(44)
     sheet.bank(50, "bank W")
     sheet.bank(100, "D kernels B", depth=4)
     for row in sheet.there:
         sheet.text(83, row.y + 4, "+", size=10, ink="ink")
-    sheet.each("weights", 130, _WEIGHT - 1)
+    sheet.each("weights", 130, WEIGHT - 1)
     sizes = [str(n) for n in range(1, sheet.known + 1)]
-    if sheet.known > _MOST_ROWS:
+    if sheet.known > MOST_ROWS:
         sizes = [sizes[0], "…", *sizes[-2:]]
     below = sheet.foot + 34
     sheet.text(4, below + 3, "n = |S|", anchor="start")
@@ -326,13 +121,13 @@ def _by_count(sheet: _Sheet, _: Mapping[str, Any]) -> str:
     )
 
 
-def _mixed(sheet: _Sheet, options: Mapping[str, Any]) -> str:
+def _mixed(sheet: Sheet, options: Mapping[str, Any]) -> str:
     omni = options.get("attentions") == "omni"
     sheet.names(44)
     sheet.bank(50, "K kernels", depth=4)
     sheet.each("weights", 80, 96)
     foot = sheet.box(96, 146, "Σ π W", "per image")[1]
-    sheet.each("weights", 146, _WEIGHT - 1)
+    sheet.each("weights", 146, WEIGHT - 1)
     below = sheet.foot + 38
     lines = ("means and mask,", "2 layers, softmax", *(("and sigmoids",) if omni else ()))
     top = sheet.box(80, 168, *lines, y=below)[0]
@@ -340,7 +135,7 @@ def _mixed(sheet: _Sheet, options: Mapping[str, Any]) -> str:
     sheet.text(115, foot + 12, "π, factors" if omni else "π", anchor="end")
     sheet.mask(below, 80)
     for row in sheet.there:
-        sheet.line("pixels", (_PLANES, row.y + 6), (195, row.y + 6), (195, below), tip=False)
+        sheet.line("pixels", (PLANES, row.y + 6), (195, row.y + 6), (195, below), tip=False)
     sheet.line("pixels", (195, below), (168, below))
     sheet.weight()
     more = ", and factors for its taps, inputs and filters," if omni else ""
@@ -350,14 +145,14 @@ def _mixed(sheet: _Sheet, options: Mapping[str, Any]) -> str:
     )
 
 
-def _generated(sheet: _Sheet, _: Mapping[str, Any]) -> str:
+def _generated(sheet: Sheet, _: Mapping[str, Any]) -> str:
     sheet.names(48)
     for row in sheet.rows:
         sheet.vector(50, row.y, row.there)
     sheet.text(64, 14, "embedding e")
     sheet.each("weights", 78, 92)
     sheet.box(92, 150, "V gelu(U e)", "for all alike")
-    sheet.each("weights", 150, _WEIGHT - 1)
+    sheet.each("weights", 150, WEIGHT - 1)
     sheet.weight()
     return (
         "the learned embedding e of each channel there is goes through one network, the same for all channels, which "
@@ -365,7 +160,7 @@ def _generated(sheet: _Sheet, _: Mapping[str, Any]) -> str:
     )
 
 
-def _spectral(sheet: _Sheet, _: Mapping[str, Any]) -> str:
+def _spectral(sheet: Sheet, _: Mapping[str, Any]) -> str:
     sheet.names(46)
     for row in sheet.rows:
         sheet.path("curve" if row.there else "unused", f"M50 {row.y:g}q3 -9 6 0t6 0t6 0t6 0")
@@ -382,7 +177,7 @@ def _spectral(sheet: _Sheet, _: Mapping[str, Any]) -> str:
     sheet.path("curve", f"M{curve}")
     for row in sheet.rows:
         sheet.path("dot" if row.there else "slice", f"M{across(row.y) - 3:.4g} {row.y:g}a3 3 0 1 1 6 0a3 3 0 1 1 -6 0z")
-    sheet.each("weights", 146, _WEIGHT - 1)
+    sheet.each("weights", 146, WEIGHT - 1)
     sheet.weight()
     return (
         "sines and cosines of the logarithm of each wavelength go through one network, so that a channel's slice k(λ), "
@@ -390,7 +185,7 @@ def _spectral(sheet: _Sheet, _: Mapping[str, Any]) -> str:
     )
 
 
-def _template(sheet: _Sheet, options: Mapping[str, Any]) -> str:
+def _template(sheet: Sheet, options: Mapping[str, Any]) -> str:
     asked = options.get("templates")
     count = asked if isinstance(asked, int) else sheet.known
     columns = [48 + 20 * i for i in range(min(count, 4))]
@@ -405,7 +200,7 @@ def _template(sheet: _Sheet, options: Mapping[str, Any]) -> str:
         for row in sheet.there:
             sheet.sign(x + 8, row.y, "a")
     sheet.text(columns[0], below + 19, "templates for all channels", anchor="start")
-    sheet.each("weights", columns[0] + 16, _WEIGHT - 1)
+    sheet.each("weights", columns[0] + 16, WEIGHT - 1)
     for row in sheet.there:
         sheet.sign(144, row.y, "Σ")
     sheet.weight()
@@ -415,14 +210,14 @@ def _template(sheet: _Sheet, options: Mapping[str, Any]) -> str:
     )
 
 
-def _pooled(sheet: _Sheet, options: Mapping[str, Any]) -> str:
+def _pooled(sheet: Sheet, options: Mapping[str, Any]) -> str:
     pooling = options.get("pooling", "mean")
     sheet.names()
     sheet.planes(40)
     if pooling == "attention":
         sheet.shared(68)
         for row in sheet.there:
-            sheet.square("plane", 108, row.y, _PLANE, 4)
+            sheet.square("plane", 108, row.y, PLANE, 4)
         sheet.text(117, 14, "maps")
         sheet.each("pixels", 126, 142)
         sheet.box(142, 216, "Σ a · map", "a: softmax over", "S of a score of", "how strong each")
@@ -434,7 +229,7 @@ def _pooled(sheet: _Sheet, options: Mapping[str, Any]) -> str:
     sheet.joined(58, 90, 74)
     sheet.box(90, 136, pooling, "over S", y=sheet.middle)
     sheet.line("pixels", (136, sheet.middle), (160, sheet.middle))
-    sheet.square("plane", 160, sheet.middle, _PLANE)
+    sheet.square("plane", 160, sheet.middle, PLANE)
     sheet.text(169, sheet.middle - 14, "one plane")
     sheet.text(191, sheet.middle + 4, "∗", size=10, ink="ink")
     sheet.slice(204, sheet.middle)
@@ -443,7 +238,7 @@ def _pooled(sheet: _Sheet, options: Mapping[str, Any]) -> str:
     return f"the {pooling} over the planes there are is one plane, which one kernel K convolves; names play no part"
 
 
-def _tokens(sheet: _Sheet, _: Mapping[str, Any]) -> str:
+def _tokens(sheet: Sheet, _: Mapping[str, Any]) -> str:
     sheet.names()
     sheet.planes(40)
     sheet.shared(68)
@@ -463,7 +258,7 @@ def _tokens(sheet: _Sheet, _: Mapping[str, Any]) -> str:
     )
 
 
-def _attentive(sheet: _Sheet, options: Mapping[str, Any]) -> str:
+def _attentive(sheet: Sheet, options: Mapping[str, Any]) -> str:
     by_wavelength = options.get("embedding") == "wavelength"
     sheet.names()
     sheet.planes(40)
@@ -485,7 +280,7 @@ def _attentive(sheet: _Sheet, options: Mapping[str, Any]) -> str:
     )
 
 
-def _any(sheet: _Sheet, strategy: str) -> str:
+def _any(sheet: Sheet, strategy: str) -> str:
     """A strategy that is not among ours."""
     sheet.names()
     sheet.planes(40)
@@ -495,7 +290,7 @@ def _any(sheet: _Sheet, strategy: str) -> str:
     return "a strategy of the user's own makes maps of the planes"
 
 
-_MECHANISMS: dict[str, Callable[[_Sheet, Mapping[str, Any]], str]] = {
+_MECHANISMS: dict[str, Callable[[Sheet, Mapping[str, Any]], str]] = {
     "plain": _plain,
     "sliced": _sliced,
     "completed": _completed,
@@ -524,7 +319,7 @@ def mechanism_drawing(
         classes: the number of logits; None: not known.
     """
     draw = _MECHANISMS.get(strategy)
-    sheet = _Sheet(channels, draw not in (None, _plain), body, classes)
+    sheet = Sheet(channels, draw not in (None, _plain), body, classes)
     told = draw(sheet, options) if draw else _any(sheet, strategy)
     given = f"{listing(channels)}, of which {sheet.missing} is missing" if sheet.missing else listing(channels)
     logits = "the" if classes is None else classes
