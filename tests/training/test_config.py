@@ -103,6 +103,7 @@ def test_on_the_command_line_too() -> None:
         ({"objective": ObjectiveConfig("labels", subsets=3)}, "objective.subsets '3' goes with objective.name 'sandw"),
         ({"objective": ObjectiveConfig(temperature=2.0)}, "objective.temperature '2.0' goes with"),
         ({"objective": ObjectiveConfig(label_share=0.5)}, "objective.label_share '0.5' goes with"),
+        ({"objective": ObjectiveConfig("labels", full_share=0.5)}, "objective.full_share '0.5' goes with"),
         (
             {"strategy": "sliced", "channel_sampling": "bernoulli", "channel_probability": 1.0},
             "leaves the sandwich no subset",
@@ -143,6 +144,8 @@ def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], wor
         (lambda: ObjectiveConfig(subsets=0), "objective.subsets 0 must be 1 or more"),
         (lambda: ObjectiveConfig(temperature=0.0), "objective.temperature 0.0"),
         (lambda: ObjectiveConfig(label_share=1.1), "objective.label_share 1.1"),
+        (lambda: ObjectiveConfig(full_share=1.0), "objective.full_share 1.0 must be equal, or in"),
+        (lambda: ObjectiveConfig(full_share="half"), "objective.full_share 'half' must be equal"),  # type: ignore[arg-type] # on purpose
         (lambda: ObjectiveConfig(penalty=-1.0), "objective.penalty -1.0"),
         (lambda: NormalisationConfig("layer"), "'layer' must be batch, group or renorm"),  # type: ignore[arg-type] # on purpose
         (lambda: NormalisationConfig(statistics="own"), "'own' is not one of shared, kept, recalibrated"),  # type: ignore[arg-type] # on purpose

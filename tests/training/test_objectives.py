@@ -72,6 +72,15 @@ def test_in_a_sandwich_the_full_set_learns_labels_and_teaches_the_others(tempera
         torch.testing.assert_close(loss, part / 3)
 
 
+@pytest.mark.parametrize(("names", "shares"), [(("B", "GR"), (0.6, 0.2, 0.2)), ((), (1.0,))])
+def test_the_full_set_has_a_share_of_its_own(names: tuple[str, ...], shares: tuple[float, ...]) -> None:
+    model, subsets = Sums(), [RGB.subset(name) for name in names]
+    equal = list(sandwich(model, X, LABELS, subsets, channels=RGB))
+    unequal = list(sandwich(model, X, LABELS, subsets, channels=RGB, full_share=0.6))
+    for (loss, _), (other, _), share in zip(equal, unequal, shares, strict=True):
+        torch.testing.assert_close(other, loss * len(shares) * share)
+
+
 def test_a_trained_teacher_of_a_sandwich_teaches_the_full_set_too() -> None:
     model, seen = Sums(), []
 

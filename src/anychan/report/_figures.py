@@ -117,7 +117,7 @@ def _objective(run: Run) -> list[Any]:
     """What a run's training loss is made of."""
     config = filled(run.record.get("config") or {})
     taught = config.get("objective.teacher") is not None
-    return [taught, *(config.get(f"objective.{name}") for name in ("name", "temperature", "label_share"))]
+    return [taught, *(config.get(f"objective.{name}") for name in ("name", "temperature", "label_share", "full_share"))]
 
 
 def calibration_chart(run: Run, index: int, result: Result) -> Markup | None:

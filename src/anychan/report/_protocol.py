@@ -173,7 +173,7 @@ def _is_another(setting: str) -> bool:
 def _says_something(setting: str, config: Mapping[str, Any]) -> bool:
     """Whether a setting does anything beside a run's others: what a teacher says does nothing without one."""
     objective = config["objective.name"]
-    if setting == "objective.subsets":
+    if setting in ("objective.subsets", "objective.full_share"):
         return bool(objective == "sandwich")
     return not setting.startswith(_OF_TEACHERS) or objective != "labels"
 

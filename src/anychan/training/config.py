@@ -256,6 +256,11 @@ class TrainConfig:
                 objective.label_share == ObjectiveConfig.label_share or objective.name != "labels",
                 "objective.name 'sandwich' or 'teacher'",
             ),
+            "objective.full_share": (
+                objective.full_share,
+                objective.full_share == ObjectiveConfig.full_share or objective.name == "sandwich",
+                "objective.name 'sandwich'",
+            ),
             "normalisation.affine": (
                 normalisation.affine,
                 not normalisation.affine or normalisation.statistics == "kept",

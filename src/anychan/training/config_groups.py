@@ -135,6 +135,8 @@ class ObjectiveConfig:
             set and the subsets.
         temperature: that answers are softened by, above 0.
         label_share: how much of what is taught is taken from the labels, in [0, 1].
+        full_share: how much of a sandwich's loss is the full set's, in (0, 1), the subsets sharing the rest; equal: as
+            much as that of each subset.
         penalty: weight of the stem's own penalty (tokens: likeness of channel embeddings), 0 or more.
 
     Raises:
@@ -146,6 +148,7 @@ class ObjectiveConfig:
     teacher: Path | None = None
     temperature: float = 1.0
     label_share: float = 0.0
+    full_share: float | Literal["equal"] = "equal"
     penalty: float = 0.0
 
     def __post_init__(self) -> None:
@@ -155,6 +158,9 @@ class ObjectiveConfig:
         check("objective.subsets", self.subsets, self.subsets >= 1, "1 or more")
         check("objective.temperature", self.temperature, 0.0 < self.temperature < math.inf, "above 0")
         check("objective.label_share", self.label_share, 0.0 <= self.label_share <= 1.0, "in [0, 1]")
+        if self.full_share != "equal":
+            inside = not isinstance(self.full_share, str) and 0.0 < self.full_share < 1.0
+            check("objective.full_share", self.full_share, inside, "equal, or in (0, 1)")
         check("objective.penalty", self.penalty, 0.0 <= self.penalty < math.inf, "0 or more")
 
 

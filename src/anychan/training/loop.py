@@ -225,7 +225,16 @@ class Trainer:
             "label_share": objective.label_share,
         }
         if objective.name == "sandwich":
-            return sandwich(self.model, batch.images, batch.labels, batch.subsets, teacher=self.teacher, **options)
+            full_share = None if objective.full_share == "equal" else objective.full_share
+            return sandwich(
+                self.model,
+                batch.images,
+                batch.labels,
+                batch.subsets,
+                teacher=self.teacher,
+                full_share=full_share,
+                **options,
+            )
         assert self.teacher is not None  # the run has loaded it
         return taught(self.model, batch.images, batch.labels, batch.subsets[0], self.teacher, **options)
 

@@ -56,6 +56,7 @@ def sandwich(
     teacher: Callable[..., Tensor] | None = None,
     temperature: float = 1.0,
     label_share: float = 0.0,
+    full_share: float | None = None,
 ) -> Iterator[Part]:
     """The full set learns the labels, then each subset what the full set answered to the same images.
 
@@ -71,9 +72,11 @@ def sandwich(
         teacher: called ``teacher(x, channels=...)``; gives logits (N, K) of all planes.
         temperature: above 0; answers are softened by it, and the loss is scaled by its square.
         label_share: in [0, 1]: how much of a subset's loss is that of the labels, and of the full set's with a teacher.
+        full_share: in (0, 1): how much of the step's loss is the full set's, the subsets sharing the rest alike; not
+            given: as much as that of each subset. Without subsets the full set's loss is all.
 
     Yields:
-        1 + len(subsets) parts, the full set's first; the losses are divided by their number.
+        1 + len(subsets) parts, the full set's first, each loss weighted by its share.
 
     Source: sandwich rule and in-place distillation, Yu and Huang, "Universally Slimmable Networks and Improved
     Training Techniques", arXiv 1903.05134; there for widths, here for channels. Softened
@@ -89,18 +92,20 @@ def sandwich(
         >>> for loss, logits in sandwich(model, x, labels, subsets, channels=model.channels):
         ...     loss.backward()
     """
-    parts = 1 + len(subsets)
+    if full_share is None or not subsets:
+        full_share = 1 / (1 + len(subsets))
+    each_share = (1 - full_share) / max(len(subsets), 1)
     softened = {"temperature": temperature, "label_share": label_share, "label_smoothing": label_smoothing}
     taught_by = None if teacher is None else _answers(teacher, x, channels)
     logits = _logits(model, x, channels)
     if taught_by is None:
-        yield F.cross_entropy(logits, labels, label_smoothing=label_smoothing) / parts, logits
+        yield F.cross_entropy(logits, labels, label_smoothing=label_smoothing) * full_share, logits
         taught_by = logits.detach()
     else:
-        yield distillation(logits, taught_by, labels, **softened) / parts, logits
+        yield distillation(logits, taught_by, labels, **softened) * full_share, logits
     for subset in subsets:
         logits = _logits(model, _planes(x, channels.indices(subset)), subset)
-        yield distillation(logits, taught_by, labels, **softened) / parts, logits
+        yield distillation(logits, taught_by, labels, **softened) * each_share, logits
 
 
 def taught(
