@@ -19,7 +19,6 @@ from statistics import mean
 from anychan.cost import recorded_layers
 from anychan.experiments import recipe_results
 from anychan.nn import list_strategies
-from anychan.packaged import list_packaged
 from anychan.report import (
     channel_figures,
     front_figures,
@@ -45,15 +44,16 @@ from anychan.report.page import ABLATION, main_split, read_runs
 PROJECT = Path(__file__).parents[1]
 RECORDS = PROJECT / "docs" / "records"
 BEGIN, END = "<!-- made by `make docs` -->\n", "<!-- end -->"
-RUNS = [RECORDS / name for name in ("any", "completed", "plain")]
-AND_ANOTHER = [RECORDS / name for name in ("any", "any-affine", "completed", "plain")]
-OF_RESNETS = [name for name in list_strategies() if name != "tokens"]
-STRATEGIES = [path for name in OF_RESNETS if (path := RECORDS / f"strategy-{name}").is_dir()]
+SHIPPED = RECORDS / "wide6-32-any-every"  # what `animals-50` of the package was trained as
+SIX = [SHIPPED, *(RECORDS / name for name in ("wide6-32-completed", "network-wide6-32"))]  # on README's first screen
+OTHERS_OF_SIX = [path for path in sorted(RECORDS.glob("wide6-32-any*")) if path != SHIPPED]
+RESNETS = [RECORDS / name for name in ("any", "any-affine", "completed", "plain")]
+CONVOLUTIONAL = [name for name in list_strategies() if name != "tokens"]
+STRATEGIES = [path for name in CONVOLUTIONAL if (path := RECORDS / f"strategy-{name}").is_dir()]
 TOKENS = [path for name in ("strategy-tokens", "tokens-plain") if (path := RECORDS / name).is_dir()]
 BODY = {"depth": "depth", "patch": "patch_size"}  # of the tokens' transformer
 NETWORKS = sorted(RECORDS.glob("network-*"))  # those of part B, network-resnet34 among them
-PACKAGED = [path for name in list_packaged() if (path := RECORDS / name).is_dir()]
-SIX = [*PACKAGED, *sorted(RECORDS.glob("wide6-32-any*"))]
+RUNS = list(dict.fromkeys([*SIX, *OTHERS_OF_SIX, *RESNETS, *STRATEGIES, *TOKENS, *NETWORKS]))
 REPRODUCED = sorted(RECORDS.glob("**/*reproduction.json"))
 ABLATIONS = sorted(path.parent for path in RECORDS.glob("ablation-*/ablation.json"))
 SEARCHES = sorted(path.parent for path in RECORDS.glob("sweep-*/sweep.json"))
@@ -66,11 +66,45 @@ data set named, each with its 95 % interval (Wilson).
 The same with what was asked, the designs, the protocol, errors and limits, on one page: [report.html](report.html).
 What was tried besides, and what is to be learnt from it: [experiments](experiments.md). What [000] to [004] are, and
 the data: [sources](sources.md).
+"""
 
-## One network for every subset, its specialists, and a plain network
+OF_SIX = """
+## Six layers for every subset, their specialists, and plain ones
 
-ResNet18 from scratch on {classes} kinds of animals at {size}x{size} ({train:,} training images, {epochs} epochs, one
-recipe for all).
+`wide6` at half its width (0.99 M parameters) from scratch on {classes} kinds of animals at {size}x{size} ({train:,}
+training images, {epochs} epochs, one recipe for all).
+
+- *wide6-32-any-every*: one network for every subset, with a *completed* stem, trained by the sandwich rule on all seven
+  channel sets in each step, so in as many passes as its seven specialists together; with a scale and shift for each and
+  {share} of a subset's loss from the labels. It comes with the package, as `animals-50`
+  (`anychan predict animals-50 photo.jpg`).
+- *specialists*: plain networks ({specialists}), each trained and tested on one subset alone.
+- *network-wide6-32*: the specialist for RGB, asked about subsets through the four naive answers to missing channels.
+- *wide6-32-completed*: the same weights without any training: `anychan adapt runs/network-wide6-32`, covariance
+  completion in the stem and batch statistics recomputed for each subset on {recomputed:,} training images.
+
+![Accuracy kept on each channel subset](figures/retention.svg)
+
+Accuracy kept when channels are missing, in percent of that on all. Blue: *wide6-32-any-every*. Orange:
+*wide6-32-completed*. Green: *network-wide6-32*, its missing planes filled in: black (×), black with the others
+rescaled (+), the channel's mean (Y), the mean of those present (⅄).
+
+"""
+
+OF_OTHERS = """
+### In fewer passes, and with a teacher
+
+- *wide6-32-any-one*: with {one} random subset beside all channels a step, batch statistics kept for each.
+- *wide6-32-any*: the same with two subsets a step, one of them a single channel.
+- *wide6-32-any-taught*: as *wide6-32-any*, and all are taught by `network-wide6-scales`, which was trained on the
+  same images; half of what they learn is the labels.
+
+"""
+
+OF_RESNETS = """
+## A ResNet18 for every subset
+
+ResNet18, timm's, on the same images with as many epochs, and the library's default learning rate.
 
 - *any*: one network for every subset: `anychan train --strategy completed`, which trains by the sandwich rule with
   in-place distillation and keeps batch statistics for each subset.
@@ -79,14 +113,7 @@ recipe for all).
   {affine:.1f} on validation, where *any*, the default, reaches {any:.1f}.
 - *specialists*: plain networks ({specialists}), each trained and tested on one subset alone.
 - *plain*: the specialist for RGB, asked about subsets through the four naive answers to missing channels.
-- *completed*: the same weights without any training: `anychan adapt runs/plain`, covariance completion in the stem and
-  batch statistics recomputed for each subset on {recomputed:,} training images.
-
-![Accuracy kept on each channel subset](figures/retention.svg)
-
-Accuracy kept when channels are missing, in percent of that on all. Blue: *any*. Orange: *completed*. Green: *plain*,
-its missing planes filled in: black (×), black with the others rescaled (+), the channel's mean (Y), the mean of those
-present (⅄).
+- *completed*: the same weights without any training: `anychan adapt runs/plain`.
 
 """
 
@@ -124,22 +151,6 @@ size and by the same objective stand in one table; below it stands in what else 
 
 """
 
-OF_SIX = """
-## Six layers for every subset
-
-`wide6` at half its width (0.99 M parameters) with a *completed* stem, and seven plain ones of the same layers, each
-trained for one subset alone.
-
-- *animals-50*: what comes with the package (`anychan predict animals-50 photo.jpg`), trained by the sandwich rule
-  with {subsets} random subset beside all channels a step.
-- *wide6-32-any*: the same with two subsets a step, one of them a single channel.
-- *wide6-32-any-every*: all six smaller subsets a step, so as many passes as its seven specialists together, with a
-  scale and shift for each and three tenths of a subset's loss from the labels.
-- *wide6-32-any-taught*: as *wide6-32-any*, and all are taught by `network-wide6-scales`, which was trained on the
-  same images; half of what they learn is the labels.
-
-"""
-
 TITLE = "Any channels in one network, and six layers beside ResNet34"
 ABSTRACT = """
 Asked are two things. Can one network answer any subset of its channels as well as networks that were trained for that
@@ -148,20 +159,20 @@ of 50 kinds of animals, 64×64, 24,000 to train on and 2,500 to test on: ten epo
 of a CPU, one seed. Intervals are over images; what another seed would give is not known.
 
 A. Six layers of 0.99 M parameters with a *completed* stem, trained on all seven channel sets in each step
-(`wide6-32-any-every`), are 0.7 points ahead of seven specialists of the same layers on average (-0.1 to 1.6), with as
-many passes in training as these together: on GB decidedly ahead, 2.6 points (1.0 to 4.2), on no other subset decided,
-the least on RGB, 0.7 behind. The goal was not below them on average, on no subset more than one point, and on RGB not
-below the plain network; all but the last is reached. With fewer subsets a step it is missed. With two
-(`wide6-32-any`) they are 0.7 points behind on average (-1.6 to 0.2), and as far with a teacher
-(`wide6-32-any-taught`, -0.7 on average, -1.5 to 0.2), with one (`animals-50`, which comes with the package) they are
-2.1 points behind on average (1.3 to 3.0). Beside its own specialists, a ResNet18 with two (`any`) is 0.6 points
-behind on average (-1.4 to 0.1); with a scale and shift for each subset as well (`any-affine`) it is 0.1 points ahead
-on average (-0.7 to 0.8), but more than one point behind on G and B.
+(`wide6-32-any-every`, which comes with the package as `animals-50`), are 0.7 points ahead of seven specialists of the
+same layers on average (-0.1 to 1.6), with as many passes in training as these together: on GB decidedly ahead, 2.6
+points (1.0 to 4.2), on no other subset decided, the least on RGB, 0.7 behind. The goal was not below them on average,
+on no subset more than one point, and on RGB not below the plain network; all but the last is reached. With fewer
+subsets a step it is missed. With two (`wide6-32-any`) they are 0.7 points behind on average (-0.2 to 1.6), and as far
+with a teacher (`wide6-32-any-taught`, -0.7 on average, -1.5 to 0.2), with one (`wide6-32-any-one`) they are 2.1
+points behind on average (1.3 to 3.0). Beside its own specialists, a ResNet18 (`any`) is 0.6 points behind on average
+(-0.1 to 1.4); with a scale and shift for each subset as well (`any-affine`) it is 0.1 points ahead on average (-0.7
+to 0.8), but more than one point behind on G and B.
 
-Without any training, *completed* in front of a plain network (`completed`) names 34.8 to 36.8 % right on two channels
-and 23.9 to 24.6 % on one, more than any way of filling the missing planes in. Of the stems that were trained alike,
-*completed* has most: 2.2 points more than *sliced* on average (1.4 to 3.0, `ablation-strategy`), where *attentive*
-has 1.9 more (1.0 to 2.9).
+Without any training, *completed* in front of plain six layers (`wide6-32-completed`) names 44.8 to 47.0 % right on
+two channels and 32.4 to 34.0 % on one, more than any way of filling the missing planes in, but on RB not decidedly.
+Of the stems that were trained alike, *completed* has most: 2.2 points more than *sliced* on average (1.4 to 3.0,
+`ablation-strategy`), where *attentive* has 1.9 more (1.0 to 2.9).
 
 B. Six layers (`network-wide6`) name 60.4 % right, 10.0 points more (8.3 to 11.7) than the best of the three ResNet34
 that were trained (`network-resnet34_half`, 50.4 %), at less than a quarter of its MACs; four (`network-wide4`) name
@@ -186,8 +197,12 @@ network is reported with stands below its own table.
 def main(project: Path = PROJECT) -> None:
     docs = project / "docs"
     (docs / "figures").mkdir(parents=True, exist_ok=True)
-    (docs / "figures" / "retention.svg").write_text(retention_figure(RUNS), encoding="utf-8")
-    results = HEAD.format(**_said()) + markdown_tables(AND_ANOTHER)
+    (docs / "figures" / "retention.svg").write_text(retention_figure(SIX), encoding="utf-8")
+    results = HEAD.format(seeds=_of_seeds(RUNS, ABLATIONS, REPRODUCED))
+    results += OF_SIX.format(**_of_six()) + markdown_tables(SIX)
+    results += OF_OTHERS.format(one=_settled([RECORDS / "wide6-32-any-one"], "config", "objective", "subsets"))
+    results += "\n".join(made(OTHERS_OF_SIX) for made in (markdown_overview, markdown_specialists, markdown_networks))
+    results += OF_RESNETS.format(**_of_resnets()) + markdown_tables(RESNETS)
     if STRATEGIES:
         results += (
             OF_STRATEGIES.format(epochs=_settled(STRATEGIES, "config", "epochs"))
@@ -205,22 +220,17 @@ def main(project: Path = PROJECT) -> None:
         for name, figure in front_figures(NETWORKS).items():
             (docs / "figures" / f"front-{name}.svg").write_text(figure, encoding="utf-8")
             results += f"![{_said_in(figure)}](figures/front-{name}.svg)\n"
-    if SIX:
-        subsets = _settled(PACKAGED, "config", "objective", "subsets")
-        results += OF_SIX.format(subsets=subsets) + "\n".join(
-            (markdown_overview(SIX), markdown_specialists(SIX), markdown_networks(SIX))
-        )
     if ABLATIONS:
         results += OF_ABLATIONS + "\n".join(_ablation(folder, docs / "figures") for folder in ABLATIONS)
     if SEARCHES:
         results += OF_SEARCHES + markdown_searches(SEARCHES)
     (docs / "results.md").write_text(results, encoding="utf-8")
-    of_all = [*AND_ANOTHER, *SIX, *STRATEGIES, *TOKENS, *NETWORKS, *REPRODUCED, *ABLATIONS, *SEARCHES]
+    of_all = [*RUNS, *REPRODUCED, *ABLATIONS, *SEARCHES]
     write_report(of_all, docs / "report.html", layers=recorded_layers, title=TITLE, abstract=ABSTRACT)
     shipped = project / "src" / "anychan" / "experiments" / "recipes" / "results.json"
     shipped.parent.mkdir(parents=True, exist_ok=True)
     shipped.write_text(json.dumps(recipe_results(RECORDS), indent=1) + "\n", encoding="utf-8")
-    _put(project / "README.md", markdown_overview(RUNS))
+    _put(project / "README.md", markdown_overview(SIX))
     _put(docs / "experiments.md", markdown_overview(STATISTICS))
     runpy.run_path(str(Path(__file__).with_name("make_decisions.py")))["main"](project)
 
@@ -258,23 +268,36 @@ def _put(page: Path, table: str) -> None:
     page.write_text(before + BEGIN + "\n" + table + "\n" + END + rest.split(END, 1)[1], encoding="utf-8")
 
 
-def _said() -> dict[str, object]:
-    """What the text above the tables quotes of the records."""
-    runs, (affine,) = read_runs(RUNS), read_runs([RECORDS / "any-affine"])
-    named = [*RUNS, RECORDS / "any-affine"]
-    (specialists,) = [found for found in runs[0].specialists if found.split == "test"]
+def _of_six() -> dict[str, object]:
+    """What the text above the tables of six layers quotes of the records."""
+    shipped = read_runs([SHIPPED])[0]
+    trained = [SHIPPED, RECORDS / "network-wide6-32"]
     return {
-        "seeds": _of_seeds([*named, *STRATEGIES, *TOKENS, *NETWORKS, *SIX], ABLATIONS, REPRODUCED),
-        "classes": _settled(named, "data", "classes"),
-        "size": _settled(named, "config", "image_size"),
-        "train": _settled(named, "data", "splits", "train"),
-        "epochs": _settled(named, "config", "epochs"),
-        "share": affine.record["config"]["objective"]["label_share"],
-        "any": _mean_on_validation(runs[0]),
-        "affine": _mean_on_validation(affine),
-        "specialists": len(specialists.rows),
-        "recomputed": _settled([RECORDS / "completed"], "adapted_from", "images"),
+        "classes": _settled(trained, "data", "classes"),
+        "size": _settled(trained, "config", "image_size"),
+        "train": _settled(trained, "data", "splits", "train"),
+        "epochs": _settled(trained, "config", "epochs"),
+        "share": shipped.record["config"]["objective"]["label_share"],
+        "specialists": _specialists(shipped),
+        "recomputed": _settled([RECORDS / "wide6-32-completed"], "adapted_from", "images"),
     }
+
+
+def _of_resnets() -> dict[str, object]:
+    """The same of ResNet18."""
+    first, affine = read_runs([RECORDS / "any", RECORDS / "any-affine"])
+    return {
+        "share": affine.record["config"]["objective"]["label_share"],
+        "any": _mean_on_validation(first),
+        "affine": _mean_on_validation(affine),
+        "specialists": _specialists(first),
+    }
+
+
+def _specialists(run: Run) -> int:
+    """How many a run was compared with, on test."""
+    (found,) = [found for found in run.specialists if found.split == "test"]
+    return len(found.rows)
 
 
 def _settled(runs: Sequence[Path], *keys: str) -> object:

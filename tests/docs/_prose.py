@@ -78,7 +78,7 @@ class Quote:
         if not self.bound:
             return None
         number = r"([-+−]?\d(?:[\d.,]*\d)?)"
-        for pair in re.finditer(rf"{number} (?:to|–) ?{number}", self.sentence):
+        for pair in re.finditer(rf"{number}\s(?:to|–)\s?{number}", self.sentence):
             if self.at in {pair.start(1), pair.start(2)}:
                 return float(pair[2 if self.at == pair.start(1) else 1].replace(",", "").replace("−", "-"))
         return None
@@ -91,9 +91,15 @@ class Quote:
         number = r"[-+−]?[\d.,]+"
         opened = before[before.rfind("(") + 1 :]
         return inside and bool(
-            re.match(rf"{number} (?:to|–) ?{number}[),;]", behind)
-            or (re.search(rf"{number} (?:to|–) ?$", opened) and re.match(rf"{number}[),;]", behind))
+            re.match(rf"{number}\s(?:to|–)\s?{number}[),;]", behind)
+            or (re.search(rf"{number}\s(?:to|–)\s?$", opened) and re.match(rf"{number}[),;]", behind))
         )
+
+    @property
+    def turned(self) -> bool:
+        """Whether it is one end of the interval of how far something is behind: turned round from the records'."""
+        opened = self.sentence[: self.at].rpartition("(")[0]
+        return self.bound and bool(re.search(r"\b(?:behind|less|fewer)\b[^.,;:()]*$", opened))
 
     @property
     def cues(self) -> set[str]:
