@@ -59,6 +59,13 @@ def test_every_chart_is_a_file_beside_it(folder: Path) -> None:
         assert ElementTree.parse(folder / name).getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
+def test_marks_are_explained_in_words(folder: Path) -> None:
+    text = (folder / "report.md").read_text("utf-8")
+    legend = text.split("-retention.svg)")[1]
+    assert legend.startswith("\n\n- blue circle: first\n- orange square: ")
+    assert "- small signs, the missing channels filled: × black\n" in legend
+
+
 def test_names_are_no_markup(folder: Path) -> None:
     text = (folder / "report.md").read_text("utf-8")
     assert "<b>" not in text

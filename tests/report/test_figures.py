@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from anychan.report import _figures as figures
 from anychan.report._reading import read_run
-from anychan.report._svg import SERIES, draw
+from anychan.report._svg import MARKERS, SERIES, draw
 
 from ._runs import write_run
 
@@ -52,6 +52,19 @@ def test_retention_with_its_intervals_and_naive_answers(tmp_path: Path, drawn: l
     assert orange[:2] == [([96.0, 103.8], "None"), ([100.0], "s")]
     assert [label.get_text() for label in drawn[0].get_yticklabels()] == ["RGB", "RG", "RB", "GB", "R", "G", "B"]
     assert drawn[0].yaxis_inverted()
+
+
+def test_runs_of_one_chart_have_marks_of_their_own(tmp_path: Path, drawn: list[Axes]) -> None:
+    """Six a chart at most; a run on all channels alone is in none, and shifts the marks of those behind it."""
+    runs = [read_run(write_run(tmp_path / f"run{i}")) for i in range(8)]
+    alone = dataclasses.replace(evaluation := runs[2].evaluations["test"], results=evaluation.results[:1])
+    runs[2] = dataclasses.replace(runs[2], evaluations={"test": alone})
+    assert [places for _, places in figures.retention_panels(runs, "test")] == [[0, 1, 3, 4, 5], [6, 7]]
+    for axes, places in zip(drawn, ([0, 1, 3, 4, 5], [6, 7]), strict=True):
+        marks = {(line.get_color(), line.get_marker()) for line in axes.lines if len(line.get_xdata()) == 1}
+        assert marks == {(SERIES[place % 6], MARKERS[place % 6]) for place in places}
+    assert len({axes.get_xlim() for axes in drawn}) == 1  # to one scale
+    assert figures.retention_panels(runs, "val") == []
 
 
 def test_subsets_without_retention_are_not_drawn(tmp_path: Path, drawn: list[Axes]) -> None:

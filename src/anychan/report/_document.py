@@ -10,8 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from anychan._files import replacing
+from anychan.report._figures import FILL_SIGNS
 from anychan.report._markdown import escape, markdown
-from anychan.report._svg import standalone
+from anychan.report._svg import MARKS, standalone
 
 FIGURES = "-figures"
 _FIGURE = re.compile(r"\d{2,}-.+\.svg")  # what the files written here are called
@@ -39,6 +40,7 @@ def write_document(page: Mapping[str, Any], out: Path) -> Path:
 
     environment = templates(autoescape=False)
     environment.filters |= {"table": markdown, "words": escape, "marked": _marked, "figure": figure, "fenced": fenced}
+    environment.filters |= {"mark": MARKS.__getitem__, "sign": lambda fill: FILL_SIGNS.get(fill, "·")}
     text = environment.get_template("document.md.j2").render(page)
     with replacing(out) as temporary:  # makes the folder above
         temporary.write_text(_single_blank_lines(text), encoding="utf-8")

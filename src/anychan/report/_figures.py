@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _MOST_ROWS = 40  # more subsets than that are drawn together by their size
 # Also drawn as keys by parts.html.j2, like the markers of runs.
 _FILL_MARKERS = {"zeros": "x", "zeros-rescaled": "+", "mean": "1", "mean-of-present": "2"}
+FILL_SIGNS = {"zeros": "×", "zeros-rescaled": "+", "mean": "Y", "mean-of-present": "⅄"}  # the same as text
 
 
 def colour(index: int) -> str:
@@ -25,20 +26,42 @@ def colour(index: int) -> str:
     return SERIES[index % len(SERIES)]
 
 
-def retention_chart(runs: Sequence[Run], split: str) -> Markup | None:
+def retention_panels(runs: Sequence[Run], split: str) -> list[tuple[Markup, list[int]]]:
+    """A retention chart for every six runs, in which each has a mark of its own, with the places of its runs."""
+    panels: list[list[int]] = []
+    for place, run in enumerate(runs):
+        if (evaluation := run.on(split)) is None or not evaluation.has_subsets:
+            continue
+        if not panels or place % len(MARKERS) in {other % len(MARKERS) for other in panels[-1]}:
+            panels.append([])
+        panels[-1].append(place)
+    charts = [(retention_chart(runs, split, places), places) for places in panels]  # all to one scale
+    return [(chart, places) for chart, places in charts if chart is not None]
+
+
+def retention_chart(runs: Sequence[Run], split: str, places: Sequence[int] | None = None) -> Markup | None:
     """Retention of every subset, a dot a run, its naive answers as small signs on the same line.
 
     The bar of a dot is the Wilson interval of the subset's accuracy over the accuracy on all channels, the
     latter taken as known. Runs that answered all channels alone keep all of it and are left out. None where nothing
     is left, or no retention was recorded.
+
+    Args:
+        runs: in the order that gives them their marks.
+        split: of the evaluation.
+        places: of the runs that are drawn; None: all.
     """
     evaluated = [
-        (i, evaluation) for i, run in enumerate(runs) if (evaluation := run.on(split)) and evaluation.has_subsets
+        (i, evaluation)
+        for i, run in enumerate(runs)
+        if (places is None or i in places) and (evaluation := run.on(split)) and evaluation.has_subsets
     ]
     rows = _rows([evaluation for _, evaluation in evaluated])
     known = [r for _, e in evaluated for r in e.results if r.retention is not None]
     if not known:
         return None
+    of_all = [r for run in runs if (e := run.on(split)) and e.has_subsets for r in e.results]
+    right = 1.03 * max(*map(_kept, of_all), *(_interval(r)[1] for r in of_all if not r.fill))
 
     def paint(axes: Axes) -> None:
         for place, (index, evaluation) in enumerate(evaluated):
@@ -53,7 +76,7 @@ def retention_chart(runs: Sequence[Run], split: str) -> Markup | None:
         axes.axvline(100, color=INK, linewidth=0.8)
         axes.set_yticks(range(len(rows)), [label for label, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, right)
         axes.set_xlabel("accuracy kept, percent of that on all channels")
         axes.grid(visible=False, axis="y")
 
@@ -158,15 +181,23 @@ def _rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
 
 def _points(axes: Axes, points: list[tuple[float, Result]], index: int) -> None:
     for y, result in points:
-        retention = result.retention or 0.0
-        scale = 100 * retention / result.accuracy if result.accuracy else 0.0
-        low, high = result.interval
-        axes.plot((scale * low, scale * high), (y, y), color=colour(index), linewidth=1.2, solid_capstyle="butt")
+        axes.plot(_interval(result), (y, y), color=colour(index), linewidth=1.2, solid_capstyle="butt")
         marker = MARKERS[index % len(MARKERS)]
-        axes.plot(100 * retention, y, marker, color=colour(index), markersize=6.5, markeredgecolor=PAPER)
+        axes.plot(_kept(result), y, marker, color=colour(index), markersize=6.5, markeredgecolor=PAPER)
+
+
+def _kept(result: Result) -> float:
+    return 100 * (result.retention or 0.0)
+
+
+def _interval(result: Result) -> tuple[float, float]:
+    """What is kept at least and at most, in percent, the accuracy on all channels taken as known."""
+    scale = _kept(result) / result.accuracy if result.accuracy else 0.0
+    low, high = result.interval
+    return (scale * low, scale * high)
 
 
 def _naive_points(axes: Axes, points: list[tuple[float, Result]], index: int, fill: str) -> None:
     marker = _FILL_MARKERS.get(fill, ".")
     for y, result in points:
-        axes.plot(100 * (result.retention or 0.0), y, marker, color=colour(index), markersize=6, alpha=0.75)
+        axes.plot(_kept(result), y, marker, color=colour(index), markersize=6, alpha=0.75)

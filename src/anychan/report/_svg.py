@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 INK, FAINT, PAPER = "#010203", "#040506", "#070809"
 SERIES = tuple(f"#0a0b{index:02x}" for index in range(6))
 MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKS = ("blue circle", "orange square", "green triangle", "purple diamond", "brown triangle on its tip", "grey cross")
 _VARIABLES = {INK: "--ink", FAINT: "--faint", PAPER: "--paper"} | {
     colour: f"--series-{index}" for index, colour in enumerate(SERIES)
 }

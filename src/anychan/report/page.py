@@ -252,7 +252,7 @@ def _page(
             {"table": specialists_table(found), "chart": differences.gap_chart(found, i)}
             for i, found in enumerate(specialists_of(rows))
         ],
-        "retention": figures.retention_chart(rows, split) if split else None,
+        "retention": figures.retention_panels(rows, split) if split else [],
         "some_full": any(evaluation.full for row in rows if (evaluation := row.on(split))),
         "fills": fills_of(rows, split),
         "cost": cost_table(rows, split) if split else None,
