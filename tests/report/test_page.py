@@ -223,6 +223,23 @@ def test_compared_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert "first against old/plain, 1 paired comparison: old/plain is better in 1." in page.shown
 
 
+def test_compared_runs_that_were_copied_keep_their_names(tmp_path: Path) -> None:
+    """The first of a comparison is the run beside it, wherever it lay when it was compared."""
+    pair = {
+        **{"subset": "RG", "fill_a": "", "fill_b": "", "n": 400, "accuracy_a": 0.51, "accuracy_b": 0.57, "p": 0.001},
+        **{"difference": -0.06, "difference_interval": [-0.09, -0.03]},
+    }
+    runs = [write_run(tmp_path / "records" / name) for name in ("first", "second")]
+    for run, other in zip(runs, ("second", "third"), strict=True):
+        (run / "comparisons").mkdir()
+        record = {"schema": 1, "kind": "comparison", "split": "test", "a": f"runs/{run.name}", "b": f"runs/{other}"}
+        path = run / "comparisons" / f"{other}-test.json"
+        path.write_text(json.dumps(record | {"b_from_a": f"../{other}", "comparisons": [pair]}))
+    _, page = _page(runs, tmp_path / "a.html")
+    assert "first against second, 1 paired comparison: second is better in 1." in page.shown
+    assert "second against third, 1 paired comparison: third is better in 1." in page.shown
+
+
 def test_many_channels_are_drawn_by_size(tmp_path: Path) -> None:
     run = write_run(tmp_path / "six", "a,b,c,d,e,f", pictures=1)
     text, page = _page([run], tmp_path / "a.html")

@@ -14,14 +14,17 @@ from anychan.report._records import Comparison, Specialist, Specialists
 
 
 def read_comparisons(folder: Path, record: Fields) -> list[Comparison]:
-    """Two runs beside each other, as ``anychan compare`` wrote them into the first one's folder."""
-    b = record.text("b")
+    """Two runs beside each other, as ``anychan compare`` wrote them into the first one's folder.
+
+    Both are named by where they lie now, which may be another place than where they were compared.
+    """
+    a, b = record.text("a"), record.text("b")
     if "b_from_a" in record.values:
-        b = os.path.normpath(folder.resolve() / record.text("b_from_a"))
+        a, b = str(folder.resolve()), os.path.normpath(folder.resolve() / record.text("b_from_a"))
     return [
         Comparison(
             split=record.text("split"),
-            a=record.text("a"),
+            a=a,
             b=b,
             subset=pair.text("subset"),
             fill_a=pair.text("fill_a"),
