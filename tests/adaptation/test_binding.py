@@ -33,6 +33,18 @@ def test_what_is_changed_after_the_first_call_is_seen_by_the_next():
     assert twin.eval()(x, "RG").eq(1).all()
 
 
+def test_a_copy_of_a_compiled_model_is_a_model_of_its_own() -> None:
+    adapted = adapt(nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(8, 2)), strategy="sliced")
+    adapted.compile(backend="eager")
+    x = torch.rand(1, 3, 2, 2)
+    twin = copy.deepcopy(adapted)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.zero_()
+        assert adapted(x).any()
+        assert not twin(x).any()
+
+
 def test_modes_and_what_is_frozen_stay() -> None:
     model = network("resnet18").train()
     model.bn1.eval()

@@ -106,6 +106,19 @@ def test_answers_with_flips_stand_beside_the_others(make_run: MakeRun, evaluate:
     assert f"{100 * row['flips']['accuracy']:.1f}" in table(record).splitlines()[-1].split()[-1]
 
 
+def test_what_was_measured_stays_when_it_is_not_asked_for_again(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]
+) -> None:
+    run = make_run()
+    (first,) = evaluate(run, ["R"], cost=True, flips=True)["results"]
+    again = {row["subset"]: row for row in evaluate(run, ["R", "G"])["results"]}
+    assert again["R"]["cost"] == json.loads(json.dumps(first["cost"])) is not None
+    assert again["R"]["flips"] == first["flips"]
+    assert (again["G"]["cost"], "flips" in again["G"]) == (None, False)
+    (anew,) = evaluate(run, ["R"], replace=True)["results"]
+    assert (anew["cost"], "flips" in anew) == (None, False)
+
+
 def test_a_plain_run_answers_subsets_through_fills(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
     run = make_run("plain")
     with pytest.raises(ValueError, match="name --fill"):

@@ -3,7 +3,7 @@
 ``predictions/<split>.parquet`` holds each answer, ``evaluation/<split>.json`` what follows from them. Both speak of
 one model on one data set: asking again replaces the rows of the same subset and fill and keeps the others. So each row
 says on which machine it was answered and timed; its cost says so for itself, and may be measured later, on another
-(`record_costs`).
+(`record_costs`). What a row had and is not asked for again stays: its cost, and that it is answered with flips too.
 """
 
 from __future__ import annotations
@@ -130,9 +130,10 @@ def evaluate_run(
         )  # fmt: skip
         answers[given.key] = given
         timed = cost and not fill and (not model.subset_statistics or subset in model.subset_statistics)
-        of_one = _cost(model, info, subset, device) if timed else None
+        before = rows.get(given.key, {})
+        of_one = _cost(model, info, subset, device) if timed else before.get("cost")
         rows[given.key] = {**_row(given, len(array) - len(given.paths), info, of_one), **where}
-        if flips:
+        if flips or "flips" in before:
             both = predict_subset(
                 model, array, subset, batch_size=batch_size, device=device, autocast=autocast,
                 fill=fill, flips=True, progress=progress,
