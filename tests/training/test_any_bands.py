@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import yaml
 from torch import Tensor
 
 from anychan.adaptation import AnyChannelModel
@@ -183,6 +184,24 @@ def test_bands_are_found_by_wavelength_when_another_sensor_is_asked_about() -> N
     )  # fmt: skip
     expected, found = predict_subset(model, array, "R,G"), predict_subset(model, moved, "R,G")
     np.testing.assert_allclose(found.probability, expected.probability, rtol=1e-5)
+
+
+def test_of_many_bands_some_subsets_are_asked_for_in_words(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What the error of 8 bands names is what then works."""
+    data, cache = "synthetic:bands=8,train=24,val=8,test=8,size=16,classes=3", str(tmp_path / "cache")
+    command = ["train", "--data", data, "--out", str(tmp_path / "run"), "--model", "wide4", "--image-size", "16",
+               "--model-options", '{"width": 4}', "--strategy", "sliced", "--epochs", "1", "--batch-size", "8",
+               "--cache-dir", cache, "--unseen-subsets", "B01,B02 B03"]  # fmt: skip
+    assert main(command) == 2
+    assert capsys.readouterr().err.strip().endswith("or say --normalisation.subsets some")
+    assert main([*command, "--normalisation.subsets", "some"]) == 0
+    config = yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())
+    assert (config["normalisation"]["subsets"], config["unseen_subsets"]) == (["some"], ["B01,B02", "B03"])
+    capsys.readouterr()
+    assert main(["evaluate", str(tmp_path / "run"), "--no-cost", "--no-pictures", "--cache-dir", cache]) == 0
+    kept = json.loads((tmp_path / "run" / "model.json").read_text())["kept_subsets"]
+    told = [line.split()[0] for line in capsys.readouterr().out.splitlines()[4:]]
+    assert sorted(told) == sorted(kept)
 
 
 def test_training_and_evaluation_on_a_folder_of_tiffs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

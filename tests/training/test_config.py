@@ -108,6 +108,11 @@ def test_on_the_command_line_too() -> None:
             {"strategy": "sliced", "channel_sampling": "bernoulli", "channel_probability": 1.0},
             "leaves the sandwich no subset",
         ),
+        ({"channel_probability": 0.3}, "channel_probability '0.3' goes with channel_sampling 'bernoulli' only"),
+        ({"schedule": ScheduleConfig(factor=0.5)}, "schedule.factor '0.5' goes with schedule.name 'steps' only"),
+        ({"schedule": ScheduleConfig(milestones=(0.5,))}, "schedule.milestones"),
+        ({"schedule": ScheduleConfig("steps", final=0.1)}, "schedule.final '0.1' goes with schedule.name 'cosine'"),
+        ({"early_stopping": EarlyStoppingConfig(metric="loss")}, "early_stopping.metric 'loss' goes with"),
         ({"normalisation": NormalisationConfig(affine=True)}, "normalisation.affine 'True' goes with"),
         (
             {"strategy": "sliced", "normalisation": NormalisationConfig(statistics="kept", subsets=["R"])},

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anychan.cli._common import Command, Parser, add_json, print_record
+from anychan.cli._common import Command, Parser, add_json, print_record, refuse
 
 
 def _data_options(parser: Parser) -> None:
@@ -32,6 +32,8 @@ def _list_options(parser: Parser) -> None:
 
 
 def _list(options: Any) -> int:
+    if options.what != "models":
+        refuse(options, ("timm",), f"goes with models, not {options.what}")
     if options.what == "strategies":
         return print_record(_strategies(), _strategy_table, options.json)
     if options.what == "packaged":

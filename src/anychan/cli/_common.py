@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +50,14 @@ def add_json(parser: Parser) -> None:
 def print_record(record: Any, table: Callable[[Any], str], as_json: bool) -> int:
     print(json.dumps(record, indent=1) if as_json else table(record))
     return 0
+
+
+def refuse(options: Any, names: Sequence[str], why: str) -> None:
+    """Refuse the first of these options that is given."""
+    for name in names:
+        given = getattr(options, name)
+        if given is not None and given is not False:
+            raise ValueError(f"--{name.replace('_', '-')} {why}")
 
 
 def one_line(error: object) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anychan.cli._common import MODEL, Command, Parser, add_json, open_model, print_record
+from anychan.cli._common import MODEL, Command, Parser, add_json, open_model, print_record, refuse
 
 
 def _evaluate_options(parser: Parser) -> None:
@@ -16,8 +16,8 @@ def _evaluate_options(parser: Parser) -> None:
         "--channels",
         nargs="+",
         metavar="SET",
-        help='"all" for every subset, "some" for a few of each size, or sets ("RGB RG", "B04,B08"); default: all, of a '
-        "plain network without --fill its own channels",
+        help='"all" for every subset, "some" for a few of each size, or sets ("RGB RG", "B04,B08"); default: those '
+        "that it has statistics for, else all, of more than 8 channels some; of a plain network without --fill its own",
     )
     parser.add_argument("--split", default="test", help="train, val, test or held-out; default: test")
     parser.add_argument(
@@ -162,16 +162,17 @@ def _profile(options: Any) -> int:
         return _record_costs(options)
     from anychan.cost import profile
 
-    _refuse(options, ("split", "replace"), "needs --record")
+    refuse(options, ("split", "replace"), "needs --record")
     if len(options.models) != 1:
         raise ValueError(f"{len(options.models)} models are given; one is profiled, or evaluated runs with --record")
     classes = 1000 if options.num_classes is None else options.num_classes
     model, info = open_model(options.models[0], options.channels, classes)
+    if info is not None:
+        refuse(options, ("num_classes",), "goes with a network's name; a trained model has its classes")
     # A network by name is made for the channels asked for.
     channels, size = (None, 224) if info is None else (options.channels, info.image_size)
-    found = profile(
-        model, model.resolve(channels), options.image_size or size, options.batch_size, device=options.device
-    )
+    size = size if options.image_size is None else options.image_size
+    found = profile(model, model.resolve(channels), size, options.batch_size, device=options.device)
     return print_record(found.to_dict(), lambda _: found.table(), options.json)
 
 
@@ -179,7 +180,7 @@ def _record_costs(options: Any) -> int:
     from anychan.evaluation import costs_table, record_costs
 
     of_the_runs = ("channels", "image_size", "num_classes")
-    _refuse(options, of_the_runs, "does not go with --record, which measures runs as they were evaluated")
+    refuse(options, of_the_runs, "does not go with --record, which measures runs as they were evaluated")
     found = record_costs(
         options.models,
         "test" if options.split is None else options.split,
@@ -189,14 +190,6 @@ def _record_costs(options: Any) -> int:
         progress=sys.stderr.isatty(),
     )
     return print_record(found, costs_table, options.json)
-
-
-def _refuse(options: Any, names: Sequence[str], why: str) -> None:
-    """Refuse the first of these options that is given."""
-    for name in names:
-        given = getattr(options, name)
-        if given is not None and given is not False:
-            raise ValueError(f"--{name.replace('_', '-')} {why}")
 
 
 EVALUATE = Command(

@@ -17,7 +17,7 @@ import torch
 
 from anychan._files import replacing
 from anychan._records import RUN, read_run
-from anychan.adaptation import AnyChannelModel
+from anychan.adaptation import PLAIN, AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.cost import profile
 from anychan.data import Dataset, hold_out, load_split, open_dataset
@@ -27,7 +27,7 @@ from anychan.evaluation.metrics import metrics
 from anychan.evaluation.pictures import write_pictures
 from anychan.evaluation.predict import predict_subset
 from anychan.evaluation.predictions import Key, Predictions, pack_right, read_predictions, write_predictions
-from anychan.evaluation.questions import Question, list_questions, rank
+from anychan.evaluation.questions import Question, list_questions, own_subsets, rank
 from anychan.evaluation.untold import untold
 from anychan.models.files import WEIGHTS, ModelInfo, load_model
 from anychan.sensors import match
@@ -62,8 +62,8 @@ def evaluate_run(
     Args:
         run: the run folder.
         channels: "all" for every subset that is not empty, "some" for the full set, every channel alone and a few of
-            each size between, or a channel set, or a list of them; None: every subset that the model answers, which of
-            a plain one without fills is all its channels.
+            each size between, or a channel set, or a list of them; None: every subset that the model has statistics
+            for, else "all", of more than 8 channels "some"; of a plain one without fills all its channels.
         split: train, val, test, or "held-out" for the training images that the run was validated on and not trained
             on (`TrainConfig.held_out`).
         fills: keys of ``FILLS``, with which to answer proper subsets as well, or "all" that make sense of the
@@ -95,6 +95,8 @@ def evaluate_run(
     if not run.is_dir():  # a model file or a packaged model is no place to write to
         raise FileNotFoundError(f"{run} is no run folder")
     model, info = load_model(run)
+    if channels is None and not (fills and info.strategy == PLAIN):
+        channels = own_subsets(info)
     questions = list_questions(info.channels, info.strategy, channels, fills)
     dataset = _open(run, info, data, bands)
     _check_channels(dataset, questions)

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from anychan.adaptation import PLAIN
 from anychan.channels import ChannelSet
 from anychan.evaluation.fills import FILLS, check_fill, list_fills
+from anychan.models.files import ModelInfo
 
 MOST_CHANNELS_FOR_ALL = 8  # 255 subsets
 
 Question = tuple[ChannelSet, str]  # the channels that are there, and the fill of the others ("": none)
+
+
+def own_subsets(info: ModelInfo) -> list[str]:
+    """The subsets that a model is asked about unless others are named, the largest first.
+
+    They are those that it has statistics for; without, every one, of more than 8 channels some of each size; of a plain
+    network all its channels.
+    """
+    if info.strategy == PLAIN:
+        return [str(info.channels)]
+    if info.kept_subsets:
+        of_data = [subset for subset in info.kept_subsets if isinstance(subset, str)]
+        return sorted(of_data, key=lambda subset: len(ChannelSet.parse(subset)), reverse=True)
+    many = len(info.channels) > MOST_CHANNELS_FOR_ALL
+    return [str(subset) for subset in (info.channels.some_subsets() if many else info.channels.subsets())]
 
 
 def list_questions(

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Literal
 
 from anychan._records import read_run
-from anychan.adaptation import PLAIN
 from anychan.channels import ChannelSet
 from anychan.data import open_dataset
 from anychan.evaluation import HELD_OUT, evaluate_run
 from anychan.evaluation._folder import read_record, record_path
-from anychan.evaluation.questions import MOST_CHANNELS_FOR_ALL
+from anychan.evaluation.questions import own_subsets
 from anychan.models import WeightsUnavailableError
 from anychan.models.files import read_info
 from anychan.training import InterruptedRunError, TrainConfig, train
@@ -56,7 +55,7 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
     if not is_finished(config):
         config.resume = config.out.is_dir() and any(config.out.iterdir())
         train(config)
-    asked = subsets_asked(config)
+    asked = own_subsets(read_info(config.out))  # not of the model: its weights may be elsewhere
     measured = {"none": [], "full": asked[:1], "all": asked}[cost]
     for subsets, costs in ((measured, True), ([subset for subset in asked if subset not in measured], False)):
         if subsets and not _evaluated(config.out, split, subsets, costs, flips):
@@ -114,22 +113,6 @@ def weights_missing(config: TrainConfig) -> str:
     except WeightsUnavailableError as error:
         return str(error)
     return ""
-
-
-def subsets_asked(config: TrainConfig) -> list[str]:
-    """The subsets that a finished run is evaluated on, the largest first.
-
-    They are those that it has statistics for; without, every one, of more than 8 channels some of each size; of a plain
-    network all its channels.
-    """
-    info = read_info(config.out)  # and not the model: records may be looked at where its weights are not
-    if config.strategy == PLAIN:
-        return [str(info.channels)]
-    if info.kept_subsets:
-        of_data = [subset for subset in info.kept_subsets if isinstance(subset, str)]
-        return sorted(of_data, key=lambda subset: len(ChannelSet.parse(subset)), reverse=True)
-    many = len(info.channels) > MOST_CHANNELS_FOR_ALL
-    return [str(subset) for subset in (info.channels.some_subsets() if many else info.channels.subsets())]
 
 
 def _evaluated(run: Path, split: str, asked: list[str], cost: bool, flips: bool) -> bool:

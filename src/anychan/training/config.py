@@ -19,6 +19,7 @@ from anychan.training.config_groups import (
     OptimizerConfig,
     ScheduleConfig,
     Statistics,
+    as_list,
     check,
     check_choice,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "ScheduleConfig",
     "TrainConfig",
     "differences",
+    "plain",
 ]
 
 ChannelSampling = Literal["all", "hierarchical", "bernoulli", "diverse", "fixed"]
@@ -82,7 +84,7 @@ class TrainConfig:
         sampling_unit: what a subset is drawn for: a batch, or each image of it.
         channel_probability: with which bernoulli keeps a channel, in (0, 1].
         fixed_subset: the channels that fixed trains on, and validation looks at.
-        unseen_subsets: subsets that training never draws ("R" "G"), to see what becomes of them.
+        unseen_subsets: subsets that training never draws, a list or words ("R G"), to see what becomes of them.
         device: auto takes an accelerator where there is one.
         precision: auto is bfloat16 where the machine multiplies it natively, else float32.
         channels_last: memory layout of images and kernels; auto: where convolutions are faster with it.
@@ -136,7 +138,7 @@ class TrainConfig:
     sampling_unit: Literal["batch", "image"] = "batch"
     channel_probability: float = 0.5
     fixed_subset: str | None = None
-    unseen_subsets: list[str] | None = None
+    unseen_subsets: list[str] | str | None = None
     device: Device = "auto"
     precision: Precision = "auto"
     channels_last: Literal["auto"] | bool = "auto"
@@ -164,6 +166,7 @@ class TrainConfig:
         check("pretrained", self.pretrained, isinstance(self.pretrained, bool | str | Path), "true, false or a file")
         self.pretrained = self.pretrained if isinstance(self.pretrained, bool) else Path(self.pretrained)
         self.cache_dir = None if self.cache_dir is None else Path(self.cache_dir)
+        self.unseen_subsets = as_list(self.unseen_subsets)
         # Here and not in the group itself: the command line asks the group for its defaults before it knows its name.
         self.optimizer = self.optimizer.settled()
         for name in ("image_size", "epochs", "batch_size"):
@@ -208,7 +211,7 @@ class TrainConfig:
                 "a fixed subset goes with channel_sampling 'fixed', and only with it"
             )
         sampled = self.channel_sampling not in ("all", "fixed")
-        objective, normalisation = self.objective, self.normalisation
+        objective, normalisation, schedule = self.objective, self.normalisation, self.schedule
         if self.channel_sampling == "bernoulli" and self.channel_probability == 1 and objective.name == "sandwich":
             raise ValueError("channel_probability 1.0 leaves the sandwich no subset below the full set")
         if self.strategy == PLAIN and (sampled or self.channel_sampling == "fixed"):
@@ -256,6 +259,24 @@ class TrainConfig:
                 objective.label_share == ObjectiveConfig.label_share or objective.name != "labels",
                 "objective.name 'sandwich' or 'teacher'",
             ),
+            **{
+                f"schedule.{name}": (
+                    getattr(schedule, name),
+                    getattr(schedule, name) == getattr(ScheduleConfig, name) or schedule.name == needed,
+                    f"schedule.name {needed!r}",
+                )
+                for name, needed in (("milestones", "steps"), ("factor", "steps"), ("final", "cosine"))
+            },
+            "early_stopping.metric": (
+                self.early_stopping.metric,
+                self.early_stopping.metric == EarlyStoppingConfig.metric or self.early_stopping.patience is not None,
+                "early_stopping.patience",
+            ),
+            "channel_probability": (
+                self.channel_probability,
+                self.channel_probability == TrainConfig.channel_probability or self.channel_sampling == "bernoulli",
+                "channel_sampling 'bernoulli'",
+            ),
             "objective.full_share": (
                 objective.full_share,
                 objective.full_share == ObjectiveConfig.full_share or objective.name == "sandwich",
@@ -285,7 +306,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """A record that JSON and YAML can hold."""
-        return _plain(dataclasses.asdict(self))
+        return plain(dataclasses.asdict(self))
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> TrainConfig:
@@ -335,9 +356,10 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {str(name): _plain(item) for name, item in value.items()}
+def plain(value: Any) -> Any:
+    """Settings as JSON and YAML can hold them: paths as text, tuples as lists."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value

@@ -175,8 +175,8 @@ class NormalisationConfig:
             recalibrated: a set for each subset, recomputed after training. auto: kept (recalibrated where subsets
             are named) if there is something to keep and channels are sampled, else shared.
         affine: with kept, a scale and shift for each subset too (arXiv 1812.08928).
-        subsets: those to recalibrate for ("RG" "R"); some: the full set, each channel alone and a few of each size
-            between; not given: all, of up to 6 channels.
+        subsets: those to recalibrate for, a list or words ("RG R"); some: the full set, each channel alone and a few of
+            each size between; not given: all, of up to 6 channels.
         images: training images that recalibration looks at, 2 or more; with kept, it is done after training for the
             subsets that came up in fewer than 10 batches.
 
@@ -187,14 +187,20 @@ class NormalisationConfig:
     kind: Literal["batch", "group", "renorm"] = "batch"
     statistics: Literal["auto"] | Statistics = "auto"
     affine: bool = False
-    subsets: list[str] | None = None
+    subsets: list[str] | str | None = None
     images: int = 2560
 
     def __post_init__(self) -> None:
+        self.subsets = as_list(self.subsets)
         check("normalisation.kind", self.kind, self.kind in ("batch", "group", "renorm"), "batch, group or renorm")
         if self.statistics != "auto":
             check_choice("normalisation.statistics", self.statistics, Statistics)
         check("normalisation.images", self.images, self.images >= 2, "2 or more")
+
+
+def as_list(words: list[str] | str | None) -> list[str] | None:
+    """Channel sets in a list, which may have been given as words: "RG R"."""
+    return words.split() if isinstance(words, str) else words
 
 
 def check(name: str, value: object, holds: bool, allowed: str) -> None:
