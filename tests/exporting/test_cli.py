@@ -50,6 +50,8 @@ def test_a_users_error_exits_with_2(run, tmp_path, capsys):
         ([str(run), "--channels", "X"], "unknown channel 'X'"),
         ([str(tmp_path / "none")], "none is not there: give a run folder"),
         ([str(run), "--format", "torch", "--quantize", "int8"], "for the format 'onnx'"),
+        ([str(run), "--split", "val"], "--split needs --data"),
+        ([str(run), "--bands", "rgb"], "--bands needs --data"),
     ):
         assert main(["export", *words, *out]) == 2
         assert said in capsys.readouterr().err

@@ -204,6 +204,8 @@ def test_refusals(tmp_path):
         ({"channels": "X"}, "unknown channel 'X'"),
         ({"info": None}, "image_size is None: give"),
         ({"image_size": 0}, "image_size is 0: give"),
+        ({"info": dataclasses.replace(INFO, channels=BANDS[::-1])}, "info has the channels NIR,G,R, the model R,G,NIR"),
+        ({"info": dataclasses.replace(INFO, num_classes=2, classes=("a", "b"))}, "info names 2 classes, .* 4 logits"),
         ({"info": None, "image_size": 16, "quantize": "int8", "data": "synthetic"}, "not the model's info"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -8,10 +8,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 import torch
 
 from anychan.channels import ChannelSet
+from anychan.cli import main
 from anychan.evaluation import evaluate_run
 from anychan.models import ModelInfo, load_model, save_model
 from anychan.report import write_report
@@ -65,6 +68,31 @@ def test_an_any_channel_run_is_recalibrated_for_other_subsets(tmp_path: Path) ->
     assert not (out / "evaluation").exists()
     with pytest.raises(ValueError, match="'sliced'; only a plain one can be given 'completed'"):
         adapt_run(run, tmp_path / "no", "completed")
+
+
+def test_of_bands_and_broken_images_as_in_training(tmp_path: Path) -> None:
+    """Planes are what they were when the run was trained, also elsewhere; an image that was skipped is no change."""
+    random = np.random.default_rng(0)
+    for i in range(20):
+        folder = tmp_path / "tiles" / ("train" if i < 12 else "val" if i < 16 else "test") / ("a" if i % 2 else "b")
+        folder.mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(
+            folder / f"{i}.tif", random.integers(1, 4000, (2, 16, 16)).astype(np.uint16), photometric="minisblack"
+        )
+    (tmp_path / "tiles" / "train" / "a" / "broken.tif").write_text("no image")
+    settings = {**SETTINGS, "data": str(tmp_path / "tiles"), "bands": "B04,B08", "batch_size": 4, "skip_broken": True}
+    run = train(TrainConfig(out=tmp_path / "run", **settings))
+    assert load_model(adapt_run(run, tmp_path / "again"))[1].channels.names == ("B04", "B08")
+    shutil.move(tmp_path / "tiles", tmp_path / "moved")
+    with pytest.raises(FileNotFoundError, match="say with --data where it is"):
+        adapt_run(run, tmp_path / "no")
+    with pytest.raises(ValueError, match="bands 'R,G' go with other data than the run's"):
+        adapt_run(run, tmp_path / "no", bands="R,G")
+    assert main(["adapt", str(run), "--out", str(tmp_path / "there"), "--data", str(tmp_path / "moved")]) == 0
+    config = json.loads((tmp_path / "there" / "run.json").read_text())["config"]
+    assert (config["data"], config["bands"]) == (str(tmp_path / "moved"), "B04,B08")
+    named = ["--data", str(tmp_path / "moved"), "--bands", "B08,B04"]
+    assert main(["adapt", str(run), "--out", str(tmp_path / "named"), *named]) == 0
 
 
 def test_some_may_stand_among_other_subsets() -> None:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from anychan.cli._common import Command, Parser, add_json, print_record
+from anychan.cli._common import Command, Parser, add_json, print_record, refuse
 
 
 def _export_options(parser: Parser) -> None:
@@ -21,7 +21,8 @@ def _export_options(parser: Parser) -> None:
     parser.add_argument("--fixed-size", action="store_true", help="take images of the model's own size only")
     parser.add_argument("--quantize", choices=["int8"], help="keep weights in 8 bits (ONNX)")
     parser.add_argument("--data", metavar="DATA", help="measure what int8 costs in accuracy on these images")
-    parser.add_argument("--split", default="test", help="of the data: train, val or test; default: test")
+    parser.add_argument("--bands", metavar="BANDS", help="what the planes of --data are: a sensor, names, a bands.yaml")
+    parser.add_argument("--split", help="of the data: train, val or test; default: test")
     parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
     parser.add_argument("--replace", action="store_true", help="write over a file that is there")
     add_json(parser)
@@ -30,6 +31,8 @@ def _export_options(parser: Parser) -> None:
 def _export(options: Any) -> int:
     from anychan.exporting import CheckFailedError, export
 
+    if options.data is None:
+        refuse(options, ("bands", "split", "cache_dir"), "needs --data")
     try:
         made = export(
             options.model,
@@ -39,7 +42,8 @@ def _export(options: Any) -> int:
             any_size=not options.fixed_size,
             quantize=options.quantize,
             data=options.data,
-            split=options.split,
+            bands=options.bands,
+            split="test" if options.split is None else options.split,
             cache_dir=options.cache_dir,
             replace=options.replace,
         )

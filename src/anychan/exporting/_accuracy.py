@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from anychan.channels import ChannelSet
-from anychan.data import ImageArray, load_split, open_dataset
+from anychan.data import Dataset, ImageArray, load_split
 from anychan.data.arrays import check_units
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predict import prepare
@@ -22,14 +22,13 @@ _BATCH = 64
 
 
 def load_images(
-    data: str | Path, split: str, info: ModelInfo, subsets: Sequence[ChannelSet], cache_dir: Path | None
+    dataset: Dataset, split: str, info: ModelInfo, subsets: Sequence[ChannelSet], cache_dir: Path | None
 ) -> ImageArray:
     """The images of a split, of the model's size.
 
     Raises:
         ValueError: for other classes than the model's, missing channels, or an image that cannot be read.
     """
-    dataset = open_dataset(data)
     if dataset.classes != info.classes:
         raise ValueError(
             f"{dataset.name} has the classes {_few(dataset.classes)}, but the model knows {_few(info.classes)}"

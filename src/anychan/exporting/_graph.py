@@ -75,10 +75,12 @@ class AllSubsets(nn.Module):
         for path, stem in model.stems.items():
             tabled = graph_stem(stem, subsets)
             if tabled is None:
-                raise ValueError(
-                    f"strategy {model.strategy!r} gives the body as many tokens as there are channels, which one graph "
-                    "does not hold: name --channels, for a file of one channel set"
+                why = (
+                    "has no form in one graph of all subsets (_stems.py would hold it)"
+                    if stem.promises.merges
+                    else "gives the body as many tokens as there are channels, which one graph does not hold"
                 )
+                raise ValueError(f"strategy {model.strategy!r} {why}: name --channels, for a file of one channel set")
             body.set_submodule(path, tabled)
         # What is folded into a kernel is the same for all subsets, unless each has statistics of its own.
         self.body = fold_batch_renorm(body) if model.subset_statistics else _without_training(body)

@@ -15,6 +15,7 @@ from anychan import __version__
 from anychan._files import replacing
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import MEASURED, ChannelSet, ChannelsLike
+from anychan.data import open_dataset
 from anychan.exporting._accuracy import accuracy_cost, load_images
 from anychan.exporting._check import CheckFailedError, Question, check, compare, questions
 from anychan.exporting._formats import OPSET, SUFFIXES, Run, need_libraries, open_file, write
@@ -38,6 +39,7 @@ def export(
     any_size: bool = True,
     quantize: Literal["int8"] | None = None,
     data: str | Path | None = None,
+    bands: str | Path | None = None,
     split: str = "test",
     cache_dir: Path | None = None,
     replace: bool = False,
@@ -64,6 +66,7 @@ def export(
         any_size: let height and width vary where the network does.
         quantize: "int8": weights in 8 bits, ONNX only.
         data: images to measure what int8 costs in accuracy; None: it is not measured.
+        bands: what the planes of ``data`` are, as for ``open_dataset``; None: the data say it.
         split: of the data.
         cache_dir: where decoded images are kept; None: the user's cache folder.
         replace: write over a file that is there.
@@ -72,9 +75,10 @@ def export(
         What was written, and what the check found.
 
     Raises:
-        ValueError: for channels that the model does not take, more than 64 subsets, a strategy that no graph holds for
-            all subsets, a network that cannot be traced or returns no logits, weights that are not float32, an unknown
-            image size, unknown options or such as do not go together, or a library that is not installed.
+        ValueError: for an ``info`` of other channels or classes, channels that the model does not take, more than 64
+            subsets, a strategy that no graph holds for all subsets, a network that cannot be traced or returns no
+            logits, weights that are not float32, an unknown image size, unknown options or such as do not go together,
+            or a library that is not installed.
         FileExistsError: if the file is there and is not to be replaced.
         CheckFailedError: if the file does not answer as the model; it is removed then.
 
@@ -100,9 +104,15 @@ def export(
     one_set = channels is not None or not model.stems
     planes = model.resolve(channels) if one_set else model.channels
     subsets = [planes] if one_set else tabled_subsets(model)
-    array = None if data is None or info is None else load_images(data, split, info, subsets, cache_dir)
+    array = (
+        None
+        if data is None or info is None
+        else load_images(open_dataset(data, bands), split, info, subsets, cache_dir)
+    )
     module = OneSubset(model, planes) if one_set else AllSubsets(model, subsets)
     program, sizes = _traced(module, len(planes), size, any_size, guarded=format == "torch")
+    if info is not None:
+        _check_classes(module(*example(module, len(planes), sizes[0])), info)
     dynamic = varying(program)
     description = _description(model, planes, None if one_set else subsets, info, dynamic=dynamic, size=size)
     asked = list(questions(model.channels, subsets, sizes, one_set))
@@ -157,7 +167,17 @@ def _model_and_info(
     other = next((tensor.dtype for tensor in model.parameters() if tensor.dtype != torch.float32), None)
     if other is not None:
         raise ValueError(f"the model has weights in {other}; a file is made of float32: model.float() first")
+    if info is not None and info.channels.names != model.channels.names:
+        raise ValueError(
+            f"info has the channels {info.channels}, the model {model.channels}: give the model's own info"
+        )
     return model, info
+
+
+def _check_classes(logits_NK: torch.Tensor, info: ModelInfo) -> None:
+    if logits_NK.shape[-1] != len(info.classes):
+        counts = f"{len(info.classes)} classes, the model gives {logits_NK.shape[-1]} logits"
+        raise ValueError(f"info names {counts}: give the model's own")
 
 
 def _traced(
@@ -214,8 +234,7 @@ def _description(
     size: int,
 ) -> dict[str, Any]:
     """What a file says of itself; each entry is JSON."""
-    known = info.channels if info else planes
-    described = ChannelSet(known[known.indices([c.name])[0]] if c in known else c for c in planes)
+    described = info.channels.subset(planes.names) if info else planes
     return {
         "anychan_version": __version__,
         "architecture": info.architecture if info else type(model.body).__name__,

@@ -15,7 +15,7 @@ import torch
 from anychan._records import read_run
 from anychan.adaptation import PLAIN, AnyChannelModel, batch_norms
 from anychan.channels import ChannelSet
-from anychan.data import ImageArray, hold_out, load_split, open_dataset
+from anychan.data import Dataset, hold_out, load_split, open_dataset
 from anychan.environment import environment
 from anychan.models import ModelInfo, load_model, save_model
 from anychan.training.batches import Inputs
@@ -32,6 +32,7 @@ def adapt_run(
     subsets: Sequence[str] | None = None,
     data: str | Path | None = None,
     *,
+    bands: str | Path | None = None,
     images: int = 2560,
     seed: int = 0,
     cache_dir: Path | None = None,
@@ -46,6 +47,7 @@ def adapt_run(
         subsets: those to recompute statistics for; None: all, of up to 6 channels. A network without batch
             normalisation has none, and takes every subset as it is.
         data: where the training images are; None: where the run had them.
+        bands: what the planes of ``data`` are, as for ``open_dataset``; None: what those of the run were.
         images: how many of them are looked at, 2 or more.
         seed: which.
         cache_dir: where decoded images are kept; None: the user's cache folder.
@@ -57,8 +59,8 @@ def adapt_run(
     Raises:
         FileNotFoundError: if the run or its data are not there.
         FileExistsError: if ``out`` is there and not empty.
-        ValueError: for a strategy or subsets that do not fit, a strategy that is not exact, fewer than 2 images, or
-            training data that have changed and are not named.
+        ValueError: for a strategy or subsets that do not fit, a strategy that is not exact, fewer than 2 images,
+            bands without data, or training data that have changed and are not named.
 
     Example:
         >>> adapt_run("runs/plain", "runs/completed")  # doctest: +SKIP
@@ -70,6 +72,8 @@ def adapt_run(
         raise FileExistsError(f"{out} is there already; choose another folder")
     if images < 2:
         raise ValueError(f"{images} images: statistics need 2 at least")
+    if bands is not None and data is None:
+        raise ValueError(f"bands {str(bands)!r} go with other data than the run's, whose bands are known: name --data")
     model, info = load_model(source)
     record = read_run(source)
     model, info = _adapted(model, info, strategy)
@@ -77,7 +81,9 @@ def adapt_run(
     made_from = {"name": source.name, "commit": record.get("commit"), "strategy": record["config"]["strategy"]}
     if any(True for _ in batch_norms(model.body)):
         _keeping(info, subsets)  # what cannot be is said before the images are read, which takes longer
-        array = _training_images(record, info, data, cache_dir, progress)
+        dataset = _training_data(record, data, bands)
+        skip = bool(record["config"].get("skip_broken", False))
+        array = load_split(dataset, "train", info.image_size, cache_dir, skip_broken=skip, progress=progress)
         held_out = record["config"].get("held_out")
         seen = array if held_out is None else hold_out(array, held_out)[0]
         chosen = _keeping(info, subsets, seen.channel_sets(info.channels.names))
@@ -87,12 +93,12 @@ def adapt_run(
         kept = tuple(model.subset_statistics.subsets)  # earlier ones stay
         info = dataclasses.replace(chosen, kept_subsets=kept)
         made_from |= {"images": min(images, len(seen)), "seed": seed, "fingerprint": array.fingerprint}
-        if data is not None and array.fingerprint == record["data"]["fingerprints"]["train"]:
-            config["data"] = str(data)  # where the same data are now
+        if data is not None and dataset.description["fingerprints"]["train"] == record["data"]["fingerprints"]["train"]:
+            config |= {"data": str(data)} | ({} if bands is None else {"bands": str(bands)})  # where they are now
     elif subsets is not None:
         raise ValueError(f"{info.architecture} has no batch normalisation, and takes every subset as it is")
     save_model(out, model, info)
-    options = {"strategy": strategy, "subsets": subsets, "data": data, "images": images, "seed": seed}
+    options = {"strategy": strategy, "subsets": subsets, "data": data, "bands": bands, "images": images, "seed": seed}
     RunFolder(out).describe(
         {
             **record,
@@ -109,22 +115,19 @@ def adapt_run(
     return out
 
 
-def _training_images(
-    record: dict[str, Any], info: ModelInfo, data: str | Path | None, cache_dir: Path | None, progress: bool
-) -> ImageArray:
-    """The images that statistics are computed from: those the run was trained on, or others that are named."""
+def _training_data(record: dict[str, Any], data: str | Path | None, bands: str | Path | None) -> Dataset:
+    """What statistics are computed from: what the run was trained on, or other data that are named."""
     spec = record["config"]["data"] if data is None else data
     try:
-        dataset = open_dataset(spec, record["config"].get("bands") if data is None else None)
+        dataset = open_dataset(spec, record["config"].get("bands") if bands is None else bands)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; the run was trained on {spec}: say with --data where it is") from error
-    skip = bool(record["config"].get("skip_broken", False))
-    array = load_split(dataset, "train", info.image_size, cache_dir, skip_broken=skip, progress=progress)
-    if data is None and array.fingerprint != record["data"]["fingerprints"]["train"]:
+    # Of all that is listed: an array leaves out what was skipped as broken.
+    if data is None and dataset.description["fingerprints"]["train"] != record["data"]["fingerprints"]["train"]:
         raise ValueError(
             f"{spec} has changed since the run was trained on it; to use it all the same name it with --data"
         )
-    return array
+    return dataset
 
 
 def _keeping(info: ModelInfo, subsets: Sequence[str] | None, there: Sequence[ChannelSet] | None = None) -> ModelInfo:
