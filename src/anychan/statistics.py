@@ -119,7 +119,7 @@ class RunningStatistics:
             raise ValueError(f"images must have the shape (N, {len(self._channels)}, H, W), not {tuple(images.shape)}")
         if images.dtype != torch.uint8 and not images.is_floating_point():
             raise ValueError(f"images must be uint8 or floating point, not {images.dtype}")
-        pixels = images.transpose(0, 1).flatten(1).double().cpu()  # (C, N*H*W)
+        pixels = images.transpose(0, 1).flatten(1).cpu().double()  # (C, N*H*W)
         if images.dtype == torch.uint8:
             pixels = pixels / 255
         count = pixels.shape[1]
@@ -176,7 +176,7 @@ class MaskedStatistics:
                 f"images must be floating point (N, {len(self._channels)}, H, W), not {images.dtype} "
                 f"{tuple(images.shape)}"
             )
-        values_CP = images.transpose(0, 1).flatten(1).double().cpu()
+        values_CP = images.transpose(0, 1).flatten(1).cpu().double()
         self._origin = torch.where(self._origin.isnan(), values_CP.nanmean(dim=1), self._origin)
         there_CP = (~values_CP.isnan()).double()
         centred_CP = (values_CP - self._origin[:, None]).nan_to_num_(nan=0.0)

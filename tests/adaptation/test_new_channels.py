@@ -194,6 +194,14 @@ def test_what_new_kernels_are_made_from() -> None:
     assert mixing(ChannelSet(["X"]), trained, "mean").tolist() == [[1 / 3] * 3]
 
 
+def test_wavelengths_in_nanometres_are_refused() -> None:
+    wanted = [Channel("R"), Channel("B08", 842)]
+    with pytest.raises(
+        ValueError, match=r"'B08' has wavelength 842, more than 100 times away from 0\.\d+, the nearest"
+    ):
+        mixing(ChannelSet(wanted), ChannelSet.parse("RGB"), "wavelength")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

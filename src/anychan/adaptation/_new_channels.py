@@ -5,6 +5,7 @@ Shape suffixes: O output channels, P the channels trained on, C the channels wan
 
 from __future__ import annotations
 
+import math
 from typing import Literal, get_args
 
 import torch
@@ -13,7 +14,9 @@ from torch.linalg import LinAlgError  # type: ignore[attr-defined] # documented,
 
 from anychan.channels import Channel, ChannelSet
 from anychan.nn import AnyChannelConv2d, KernelConv2d
+from anychan.nn._contract import float64
 
+_FURTHEST = 100  # times that a wavelength may be from the nearest known: thermal infrared is 30 times as long as blue
 _ROUNDINGS = 16  # rounding errors of the stem's precision that a kernel may be off by
 NewKernels = Literal["wavelength", "mean"]
 
@@ -25,7 +28,8 @@ def mixing(wanted: ChannelSet, trained: ChannelSet, new_kernels: NewKernels | No
     straight line between its two neighbours in wavelength, and beyond the longest or shortest theirs.
 
     Raises:
-        ValueError: if there are other channels and ``new_kernels`` is not said, or wavelengths are missing.
+        ValueError: if there are other channels and ``new_kernels`` is not said, or wavelengths are missing or a hundred
+            times as long or short as any known.
 
     Example:
         >>> wanted = ChannelSet([Channel("R"), Channel("edge", 0.8)])
@@ -50,22 +54,31 @@ def mixing(wanted: ChannelSet, trained: ChannelSet, new_kernels: NewKernels | No
 
 
 def _between_neighbours(row_P: Tensor, channel: Channel, trained: ChannelSet) -> None:
-    for there in (channel, *trained):
-        if there.wavelength is None:
-            raise ValueError(
-                f"channel {there.name!r} has no wavelength: give it one, as in Channel({there.name!r}, 0.84), "
-                "or choose new_kernels='mean'"
-            )
-    target = channel.wavelength
-    by_wavelength = sorted(range(len(trained)), key=lambda i: trained[i].wavelength)
-    shorter = [i for i in by_wavelength if trained[i].wavelength <= target]
-    longer = [i for i in by_wavelength if trained[i].wavelength > target]
+    target, known = _wavelength(channel), [_wavelength(there) for there in trained]
+    nearest = min(known, key=lambda wavelength: abs(math.log(wavelength / target)))
+    if not nearest / _FURTHEST < target < nearest * _FURTHEST:
+        raise ValueError(
+            f"channel {channel.name!r} has wavelength {target:g}, more than {_FURTHEST} times away from {nearest:g}, "
+            f"the nearest of {trained}: wavelengths are in micrometres"
+        )
+    by_wavelength = sorted(range(len(known)), key=known.__getitem__)
+    shorter = [i for i in by_wavelength if known[i] <= target]
+    longer = [i for i in by_wavelength if known[i] > target]
     if not shorter or not longer:
         row_P[shorter[-1] if shorter else longer[0]] = 1
         return
     low, high = shorter[-1], longer[0]
-    part = (target - trained[low].wavelength) / (trained[high].wavelength - trained[low].wavelength)
+    part = (target - known[low]) / (known[high] - known[low])
     row_P[low], row_P[high] = 1 - part, part
+
+
+def _wavelength(channel: Channel) -> float:
+    if channel.wavelength is None:
+        raise ValueError(
+            f"channel {channel.name!r} has no wavelength: give it one, as in Channel({channel.name!r}, 0.84), "
+            "or choose new_kernels='mean'"
+        )
+    return channel.wavelength
 
 
 def load_with_new_channels(
@@ -79,7 +92,8 @@ def load_with_new_channels(
     """
     wanted = stem.channels
     rows_CP = mixing(wanted, trained, new_kernels)
-    weight_OC = torch.einsum("ophw,cp->ochw", weight.detach().double(), rows_CP.to(weight.device))
+    exact = float64(weight.detach())
+    weight_OC = torch.einsum("ophw,cp->ochw", exact, rows_CP.to(exact.device))
     kept = [i for i, channel in enumerate(wanted) if channel in trained]
     if len(kept) == len(wanted) == len(trained):  # the same channels, maybe in another order
         stem.load_kernel(weight_OC.to(weight), bias)
@@ -103,7 +117,7 @@ def _load_as_trained(stem: KernelConv2d, weight_OC: Tensor, bias: Tensor | None,
     # Each number of the bank is rounded once; a kernel is a sum of a few of them.
     rounding = _ROUNDINGS * torch.finfo(made_OK.dtype).eps * float(bank_OC.abs().max())
     allowed = max(rounding, 1e-4 * float(target_OK.abs().max()))
-    off = float((made_OK.double() - target_OK).abs().max())
+    off = float((float64(made_OK) - target_OK).abs().max())
     if not off <= allowed:
         raise ValueError(
             f"{type(stem).__name__} of {stem.channels} in {made_OK.dtype} does not keep the kernels of {subset}: they "
@@ -124,7 +138,7 @@ def _response(stem: KernelConv2d, subset: ChannelSet, bias: Tensor | None) -> Te
             unit_OC = torch.zeros_like(like)
             unit_OC[:, i] = 1
             stem.load_kernel(unit_OC, bias)
-            rows.append(stem.kernel(subset)[0][0, :, 0, 0].double())
+            rows.append(float64(stem.kernel(subset)[0][0, :, 0, 0]))
     return torch.stack(rows)
 
 

@@ -321,6 +321,11 @@ def conv_geometry(conv: nn.Conv2d | AnyChannelConv2d) -> dict[str, Any]:
     }
 
 
+def float64(tensor: Tensor) -> Tensor:
+    """In double precision; on the CPU where the device has none."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+
+
 def copy_kernel(target: Tensor, target_bias: Tensor | None, weight: Tensor, bias: Tensor | None) -> None:
     """Copy a kernel into a strategy's own bank, in place.
 

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 
 from anychan.channels import ChannelsLike
-from anychan.nn._contract import KernelConv2d, Promises, copy_kernel, positions
+from anychan.nn._contract import KernelConv2d, Promises, copy_kernel, float64, positions
 from anychan.nn._registry import register_strategy
 
 
@@ -51,13 +51,13 @@ def completion(covariance: Tensor, present: list[int], missing: list[int], ridge
         ridge: added to the diagonal of Sigma_SS, in units of its mean variance; not negative.
 
     Returns:
-        (|M|, |S|), float64, differentiable in ``covariance``.
+        (|M|, |S|), float64, differentiable in ``covariance``; on the CPU if the covariance is on an Apple GPU.
 
     Example:
         >>> completion(torch.tensor([[1.0, 0.5], [0.5, 1.0]]), present=[0], missing=[1], ridge=0.0)
         tensor([[0.5000]], dtype=torch.float64)
     """
-    sigma = covariance.double()
+    sigma = float64(covariance)
     there, gone = (positions(indices, sigma.device) for indices in (present, missing))
     sigma_SC = sigma.index_select(0, there)
     sigma_SS, sigma_SM = sigma_SC.index_select(1, there), sigma_SC.index_select(1, gone)
@@ -154,7 +154,7 @@ class CompletedConv2d(KernelConv2d):
         if not missing:
             return weight, self.bias
         # tensordot multiplies matrices even where M is one channel, so that whoever counts MACs sees it.
-        completion_MS = self._completion(present, missing).to(weight.dtype)
+        completion_MS = self._completion(present, missing).to(weight)
         guessed = torch.tensordot(completion_MS, self._slices(missing), dims=([0], [1]))
         weight = weight + guessed.transpose(0, 1)
         if self._centred or self.ones_kernel is not None:
@@ -192,7 +192,7 @@ class CompletedConv2d(KernelConv2d):
 
     def _completion(self, present: list[int], missing: list[int]) -> Tensor:
         if self.learnable:
-            lower = self.cholesky.double().tril()
+            lower = float64(self.cholesky).tril()
             covariance = lower @ lower.T
         else:
             covariance = self.covariance
@@ -204,7 +204,8 @@ class CompletedConv2d(KernelConv2d):
         if not missing:
             return torch.zeros_like(self.weight[:, :1])
         mean_S, mean_M = (self.mean.index_select(0, positions(some, self.mean.device)) for some in (present, missing))
-        constant_M = (mean_M - self._completion(present, missing) @ mean_S.double()).to(self.weight.dtype)
+        guessed_M = self._completion(present, missing) @ float64(mean_S)
+        constant_M = (float64(mean_M) - guessed_M).to(self.weight)
         return torch.einsum("omhw,m->ohw", self._slices(missing), constant_M)[:, None]
 
 
@@ -215,7 +216,7 @@ def _place_constant_again(conv: CompletedConv2d, _: object) -> None:
 
 
 def _checked_covariance(covariance: Tensor, channels: int) -> Tensor:
-    covariance = covariance.detach().double().cpu()
+    covariance = covariance.detach().cpu().double()
     if covariance.shape != (channels, channels):
         raise ValueError(f"covariance must have the shape ({channels}, {channels}), not {tuple(covariance.shape)}")
     if not bool(covariance.isfinite().all()):
