@@ -64,7 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, tuple[float, float
     statistics = split_statistics(arrays["train"])
     mean, std = (value.float()[:, None, None] for value in (statistics.mean, statistics.std))
     train, test = (
-        Split((array.images / 255 - mean) / std, array.labels) for array in (arrays["train"], arrays["test"])
+        Split(((array.values(array.images) - mean) / std).nan_to_num(0), array.labels)  # no value: the channel's mean
+        for array in (arrays["train"], arrays["test"])
     )
     rgb = list(channels.indices(RGB))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,7 @@ def test_a_base_that_no_recipe_has_is_a_users_error(
         ({"base": BASE, "changes": WIDE, "seeds": [0, 0]}, "one is given twice"),
         ({"base": BASE, "changes": {False: {"epochs": 2}}}, "change False is no text: put its name in quotes"),
         ({"base": BASE, "changes": {32: {"epochs": 2}}}, "change 32 is no text"),
+        ({"base": BASE, "changes": WIDE, "title": datetime.date(2026, 11, 28)}, "is no text: put it in quotes"),
         ({"base": BASE, "changes": {"x": None}}, "an ablation has settings as its base"),
         ({"base": "text", "changes": WIDE}, "an ablation has settings as its base"),
         ({"base": BASE, "changes": WIDE, "seeds": 3}, "a list of seeds"),

@@ -26,7 +26,7 @@ from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.recipes import Recipe
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
-from anychan.training.config import differences
+from anychan.training.config import differences, plain
 from anychan.training.initial import read_weights
 
 RECORD = "ablation.json"
@@ -73,6 +73,8 @@ class Ablation:
         for name in self.changes:
             if not isinstance(name, str):  # YAML takes `no` for a truth value and `32` for a number
                 raise ValueError(f"change {name!r} is no text: put its name in quotes")
+        if not isinstance(self.title, str):  # YAML takes 2026-11-28 for a date
+            raise ValueError(f"title {self.title!r} is no text: put it in quotes")
         if not isinstance(self.cost, bool):
             raise ValueError(f"cost {self.cost!r} must be true or false")
         if not self.changes or not self.seeds:
@@ -219,8 +221,8 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
         "schema": 1,
         "kind": "ablation",
         "title": ablation.title,
-        "base": dict(ablation.base),
-        "changes": {name: dict(change) for name, change in ablation.changes.items()},
+        "base": plain(ablation.base),
+        "changes": plain(ablation.changes),
         "seeds": list(ablation.seeds),
         "split": ablation.split,
         "draws": DRAWS if BOOTSTRAP in methods else None,
