@@ -30,7 +30,7 @@ _SETTING_BEFORE = re.compile(
 _SETTING_BEHIND = re.compile(r"\s?(?:to [\d.]+ )?(?:micrometres|octaves|epochs|pixels|x\b|x \d)")
 _CUE = re.compile(
     r"\b(?:RGB|RG|RB|GB|[RGB])\b(?!['’*`])|\b(?:two|one|single) channels?\b"
-    r"|(?:(?<=\bon )|(?<=\bwith )|(?<=, ))(?:two|one)\b|\b(?:mean|on average)\b"
+    r"|(?:(?<=\bon )|(?<=\bwith )|(?<=, ))(?:two|one)\b|\b(?:mean|on\s+average)\b"
 )
 _LISTED = re.compile(r"(?:,| and|, and)?\s+")
 
@@ -123,7 +123,7 @@ class Quote:
 
 
 def _cue(text: str) -> str:
-    if text in {"mean", "on average"}:
+    if text == "mean" or text.endswith("average"):
         return "mean"
     return "two" if "two" in text else "one" if re.search("one|single", text) else text
 

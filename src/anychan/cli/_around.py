@@ -140,7 +140,7 @@ anychan data check folder --json""",
     _data,
 )
 LIST = Command(
-    "list networks, packaged models, strategies, answers to missing channels, or recipes of published experiments",
+    "list networks, packaged models, strategies, answers to missing channels, or recipes of the sources' experiments",
     """anychan list packaged
 anychan list recipes
 anychan list strategies
