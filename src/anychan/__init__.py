@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from anychan.channels import Channel, ChannelSet
     from anychan.cost import depth, profile
     from anychan.exporting import export
-    from anychan.models import create_model, load_model, save_model
+    from anychan.models import ModelInfo, create_model, load_model, save_model
     from anychan.models.hub import PretrainedModel
     from anychan.prediction import Prediction, Predictor, predict
     from anychan.statistics import ChannelStatistics
@@ -32,6 +32,7 @@ _PUBLIC = {
     "Channel": "anychan.channels",
     "ChannelSet": "anychan.channels",
     "ChannelStatistics": "anychan.statistics",
+    "ModelInfo": "anychan.models",
     "Prediction": "anychan.prediction",
     "Predictor": "anychan.prediction",
     "PretrainedModel": "anychan.models.hub",
@@ -55,6 +56,7 @@ __all__ = [
     "Channel",
     "ChannelSet",
     "ChannelStatistics",
+    "ModelInfo",
     "Prediction",
     "Predictor",
     "PretrainedModel",

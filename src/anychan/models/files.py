@@ -133,7 +133,7 @@ class ModelInfo:
         )
 
 
-def save_model(folder: Path, model: AnyChannelModel, info: ModelInfo) -> None:
+def save_model(folder: Path | str, model: AnyChannelModel, info: ModelInfo) -> None:
     """Write a model's two files, each whole or not at all.
 
     Args:
@@ -147,6 +147,7 @@ def save_model(folder: Path, model: AnyChannelModel, info: ModelInfo) -> None:
     from safetensors.torch import save_model as save_tensors
 
     _check_describes(info, model)
+    folder = Path(folder)
     # On a GPU a recurrent layer keeps its weights in one piece of memory, which safetensors refuses; not on a CPU.
     on_cpu = copy.deepcopy(model).to("cpu")
     with replacing(folder / WEIGHTS) as temporary:
