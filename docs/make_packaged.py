@@ -1,6 +1,6 @@
 """Put the model of a run into the package, in half precision, with a card made from the run's records.
 
-python docs/make_packaged.py RUN NAME     e.g. runs/wide6-32-any-every animals-50
+python docs/make_packaged.py RUN NAME     e.g. runs/wide6-32-any-full animals-50
 
 Not a part of `make docs`: it needs the weights, which are not committed elsewhere.
 """

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import anychan
 from anychan.adaptation import adapt
-from anychan.channels import ChannelSet
+from anychan.channels import Channel, ChannelSet
 from anychan.exporting import CheckFailedError, _check, export
 from anychan.models import create_model, save_model
 
@@ -117,6 +117,12 @@ def test_a_mobilenet(tmp_path):
     made = export(model, tmp_path / "mobilenet.onnx", image_size=32)
     assert "height" in made.dynamic
     close(run_onnx(made.path, images(3, 2, (64, 96)), places("G,R")), model(images(3, 2, (64, 96)), "G,R"))
+
+
+def test_a_file_for_a_channel_that_the_info_does_not_know(tmp_path):
+    model = small("spectral", {})
+    made = export(model, tmp_path / "a.pt2", [Channel("SWIR", 1.6), Channel("G")], "torch", info=INFO)
+    assert made.channels == ("SWIR", "G")
 
 
 def test_what_was_measured_has_no_range_of_shares(tmp_path):

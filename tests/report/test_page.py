@@ -223,6 +223,19 @@ def test_compared_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
     assert "first against old/plain, 1 paired comparison: old/plain is better in 1." in page.shown
 
 
+def test_of_seven_runs_there_are_two_charts_of_what_is_kept(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / f"run{i}", epochs=0) for i in range(7)]
+    text, page = _page(runs, tmp_path / "a.html")
+    subsets = text[text.index('id="subsets"') : text.index('id="errors"')]
+    keys = [
+        re.findall(r"run\d", re.sub("<[^>]*>", "", part))
+        for part in re.findall('<ul class="keys">(.*?)</ul>', subsets, re.S)
+    ]
+    assert keys == [[f"run{i}" for i in range(6)], ["run6"]]
+    ids = [attrs["id"] for _, attrs in page.tags if attrs.get("id")]
+    assert len(ids) == len(set(ids))
+
+
 def test_compared_runs_that_were_copied_keep_their_names(tmp_path: Path) -> None:
     """The first of a comparison is the run beside it, wherever it lay when it was compared."""
     pair = {

@@ -88,11 +88,16 @@ def test_of_bands_and_broken_images_as_in_training(tmp_path: Path) -> None:
         adapt_run(run, tmp_path / "no")
     with pytest.raises(ValueError, match="bands 'R,G' go with other data than the run's"):
         adapt_run(run, tmp_path / "no", bands="R,G")
-    assert main(["adapt", str(run), "--out", str(tmp_path / "there"), "--data", str(tmp_path / "moved")]) == 0
-    config = json.loads((tmp_path / "there" / "run.json").read_text())["config"]
-    assert (config["data"], config["bands"]) == (str(tmp_path / "moved"), "B04,B08")
-    named = ["--data", str(tmp_path / "moved"), "--bands", "B08,B04"]
-    assert main(["adapt", str(run), "--out", str(tmp_path / "named"), *named]) == 0
+    found = []
+    for bands in ("B04,B08", "B08,B04"):
+        out, named = tmp_path / bands, ["--data", str(tmp_path / "moved"), "--bands", bands]
+        assert main(["adapt", str(run), "--out", str(out), *named]) == 0
+        config = json.loads((out / "run.json").read_text())["config"]
+        assert (config["data"], config["bands"]) == (str(tmp_path / "moved"), bands)
+        found.append(load_model(out)[0].state_dict())
+    again = load_model(tmp_path / "again")[0].state_dict()
+    same = [all(torch.equal(its[name], again[name]) for name in again) for its in found]
+    assert same == [True, False]
 
 
 def test_some_may_stand_among_other_subsets() -> None:

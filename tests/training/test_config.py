@@ -149,6 +149,8 @@ def test_a_setting_out_of_range_is_refused_by_name(settings: dict[str, Any], wor
         (lambda: ObjectiveConfig(subsets=0), "objective.subsets 0 must be 1 or more"),
         (lambda: ObjectiveConfig(temperature=0.0), "objective.temperature 0.0"),
         (lambda: ObjectiveConfig(label_share=1.1), "objective.label_share 1.1"),
+        (lambda: ObjectiveConfig(full_share=None), "objective.full_share None must be equal, or in"),  # type: ignore[arg-type] # on purpose
+        (lambda: NormalisationConfig(subsets=""), r"normalisation.subsets \[\] must be channel sets"),
         (lambda: ObjectiveConfig(full_share=1.0), "objective.full_share 1.0 must be equal, or in"),
         (lambda: ObjectiveConfig(full_share="half"), "objective.full_share 'half' must be equal"),  # type: ignore[arg-type] # on purpose
         (lambda: ObjectiveConfig(penalty=-1.0), "objective.penalty -1.0"),

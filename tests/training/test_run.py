@@ -16,7 +16,7 @@ from anychan.blocks import DeepenedConv2d
 from anychan.channels import ChannelSet
 from anychan.evaluation import evaluate_run
 from anychan.models import load_model
-from anychan.training import TrainConfig, adapt_run, train
+from anychan.training import TrainConfig, adapt_run, loop, train
 from anychan.training import run as run_module
 from anychan.training.config import (
     EarlyStoppingConfig,
@@ -123,6 +123,21 @@ def test_a_subset_left_out_of_training_gets_its_statistics_afterwards(make: Any)
     model, info = load_model(run)
     assert {"R", "GB"} <= set(info.kept_subsets)
     assert model(torch.rand(1, 2, 16, 16), channels="BG").isfinite().all()
+
+
+@pytest.mark.parametrize(("share", "given"), [("equal", None), (0.3, 0.3)])
+def test_the_full_sets_share_reaches_the_loss(
+    make: Any, monkeypatch: pytest.MonkeyPatch, share: Any, given: float | None
+) -> None:
+    seen, original = [], loop.sandwich
+
+    def sandwich(*given: Any, **options: Any) -> Any:
+        seen.append(options["full_share"])
+        return original(*given, **options)
+
+    monkeypatch.setattr(loop, "sandwich", sandwich)
+    train(make(strategy="sliced", epochs=1, objective=ObjectiveConfig(full_share=share)))
+    assert set(seen) == {given}
 
 
 def test_a_plain_network_is_taught_on_all_its_channels(make: Any, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from torch.nn.utils import parametrize
 
 from anychan.adaptation._stem_wrappers import PatchProjection, SamePadding, StemWrapper
 from anychan.nn import AnyChannelConv2d, conv_geometry
+from anychan.nn._contract import float64
 
 
 @dataclass(frozen=True)
@@ -155,10 +156,12 @@ def _standardised(model: nn.Module, path: str, planes: int) -> ReadStem:
     conv = _module_at(model, path)
     assert isinstance(conv, nn.Conv2d)
     with torch.no_grad():
-        variance, mean = torch.var_mean(conv.weight.double(), dim=(1, 2, 3), correction=0, keepdim=True)
-        weight = (conv.weight - mean) / (variance + cast(float, conv.eps)).sqrt()
+        exact = float64(conv.weight)
+        variance, mean = torch.var_mean(exact, dim=(1, 2, 3), correction=0, keepdim=True)
+        weight = (exact - mean) / (variance + cast(float, conv.eps)).sqrt()
         if hasattr(conv, "gain"):
-            weight = weight * cast(Tensor, conv.gain) * cast(float, conv.scale)
+            weight = weight * float64(cast(Tensor, conv.gain)) * cast(float, conv.scale)
+        weight = weight.to(conv.weight)
     padded = SamePadding if getattr(conv, "same_pad", False) else None
     return ReadStem(_convolution(conv, weight.to(conv.weight.dtype), conv.bias), padded)
 
@@ -206,8 +209,9 @@ def _affine_patches(model: nn.Module, path: str, planes: int) -> ReadStem:
     """
     module = _module_at(model, path)
     side = int(module.k)  # type: ignore[arg-type]
-    twin = copy.deepcopy(module).double().eval()
-    device = next(twin.parameters()).device
+    original = next(module.parameters())
+    device = float64(original).device
+    twin = copy.deepcopy(module).to(device).double().eval()
     if planes != 3:
         raise ValueError(f"the stem {path!r} takes R, G and B apart into luma and chroma, not {planes} channels")
     numbers = planes * side * side
@@ -216,7 +220,6 @@ def _affine_patches(model: nn.Module, path: str, planes: int) -> ReadStem:
         bias_O = twin(torch.zeros_like(units[:1])).flatten()
         weight = (twin(units).flatten(1) - bias_O).T.unflatten(1, (planes, side, side))
     conv = nn.Conv2d(planes, len(weight), side, side, device="meta")
-    original = next(module.parameters())
     return ReadStem(_convolution(conv, weight.to(original), bias_O.to(original)))
 
 

@@ -189,7 +189,7 @@ class AnyChannelModel(nn.Module):
         return f"a plain model takes all of {self.channels}, not {chosen}: adapt it, or fill the missing planes"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_clones": {}}  # a copy binds its own body, and is compiled anew
+        return {**super().__getstate__(), "_clones": {}}  # a copy binds its own body, and is not compiled
 
 
 def is_channels_last(body: nn.Module) -> bool:

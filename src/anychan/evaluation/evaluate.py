@@ -17,7 +17,7 @@ import torch
 
 from anychan._files import replacing
 from anychan._records import RUN, read_run
-from anychan.adaptation import PLAIN, AnyChannelModel
+from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.cost import profile
 from anychan.data import Dataset, hold_out, load_split, open_dataset
@@ -95,8 +95,8 @@ def evaluate_run(
     if not run.is_dir():  # a model file or a packaged model is no place to write to
         raise FileNotFoundError(f"{run} is no run folder")
     model, info = load_model(run)
-    if channels is None and not (fills and info.strategy == PLAIN):
-        channels = own_subsets(info)
+    if channels is None:
+        channels = own_subsets(info, filled=bool(fills))
     questions = list_questions(info.channels, info.strategy, channels, fills)
     dataset = _open(run, info, data, bands)
     _check_channels(dataset, questions)

@@ -14,16 +14,15 @@ MOST_CHANNELS_FOR_ALL = 8  # 255 subsets
 Question = tuple[ChannelSet, str]  # the channels that are there, and the fill of the others ("": none)
 
 
-def own_subsets(info: ModelInfo) -> list[str]:
+def own_subsets(info: ModelInfo, *, filled: bool = False) -> list[str]:
     """The subsets that a model is asked about unless others are named, the largest first.
 
     They are those that it has statistics for; without, every one, of more than 8 channels some of each size; of a plain
-    network all its channels.
+    network all its channels, unless missing ones are ``filled``.
     """
-    if info.strategy == PLAIN:
+    if info.strategy == PLAIN and not filled:
         return [str(info.channels)]
-    if info.kept_subsets:
-        of_data = [subset for subset in info.kept_subsets if isinstance(subset, str)]
+    if of_data := [subset for subset in info.kept_subsets if isinstance(subset, str)]:
         return sorted(of_data, key=lambda subset: len(ChannelSet.parse(subset)), reverse=True)
     many = len(info.channels) > MOST_CHANNELS_FOR_ALL
     return [str(subset) for subset in (info.channels.some_subsets() if many else info.channels.subsets())]
@@ -32,7 +31,7 @@ def own_subsets(info: ModelInfo) -> list[str]:
 def list_questions(
     known: ChannelSet,
     strategy: str,
-    channels: str | Sequence[str] | None = None,
+    channels: str | Sequence[str],
     fills: str | Sequence[str] | None = None,
 ) -> list[Question]:
     """Every channel set asked for, by itself and with each fill, in the order of ``ChannelSet.subsets()``.
@@ -41,8 +40,7 @@ def list_questions(
         known: all channels of the model.
         strategy: the model's; "plain" answers proper subsets with fills only.
         channels: "all" for every subset that is not empty, "some" for those of ``ChannelSet.some_subsets``, or a
-            channel set, or a list of them; None: every subset that the model answers, which of a plain one without
-            fills is all its channels.
+            channel set, or a list of them.
         fills: keys of ``FILLS``, for proper subsets, or "all" that make sense of the channels; None: none.
 
     Raises:
@@ -57,8 +55,6 @@ def list_questions(
     if fills == "all":
         fills = list_fills(known)
     fills = list(dict.fromkeys(check_fill(fill, known) for fill in fills or ()))
-    if channels is None:
-        channels = str(known) if strategy == "plain" and not fills else "all"
     questions: list[Question] = []
     for subset in _subsets(known, [channels] if isinstance(channels, str) else channels):
         if len(subset) == len(known):

@@ -26,7 +26,7 @@ from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.recipes import Recipe
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
-from anychan.training.config import differences, plain
+from anychan.training.config import differences, jsonable
 from anychan.training.initial import read_weights
 
 RECORD = "ablation.json"
@@ -221,8 +221,8 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
         "schema": 1,
         "kind": "ablation",
         "title": ablation.title,
-        "base": plain(ablation.base),
-        "changes": plain(ablation.changes),
+        "base": jsonable(ablation.base),
+        "changes": jsonable(ablation.changes),
         "seeds": list(ablation.seeds),
         "split": ablation.split,
         "draws": DRAWS if BOOTSTRAP in methods else None,

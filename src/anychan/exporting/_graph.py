@@ -76,7 +76,7 @@ class AllSubsets(nn.Module):
             tabled = graph_stem(stem, subsets)
             if tabled is None:
                 why = (
-                    "has no form in one graph of all subsets (_stems.py would hold it)"
+                    "is not supported in one graph of all subsets"
                     if stem.promises.merges
                     else "gives the body as many tokens as there are channels, which one graph does not hold"
                 )

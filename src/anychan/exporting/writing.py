@@ -94,7 +94,7 @@ def export(
         >>> folder.cleanup()
     """
     path = Path(path)
-    _check_options(path, format, quantize, data, replace)
+    _check_options(path, format, quantize, data, bands, replace=replace)
     model, info = _model_and_info(model, info)
     size = info.image_size if image_size is None and info else image_size
     if size is None or size < 1:
@@ -140,13 +140,17 @@ def export(
     )
 
 
-def _check_options(path: Path, format: str, quantize: str | None, data: object, replace: bool) -> None:
+def _check_options(
+    path: Path, format: str, quantize: str | None, data: object, bands: object, *, replace: bool
+) -> None:
     if format not in SUFFIXES:
         raise ValueError(f"format is {format!r}; choose from {', '.join(SUFFIXES)}")
     if quantize not in (None, "int8"):
         raise ValueError(f"quantize is {quantize!r}; there is 'int8'")
     if quantize and format != "onnx":
         raise ValueError(f"quantize is {quantize!r}, which is for the format 'onnx', not {format!r}")
+    if bands is not None and data is None:
+        raise ValueError(f"bands are {str(bands)!r}, and the data that they are of are not given")
     if data is not None and not quantize:
         raise ValueError("data is to measure what quantize='int8' costs, which is not asked for")
     if path.exists() and not replace:
@@ -234,7 +238,7 @@ def _description(
     size: int,
 ) -> dict[str, Any]:
     """What a file says of itself; each entry is JSON."""
-    described = info.channels.subset(planes.names) if info else planes
+    described = info.channels.resolve(planes, unnamed=True) if info else planes
     return {
         "anychan_version": __version__,
         "architecture": info.architecture if info else type(model.body).__name__,

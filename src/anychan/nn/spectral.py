@@ -93,7 +93,7 @@ class SpectralConv2d(KernelConv2d):
     @torch.no_grad()
     def _design(self) -> Tensor:
         """The hidden units of the known wavelengths and a one for the bias, (C, D + 1), float64 on the CPU."""
-        encoder = copy.deepcopy(self.encoder).double().cpu()
+        encoder = copy.deepcopy(self.encoder).cpu().double()
         with full_precision("cpu"):
             hidden_CD = encoder(wavelengths_of(self.channels))
         return torch.cat([hidden_CD, torch.ones_like(hidden_CD[:, :1])], dim=1)
@@ -116,7 +116,7 @@ class SpectralConv2d(KernelConv2d):
         if weight_OChw.is_meta:
             return  # there are no numbers to fit
         design = self._design()
-        slices_CP = weight_OChw.double().cpu().transpose(0, 1).flatten(1)
+        slices_CP = weight_OChw.cpu().double().transpose(0, 1).flatten(1)
         layer = torch.linalg.lstsq(design, slices_CP, rcond=_SMALLEST_SINGULAR, driver="gelsd").solution
         self.generator.weight.copy_(layer[:-1].T)
         assert self.generator.bias is not None

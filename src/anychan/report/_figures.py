@@ -84,7 +84,7 @@ def retention_chart(runs: Sequence[Run], split: str, places: Sequence[int] | Non
         f"{r.subset}{f' ({r.fill})' if r.fill else ''} {100 * (r.retention or 0):.0f} %" for r in known[:60]
     )
     height = 54 + len(rows) * ((16 if len(rows) <= 16 else 8) + 10 * len(evaluated))
-    return draw("retention", label, (340, height), paint)
+    return draw(f"retention-{evaluated[0][0]}", label, (340, height), paint)
 
 
 def curve_chart(run: Run, index: int, quantity: str, limits: tuple[float, float]) -> Markup | None:

@@ -34,7 +34,6 @@ def row_of(run: Run, index: int, split: str | None, pictures: bool) -> dict[str,
         "headline": words.headline(run, split),
         "missing": list(dict.fromkeys(missing)),
         "subsets": tables.subset_table(run, evaluation) if evaluation else None,
-        "has_subsets": evaluation is not None and evaluation.has_subsets,
         "losses": loss_table(evaluation, short) if evaluation else None,
         "why": why_words(evaluation) if evaluation else "",
     }

@@ -47,7 +47,8 @@ def adapt_run(
         subsets: those to recompute statistics for; None: all, of up to 6 channels. A network without batch
             normalisation has none, and takes every subset as it is.
         data: where the training images are; None: where the run had them.
-        bands: what the planes of ``data`` are, as for ``open_dataset``; None: what those of the run were.
+        bands: what the planes of ``data`` are, as for ``open_dataset``; None: the data say it. What the run was trained
+            on has the run's.
         images: how many of them are looked at, 2 or more.
         seed: which.
         cache_dir: where decoded images are kept; None: the user's cache folder.
@@ -119,7 +120,7 @@ def _training_data(record: dict[str, Any], data: str | Path | None, bands: str |
     """What statistics are computed from: what the run was trained on, or other data that are named."""
     spec = record["config"]["data"] if data is None else data
     try:
-        dataset = open_dataset(spec, record["config"].get("bands") if bands is None else bands)
+        dataset = open_dataset(spec, record["config"].get("bands") if data is None else bands)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"{error}; the run was trained on {spec}: say with --data where it is") from error
     # Of all that is listed: an array leaves out what was skipped as broken.

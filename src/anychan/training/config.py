@@ -32,7 +32,7 @@ __all__ = [
     "ScheduleConfig",
     "TrainConfig",
     "differences",
-    "plain",
+    "jsonable",
 ]
 
 ChannelSampling = Literal["all", "hierarchical", "bernoulli", "diverse", "fixed"]
@@ -306,7 +306,7 @@ class TrainConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """A record that JSON and YAML can hold."""
-        return plain(dataclasses.asdict(self))
+        return jsonable(dataclasses.asdict(self))
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> TrainConfig:
@@ -356,10 +356,10 @@ def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def plain(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """Settings as JSON and YAML can hold them: paths as text, tuples as lists."""
     if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items()}
+        return {str(name): jsonable(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [jsonable(item) for item in value]
     return str(value) if isinstance(value, Path) else value

@@ -159,7 +159,7 @@ class ObjectiveConfig:
         check("objective.temperature", self.temperature, 0.0 < self.temperature < math.inf, "above 0")
         check("objective.label_share", self.label_share, 0.0 <= self.label_share <= 1.0, "in [0, 1]")
         if self.full_share != "equal":
-            inside = not isinstance(self.full_share, str) and 0.0 < self.full_share < 1.0
+            inside = isinstance(self.full_share, int | float) and 0.0 < self.full_share < 1.0
             check("objective.full_share", self.full_share, inside, "equal, or in (0, 1)")
         check("objective.penalty", self.penalty, 0.0 <= self.penalty < math.inf, "0 or more")
 
@@ -192,6 +192,7 @@ class NormalisationConfig:
 
     def __post_init__(self) -> None:
         self.subsets = as_list(self.subsets)
+        check("normalisation.subsets", self.subsets, self.subsets != [], "channel sets, or not given")
         check("normalisation.kind", self.kind, self.kind in ("batch", "group", "renorm"), "batch, group or renorm")
         if self.statistics != "auto":
             check_choice("normalisation.statistics", self.statistics, Statistics)

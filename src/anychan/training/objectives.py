@@ -93,8 +93,9 @@ def sandwich(
         ...     loss.backward()
     """
     if full_share is None or not subsets:
-        full_share = 1 / (1 + len(subsets))
-    each_share = (1 - full_share) / max(len(subsets), 1)
+        full_share = each_share = 1 / (1 + len(subsets))
+    else:
+        each_share = (1 - full_share) / len(subsets)
     softened = {"temperature": temperature, "label_share": label_share, "label_smoothing": label_smoothing}
     taught_by = None if teacher is None else _answers(teacher, x, channels)
     logits = _logits(model, x, channels)
