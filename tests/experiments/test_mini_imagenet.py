@@ -81,6 +81,7 @@ def test_a_recipe_runs_on_it_with_the_machine_settings_of_train(
 def test_the_device_asked_for_is_that_of_the_evaluation_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str | None] = []
     monkeypatch.setattr(completing, "is_finished", lambda config: True)
+    monkeypatch.setattr(completing, "read_info", lambda run: None)
     monkeypatch.setattr(completing, "own_subsets", lambda info: ["RGB"])
     monkeypatch.setattr(completing, "evaluate_run", lambda *_, device, **__: asked.append(device))
     for device in ("auto", "cpu"):
