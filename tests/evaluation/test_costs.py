@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anychan.evaluation import costs_table, evaluate_run, record_costs
+from anychan.evaluation import costs, costs_table, evaluate_run, record_costs
 from anychan.experiments import validate_records
 
 from ._runs import write_run
@@ -94,6 +94,21 @@ def test_a_cost_that_is_there_is_kept_unless_asked(run: Path) -> None:
     replaced = costs_of(run)["R", ""]
     assert counted(replaced) == counted(of_red)
     assert list(replaced["latency_ms"]) == ["1", "2"] != list(of_red["latency_ms"])
+
+
+def test_rows_that_another_process_writes_meanwhile_are_kept(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measure = costs.profile
+
+    def while_another_evaluates(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(costs, "profile", measure)
+        evaluate(run, ["G"], cost=False)
+        return measure(*arguments, **options)
+
+    monkeypatch.setattr(costs, "profile", while_another_evaluates)
+    (told,) = record_costs([run], batch_size=2)
+    assert told["measured"] == SUBSETS
+    assert [key for key, cost in costs_of(run).items() if cost] == [(subset, "") for subset in SUBSETS]
+    assert ("G", "") in costs_of(run)
 
 
 def test_a_model_with_statistics_for_some_subsets_answers_these_only(tmp_path: Path) -> None:

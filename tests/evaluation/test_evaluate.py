@@ -13,6 +13,7 @@ from PIL import Image
 from anychan.data import hold_out, load_split, open_dataset
 from anychan.environment import environment
 from anychan.evaluation import FILLS, evaluate_run, read_predictions, table
+from anychan.evaluation import evaluate as evaluate_module
 from anychan.evaluation.metrics import metrics
 
 from ._runs import RUN, SPEC, write_run
@@ -153,6 +154,24 @@ def test_evaluating_again_replaces_its_rows_and_keeps_the_others(
     assert third["results"][3] == second["results"][3]
     evaluate(run, ["R"], "val")
     assert keys(json.loads((run / "evaluation/test.json").read_text())) == keys(third)
+
+
+def test_rows_that_another_process_writes_meanwhile_are_kept(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, predict = make_run(), evaluate_module.predict_subset
+
+    def while_another_evaluates(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(evaluate_module, "predict_subset", predict)
+        evaluate(run, ["RG", "B"], cost=True)
+        return predict(*arguments, **options)
+
+    monkeypatch.setattr(evaluate_module, "predict_subset", while_another_evaluates)
+    record = evaluate(run, ["RGB", "B"])
+    assert keys(record) == [("RGB", ""), ("RG", ""), ("B", "")]
+    assert [row["cost"] is None for row in record["results"]] == [True, False, False]
+    assert list(read_predictions(run / "predictions/test.parquet")) == keys(record)
+    assert json.loads((run / "evaluation/test.json").read_text()) == record
 
 
 def test_each_row_says_where_it_was_timed(

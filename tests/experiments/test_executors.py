@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 import types
 from collections.abc import Iterator
@@ -12,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from anychan.experiments import Ablation, _lock, ablate, ablation, executors
-from anychan.experiments._lock import alone
+from anychan._lock import alone
+from anychan.experiments import Ablation, ablate, ablation, executors
 from anychan.training import TrainConfig
 
 from ._ablations import BASE, DATA, WIDE
@@ -104,12 +103,3 @@ def test_what_is_there_is_looked_at_when_no_other_process_can_write_it(
     monkeypatch.setattr(ablation, "alone", after_another)
     with pytest.raises(ValueError, match=r"ablation\.json: a record of schema 2"):
         ablate(Ablation(BASE, WIDE), tmp_path)
-
-
-def test_a_folder_that_cannot_be_locked_is_not_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_locks(_: object) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(_lock, "_lock", without_locks)
-    with pytest.raises(OSError, match=r"cannot be locked: No locks available: .*out"), alone(tmp_path / "out"):
-        pass

@@ -12,6 +12,7 @@ import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
 
+from anychan._lock import alone
 from anychan.cli import main
 from anychan.cli._reproduce import _weights
 from anychan.experiments import (
@@ -25,7 +26,6 @@ from anychan.experiments import (
     settings,
     validate_records,
 )
-from anychan.experiments._lock import alone
 from anychan.models import create_model
 from anychan.training import TrainConfig
 from anychan.training.config import differences

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from anychan._lock import alone
 from anychan.cli import main
 from anychan.experiments import SearchSpace, search, sweep, sweep_table
-from anychan.experiments._lock import alone
 from anychan.training import InterruptedRunError, TrainConfig, train
 
 DATA = "synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4"

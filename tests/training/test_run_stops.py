@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from anychan.training import InterruptedRunError, NotFiniteError, train
+from anychan._lock import alone
+from anychan.training import InterruptedRunError, NotFiniteError, TrainConfig, train
 from anychan.training import run as run_module
 from anychan.training.config import OptimizerConfig
 from anychan.training.loop import Trainer
@@ -26,6 +27,39 @@ def test_a_full_run_folder_is_refused_and_resuming_a_finished_run_changes_nothin
     assert train(make(resume=True)) == run
     assert recorded(run) == records
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(run).items())
+
+
+def test_a_run_that_another_process_is_at_is_left_to_it(make: Any) -> None:
+    run = train(make(epochs=1))
+    before = {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    with alone(run), pytest.raises(FileExistsError, match="run is in use by another process: wait until it has ended"):
+        train(make(epochs=1, resume=True))
+    assert {path.name: path.read_bytes() for path in run.iterdir() if path.is_file()} == before
+    train(make(epochs=1, resume=True))
+
+
+def test_a_run_that_another_process_has_just_finished_is_not_written_over(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both found the folder empty; this one comes second."""
+    load, description = run_module._load, []
+
+    def while_another_trains(config: TrainConfig, accelerator: Any) -> Any:
+        monkeypatch.setattr(run_module, "_load", load)
+        description.append(described(train(config)))
+        return load(config, accelerator)
+
+    monkeypatch.setattr(run_module, "_load", while_another_trains)
+    with pytest.raises(FileExistsError, match=r"run is not empty; .*--resume"):
+        train(make(epochs=1))
+    assert [described(make().out)] == description
+
+
+def test_a_run_killed_at_its_very_start_is_begun_anew(make: Any) -> None:
+    config = make(epochs=1)
+    with alone(config.out):
+        (config.out / ".config.yaml.1.partial").touch()
+    assert described(train(config))["status"] == "finished"
 
 
 def test_only_a_run_of_the_same_settings_and_data_is_resumed(make: Any, tmp_path: Path) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from anychan import _records as records
+from anychan._lock import alone
 
 
 def record_path(run: Path, split: str) -> Path:
@@ -30,6 +32,11 @@ def read_record(run: Path, split: str) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: run `anychan evaluate {run} --split {split}` first")
     return records.read_record(path, "evaluation")
+
+
+def writing(run: Path, split: str) -> AbstractContextManager[None]:
+    """Held while a split's record is read, added to and written; who else writes it waits."""
+    return alone(run / "evaluation", f".{split}.lock", wait=True)
 
 
 def write_record(record: dict[str, Any], path: Path) -> None:

@@ -17,7 +17,7 @@ from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.cost import profile
 from anychan.environment import environment
-from anychan.evaluation._folder import read_record, record_path, sha256, write_record
+from anychan.evaluation._folder import read_record, record_path, sha256, write_record, writing
 from anychan.models.files import DESCRIPTION, WEIGHTS, ModelInfo, load_model, read_info
 
 
@@ -84,25 +84,36 @@ def _check(run: Path, split: str) -> None:
 def _record(
     run: Path, split: str, made: Mapping[str, Any], *, device: str, batch_size: int, replace: bool
 ) -> dict[str, Any]:
-    record = read_record(run, split)
-    own = [row for row in record["results"] if not row["fill"]]
-    wanted = [row for row in own if replace or not row["cost"]]
+    own = [row for row in read_record(run, split)["results"] if not row["fill"]]
     kept = [row["subset"] for row in own if not replace and row["cost"]]
+    measured: dict[str, dict[str, Any]] = {row["subset"]: {} for row in own if row["subset"] not in kept}
     weights: Literal["own", "random"] = "own" if (run / WEIGHTS).is_file() else "random"
-    if wanted:
+    if measured:
         model, info = _model(run, weights)
         try:
-            for row in wanted:
-                subset = info.channels.subset(row["subset"])
+            for name in measured:
+                subset = info.channels.subset(name)
                 found = profile(model, subset, info.image_size, batch_size, device=device).to_dict()
                 now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-                row["cost"] = {**found, "apart": {"created": now, "weights": weights, **made}}
+                measured[name] = {**found, "apart": {"created": now, "weights": weights, **made}}
         except ValueError as error:  # which of many runs
             raise ValueError(f"{run}: {error}") from error
-        with replacing(record_path(run, split)) as temporary:
-            write_record(record, temporary)
-    measured = [row["subset"] for row in wanted]
-    return {"run": str(run), "split": split, "device": device, "weights": weights, "measured": measured, "kept": kept}
+        with writing(run, split):  # another process may have written there meanwhile
+            _check(run, split)
+            record = read_record(run, split)
+            for row in record["results"]:
+                if not row["fill"] and row["subset"] in measured:
+                    row["cost"] = measured[row["subset"]]
+            with replacing(record_path(run, split)) as temporary:
+                write_record(record, temporary)
+    return {
+        "run": str(run),
+        "split": split,
+        "device": device,
+        "weights": weights,
+        "measured": list(measured),
+        "kept": kept,
+    }
 
 
 def _model(run: Path, weights: Literal["own", "random"]) -> tuple[AnyChannelModel, ModelInfo]:

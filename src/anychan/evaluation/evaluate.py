@@ -22,7 +22,7 @@ from anychan.channels import ChannelSet
 from anychan.cost import profile
 from anychan.data import Dataset, hold_out, load_split, open_dataset
 from anychan.environment import environment
-from anychan.evaluation._folder import predictions_path, read_record, record_path, sha256, write_record
+from anychan.evaluation._folder import predictions_path, read_record, record_path, sha256, write_record, writing
 from anychan.evaluation.metrics import metrics
 from anychan.evaluation.pictures import write_pictures
 from anychan.evaluation.predict import predict_subset
@@ -116,7 +116,7 @@ def evaluate_run(
                 model.subset_statistics.of(there)
     images = {**dataset.description, "fingerprints": {**dataset.description["fingerprints"], split: array.fingerprint}}
     model_hash = sha256(run / WEIGHTS)
-    rows, answers = ({}, {}) if replace else _earlier(run, split, model_hash, array.fingerprint)
+    earlier, _ = _earlier(run, split, model_hash, array.fingerprint, replace)
     device = device or ("cuda" if torch.cuda.is_available() else "cpu")
     made = {
         **environment(),
@@ -125,6 +125,7 @@ def evaluate_run(
         "batch_size": batch_size,
     }
     where = {key: made[key] for key in _WHERE}
+    rows, answers = {}, {}
     for subset, fill in questions:
         given = predict_subset(
             model, array, subset, batch_size=batch_size, device=device, autocast=autocast,
@@ -132,35 +133,39 @@ def evaluate_run(
         )  # fmt: skip
         answers[given.key] = given
         timed = cost and not fill and (not model.subset_statistics or subset in model.subset_statistics)
-        before = rows.get(given.key, {})
-        of_one = _cost(model, info, subset, device) if timed else before.get("cost")
+        of_one = _cost(model, info, subset, device) if timed else None
         rows[given.key] = {**_row(given, len(array) - len(given.paths), info, of_one), **where}
-        if flips or "flips" in before:
+        if flips or "flips" in earlier.get(given.key, {}):
             both = predict_subset(
                 model, array, subset, batch_size=batch_size, device=device, autocast=autocast,
                 fill=fill, flips=True, progress=progress,
             )  # fmt: skip
             found = metrics(both, info.classes)
             rows[given.key]["flips"] = {name: found[name] for name in ("accuracy", "accuracy_interval")}
-    order = sorted(rows, key=lambda key: rank(info.channels, *key))
-    record = {
-        "schema": 1,
-        "kind": "evaluation",
-        "split": split,
-        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        **made,
-        "data": images,
-        "model_sha256": model_hash,
-        "classes": list(info.classes),
-        "channels": info.channels.to_dict(),
-        "untold": untold(array, info.channels) if (str(info.channels), "") in rows else {},
-        "results": _with_retention({key: rows[key] for key in order}, answers, str(info.channels)),
-    }
-    answers = {key: answers[key] for key in order}
-    _write(run, split, record, answers.values())
-    if pictures:
-        of = (dataset.description["name"], split)
-        write_pictures(run / "pictures", of, array, answers, info.classes, model=model)
+    with writing(run, split):  # rows that another process has written meanwhile are kept
+        others, answered = _earlier(run, split, model_hash, array.fingerprint, replace)
+        for key in rows.keys() & others.keys():
+            rows[key]["cost"] = rows[key]["cost"] or others[key]["cost"]
+        rows, answers = {**others, **rows}, {**answered, **answers}
+        order = sorted(rows, key=lambda key: rank(info.channels, *key))
+        record = {
+            "schema": 1,
+            "kind": "evaluation",
+            "split": split,
+            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            **made,
+            "data": images,
+            "model_sha256": model_hash,
+            "classes": list(info.classes),
+            "channels": info.channels.to_dict(),
+            "untold": untold(array, info.channels) if (str(info.channels), "") in rows else {},
+            "results": _with_retention({key: rows[key] for key in order}, answers, str(info.channels)),
+        }
+        answers = {key: answers[key] for key in order}
+        _write(run, split, record, answers.values())
+        if pictures:
+            of = (dataset.description["name"], split)
+            write_pictures(run / "pictures", of, array, answers, info.classes, model=model)
     return record
 
 
@@ -215,11 +220,11 @@ def _run_record(run: Path) -> dict[str, Any]:
 
 
 def _earlier(
-    run: Path, split: str, model_hash: str, fingerprint: str
+    run: Path, split: str, model_hash: str, fingerprint: str, replace: bool
 ) -> tuple[dict[Key, dict[str, Any]], dict[Key, Predictions]]:
-    """Rows and answers of earlier evaluations of the same model on the same images."""
+    """Rows and answers of earlier evaluations of the same model on the same images; none if they are replaced."""
     path = record_path(run, split)
-    if not path.is_file():
+    if replace or not path.is_file():
         return {}, {}
     record = read_record(run, split)
     where = {key: record[key] for key in _WHERE if key in record}  # of rows from before they said so themselves

@@ -14,12 +14,12 @@ import yaml
 
 from anychan._columns import columns
 from anychan._files import replacing
+from anychan._lock import alone
 from anychan._records import read_record as read_record_file
 from anychan.environment import environment
 from anychan.evaluation import HELD_OUT
 from anychan.evaluation.bootstrap import DRAWS
 from anychan.experiments._ablation_rows import BASE, BOOTSTRAP, ablation_row, folder_name
-from anychan.experiments._lock import alone
 from anychan.experiments._machine import machine_of
 from anychan.experiments.completing import check_split
 from anychan.experiments.executors import EXECUTORS, Executor

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from anychan._files import replacing
+from anychan._lock import alone
 from anychan.environment import environment
 from anychan.evaluation._folder import record_path
-from anychan.experiments._lock import alone
 from anychan.experiments._reproduced_rows import empty_rows, rows_of, rows_of_one, run_of
 from anychan.experiments._reproduced_words import trained_alike
 from anychan.experiments.completing import attempt, is_finished, weights_missing

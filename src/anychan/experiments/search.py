@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anychan._files import replacing
+from anychan._lock import LOCK, alone
 from anychan.data import open_dataset
 from anychan.environment import environment
 from anychan.experiments._kept import kept_epoch
-from anychan.experiments._lock import LOCK, alone
 from anychan.experiments.search_space import SearchSpace
 from anychan.experiments.settings import configuration, merged
 from anychan.training import InterruptedRunError, train

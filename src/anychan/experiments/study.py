@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from anychan.experiments._lock import alone
+from anychan._lock import alone
 from anychan.experiments.completing import Costs, attempt
 from anychan.experiments.pool import Task, work_through
 from anychan.experiments.search import sweep

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from anychan._files import replacing
+from anychan._lock import LOCK
 from anychan._records import RUN, SCHEMA
 from anychan.training.checkpoint import LEFTOVERS
 from anychan.training.config import TrainConfig
@@ -31,8 +32,8 @@ def check_folder(config: TrainConfig) -> None:
         return
     if not config.out.is_dir():
         raise FileExistsError(f"{config.out} is a file; out must be a folder, new or empty")
-    # A run killed at its very start leaves nothing but a half-written first file.
-    content = [path.name for path in config.out.iterdir() if not path.match(LEFTOVERS)]
+    # A run killed at its very start leaves nothing but its lock and a half-written first file.
+    content = [path.name for path in config.out.iterdir() if path.name != LOCK and not path.match(LEFTOVERS)]
     if content and not config.resume:
         raise FileExistsError(f"run folder {config.out} is not empty; choose another, or go on there with --resume")
     if content and not {RUN, CONFIG} & set(content):

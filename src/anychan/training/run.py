@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anychan._lock import alone
 from anychan.adaptation import AnyChannelModel
 from anychan.blocks import FoldedConv2d
 from anychan.data import Dataset, ImageArray, hold_out, load_split, open_dataset, split_statistics
@@ -47,7 +48,7 @@ def train(config: TrainConfig) -> Path:
 
     Raises:
         ValueError: for data, channels or options that do not fit, a damaged checkpoint, or one of another run.
-        FileExistsError: if the run folder is not empty and the run is not to be resumed.
+        FileExistsError: if the run folder is not empty and the run is not to be resumed, or another process is at it.
         FileNotFoundError: if the data, or weights to start from, are not there.
         WeightsUnavailableError: if pretrained weights cannot be downloaded.
         TrainingStoppedError: if the run ended early: not finite, or interrupted.
@@ -188,6 +189,13 @@ class _Run:
 
     def complete(self) -> Path:
         """Train to the end and write the model; whatever ends the run early is noted in run.json."""
+        if not self._writes:
+            return self._complete()
+        with alone(self._config.out):
+            check_folder(self._config)  # again: another process may just have finished there
+            return self._complete()
+
+    def _complete(self) -> Path:
         resumed = self._resume()
         trainer, config = self._trainer, self._config
         if self._writes:
