@@ -16,6 +16,13 @@ def test_one_seed_is_near_the_normal_interval() -> None:
     assert high == pytest.approx(differences.mean() + half, abs=0.1 * half)
 
 
+@pytest.mark.parametrize(("better", "worse"), [(5, 1), (14, 6)])
+def test_a_bound_that_is_zero_is_zero(better: int, worse: int) -> None:
+    """Of one sum of thirtieths noise is below 0, of the other above, which would be a verdict."""
+    differences = np.array([1.0] * better + [-1.0] * worse + [0.0] * (30 - better - worse))
+    assert str(paired_bootstrap(differences[None], draws=500)[0]) == "0.0"
+
+
 def test_where_seeds_decide_it_is_students_interval() -> None:
     """Seeds whose images agree: what varies is the seed alone."""
     low, high = paired_bootstrap(np.repeat(np.arange(6.0)[:, None], 50, axis=1))

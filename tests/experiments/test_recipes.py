@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
@@ -30,6 +32,7 @@ from anychan.models import create_model
 from anychan.training import TrainConfig
 from anychan.training.config import differences
 
+SOURCES = Path("shared/reference/systems.md")
 RECORDS = Path(__file__).parents[2] / "docs" / "records"
 DATA = "synthetic:bands=3,train=16,val=6,test=6,size=32,classes=3"
 SETTINGS: dict[str, Any] = {"data": DATA, "image_size": 32, "epochs": 1, "batch_size": 8}
@@ -38,6 +41,30 @@ SETTINGS: dict[str, Any] = {"data": DATA, "image_size": 32, "epochs": 1, "batch_
 def test_every_experiment_of_the_sources_is_there() -> None:
     assert list_recipes() == ["000-A", "000-B", "001-A", "001-B", "002-A", "002-B", "004-A", "004-B"]
     assert all(name in recipes_table() for name in list_recipes())
+
+
+@pytest.mark.parametrize("name", list_recipes())
+def test_what_is_reported_is_what_its_source_has(name: str) -> None:
+    """Each figure stands in one line of its source's section, over subsets in the order of that line."""
+    path = Path(__file__).parents[3] / SOURCES
+    if not path.is_file():
+        pytest.skip(f"what the sources report, {SOURCES}, is not beside the project")
+    (section,) = re.findall(rf"^## \[{name[:3]}\].*?(?=^## )", path.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    lines = [
+        [float(word.rstrip(".")) for word in re.findall(r"(?<![\w.^])[\d.]*\d", line)] for line in section.splitlines()
+    ]
+    recipe = Recipe.read(name)
+    for run in (*recipe.runs.values(), *recipe.of_one):
+        for figure, values in run.get("reported", {}).items():
+            told, count = [*values.values()], len(values)
+            found = [
+                line[i : i + count]
+                for line in lines
+                for i in range(len(line) - count + 1)
+                for unit in (1, 100, 1e3, 1e6)  # shares are percent in a recipe, and thousands and millions written out
+                if np.allclose(np.multiply(line[i : i + count], unit), told, rtol=1e-9)
+            ]
+            assert found, f"{figure} {values}"
 
 
 @pytest.mark.parametrize("name", list_recipes())

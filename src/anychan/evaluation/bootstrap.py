@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 
 DRAWS = 10_000
 _CHUNK = 500
+_DIGITS = 12
 
 
 def paired_bootstrap(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
@@ -54,7 +55,8 @@ def paired_bootstrap(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) 
         images_DN = generator.multinomial(n, np.full(n, 1 / n), size=count) / n
         means.append(images_DN @ differences_RN[0])
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
-    return float(low), float(high)
+    # Sums of floats in another order are a last digit apart, which must not decide on which side of 0 a bound lies.
+    return round(float(low), _DIGITS) + 0.0, round(float(high), _DIGITS) + 0.0  # + 0.0: no -0.0
 
 
 def _several_seeds(differences_RN: npt.NDArray[np.float64]) -> tuple[float, float]:
