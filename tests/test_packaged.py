@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ from anychan import packaged
 from anychan.channels import ChannelSet
 from anychan.cli import main
 from anychan.models import ModelInfo
+from anychan.models.card import model_card
+from anychan.models.files import read_info
 from anychan.models.hub import PretrainedModel
 from anychan.packaged import FOLDER, MOST_BYTES, list_packaged, packaged_folder
 
 SHIPPED = list_packaged()
+RECORDS = Path(__file__).parents[1] / "docs" / "records"
 
 
 @pytest.fixture
@@ -56,6 +60,14 @@ def test_a_packaged_model_is_small_has_a_card_and_answers(name, photo):
     answers = anychan.predict(name, photo, "G")
     assert answers[0].error is None
     assert 0 < answers[0].probabilities[0] <= 1
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_card_says_what_the_records_of_its_run_say(name):
+    card = (FOLDER / name / "README.md").read_text(encoding="utf-8")
+    (run,) = re.findall(r"^The model of the run `(.+)` \(its records: `docs/records/\1`\)", card, re.MULTILINE)
+    made = model_card(read_info(FOLDER / name), RECORDS / run)
+    assert card.split("\n## ")[1:] == made.split("\n## ")[1:]
 
 
 def test_a_model_is_packaged_by_its_folder_alone(two_animals, photo, capsys):

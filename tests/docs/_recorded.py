@@ -15,6 +15,7 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
+import yaml
 
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import Paired
@@ -28,6 +29,8 @@ NAMES = sorted(path.parent.name for path in RECORDS.glob("*/run.json"))
 ABLATIONS = sorted(path.parent.name for path in RECORDS.glob("*/ablation.json"))
 SEARCHES = sorted(path.parent.name for path in RECORDS.glob("*/sweep.json"))
 BENCHMARK_NAMES = sorted(path.name for path in BENCHMARKS.glob("*.json"))
+_SIZES = {"1": "one", "2": "two"}  # of subsets, as texts call them
+_SUBSETS = {"RGB", "RG", "RB", "GB", "R", "G", "B", "mean", *_SIZES.values()}  # which texts name
 # Rates that are quoted only where the sentence says what they are.
 WORDS = {
     "top5": r"top 5", "precision_macro": "precision", "recall_macro": "recall", "f1_macro": r"\bF1\b",
@@ -95,10 +98,11 @@ def rates(records: Iterable[str], split: str, sentence: str) -> Iterator[Fact]:
     others = [name for name, words in WORDS.items() if re.search(words, sentence, re.IGNORECASE)]
     for record in records:
         for row, what in _ablated(record):
-            means = {"all channels": row.get("full"), "all subsets": row.get("mean"), **row.get("by_size", {})}
-            for of, share in {**row.get("accuracy", {}), **means}.items():
+            told = [*row.get("accuracy", {}).items(), ("mean", row.get("mean"))]
+            told += [(_SIZES[size], share) for size, share in row.get("by_size", {}).items() if size in _SIZES]
+            for subset, share in told:
                 if share is not None:
-                    yield Fact(100 * share, f"{what}, {of}")
+                    yield Fact(100 * share, f"{what}, {subset}", subset if subset in _SUBSETS else "")
         for trial, what in _tried(record):
             if trial["val_accuracy"] is not None:
                 yield Fact(100 * trial["val_accuracy"], what)
@@ -341,10 +345,15 @@ def _leaves(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def reported(documents: Iterable[str]) -> Iterator[Fact]:
-    """All numbers that the recipes hold of source documents such as "004"."""
+    """What the recipes hold of source documents such as "004": figures reported, and numbers of settings and texts."""
     for document in documents:
         for path in sorted(RECIPES.glob(f"{document}-*.yaml")):
-            for number in re.findall(r"\d[\d,]*(?:\.\d+)?", path.read_text(encoding="utf-8")):
+            recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+            for run in (*recipe["runs"].items(), *(("one", of_one) for of_one in recipe.get("of_one", ()))):
+                for figure, values in run[1].pop("reported", {}).items():
+                    for subset, value in values.items():
+                        yield Fact(float(value), f"{figure} of {run[0]} as {path.name} has it reported", subset)
+            for number in re.findall(r"\d[\d,]*(?:\.\d+)?", yaml.safe_dump(recipe)):
                 yield Fact(float(number.replace(",", "").rstrip(".")), f"{number} in {path.name}")
 
 

@@ -235,6 +235,12 @@ Of `docs/records/any` and `docs/records/plain`, in percent, at 64x64 in 10 epoch
 - *any* is 0.6 points behind its specialists on average ({behind}).
 - Elsewhere 51.3 % were reached (arXiv 1234.56789).
 """
+OF_SUBSETS = """# A page
+
+Of `docs/records/ablation-sampling` the base names 31.0 % right on RGB and 25.1 % on average.
+
+[000] reported 63.8 % on RGB, and on R 42.4 %.
+"""
 
 
 @pytest.mark.parametrize(
@@ -259,3 +265,18 @@ def test_a_wrong_number_is_told_with_its_place_and_what_is_nearest(
         f"page.md:{10 + behind.count(chr(10))}: 51.3 %",
     ]
     assert all("nearest: 47.68 (accuracy of any on RGB)" in line for line in told if ":7:" in line)
+
+
+def test_what_ablations_and_sources_say_is_of_the_subset_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = tmp_path / "page.md"
+    monkeypatch.setattr(sys.modules[__name__], "ITALICS", {page})
+    for text, wrong in (
+        (OF_SUBSETS, []),
+        (OF_SUBSETS.replace("31.0 % right on RGB", "31.0 % right on RG"), ["31.0"]),
+        (OF_SUBSETS.replace("25.1 % on average", "25.1 % on RGB"), ["25.1"]),
+        (OF_SUBSETS.replace("63.8 % on RGB, and on R", "63.8 % on RG, and on G"), ["63.8", "42.4"]),
+    ):
+        page.write_text(text, encoding="utf-8")
+        assert [quote.text for quote in quotes(page) if not is_recorded(quote)] == wrong
