@@ -41,12 +41,9 @@ class FakeRay(types.ModuleType):
     def cluster_resources(self) -> dict[str, float]:
         return {"CPU": 4.0, "GPU": self.gpus} if self.gpus else {"CPU": 4.0}
 
-    def remote(self, function: Any) -> Any:
-        def options(**given: Any) -> Any:
-            self.asked.append(given)
-            return types.SimpleNamespace(remote=lambda *words: (function, words))
-
-        return types.SimpleNamespace(options=options)
+    def remote(self, **given: Any) -> Any:
+        self.asked.append(given)
+        return lambda function: types.SimpleNamespace(remote=lambda *words: (function, words))
 
     def get(self, task: Any) -> Any:
         function, words = task

@@ -63,8 +63,8 @@ def by_ray(configs: Sequence[TrainConfig], split: str, cost: Costs = "none") -> 
         gpus = bool(ray.cluster_resources().get("GPU", 0))
         pending = []
         for config in configs:
-            options = {"num_cpus": 1, "num_gpus": int(gpus and config.device in ("auto", "cuda"))}
-            task = ray.remote(_attempt_at).options(**options, max_calls=1, max_retries=0)
+            gpu = int(gpus and config.device in ("auto", "cuda"))
+            task = ray.remote(num_cpus=1, num_gpus=gpu, max_calls=1, max_retries=0)(_attempt_at)
             pending.append(task.remote(str(Path.cwd()), config.to_dict(), split, cost))
         return [_outcome(ray, task) for task in pending]
     finally:
