@@ -68,7 +68,18 @@ def test_answers_with_flips_stand_apart(runs: list[Path]) -> None:
     path.write_text(json.dumps(record))
     deep, wide = markdown_networks(runs).splitlines()[-2:]
     assert deep.split(" | ")[1:3] == ["60.0 (58.0–61.9)", ""]
-    assert wide.split(" | ")[1:3] == ["66.0 (64.0–67.9)", "67.5"]
+    assert wide.split(" | ")[1:3] == ["66.0 (64.0–67.9)", "67.5 (65.0–70.0)"]
+
+
+def test_with_flips_there_is_no_interval_over_seeds(tmp_path: Path) -> None:
+    runs = [seeded_run(tmp_path / f"a-seed{seed}", seed, 0.5, "wide6") for seed in (0, 1)]
+    for run, accuracy in zip(runs, (0.5, 0.52), strict=True):
+        path = run / "evaluation" / "test.json"
+        record = json.loads(path.read_text())
+        record["results"][0]["flips"] = {"accuracy": accuracy, "accuracy_interval": [0.4, 0.6]}
+        path.write_text(json.dumps(record))
+    (row,) = network_table(pooled([read_run(run) for run in runs]), "test").groups[0].rows
+    assert (row[2].text, row[2].small) == ("51.0", "")
 
 
 def test_the_gap_to_the_yardstick_is_paired(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _Costed = tuple[Run, Result, Cost]
 _RESNET34 = ("resnet34", "resnet34_half", "resnet34_small")
 _SHALLOW = 6  # weighted layers at most, the brief's limit
+_FLIPS = "accuracy of answers from each image with its mirror image; of one run with its 95 % Wilson interval"
 _LONGEST_LABEL = 46  # characters of an axis's label in a line
 
 
@@ -68,7 +69,7 @@ def network_table(
             if paired
             else []
         ),
-        *([Column("with flips", "accuracy of answers from each image with its mirror image")] if flipped else []),
+        *([Column("with flips", _FLIPS)] if flipped else []),
         Column("depth", "weighted layers on the longest path from input to logits"),
         *(Column(label) for label in notes or {}),
         Column("parameters"),
@@ -85,7 +86,7 @@ def network_table(
             accuracy_cell(result),
             *([share_cell(result.accuracy / reference if reference else None)] if against else []),
             *([paired[number]] if paired else []),
-            *([share_cell(result.flips)] if flipped else []),
+            *([share_cell(result.flips, result.flips_interval)] if flipped else []),
             *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], costs),
             *macro_cells(result),
         )

@@ -105,6 +105,7 @@ def _result(results: Sequence[Result]) -> Result:
         calibration_error=_mean([r.calibration_error for r in results]),
         inference_ms=_mean([r.inference_ms for r in results]),
         flips=_mean([r.flips for r in results]),
+        flips_interval=None,  # these answers are not recorded image by image
         calibration=_bins([b for r in results for b in r.calibration]),
         per_class=tuple(_class(same) for same in zip(*(r.per_class for r in results), strict=True)),
         confusion=tuple(

@@ -131,6 +131,7 @@ def _naming(path: Path, error: Exception) -> ValueError:
 def _result(result: Fields, record: Fields) -> Result:
     cost = result.values.get("cost")
     place = result if result.values.get("hardware") else record  # rows of older records do not say it themselves
+    flips = result.maybe_child("flips")
     return Result(
         subset=result.text("subset"),
         fill=result.text("fill"),
@@ -155,7 +156,8 @@ def _result(result: Fields, record: Fields) -> Result:
         ),
         confusion=tuple(tuple(int(count) for count in row) for row in result.array("confusion")),
         cost=_cost(result.child("cost")) if cost else None,
-        flips=result.maybe_child("flips").maybe("accuracy"),
+        flips=flips.maybe("accuracy"),
+        flips_interval=flips.interval("accuracy_interval") if flips.values else None,
         left_out=result.maybe_integer("left_out") or 0,
         right=result.text("right") if result.values.get("right") is not None else "",
         device=str(place.values.get("device") or "cpu"),

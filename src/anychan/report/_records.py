@@ -76,10 +76,10 @@ class Cost:
 class Result:
     """The metrics of one subset of channels, ``fill`` naming the naive answer to missing channels ("": none).
 
-    ``flips`` is the accuracy of answers from each image with its mirror image. ``left_out`` images have none of the
-    channels. ``right`` is a bit an image (see ``pack_right``), "" where it was not recorded; of pooled runs, ``rights``
-    and ``confusions`` have those of each. ``device`` and ``hardware`` are where it was answered, in
-    ``inference_ms``; a cost has its own.
+    ``flips`` is the accuracy of answers from each image with its mirror image, of one run with its ``flips_interval``.
+    ``left_out`` images have none of the channels. ``right`` is a bit an image (see ``pack_right``), "" where it was not
+    recorded; of pooled runs, ``rights`` and ``confusions`` have those of each. ``device`` and ``hardware`` are where it
+    was answered, in ``inference_ms``; a cost has its own.
     """
 
     subset: str
@@ -99,6 +99,7 @@ class Result:
     confusion: tuple[tuple[int, ...], ...]
     cost: Cost | None
     flips: float | None = None
+    flips_interval: tuple[float, float] | None = None
     left_out: int = 0
     right: str = ""
     rights: tuple[str, ...] = ()

@@ -129,7 +129,7 @@ def confusion_table(pairs: Sequence[tuple[str, str, int, int]]) -> Table:
 def accuracy_cell(result: Result | None) -> Cell:
     if result is None:
         return Cell("")
-    return Cell(fmt.percent(result.accuracy), fmt.interval(result.interval), result.accuracy)
+    return share_cell(result.accuracy, result.interval)
 
 
 def _metrics(result: Result, timed: bool) -> tuple[Cell, ...]:
@@ -155,8 +155,8 @@ def macro_cells(result: Result) -> tuple[Cell, ...]:
     )
 
 
-def share_cell(share: float | None) -> Cell:
-    return Cell(fmt.percent(share), sort=share)
+def share_cell(share: float | None, interval: tuple[float, float] | None = None) -> Cell:
+    return Cell(fmt.percent(share), fmt.interval(interval) if interval else "", share)
 
 
 def image_count(evaluations: Iterable[Evaluation]) -> str:
