@@ -55,11 +55,13 @@ def test_what_ours_lack_and_why_they_differ_is_told(record: Path) -> None:
         "pretrained and other were not measured: the weights cannot be downloaded.",
         "Measured on A CPU (threads: 1): inference_s.",
         "Beware: they have seen the test images.",
-        *(" ".join(text.split()) for text in (recipe.note, recipe.differences)),
+        *recipe.explained(fair=False),
     ]
     write_reproduction(record, fair=True, note="Alike:  all.", dirty=True, errors={}, rows=[])
     of_twins = read_reproduction(record)
-    assert of_twins.notes == ("Made from a working tree with changes that no commit holds.", "Alike: all.")
+    dirty, alike, *why = of_twins.notes
+    assert (dirty, alike) == ("Made from a working tree with changes that no commit holds.", "Alike: all.")
+    assert why == recipe.explained(fair=True) == list(found.notes[-2:])
     assert of_twins.how == "all trained alike, on labels, with data=animals.zip"
 
 

@@ -60,8 +60,8 @@ def _notes(record: Mapping[str, Any], recipe: Recipe) -> list[str]:
     notes += _machines(record)
     notes += dict.fromkeys(row["warning"] for row in record["rows"] if "warning" in row)
     if record["fair"]:
-        return [*notes, record.get("note", "This record is from before fair twins said how they were trained.")]
-    return [*notes, *(" ".join(text.split()) for text in (recipe.note, recipe.differences))]
+        notes.append(record.get("note", "This record is from before fair twins said how they were trained."))
+    return [*notes, *recipe.explained(record["fair"])]
 
 
 def _machines(record: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from anychan.training import TrainConfig
+from anychan.training.config import TrainConfig
 
 
 def merged(*settings: Mapping[str, Any]) -> dict[str, Any]:

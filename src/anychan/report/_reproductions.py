@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from anychan.experiments.recipes import Recipe
 from anychan.report import _format as fmt
 from anychan.report._json import Fields, read_json
 from anychan.report._place import place, place_words
@@ -78,18 +79,15 @@ def read_reproduction(path: Path) -> Reproduction:
     changes = {key: _words(value) for key, value in record.child("changes").values.items() if key != "seed"}
     told = ", ".join(f"{key}={value}" for key, value in changes.items())
     how = "all trained alike, on labels" if fair else "trained as the source says"
-    why = [recipe.get("note"), recipe.get("differences")]
+    note = " ".join(str(record.values.get("note") or "").split())
     return Reproduction(
         recipe=name,
         fair=fair,
         seed=record.integer("seed"),
-        heading=f"{name}, {recipe['title']} ({recipe['source']})",
+        heading=f"{name}, {recipe.title} ({recipe.source})",
         how=f"{how}, with {told}" if told else how,
         figures=tuple(map(_figure, rows)),
-        notes=(
-            *_troubles(record, rows),
-            *(" ".join(text.split()) for text in ([record.values.get("note")] if fair else why) if text),
-        ),
+        notes=(*_troubles(record, rows), *([note] if note else []), *recipe.explained(fair)),
         where=_where(record),
     )
 
@@ -187,18 +185,12 @@ def _by(rows: Sequence[Fields], key: str, say: Callable[[str, str], str]) -> lis
     return [(text, list(names)) for text, names in found.items()]
 
 
-def _recipe(path: Path, name: str) -> Mapping[str, Any]:
+def _recipe(path: Path, name: str) -> Recipe:
     """A recipe that comes with anychan."""
-    from importlib.resources import files
-
-    import yaml
-
-    folder = files("anychan").joinpath("experiments", "recipes")
-    known = {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
-    if name not in known:
-        raise ValueError(f"{path}: unknown recipe {name!r}; there are {', '.join(sorted(known))}")
-    recipe: Mapping[str, Any] = yaml.safe_load(known[name].read_text(encoding="utf-8"))
-    return recipe
+    try:
+        return Recipe.read(name)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _words(value: Any) -> str:
