@@ -14,8 +14,17 @@ from anychan.cli import main
 from anychan.evaluation import evaluate_run
 from anychan.evaluation.bootstrap import paired_bootstrap
 from anychan.evaluation.predictions import unpack_right
-from anychan.experiments import Ablation, _ablation_rows, ablate, ablation_table, completing, validate_records
+from anychan.experiments import (
+    Ablation,
+    _ablation_rows,
+    ablate,
+    ablation_table,
+    completing,
+    executors,
+    validate_records,
+)
 from anychan.report import markdown_ablations, write_report
+from anychan.training import TrainConfig
 
 from ._ablations import DATA, WIDE
 
@@ -59,6 +68,34 @@ def test_changes_are_compared_with_the_base_by_image_and_seed(base: dict[str, An
     partly = _ablation_rows.ablation_row("Wide!", (0,), "val", tmp_path / "out", {})
     assert "difference_full" in partly
     assert "difference_mean" not in partly
+
+
+def test_a_change_that_lost_a_seed_says_of_how_many_it_is(
+    base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(config: TrainConfig, split: str, **options: Any) -> str | None:
+        lost = config.seed == 1 and config.model_options["width"] == 12
+        return "out of memory" if lost else completing.attempt(config, split, **options)
+
+    monkeypatch.setattr(executors, "attempt", failing)
+    changes = {**WIDE, "twin": {"batch_size": 8}}
+    record = ablate(Ablation(base, changes, seeds=(0, 1)), tmp_path / "out")
+    assert validate_records([tmp_path / "out" / "ablation.json"]) == (1, [])
+    first, wide, twin = record["rows"]
+    assert (wide["seeds"], wide["difference_full"]["seeds"], twin["difference_full"]["seeds"]) == ([0], [0], [0, 1])
+    own = [
+        json.loads((tmp_path / "out" / f"base-seed{seed}" / "evaluation" / "val.json").read_text())["results"][0]
+        for seed in (0, 1)
+    ]
+    assert first["full"] == pytest.approx((own[0]["accuracy"] + own[1]["accuracy"]) / 2)
+    assert wide["full"] - own[0]["accuracy"] == pytest.approx(wide["difference_full"]["difference"])
+    lines = ablation_table(record).splitlines()
+    assert next(line for line in lines if line.startswith("Wide!")).endswith(
+        "1 of 2 seeds; seed 1 failed: out of memory"
+    )
+    assert not next(line for line in lines if line.startswith("twin")).endswith("seeds")
+    assert "Intervals of 95 %: bootstrap over images (Wide!); Student's t over images and seeds (twin)." in lines
+    assert lines[-1].startswith("Where a run failed, a difference is of the seeds that both have")
 
 
 def test_an_interval_is_made_as_it_says_and_goes_no_further_than_accuracies_do() -> None:

@@ -12,6 +12,7 @@ from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 from anychan.report import write_report
 from anychan.report._classes import loss_table
+from anychan.report._differences import ablation_table
 from anychan.report._networks import authors_layers, network_table
 from anychan.report._reading import read_run
 from anychan.report._reading_ablations import read_ablation
@@ -94,6 +95,24 @@ def test_an_ablation_is_drawn_with_its_verdicts(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
     with pytest.raises(ValueError, match="a record of schema 2"):
         page([folder], tmp_path / "a.html")
+
+
+def test_a_difference_of_fewer_seeds_than_the_others_says_so(tmp_path: Path) -> None:
+    """A seed of the first change failed; which seeds are paired follows from the seeds that rows have."""
+    folder = write_ablation(tmp_path / "width")
+    path = folder / "ablation.json"
+    whole = ablation_table(read_ablation(path)).caption
+    assert "seeds 0 and 1; 95 % intervals over images and seeds, not corrected. Trained" in whole
+    record = json.loads(path.read_text())
+    record["rows"][1] |= {"seeds": [0], "errors": {"1": "out of memory"}}
+    path.write_text(json.dumps(record))
+    why = "Where runs failed, a difference is of the seeds that both have, so that columns need not subtract: "
+    assert f"not corrected. {why}wide, seed 0, interval over images alone. Trained" in page([folder], tmp_path / "a.md")
+    record["seeds"] = [0, 1, 2]
+    record["rows"][0]["seeds"] = record["rows"][1]["seeds"] = [0, 2]
+    path.write_text(json.dumps(record))
+    said = f"{why}wide, seeds 0 and 2; narrow, seed 0, interval over images alone; no flips, seed 0, interval over"
+    assert said in ablation_table(read_ablation(path)).caption
 
 
 def test_classes_that_lose_most_stand_first(tmp_path: Path) -> None:

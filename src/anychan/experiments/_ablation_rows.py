@@ -39,6 +39,8 @@ def ablation_row(
 ) -> dict[str, Any]:
     """What one change came to; ``mean`` is over the base's subsets, two or more, where it has all.
 
+    Accuracies are means over its own seeds that did not fail, differences of those ``seeds`` that the base has too.
+
     Args:
         name: of the change, or of the base.
         seeds, split: of the ablation.
@@ -88,7 +90,8 @@ def ablation_row(
         same_images = len({len(answers.right[s]) for answers, s in asked}) == 1
         same_images &= len(subsets) == 1 or not any(answers.left_out[s] for answers, s in asked)
         if same_images and all(subset in first.right for subset in subsets):
-            row[f"difference_{what}"] = _difference([own[s] for s in paired], [base[s] for s in paired], subsets)
+            difference = _difference([own[s] for s in paired], [base[s] for s in paired], subsets)
+            row[f"difference_{what}"] = {**difference, "seeds": paired}
     return row
 
 

@@ -178,9 +178,9 @@ def ablate(
         mean over the subsets, averaged over seeds, the differences from the base with their 95 % intervals, a verdict,
         and errors. An interval is of one seed by a bootstrap over images, of several Student's t over images and seeds
         (`anychan.evaluation.bootstrap`); ``method`` says which, and ``draws`` how many a bootstrap took, None where
-        there was none. A row also has the number of the run's channels, its mean accuracy on its subsets of each size,
-        in which number format and on what the run of each seed was trained, and, where it was asked for, what a call
-        with all channels costs.
+        there was none. Where runs failed, a difference is of those ``seeds`` that both have. A row also has
+        the number of the run's channels, its mean accuracy on its subsets of each size, in which number format and on
+        what the run of each seed was trained, and, where it was asked for, what a call with all channels costs.
 
     Raises:
         InterruptedRunError: if it was interrupted.
@@ -268,20 +268,40 @@ def ablation_table(record: Mapping[str, Any]) -> str:
     further = _further_columns(record["rows"])
     rows = [("change", "all", "difference", "", "subsets", "difference", "", *further, "")]
     for row in record["rows"]:
-        failed = "; ".join(f"seed {seed} failed: {error}" for seed, error in row["errors"].items())
+        failed = "; ".join([*_fewer(row, record), *(f"seed {s} failed: {error}" for s, error in row["errors"].items())])
         full, mean = (_told(row.get(f"difference_{what}")) for what in ("full", "mean"))
         more = (tell(row) for tell in further.values())
         rows.append((row["name"], _percent(row.get("full")), *full, _percent(row.get("mean")), *mean, *more, failed))
     seeds = ", ".join(map(str, record["seeds"]))
     title = f"{record['title'] or 'Ablation'}: {record['split']}, percent, seeds {seeds}"
     notes = ["Of many changes that do nothing one in twenty looks as if it did: intervals are not corrected for that."]
-    found = [row[name] for row in record["rows"] for name in ("difference_full", "difference_mean") if name in row]
-    if methods := dict.fromkeys(one["method"] for one in found if "method" in one):  # older records do not say
-        notes.append(f"Intervals of 95 %: {'; '.join(methods)}.")
+    methods: dict[str, list[str]] = {}
+    for row in record["rows"]:
+        if method := _difference_of(row).get("method"):  # older records do not say
+            methods.setdefault(method, []).append(row["name"])
+    told = [f"{how} ({', '.join(of)})" if len(methods) > 1 else how for how, of in methods.items()]
+    if told:
+        notes.append(f"Intervals of 95 %: {'; '.join(told)}.")
+    if any(_fewer(row, record) for row in record["rows"]):
+        notes.append(
+            "Where a run failed, a difference is of the seeds that both have, so that columns need not subtract."
+        )
     notes += [_NOTES[name] for name in further if name in _NOTES]
     if machines := dict.fromkeys(machine_of(row["cost"]) for row in record["rows"] if "device" in row.get("cost", {})):
         notes.append(f"Timed on {' and '.join(machines)}.")
     return "\n".join([title, "", *columns(rows), "", *notes])
+
+
+def _difference_of(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One of a row's differences, which are all of the same seeds; empty where there is none."""
+    found: Mapping[str, Any] = row.get("difference_mean", row.get("difference_full", {}))
+    return found
+
+
+def _fewer(row: Mapping[str, Any], record: Mapping[str, Any]) -> list[str]:
+    """Of how many seeds a row's difference is, or without one the row, where some but not all are there."""
+    there, all_seeds = len(_difference_of(row).get("seeds", row["seeds"])), len(record["seeds"])
+    return [f"{there} of {all_seeds} seeds"] if 0 < there < all_seeds else []
 
 
 _NOTES = {

@@ -85,7 +85,7 @@ def ablation_table(ablation: AblationRecord) -> Table:
         Column("all channels", "accuracy, percent, mean over seeds"),
         Column("mean over subsets", "accuracy, percent, mean over seeds"),
         *(column for column, _ in further),
-        Column("difference", "from the base, in points of percent, with its 95 % interval over images and seeds"),
+        Column("difference", "from the base, in points of percent, with its 95 % interval"),
         Column("of", "what the difference is of", numeric=False),
         Column("verdict", numeric=False),
     )
@@ -101,13 +101,28 @@ def ablation_table(ablation: AblationRecord) -> Table:
     )
     seeds = fmt.listing([str(seed) for seed in ablation.seeds])
     several = "seeds" if len(ablation.seeds) > 1 else "seed"
-    of = "over images and seeds" if len(ablation.seeds) > 1 else "over images"
     title = ablation.title if ablation.title.endswith((".", "?", "!")) else f"{ablation.title}."
     counted = f"{fmt.listing([fmt.count(n) for n in ablation.images])} images of the " if ablation.images else ""
     base = f" Base: {ablation.base}." if ablation.base else ""
-    caption = f"{title}{base} Percent of {counted}{ablation.split} split, {several} {seeds}; 95 % intervals {of}, not "
-    caption += f"corrected.{_places(ablation)}"
+    caption = f"{title}{base} Percent of {counted}{ablation.split} split, {several} {seeds}; {_sure(ablation)}"
+    caption += _places(ablation)
     return Table(caption, columns, (Group("", rows),))
+
+
+def _sure(ablation: AblationRecord) -> str:
+    """What the intervals are over, and which differences are of fewer seeds than were asked for, as runs failed."""
+    said = f"95 % intervals over images{' and seeds' if len(ablation.seeds) > 1 else ''}, not corrected."
+    fewer = [
+        f"{change.name}, seed {change.paired[0]}, interval over images alone"
+        if len(change.paired) == 1
+        else f"{change.name}, seeds {fmt.listing(list(map(str, change.paired)))}"
+        for change in ablation.changes
+        if change.gaps and change.paired != ablation.seeds
+    ]
+    if not fewer:
+        return said
+    why = "Where runs failed, a difference is of the seeds that both have, so that columns need not subtract"
+    return f"{said} {why}: {'; '.join(fewer)}."
 
 
 def _places(ablation: AblationRecord) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ def read_ablation(path: Path) -> AblationRecord:
     record = read_json(path, kind="ablation")
     base, changed = record.maybe_child("base").values, record.maybe_child("changes")
     hardware, rows = record.maybe_child("hardware").values, record.children("rows")
+    of_base = {int(seed) for row in rows[:1] for seed in row.array("seeds")}
     runs = [run for row in rows for run in (row.children("trained") if "trained" in row.values else [])]
     return AblationRecord(
         title=record.text("title") or path.parent.name,
@@ -32,17 +33,19 @@ def read_ablation(path: Path) -> AblationRecord:
         seeds=tuple(int(seed) for seed in record.array("seeds")),
         trained=tuple(dict.fromkeys(map(trained_words, runs))),
         processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
-        changes=tuple(_change(row, {**base, **changed.maybe_child(row.text("name")).values}) for row in rows),
+        changes=tuple(_change(row, {**base, **changed.maybe_child(row.text("name")).values}, of_base) for row in rows),
     )
 
 
-def _change(row: Fields, settings: Mapping[str, Any]) -> Change:
-    """A change by its row, and all settings of its runs."""
+def _change(row: Fields, settings: Mapping[str, Any], of_base: Collection[int]) -> Change:
+    """A change by its row, all settings of its runs, and the base's seeds."""
     gaps = {what: row.child(f"difference_{what}") for what in ("mean", "full") if row.values.get(f"difference_{what}")}
     channels, sizes, cost = row.maybe_integer("channels"), row.maybe_child("by_size"), row.maybe_child("cost")
+    seeds = tuple(int(seed) for seed in row.array("seeds"))
     return Change(
         name=row.text("name"),
-        seeds=tuple(int(seed) for seed in row.array("seeds")),
+        seeds=seeds,
+        paired=tuple(seed for seed in seeds if seed in of_base),
         full=row.maybe("full"),
         mean=row.maybe("mean"),
         gaps={

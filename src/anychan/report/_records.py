@@ -185,8 +185,9 @@ class Change:
     """One change of an ablation: its accuracy on all channels and on average over the subsets.
 
     ``gaps`` are its differences from the base: of the "mean" over the subsets, where there is one, and on the "full"
-    set, over ``n`` images. ``half`` and ``one`` are the means over subsets of half of the run's own ``channels`` and
-    over single ones, ``macs`` and ``latency`` what one image with all of them costs; None where it is not known.
+    set, over ``n`` images and the ``paired`` seeds, those of its own ``seeds`` that the base has too. ``half`` and
+    ``one`` are the means over subsets of half of the run's own ``channels`` and over single ones, ``macs`` and
+    ``latency`` what one image with all of them costs; None where it is not known.
     ``timed_on`` is the processor that the latency is of, "" where that was not recorded. ``strategy`` is the run's, and
     ``but_for_channels`` tells its settings, but for the channels, from those of others.
     """
@@ -197,6 +198,7 @@ class Change:
     mean: float | None
     gaps: Mapping[str, Gap]
     errors: Mapping[str, str]
+    paired: tuple[int, ...]
     channels: int | None = None
     half: float | None = None
     one: float | None = None
