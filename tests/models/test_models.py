@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import timm
 import torch
 
+from anychan._layers import _counted
 from anychan.channels import ChannelSet
-from anychan.models import create_model, list_models, register_model
+from anychan.models import _registry, create_model, list_models, register_model
 from anychan.models.wide import wide4
 from anychan.nn import list_strategies
 from anychan.statistics import RunningStatistics
@@ -51,6 +54,16 @@ def test_the_completed_stem_is_told_the_normalised_statistics():
     ]
     torch.testing.assert_close(stem.covariance.diagonal(), torch.ones(3))
     assert stem.promises.foldable
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_each_network_has_its_authors_count_of_layers(name):
+    counted = _counted()[name]
+    if isinstance(counted, dict):
+        ((option, default),) = counted.items()
+        assert inspect.signature(_registry._NETWORKS[name]).parameters[option].default == default
+    else:
+        assert counted == "depth" or counted > 0
 
 
 def test_timm_and_its_options():

@@ -28,14 +28,14 @@ def runs(tmp_path: Path) -> list[Path]:
 
 
 def test_the_table_says_what_each_reaches_and_costs(runs: list[Path]) -> None:
-    table = network_table([read_run(run) for run in runs], "test", "deep", {"author's layers": {"wide": "two"}})
+    table = network_table([read_run(run) for run in runs], "test", "deep", {"author's layers": {"wide": "2"}})
     assert [column.label for column in table.columns] == [
         "network", "accuracy", "of deep", "depth", "author's layers", "parameters", "MACs", "ms, batch of 1",
         "ms, batch of 32", "MiB at inference, batch of 32", "MiB in training, batch of 32", "precision", "recall", "F1",
     ]  # fmt: skip
     deep, wide = ([cell.text for cell in row] for row in table.groups[0].rows)
     assert deep[:5] == ["deep", "60.0", "100.0", "18", ""]
-    assert wide[:5] == ["wide", "66.0", "110.0", "18", "two"]
+    assert wide[:5] == ["wide", "66.0", "110.0", "18", "2"]
     assert all(wide[5:])
     assert "| wide | 66.0 (" in markdown_networks(runs, "deep")
 
@@ -51,13 +51,16 @@ def test_macro_averages_have_intervals_of_one_seed_and_of_several(tmp_path: Path
 
 
 def test_depth_stands_beside_the_layers_that_authors_count(tmp_path: Path) -> None:
-    runs = [seeded_run(tmp_path / name, 0, 0.5, name) for name in ("resnet34", "residual_attention3")]
-    for run in runs:
-        (run / "model.json").write_text(json.dumps({"schema": 1, "kind": "model", "architecture": run.name}))
-    heading, _, deep, three = markdown_networks(runs).splitlines()[-4:]
+    names = ("resnet34", "residual_attention3", "patch_transformer", "graph4", "wide6", "vgg11")
+    runs = [seeded_run(tmp_path / name, 0, 0.5, name) for name in names]
+    record = json.loads((runs[2] / "run.json").read_text())
+    record["config"]["model_options"] = {"layers": 3}
+    (runs[2] / "run.json").write_text(json.dumps(record))
+    heading, _, *rows = markdown_networks(runs).splitlines()[-8:]
     place = heading.split(" | ").index("author's layers")
-    assert [row.split(" | ")[place] for row in (deep, three)] == ["", "three"]
-    assert "author's layers" not in markdown_networks(runs[:1])
+    assert heading.split(" | ")[place - 1] == "depth"
+    assert [row.split(" | ")[place] for row in rows] == ["34", "3", "3", "1", "18", ""]  # of our own its depth
+    assert "author's layers" not in markdown_networks(runs[-1:])
 
 
 def test_answers_with_flips_stand_apart(runs: list[Path]) -> None:

@@ -13,7 +13,7 @@ from anychan.evaluation.predictions import unpack_right
 from anychan.report import write_report
 from anychan.report._classes import loss_table
 from anychan.report._differences import ablation_table
-from anychan.report._networks import authors_layers, network_table
+from anychan.report._networks import authors_counts, network_table
 from anychan.report._reading import read_run
 from anychan.report._reading_ablations import read_ablation
 from anychan.report._why import why_words
@@ -40,7 +40,7 @@ def test_networks_are_held_against_a_resnet34(tmp_path: Path) -> None:
     assert 'href="#networks"' in text
     assert text.count('aria-label="Accuracy against') == 5
     read = [read_run(run) for run in runs]
-    assert authors_layers(read) == {"ghost": "two"}
+    assert authors_counts(read) == {"deep": "34", "ghost": "2"}
     table = network_table(read, "test", "deep", gaps=True)
     column = [c.label for c in table.columns].index("difference from deep")
     cells = [row[column] for row in table.groups[0].rows]

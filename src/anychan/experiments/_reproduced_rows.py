@@ -55,8 +55,7 @@ def empty_rows(recipe: Recipe, run: str, missing: str) -> list[dict[str, Any]]:
 def rows_of_one(recipe: Recipe, runs: Sequence[str]) -> list[dict[str, Any]]:
     """What was reported of one of several runs, where some of these are there: to be seen beside what each came to."""
     return [
-        {"run": " or ".join(one["runs"]), "layers": None, "figure": figure, "reported": dict(values)}
-        | {"n": None, "measured": {}}
+        {"run": " or ".join(one["runs"]), "figure": figure, "reported": dict(values), "n": None, "measured": {}}
         for one in recipe.of_one
         if set(one["runs"]) & set(runs)
         for figure, values in one["reported"].items()
@@ -83,10 +82,8 @@ def _figures(recipe: Recipe, run: str) -> list[str]:
 
 
 def _told(recipe: Recipe, run: str, figure: str) -> dict[str, Any]:
-    of_run = recipe.runs[run]
-    warning = {"warning": SEEN_BEFORE} if of_run["settings"].get("pretrained") else {}
-    reported = dict(recipe.reported(run).get(figure, {}))
-    return {"run": run, "layers": of_run.get("layers"), "figure": figure, "reported": reported, **warning}
+    warning = {"warning": SEEN_BEFORE} if recipe.runs[run]["settings"].get("pretrained") else {}
+    return {"run": run, "figure": figure, "reported": dict(recipe.reported(run).get(figure, {})), **warning}
 
 
 def _found(figure: str, config: TrainConfig) -> dict[str, Any]:

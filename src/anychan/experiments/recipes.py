@@ -42,7 +42,7 @@ class Recipe:
         name: of its file.
         title, source, note: what it is, where it is from, how its source made it.
         settings: what its runs share.
-        runs: by name, each with its settings, what was reported of it, and the layers as its author counts them.
+        runs: by name, each with its settings, and what was reported of it.
         differences: why ours cannot be the reported figures, those of fair twins neither.
         of_one: what was reported of one of several ``runs``, where it is not said of which.
     """

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from anychan._layers import authors_layers
 from anychan.report import _format as fmt
 from anychan.report._alike import trained_alike
 from anychan.report._cost_tables import conditions, latency_cell, memory_cells, memory_columns, where_measured
@@ -203,25 +204,20 @@ def _shallow_and_deep(runs: Sequence[Run], split: str) -> tuple[_Costed, _Costed
 
 
 def authors_notes(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
-    """A column of the layers as a network's author counts them; none where no recipe names any."""
-    layers = authors_layers(runs)
+    """A column of the layers as a network's author counts them; none where none is known."""
+    layers = authors_counts(runs)
     return {"author's layers": layers} if layers else {}
 
 
-def authors_layers(runs: Sequence[Run]) -> dict[str, str]:
-    """As how many layers the author of a network counts it, by the run's name; from the recipes that name it."""
-    from importlib.resources import files
-
-    import yaml
-
-    counted = {}
-    for path in files("anychan").joinpath("experiments", "recipes").iterdir():
-        if path.name.endswith(".yaml"):
-            for run in yaml.safe_load(path.read_text(encoding="utf-8"))["runs"].values():
-                if "layers" in run:
-                    counted[run["settings"]["model"]] = run["layers"]
-    named = {run.name: str(run.model.get("architecture") or "") for run in runs}
-    return {name: counted[model] for name, model in named.items() if model in counted}
+def authors_counts(runs: Sequence[Run]) -> dict[str, str]:
+    """As how many layers the author of a network counts it, by the run's name."""
+    found = {}
+    for run in runs:
+        config = _config(run)
+        model = str(run.model.get("architecture") or config.get("model") or "")
+        depth = next((cost.depth for one in run.evaluations.values() if one.full and (cost := one.full.cost)), None)
+        found[run.name] = authors_layers(model, config.get("model_options"), depth)
+    return {name: str(layers) for name, layers in found.items() if layers is not None}
 
 
 def front_charts(runs: Sequence[Run], split: str, shown: Sequence[Run] | None = None) -> dict[str, Markup]:
