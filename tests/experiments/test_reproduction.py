@@ -59,7 +59,7 @@ def test_measured_stands_beside_reported(tmp_path: Path) -> None:
     assert record["runs"]["plain"] == {
         **{name: run[name] for name in ("seconds", "epochs", "commit")},
         **{"data": run["data"]["name"]},
-        **{"trained": {"precision": run["machine"]["precision"], "processor": run["hardware"]["cpu"]}},
+        **{"trained": {"precision": run["machine"]["precision"], "processor": run["hardware"]["cpu"]}, "depth": 18},
     }
     on_validation = json.loads((plain / "evaluation" / "val.json").read_text())["results"]
     assert rows["plain", "accuracy (validation)"]["measured"]["RGB"] == 100 * on_validation[0]["accuracy"]
@@ -93,6 +93,7 @@ def test_measured_stands_beside_reported(tmp_path: Path) -> None:
     assert ["plain", "accuracy", "95", "%", f"{low:.1f}-{high:.1f}"] in lines
     assert ["plain", "epochs", "measured", "1"] in lines
     assert "Its patience, its rate" in table
+    assert "Layers: plain (depth 18, its author counts 18); v4 (depth 18, its author counts 18)." in table.splitlines()
 
 
 def test_training_figures_are_of_the_epoch_that_is_kept(tmp_path: Path) -> None:

@@ -65,6 +65,22 @@ def test_what_ours_lack_and_why_they_differ_is_told(record: Path) -> None:
     assert of_twins.how == "all trained alike, on labels, with data=animals.zip"
 
 
+def test_depth_stands_beside_the_layers_that_authors_count(record: Path) -> None:
+    def titles() -> list[str]:
+        return [group.title for group in reproduction_table(read_reproduction(record)).groups]
+
+    write_reproduction(record, "001-B")
+    told = json.loads(record.read_text())
+    runs = ("resnet34", "residual_attention3", "residual_attention3 or another")
+    told |= {"rows": [told["rows"][0] | {"run": run} for run in runs], "runs": {}}
+    record.write_text(json.dumps(told))
+    assert titles() == ["resnet34 (its author counts 34)", "residual_attention3 (its author counts 3)", runs[2]]
+    run = {"seconds": 1.0, "epochs": 1, "data": "a.zip", "commit": None, "trained": {}}
+    told["runs"] = {"resnet34": run | {"depth": None}, "residual_attention3": run | {"depth": 9}}
+    record.write_text(json.dumps(told))
+    assert titles()[:2] == ["resnet34 (its author counts 34)", "residual_attention3 (depth 9, its author counts 3)"]
+
+
 def test_without_intervals_none_is_spoken_of(record: Path) -> None:
     told = json.loads(record.read_text())
     del told["rows"][0]["intervals"], told["runs"]

@@ -63,10 +63,11 @@ def rows_of_one(recipe: Recipe, runs: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def run_of(config: TrainConfig) -> dict[str, Any]:
-    """How long a run took, for how many epochs, on what data, by which commit, and on what it was trained."""
-    run = read_run(config.out)
+    """How long a run took, for how many epochs, on what data, by which commit, where, and its depth."""
+    run, results = read_run(config.out), read_record(config.out, "test")["results"]
     told = {name: run.get(name) for name in ("seconds", "epochs", "commit")}
-    return {**told, "data": run["data"]["name"], "trained": trained_on(run)}
+    depth = next((row["cost"]["depth"] for row in results if row["cost"] and not row["fill"]), None)
+    return {**told, "data": run["data"]["name"], "trained": trained_on(run), "depth": depth}
 
 
 def split_of(figure: str) -> str:

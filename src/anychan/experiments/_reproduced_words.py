@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anychan._columns import columns
+from anychan._layers import layers_words
 from anychan.data.augment_config import AugmentationConfig
 from anychan.experiments._reproduced_rows import LATENCY, split_of
 from anychan.experiments.recipes import Recipe
@@ -49,6 +50,9 @@ def _notes(record: Mapping[str, Any], recipe: Recipe) -> list[str]:
         trained = {key: value or "not recorded" for key, value in run["trained"].items()}
         places.setdefault(f"in {trained['precision']} on {trained['processor']}", []).append(name)
     notes += [f"Trained {place}: {', '.join(names)}." for place, names in places.items()]
+    counted = {name: _layers(recipe, name, record) for name in dict.fromkeys(row["run"] for row in record["rows"])}
+    if told := [f"{name} ({words})" for name, words in counted.items() if words]:
+        notes.append(f"Layers: {'; '.join(told)}.")
     made = {row["run"] for row in record["rows"] if row["measured"]}
     notes += dict.fromkeys(
         f"{row['figure']} of {row['run']} was not measured: {row['missing']}"
@@ -62,6 +66,15 @@ def _notes(record: Mapping[str, Any], recipe: Recipe) -> list[str]:
     if record["fair"]:
         notes.append(record.get("note", "This record is from before fair twins said how they were trained."))
     return [*notes, *recipe.explained(record["fair"])]
+
+
+def _layers(recipe: Recipe, run: str, record: Mapping[str, Any]) -> str:
+    """The depth of a run's network and its author's count of layers, as far as they are known."""
+    if run not in recipe.runs:  # one of several
+        return ""
+    settings = recipe.settings_of(run, record["fair"])
+    depth = record.get("runs", {}).get(run, {}).get("depth")  # older records have none
+    return layers_words(settings["model"], settings.get("model_options"), depth)
 
 
 def _machines(record: Mapping[str, Any]) -> list[str]:

@@ -44,7 +44,7 @@ def reproduce(
         Accuracies have their Wilson ``intervals`` of 95 %, times and memory the ``machine``. What could not be measured
         says why: ``missing``, such as pretrained weights that cannot be downloaded. Of fair twins ``note`` says how
         they were trained. ``runs`` says by name how long each took, for how many epochs, on what data, by which commit
-        and on what it was trained.
+        and on what it was trained, and its network's depth.
 
     Raises:
         ValueError: for a run that the recipe does not have, settings that do not fit, a run there, asked for or not,

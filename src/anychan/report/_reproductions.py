@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from anychan._layers import layers_words
 from anychan.experiments.recipes import Recipe
 from anychan.report import _format as fmt
 from anychan.report._json import Fields, read_json
@@ -34,7 +35,8 @@ class Reproduction:
     """A recipe's runs beside what its source reported.
 
     ``heading`` and ``how`` say which and how they were made, ``notes`` what failed or was not run, what to beware of,
-    and in what ours differ; ``where`` they were trained, or of older records what the record was made on.
+    and in what ours differ; ``where`` they were trained, or of older records what the record was made on. ``layers``
+    has by run the depth of its network and its author's count of layers, in words, as far as they are known.
     """
 
     recipe: str
@@ -45,6 +47,7 @@ class Reproduction:
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
     where: str
+    layers: Mapping[str, str]
 
 
 def records_of_reproductions(path: Path) -> list[Path]:
@@ -89,6 +92,7 @@ def read_reproduction(path: Path) -> Reproduction:
         figures=tuple(map(_figure, rows)),
         notes=(*_troubles(record, rows), *([note] if note else []), *recipe.explained(fair)),
         where=_where(record),
+        layers=_layers(recipe, fair, record),
     )
 
 
@@ -97,7 +101,11 @@ def reproduction_table(found: Reproduction) -> Table:
     subsets = list(dict.fromkeys(s for f in found.figures for by_subset in (f.measured, f.reported) for s in by_subset))
     runs = list(dict.fromkeys(figure.run for figure in found.figures))
     groups = [
-        Group(run, tuple(row for f in found.figures if f.run == run for row in _rows(f, subsets))) for run in runs
+        Group(
+            f"{run} ({layers})" if (layers := found.layers.get(run)) else run,
+            tuple(row for f in found.figures if f.run == run for row in _rows(f, subsets)),
+        )
+        for run in runs
     ]
     sure = ", accuracies with their 95 % Wilson interval" if any(figure.intervals for figure in found.figures) else ""
     images = _images(found.figures)
@@ -105,6 +113,17 @@ def reproduction_table(found: Reproduction) -> Table:
     caption = f"{found.recipe}, {found.how}: rates in percent{sure}{of}, seed {found.seed}."
     caption += f" {found.where}" if found.where else ""
     return Table(caption, (Column("figure", numeric=False), *(Column(subset) for subset in subsets)), tuple(groups))
+
+
+def _layers(recipe: Recipe, fair: bool, record: Fields) -> dict[str, str]:
+    """By run its network's depth, which older records do not have, and its author's count."""
+    made = record.maybe_child("runs")
+    found = {}
+    for name in recipe.runs:
+        settings = recipe.settings_of(name, fair)
+        depth = made.maybe_child(name).maybe_integer("depth")
+        found[name] = layers_words(settings["model"], settings.get("model_options"), depth)
+    return found
 
 
 def _where(record: Fields) -> str:
