@@ -18,6 +18,7 @@ from anychan.report._networks import front_charts, network_table, one_of_each, s
 from anychan.report._pooling import pooled
 from anychan.report._reading import read_run
 from anychan.report._records import Run
+from anychan.report._reported import reported_figures
 
 from ._runs import seeded_run, write_run
 
@@ -61,6 +62,30 @@ def test_depth_stands_beside_the_layers_that_authors_count(tmp_path: Path) -> No
     assert heading.split(" | ")[place - 1] == "depth"
     assert [row.split(" | ")[place] for row in rows] == ["34", "3", "3", "1", "18", ""]  # of our own its depth
     assert "author's layers" not in markdown_networks(runs[-1:])
+
+
+def test_what_sources_report_of_a_network_stands_beside_it(tmp_path: Path) -> None:
+    names = ("resnet34", "ghostnet_100", "attention_rrdb_3x3", "rrdb3", "ghost2")
+    found = [_plain(tmp_path / name, 0.5, name, 30) for name in names]
+    stem = _plain(tmp_path / "stem", 0.5, "resnet18", 18, "completed")
+    assert reported_figures([*found, stem]) == {
+        "resnet34": "40.0 %, 21.2 M parameters ([000] B); 59.8 % ([001] B); 41.8 % on validation ([002] B)",
+        "ghostnet_100": "34.9 %, 3.97 M parameters in its pretrained row ([000] B)",
+        "attention_rrdb_3x3": "44.7 %, 205 k parameters ([004] B)",
+        "rrdb3": "10.2 % on validation ([002] B)",
+    }
+    lines = markdown_networks([run.folder for run in found]).splitlines()
+    assert lines[0].endswith(" What sources report is of other images.")
+    place = lines[2].split(" | ").index("reported")
+    assert [lines[row].split(" | ")[place] for row in (5, 8)] == [
+        "34.9 %, 3.97 M parameters in its pretrained row (\\[000\\] B)",
+        "",
+    ]
+    assert "source" not in markdown_networks([stem.folder])
+    record = json.loads((found[3].folder / "run.json").read_text())
+    record["config"]["model_options"] = {"blocks": 4}
+    (found[3].folder / "run.json").write_text(json.dumps(record))
+    assert reported_figures([read_run(found[3].folder)]) == {}  # another network
 
 
 def test_answers_with_flips_stand_apart(runs: list[Path]) -> None:

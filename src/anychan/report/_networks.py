@@ -19,6 +19,7 @@ from anychan.report._labels import label_points
 from anychan.report._pair_tables import difference_cell
 from anychan.report._pooling import interval_words, seed_words
 from anychan.report._records import Cost, Result, Run
+from anychan.report._reported import reported_figures
 from anychan.report._svg import INK, MARKERS, PAPER, draw
 from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._tables import MACRO, accuracy_cell, image_count, macro_cells, share_cell
@@ -31,6 +32,7 @@ _Costed = tuple[Run, Result, Cost]
 _RESNET34 = ("resnet34", "resnet34_half", "resnet34_small")
 _SHALLOW = 6  # weighted layers at most, the brief's limit
 _FLIPS = "accuracy of answers from each image with its mirror image; of one run with its 95 % Wilson interval"
+REPORTED = "reported"
 _LONGEST_LABEL = 46  # characters of an axis's label in a line
 
 
@@ -72,7 +74,7 @@ def network_table(
         ),
         *([Column("with flips", _FLIPS)] if flipped else []),
         Column("depth", "weighted layers on the longest path from input to logits"),
-        *(Column(label) for label in notes or {}),
+        *(Column(label, numeric=all(map(str.isdigit, by.values()))) for label, by in (notes or {}).items()),
         Column("parameters"),
         Column("MACs", "multiply-accumulates of one image"),
         *(Column(f"ms, batch of {batch}", "median and quartiles of the latency of a whole batch") for batch in batches),
@@ -96,7 +98,8 @@ def network_table(
     counted = image_count(evaluation for run, _ in evaluated if (evaluation := run.on(split)))
     cost = f" Cost{conditions(costs)}." if costs else ""
     shown = seed_words([run for run, _ in evaluated])
-    caption = f"All channels, in percent: {counted} of the {split} split, {shown}.{cost}"
+    elsewhere = " What sources report is of other images." if REPORTED in (notes or {}) else ""
+    caption = f"All channels, in percent: {counted} of the {split} split, {shown}.{cost}{elsewhere}"
     return Table(caption, columns, (Group("", rows),))
 
 
@@ -204,9 +207,9 @@ def _shallow_and_deep(runs: Sequence[Run], split: str) -> tuple[_Costed, _Costed
 
 
 def authors_notes(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
-    """A column of the layers as a network's author counts them; none where none is known."""
-    layers = authors_counts(runs)
-    return {"author's layers": layers} if layers else {}
+    """Columns of the layers as a network's author counts them, and of what sources report; those that hold anything."""
+    notes = {"author's layers": authors_counts(runs), REPORTED: reported_figures(runs)}
+    return {label: by_run for label, by_run in notes.items() if by_run}
 
 
 def authors_counts(runs: Sequence[Run]) -> dict[str, str]:

@@ -86,7 +86,7 @@ def markdown_networks(
         against: name of the run whose accuracy the others' are given in percent of, and less which, paired by image
             with an interval, where both answered the same images; None: no such columns.
         notes: further columns: by their label, what stands there for each run by its name; None: the layers as the
-            authors of networks count them.
+            authors of networks count them, and what sources report of theirs.
 
     Raises:
         FileNotFoundError: see ``write_report``.
