@@ -175,7 +175,7 @@ def test_channels_are_the_runs_own_and_not_all_of_the_data(tmp_path: Path) -> No
 def test_limits_follow_from_the_records(tmp_path: Path) -> None:
     said = limits([run(tmp_path / "alone")], "test", ())
     assert "One seed a run: intervals are over images, and say nothing of what another seed would give." in said
-    assert "One data set (animals of 4 classes): how it is on another is not known." in said
+    assert "The run was made on one data set (animals of 4 classes): how it is on another is not known." in said
     assert any(sentence.startswith("400 images: an accuracy is known to within 2.0 points.") for sentence in said)
     assert "What is said of single classes rests on as few as 100 images." in said
     assert not any(
@@ -198,8 +198,8 @@ def test_limits_follow_from_the_records(tmp_path: Path) -> None:
     first = run(tmp_path / "first", machine={"device": "cpu", "precision": "float32"})
     said = limits([first, read_run(other.folder)], "test", ())
     assert "3 of the 7 subsets were chosen to be evaluated." in said
-    assert "Trained on two kinds of processor (Test CPU and Other CPU)." in said
-    assert "Trained in two number formats (float32 and bfloat16), which differ by row." in said
+    assert "The runs were trained on two kinds of processor (Test CPU and Other CPU)." in said
+    assert "The runs were trained in two number formats (float32 and bfloat16), which differ by row." in said
     assert any(sentence.startswith("Timed on Test CPU and Other CPU:") for sentence in said)
     assert "Made with several versions of PyTorch (2.15.0 and 2.16.0)." in said
     assert "The runs were not made alike: they differ in epochs and label smoothing (see Protocol)." in said
@@ -237,8 +237,30 @@ def test_limits_of_seeds(tmp_path: Path) -> None:
     assert "Does it hold for other seeds?" in questions(rows, "test", ())
     ablation = read_ablation(write_ablation(tmp_path / "ablation") / "ablation.json")
     assert limits([], None, [ablation]) == [
-        "Ablations: two seeds, on val; their intervals are not corrected for their number."
+        "Ablations: two seeds, on val; their intervals are not corrected for their number.",
+        "Ablations were trained for 3 epochs on images of 64×64: what longer training would change is not known.",
     ]
+
+
+def test_what_ablations_were_trained_on_is_told_beside_what_the_runs_were(tmp_path: Path) -> None:
+    folders = [write_ablation(tmp_path / name) for name in ("one", "two", "old")]
+    records = [json.loads((folder / "ablation.json").read_text()) for folder in folders]
+    records[0]["base"] |= {"data": "a/folder/animals.zip", "image_size": 32}
+    records[0]["changes"] = {"wide": {"image_size": 128, "epochs": 10}, "odd": {"epochs": 99}}  # odd failed
+    records[1]["base"] = {"data": "synthetic:bands=16,size=16", "image_size": 16, "epochs": 1}
+    records[2]["base"] = {}
+    for folder, record in zip(folders, records, strict=True):
+        (folder / "ablation.json").write_text(json.dumps(record))
+    found = [read_ablation(folder / "ablation.json") for folder in folders]
+    runs = [run(tmp_path / name, config={"model": "wide6", "epochs": 5}) for name in ("alone", "other")]
+    said = limits(runs, "test", found)
+    assert "The runs were made on one data set (animals of 4 classes): how it is on another is not known." in said
+    assert "The runs were trained for 5 epochs: what longer training would change is not known." in said
+    assert (
+        "Ablations were trained for 3 and 10 epochs on images of 32×32 and 128×128 of animals.zip; for 1 epoch on "
+        "images of 16×16 of the synthetic set: what longer training would change is not known."
+    ) in said
+    assert not any("Ablations were trained" in one for one in limits([], None, found[2:]))
 
 
 def test_a_row_of_several_seeds_speaks_for_all_of_them(tmp_path: Path) -> None:

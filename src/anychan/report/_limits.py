@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 from anychan.report import _format as fmt
 from anychan.report._alike import differing
 from anychan.report._protocol import processor, processors, settings, settings_of_all
-from anychan.report._records import AblationRecord, Evaluation, Run
+from anychan.report._records import AblationRecord, Change, Evaluation, Run
 from anychan.report._reproductions import Reproduction
 from anychan.report._searches import Search
 from anychan.report._specialists import specialists_of
 from anychan.report._words import number
+
+_LONGER = "what longer training would change is not known"
 
 
 def limits(
@@ -36,6 +38,7 @@ def limits(
         each = fmt.listing([f"{number(count)} seed{'' if count == 1 else 's'}" for count in seeds])
         splits = fmt.listing(sorted({ablation.split for ablation in ablations}))
         said.append(f"Ablations: {each}, on {splits}; their intervals are not corrected for their number.")
+        said += _of_ablated(ablations)
     if searches:
         said.append(
             "Of a search's trials the best is so by luck too: what it reached there flatters it, and what it is worth "
@@ -47,6 +50,24 @@ def limits(
             "their times are not ours."
         )
     return said
+
+
+def _of_ablated(ablations: Sequence[AblationRecord]) -> list[str]:
+    """On what and for how long the runs of ablations were trained, which need not be as the runs beside them were."""
+    trained: dict[str, list[Change]] = {}
+    for change in (change for ablation in ablations for change in ablation.changes):
+        if change.seeds and change.epochs is not None:
+            trained.setdefault(change.data, []).append(change)
+    each = []
+    for data, changes in trained.items():
+        sizes = sorted({change.image_size for change in changes if change.image_size})
+        epochs = sorted({change.epochs for change in changes if change.epochs})
+        images = fmt.listing([f"{size}×{size}" for size in sizes])
+        plural = "" if epochs == [1] else "s"
+        each.append(f"for {fmt.listing(list(map(str, epochs)))} epoch{plural} on images of {images}")
+        each[-1] += f" of {data}" if data else ""
+    told = "; ".join(each)
+    return [f"Ablations were trained {told}: {_LONGER}."] if each else []
 
 
 def _of_seeds(rows: Sequence[Run]) -> list[str]:
@@ -73,8 +94,9 @@ def _of_data(rows: Sequence[Run], evaluations: Sequence[Evaluation]) -> list[str
     sizes = _distinct(settings(row, None).get("image size", "") for row in rows)
     told += f", images of {fmt.listing(sizes)}" if sizes else ""
     if len(names) == 1:
-        return [f"One data set ({names[0]}{told}): how it is on another is not known."]
-    return [f"Several data sets ({fmt.listing(names)}): rows of different ones cannot be held against each other."]
+        return [f"{_the_runs(rows)} made on one data set ({names[0]}{told}): how it is on another is not known."]
+    apart = "rows of different ones cannot be held against each other"
+    return [f"The runs were made on several data sets ({fmt.listing(names)}): {apart}."]
 
 
 def _of_images(evaluations: Sequence[Evaluation]) -> list[str]:
@@ -114,10 +136,12 @@ def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation], split: 
     told = [settings(run, None) for run in _each_run(rows)]
     trained = _distinct(one.get("trained on", "") for one in told)
     if len(trained) > 1:
-        said.append(f"Trained on {number(len(trained))} kinds of processor ({fmt.listing(trained)}).")
+        kinds = f"{number(len(trained))} kinds of processor ({fmt.listing(trained)})"
+        said.append(f"{_the_runs(rows)} trained on {kinds}.")
     formats = _distinct(one.get("number format in training", "") for one in told)
     if len(formats) > 1:
-        said.append(f"Trained in {number(len(formats))} number formats ({fmt.listing(formats)}), which differ by row.")
+        several = f"{number(len(formats))} number formats ({fmt.listing(formats)})"
+        said.append(f"{_the_runs(rows)} trained in {several}, which differ by row.")
     costs = [result.cost for evaluation in evaluations for result in evaluation.results if result.cost]
     # Costs may have been measured later and elsewhere, so they are not held against the times of answers.
     timed = _distinct(processor(cost.hardware, cost.device) for cost in costs)
@@ -141,7 +165,7 @@ def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
     epochs = _distinct(found.get("epochs", "") for found in told)
     if epochs:
         plural = "" if epochs == ["1"] else "s"
-        said.append(f"Trained for {fmt.listing(epochs)} epoch{plural}: what longer training would change is not known.")
+        said.append(f"{_the_runs(rows)} trained for {fmt.listing(epochs)} epoch{plural}: {_LONGER}.")
     said += _distinct(
         f"{row.name} began with pretrained weights: {warning}."
         for row in rows
@@ -163,6 +187,11 @@ def _of_tests(rows: Sequence[Run]) -> list[str]:
     if len(rows) > 1 and not pairs and not any(run.specialists for run in _each_run(rows)):
         return ["No paired test is recorded: which row is better is not judged."]
     return []
+
+
+def _the_runs(rows: Sequence[Run]) -> str:
+    """Those of the page, as what is said of them need not be true of its ablations."""
+    return "The runs were" if len(_each_run(rows)) > 1 else "The run was"
 
 
 def _each_run(rows: Sequence[Run]) -> list[Run]:

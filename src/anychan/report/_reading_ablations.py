@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
+from anychan.report._config import filled
 from anychan.report._json import Fields, read_json
 from anychan.report._protocol import ablated_words, processor
 from anychan.report._reading import spread_of
 from anychan.report._reading_pairs import trained_words
 from anychan.report._records import AblationRecord, Change, Gap
+from anychan.report._words import data_name
 
 
 def read_ablation(path: Path) -> AblationRecord:
@@ -41,7 +43,7 @@ def _change(row: Fields, settings: Mapping[str, Any], of_base: Collection[int]) 
     """A change by its row, all settings of its runs, and the base's seeds."""
     gaps = {what: row.child(f"difference_{what}") for what in ("mean", "full") if row.values.get(f"difference_{what}")}
     channels, sizes, cost = row.maybe_integer("channels"), row.maybe_child("by_size"), row.maybe_child("cost")
-    seeds = tuple(int(seed) for seed in row.array("seeds"))
+    seeds, known = tuple(int(seed) for seed in row.array("seeds")), filled(settings)
     return Change(
         name=row.text("name"),
         seeds=seeds,
@@ -61,5 +63,8 @@ def _change(row: Fields, settings: Mapping[str, Any], of_base: Collection[int]) 
         timed_on=processor(cost.maybe_child("hardware").values, str(cost.values.get("device") or "cpu")),
         n=row.maybe_integer("n"),
         strategy=str(settings.get("strategy") or "plain"),
+        data=data_name({"name": PurePath(str(known.get("data") or "")).name}),
+        image_size=known.get("image_size"),
+        epochs=known.get("epochs"),
         but_for_channels=json.dumps({k: v for k, v in settings.items() if k != "channels"}, sort_keys=True),
     )

@@ -188,8 +188,9 @@ class Change:
     set, over ``n`` images and the ``paired`` seeds, those of its own ``seeds`` that the base has too. ``half`` and
     ``one`` are the means over subsets of half of the run's own ``channels`` and over single ones, ``macs`` and
     ``latency`` what one image with all of them costs; None where it is not known.
-    ``timed_on`` is the processor that the latency is of, "" where that was not recorded. ``strategy`` is the run's, and
-    ``but_for_channels`` tells its settings, but for the channels, from those of others.
+    ``timed_on`` is the processor that the latency is of, "" where that was not recorded. ``strategy``, ``data``,
+    ``image_size`` and ``epochs`` are the runs', "" or None where no settings were recorded, and ``but_for_channels``
+    tells these, but for the channels, from those of others.
     """
 
     name: str
@@ -207,6 +208,9 @@ class Change:
     timed_on: str = ""
     n: int | None = None
     strategy: str = ""
+    data: str = ""
+    image_size: int | None = None
+    epochs: int | None = None
     but_for_channels: str = ""
 
 
