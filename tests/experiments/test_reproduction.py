@@ -182,7 +182,7 @@ def test_under_fair_twins_stands_how_they_were_trained(tmp_path: Path) -> None:
     recipe = Recipe.read("000-A")
     assert " ".join(recipe.note.split()) not in table
     assert table.splitlines()[-2] == " ".join(recipe.differences.split())
-    assert table.splitlines()[-1].startswith("What sources report is of 450 test images")
+    assert table.splitlines()[-1].startswith("What sources report is of mini-ImageNet, 50 classes: ")
     for said in (
         "epochs 1; images of 32x32 in batches of 8; adamw at 0.001 with a decay of 0.05; schedule cosine, ",
         "no early stopping; augmentation crop_padding 4, flip 0.5; objective labels.",

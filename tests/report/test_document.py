@@ -78,7 +78,7 @@ def test_names_are_no_markup(folder: Path) -> None:
 
 def test_of_an_ablation_alone(tmp_path: Path) -> None:
     text = write_report([write_ablation(tmp_path / "width")], tmp_path / "a.md").read_text("utf-8")
-    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Question", "Ablations", "Limits"]
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Question", "Ablations", "Limits", "How to reproduce it"]
     assert (
         "Does width help? Base: wide6, width 32, sliced stem, 64×64, 3 epochs. Percent of 2,400 images of the val "
         "split, seeds 0 and 1; 95 % intervals over images and seeds, not corrected. Trained in float32 on Some CPU."

@@ -52,7 +52,7 @@ def test_what_a_record_lacks_is_left_out(tmp_path: Path) -> None:
 def test_the_report_takes_folders_of_searches(folder: Path, tmp_path: Path) -> None:
     assert main(["report", str(folder), "--out", str(tmp_path / "alone.html")]) == 0
     text = (tmp_path / "alone.html").read_text()
-    assert re.findall(r'<section id="(\w+)">', text) == ["question", "searches", "limits"]
+    assert re.findall(r'<section id="(\w+)">', text) == ["question", "searches", "limits", "reproduce"]
     assert "Which settings suit wide6 best?" in text
     assert "the best is so by luck too" in text
     assert 'href="#searches"' in text

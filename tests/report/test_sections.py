@@ -77,7 +77,7 @@ def test_one_network_with_two_stems_is_no_section_of_networks(tmp_path: Path) ->
 def test_an_ablation_is_drawn_with_its_verdicts(tmp_path: Path) -> None:
     folder = write_ablation(tmp_path / "width")
     text = page([folder, write_ablation(tmp_path / "flips", "Do flips?")], tmp_path / "a.html")
-    assert sections(text) == ["question", "ablations", "limits"]
+    assert sections(text) == ["question", "ablations", "limits", "reproduce"]
     assert "wide +5.0 (+3.0 to +7.0), better" in text
     assert (
         "Base: wide6, width 32, sliced stem, 64×64, 3 epochs. On average over the subsets better: wide +5.0 (+3.0 to "

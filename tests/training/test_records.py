@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from anychan.data.augment_config import AugmentationConfig
+from anychan.training.command import command_line
 from anychan.training.config import OptimizerConfig, TrainConfig
-from anychan.training.records import RunFolder, check_folder, command_line
+from anychan.training.records import RunFolder, check_folder
 
 RECORD = {
     "schema": 1,

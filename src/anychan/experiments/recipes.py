@@ -31,7 +31,10 @@ _OWN = ("model", "model_options", "strategy", "strategy_options")
 # What every fair twin has beside the defaults; these settle by strategy alone, not by a source's own sampling.
 _SAME = {"objective.name": "labels"}
 VALIDATION = "accuracy (validation)"
-_SOURCES_DATA = "What sources report is of 450 test images of mini-ImageNet's, 50 classes, after training on 63,325."
+_SOURCES_DATA = (
+    "What sources report is of mini-ImageNet, 50 classes: 63,325 images to train on, 450 to validate on and 450 to "
+    "test on."
+)
 
 
 @dataclass(frozen=True)

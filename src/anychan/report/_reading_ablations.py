@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+from anychan.report._again import ablation_again
 from anychan.report._config import filled
 from anychan.report._json import Fields, read_json
 from anychan.report._protocol import ablated_words, processor
@@ -36,6 +37,7 @@ def read_ablation(path: Path) -> AblationRecord:
         trained=tuple(dict.fromkeys(map(trained_words, runs))),
         processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
         changes=tuple(_change(row, {**base, **changed.maybe_child(row.text("name")).values}, of_base) for row in rows),
+        again=ablation_again(record, path.parent.name),
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anychan.channels import ChannelSet
+from anychan.report._again import Again
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ class AblationRecord:
 
     ``base`` is what was trained, in words, ``images`` how many of the split it is compared on. ``trained`` are the
     number formats and processors of its runs; of older records, which do not have them, ``processor`` is what the
-    record was made on, "" where that was not recorded.
+    record was made on, "" where that was not recorded. ``again`` is how it is made again.
     """
 
     title: str
@@ -231,6 +232,7 @@ class AblationRecord:
     trained: tuple[str, ...]
     processor: str
     changes: tuple[Change, ...]
+    again: Again
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 from anychan._layers import layers_words
 from anychan.experiments.recipes import Recipe
 from anychan.report import _format as fmt
+from anychan.report._again import Again, reproduction_again
 from anychan.report._json import Fields, read_json
 from anychan.report._place import place, place_words
 from anychan.report._table import Cell, Column, Group, Table
@@ -36,7 +37,8 @@ class Reproduction:
 
     ``heading`` and ``how`` say which and how they were made, ``notes`` what failed or was not run, what to beware of,
     and in what ours differ; ``where`` they were trained, or of older records what the record was made on. ``layers``
-    has by run the depth of its network and its author's count of layers, in words, as far as they are known.
+    has by run the depth of its network and its author's count of layers, in words, as far as they are known; ``again``
+    is how it is made again.
     """
 
     recipe: str
@@ -48,6 +50,7 @@ class Reproduction:
     notes: tuple[str, ...]
     where: str
     layers: Mapping[str, str]
+    again: Again
 
 
 def records_of_reproductions(path: Path) -> list[Path]:
@@ -81,18 +84,20 @@ def read_reproduction(path: Path) -> Reproduction:
     recipe = _recipe(path, name)
     changes = {key: _words(value) for key, value in record.child("changes").values.items() if key != "seed"}
     told = ", ".join(f"{key}={value}" for key, value in changes.items())
+    heading = f"{name}, {recipe.title} ({recipe.source})"
     how = "all trained alike, on labels" if fair else "trained as the source says"
     note = " ".join(str(record.values.get("note") or "").split())
     return Reproduction(
         recipe=name,
         fair=fair,
         seed=record.integer("seed"),
-        heading=f"{name}, {recipe.title} ({recipe.source})",
+        heading=heading,
         how=f"{how}, with {told}" if told else how,
         figures=tuple(map(_figure, rows)),
         notes=(*_troubles(record, rows), *([note] if note else []), *recipe.explained(fair)),
         where=_where(record),
         layers=_layers(recipe, fair, record),
+        again=reproduction_again(record, recipe, heading),
     )
 
 

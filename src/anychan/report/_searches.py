@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anychan.report import _format as fmt
+from anychan.report._again import Again, search_again
 from anychan.report._json import Fields, read_json
 from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._tables import share_cell
@@ -29,7 +30,8 @@ class Trial:
 class Search:
     """A search: of which network with which options, by which images it chose, its trials, what it was recorded on.
 
-    ``held_out`` is how many training images it validated on; None: the validation split.
+    ``held_out`` is how many training images it validated on; None: the validation split. ``again`` is how it is made
+    again.
     """
 
     name: str
@@ -40,6 +42,7 @@ class Search:
     held_out: int | None
     trials: tuple[Trial, ...]
     processor: str
+    again: Again
 
 
 def is_search(folder: Path) -> bool:
@@ -64,6 +67,7 @@ def read_search(path: Path) -> Search:
         held_out=config.maybe_integer("held_out"),
         trials=tuple(map(_trial, record.children("trials"))),
         processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
+        again=search_again(record, path.parent.name),
     )
 
 

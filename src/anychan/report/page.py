@@ -258,6 +258,11 @@ def _page(
         "cost": cost_table(rows, split) if split else None,
         "datasets": datasets(runs),
         "runs": told,
+        "again": [
+            *(found.again for found in sources),
+            *(found.again for found in ablations),
+            *(found.again for found in studied.searches),
+        ],
     }
     return {**found, "contents": _contents(found)}
 
@@ -268,7 +273,8 @@ def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
         "designs": page["runs"], "data": page["runs"], "protocol": page["runs"], "training": page["runs"],
         "subsets": page["runs"], "networks": page["networks"], "errors": page["runs"], "cost": page["runs"],
         "sources": page["sources"], "ablations": page["ablations"]["tables"], "searches": page["searches"],
-        "disagreement": page["runs"], "pictures": page["runs"] and page["with_pictures"], "reproduce": page["runs"],
+        "disagreement": page["runs"], "pictures": page["runs"] and page["with_pictures"],
+        "reproduce": page["runs"] or page["again"],
     }  # fmt: skip
     return [(id, id.capitalize()) for id in SECTIONS if there.get(id, True)]
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -38,35 +36,6 @@ def check_folder(config: TrainConfig) -> None:
         raise FileExistsError(f"run folder {config.out} is not empty; choose another, or go on there with --resume")
     if content and not {RUN, CONFIG} & set(content):
         raise FileExistsError(f"{config.out} is not empty and holds no run to resume; choose another folder")
-
-
-def command_line(config: TrainConfig) -> str:
-    """The ``anychan train`` command that gives this configuration, without what has its default value.
-
-    Example:
-        >>> command_line(TrainConfig(data="my photographs.zip", out=Path("runs/a"), epochs=3))
-        "anychan train --data 'my photographs.zip' --out runs/a --epochs 3"
-    """
-    # What is left to "auto" follows from the strategy, so the other defaults are those beside it.
-    default = TrainConfig(data="", out=Path(), strategy=config.strategy)
-    words = ["anychan", "train"]
-    for field in dataclasses.fields(config):
-        value, usual = getattr(config, field.name), getattr(default, field.name)
-        if field.name == "strategy":
-            usual = field.default
-        if dataclasses.is_dataclass(value):
-            for inner in dataclasses.fields(value):
-                words += _option(f"{field.name}.{inner.name}", getattr(value, inner.name), getattr(usual, inner.name))
-        elif field.name != "resume":
-            words += _option(field.name, value, usual)
-    return shlex.join(words)
-
-
-def _option(name: str, value: Any, usual: Any) -> list[str]:
-    if value == usual:
-        return []
-    structured = isinstance(value, dict | list | tuple | bool) or value is None
-    return [f"--{name.replace('_', '-')}", json.dumps(value) if structured else str(value)]
 
 
 class RunFolder:

@@ -17,6 +17,7 @@ from anychan.environment import environment
 from anychan.models import ModelInfo, save_model
 from anychan.training import checkpoint
 from anychan.training.batches import Inputs, TrainingBatches, unaugmented
+from anychan.training.command import command_line
 from anychan.training.config import TrainConfig, differences
 from anychan.training.driver import Driver
 from anychan.training.initial import Start, load_teacher, make_model, read_weights, weights_taken
@@ -25,7 +26,7 @@ from anychan.training.machine import algorithms, choose, finish_together, place,
 from anychan.training.progress import Progress
 from anychan.training.randomness import seed_everything
 from anychan.training.recalibration import recalibrate_on
-from anychan.training.records import RunFolder, check_folder, command_line
+from anychan.training.records import RunFolder, check_folder
 from anychan.training.stopping import TrainingStoppedError, listening
 
 if TYPE_CHECKING:

@@ -1,0 +1,101 @@
+"""How an ablation, a search or a reproduction is made again: its command, as far as its record tells it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import Any
+
+from anychan.experiments.recipes import Recipe
+from anychan.report._json import Fields
+from anychan.training.command import command_line
+from anychan.training.config import TrainConfig
+
+_OF_THE_MACHINE = {"cache_dir": None, "device": "auto", "resume": False}
+_UNKNOWN = "DATA"
+_CHANGES = ("bands", "epochs", "image_size", "seed", "precision", "skip_broken")  # the data come first
+
+
+@dataclass(frozen=True)
+class Again:
+    """What is made again, its command, "" where the record does not tell it, and the ``file`` that the command takes.
+
+    ``text`` is the file's, made from the record; "" where there is none. ``commit`` is what it was made with.
+    """
+
+    name: str
+    command: str
+    commit: str
+    file: str = ""
+    text: str = ""
+
+
+def ablation_again(record: Fields, folder: str) -> Again:
+    """``anychan ablate``, with the ablation as a file."""
+    base = _shown(record.maybe_child("base").values)
+    data = base.pop("data", "") or _UNKNOWN
+    told = {
+        "title": record.text("title"),
+        "base": {name: value for name, value in base.items() if name not in _OF_THE_MACHINE},
+        "changes": _shown(record.maybe_child("changes").values),
+        "seeds": record.array("seeds"),
+        "split": record.text("split"),
+    }
+    if any(row.values.get("cost") for row in record.children("rows")):
+        told["cost"] = True
+    words = ["anychan", "ablate", f"{folder}.yaml", "--data", data, "--out", f"runs/{folder}"]
+    name = record.text("title") or folder
+    if not told["changes"]:
+        return Again(name, "", _commit(record))
+    return Again(name, shlex.join(words), _commit(record), f"{folder}.yaml", _yaml(told))
+
+
+def search_again(record: Fields, folder: str) -> Again:
+    """``anychan sweep``, with the space as a file; the seed of what it proposed is not recorded."""
+    told, space = record.child("config").values, f"{folder}-space.yaml"
+    try:
+        usual = TrainConfig(data="", out=Path(), strategy=told.get("strategy", "plain")).to_dict()
+        place = {**_OF_THE_MACHINE, "out": Path("runs") / folder}
+        data = _shown(told.get("data") or _UNKNOWN)
+        config = TrainConfig.from_dict({**usual, **_shown(told), **place, "data": data})
+    except (KeyError, TypeError, ValueError):  # settings that are none today
+        return Again(folder, "", _commit(record))
+    command = f"{command_line(config, 'sweep')} --space {shlex.quote(space)} --trials {len(record.array('trials'))}"
+    return Again(folder, command, _commit(record), space, _yaml(record.maybe_child("space").values))
+
+
+def reproduction_again(record: Fields, recipe: Recipe, heading: str) -> Again:
+    """``anychan reproduce``, of those of the recipe's runs that the record has."""
+    fair, changes = record.values.get("fair") is True, _shown(record.child("changes").values)
+    every = [name for name in recipe.runs if not fair or name not in recipe.left_out]
+    there = {row.text("run") for row in record.children("rows")} | record.child("errors").values.keys()
+    asked = [name for name in every if name in there]
+    words = ["anychan", "reproduce", recipe.name, "--data", changes.get("data") or _UNKNOWN, "--out", "runs"]
+    words += ["--fair"] if fair else []
+    for name in _CHANGES:
+        if value := changes.get(name):
+            words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    words += ["--runs", *asked] if asked != every else []
+    return Again(f"{heading}, fair twins" if fair else heading, shlex.join(words), _commit(record))
+
+
+def _shown(value: Any) -> Any:
+    """Settings without the machine's own paths: of an absolute one its last part."""
+    if isinstance(value, Mapping):
+        return {name: _shown(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_shown(item) for item in value]
+    return PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else value
+
+
+def _commit(record: Fields) -> str:
+    commit = str(record.values.get("commit") or "not recorded")
+    return f"{commit}, with changes that no commit holds" if record.values.get("dirty") else commit
+
+
+def _yaml(told: Mapping[str, Any]) -> str:
+    import yaml
+
+    return str(yaml.safe_dump(dict(told), sort_keys=False, allow_unicode=True, width=100, default_flow_style=None))
