@@ -207,8 +207,10 @@ def _shallow_and_deep(runs: Sequence[Run], split: str) -> tuple[_Costed, _Costed
 
 
 def authors_notes(runs: Sequence[Run]) -> dict[str, dict[str, str]]:
-    """Columns of the layers as a network's author counts them, and of what sources report; those that hold anything."""
-    notes = {"author's layers": authors_counts(runs), REPORTED: reported_figures(runs)}
+    """Columns of the layers as authors count them, where these are not the depth of all, and of what sources report."""
+    counts = authors_counts(runs)
+    others = any(counts.get(run.name, str(_depth(run))) != str(_depth(run)) for run in runs)
+    notes = {"author's layers": counts if others else {}, REPORTED: reported_figures(runs)}
     return {label: by_run for label, by_run in notes.items() if by_run}
 
 
@@ -218,9 +220,12 @@ def authors_counts(runs: Sequence[Run]) -> dict[str, str]:
     for run in runs:
         config = _config(run)
         model = str(run.model.get("architecture") or config.get("model") or "")
-        depth = next((cost.depth for one in run.evaluations.values() if one.full and (cost := one.full.cost)), None)
-        found[run.name] = authors_layers(model, config.get("model_options"), depth)
+        found[run.name] = authors_layers(model, config.get("model_options"), _depth(run))
     return {name: str(layers) for name, layers in found.items() if layers is not None}
+
+
+def _depth(run: Run) -> int | None:
+    return next((cost.depth for one in run.evaluations.values() if one.full and (cost := one.full.cost)), None)
 
 
 def front_charts(runs: Sequence[Run], split: str, shown: Sequence[Run] | None = None) -> dict[str, Markup]:
