@@ -12,7 +12,11 @@ from typing import Any
 import pytest
 import torch
 
+from anychan.channels import ChannelSet
 from anychan.cost import measure_memory
+from anychan.evaluation import compare_runs, evaluate_run
+from anychan.evaluation._folder import record_path
+from anychan.evaluation.tables import pairs_table
 from anychan.experiments import (
     Recipe,
     _reproduced_rows,
@@ -22,8 +26,11 @@ from anychan.experiments import (
     reproduction_table,
     validate_records,
 )
+from anychan.experiments._reproduced_pairs import pairs_of
 from anychan.models import load_model
 from anychan.training import TrainConfig
+
+from ..evaluation._runs import SPEC, write_run
 
 RECORDS = Path(__file__).parents[2] / "docs" / "records"
 DATA = "synthetic:bands=3,train=16,val=6,test=6,size=32,classes=3"
@@ -178,6 +185,7 @@ def test_under_fair_twins_stands_how_they_were_trained(tmp_path: Path) -> None:
     changes = {**SETTINGS, "cache_dir": str(tmp_path / "cache")}
     record = reproduce(Recipe.read("000-A"), tmp_path / "out", changes, runs=["plain"], fair=True)
     assert validate_records([tmp_path / "out" / "000-A-fair-seed0-reproduction.json"]) == (1, [])
+    assert record["pairs"] == []
     table = reproduction_table(record)
     recipe = Recipe.read("000-A")
     assert " ".join(recipe.note.split()) not in table
@@ -194,6 +202,44 @@ def test_under_fair_twins_stands_how_they_were_trained(tmp_path: Path) -> None:
         assert said in table
     older = {name: value for name, value in record.items() if name != "note"}
     assert "before fair twins said how they were trained" in reproduction_table(older)
+
+
+def test_fair_twins_are_tested_as_runs_are_compared(tmp_path: Path) -> None:
+    configs = {name: TrainConfig(data=SPEC, out=tmp_path / name) for name in ("plain", "v2", "v3")}
+    for strategy, config in zip(("plain", "by_count", "mixed"), configs.values(), strict=True):
+        write_run(config.out, tmp_path / "cache", strategy)
+        evaluate_run(config.out, fills=["zeros"], cache_dir=tmp_path / "cache", cost=False, pictures=False)
+    expected = []
+    for a, b in (("plain", "v2"), ("plain", "v3"), ("v2", "v3")):
+        for row in compare_runs(configs[a].out, configs[b].out)["comparisons"]:
+            if not row["fill_a"] and not row["fill_b"]:
+                own = {key: value for key, value in row.items() if not key.startswith("fill")}
+                expected.append({"a": a, "b": b, **own})
+    pairs = pairs_of(configs)
+    subsets = ["RGB", "RGB", "RGB", "RG", "RB", "GB", "R", "G", "B"]
+    assert [pair["subset"] for pair in pairs] == subsets
+    for pair in (*pairs, *expected):  # `compare_runs` corrects for the tests of filled answers too
+        del pair["p_holm"], pair["verdict"]
+    assert pairs == expected
+    told = pairs_table(pairs_of(configs))
+    assert told.startswith("Each two on the same 30 images; ")
+    assert re.search(r"^v2 +v3 +GB +[+-]\d+\.\d +-?\d", told, re.MULTILINE)
+
+
+def test_subsets_of_which_images_were_left_out_are_not_compared(tmp_path: Path) -> None:
+    """As many may be left, and others."""
+    rows: list[dict[str, Any]] = [
+        {"subset": subset, "fill": fill, "left_out": 0, "right": "gA==", "n": 2}  # the first is right
+        for subset, fill in (("RGB", ""), ("R", ""), ("G", "zeros"))
+    ]
+    configs = {name: TrainConfig(data=DATA, out=tmp_path / name) for name in ("a", "b")}
+    for name, left_out in (("a", 0), ("b", 3)):
+        rows[1]["left_out"] = left_out
+        record = {"schema": 1, "kind": "evaluation", "channels": ChannelSet.parse("RGB").to_dict(), "results": rows}
+        path = record_path(tmp_path / name, "test")
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(record))
+    assert [(pair["subset"], pair["only_a"], pair["only_b"]) for pair in pairs_of(configs)] == [("RGB", 0, 0)]
 
 
 def parameters_of(run: Path) -> int:

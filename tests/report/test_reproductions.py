@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from anychan.cli import main
+from anychan.evaluation import Paired
 from anychan.experiments import Recipe
 from anychan.report import markdown_reproductions, write_report
-from anychan.report._reproductions import read_reproduction, read_reproductions, reproduction_table
+from anychan.report._reproductions import read_reproduction, read_reproductions, reproduction_tables
 
 from ._runs import write_ablation, write_reproduction, write_run
 
@@ -23,7 +24,7 @@ def record(tmp_path: Path) -> Path:
 
 def test_measured_stands_above_reported_with_its_interval(record: Path) -> None:
     found = read_reproduction(record)
-    table = reproduction_table(found)
+    table = reproduction_tables(found)[0]
     assert [column.label for column in table.columns] == ["figure", "RGB", "R"]
     assert [group.title for group in table.groups] == ["plain", "pretrained", "other"]
     told = [[(cell.text, cell.small) for cell in row] for group in table.groups for row in group.rows]
@@ -44,6 +45,18 @@ def test_measured_stands_above_reported_with_its_interval(record: Path) -> None:
         "interval, of 2,500 test and 1,000 validation images, seed 0. "
         "Trained in float32 on Some CPU: plain; in bfloat16 on Some CPU: other."
     )
+
+
+def test_fair_twins_stand_beside_one_another(record: Path) -> None:
+    pair = {"a": "plain", "b": "sliced", "subset": "RGB", **Paired(5, 20, 3, 2).to_dict(), "p_holm": 0.0007}
+    write_reproduction(record, fair=True, pairs=[pair, {**pair, "p_holm": 0.2, "verdict": "not distinguishable"}])
+    _, beside = reproduction_tables(read_reproduction(record))
+    assert [[cell.text for cell in row] for row in beside.groups[0].rows] == [
+        ["RGB", "plain", "sliced", "83.3", "26.7", "+56.7", "< 0.001", "< 0.001", "plain is better"],
+        ["RGB", "plain", "sliced", "83.3", "26.7", "+56.7", "< 0.001", "0.200", "not distinguishable"],
+    ]
+    text = markdown_reproductions([record])
+    assert text.index("accuracy, measured") < text.index("plain is better") < text.index("thop")
 
 
 def test_what_ours_lack_and_why_they_differ_is_told(record: Path) -> None:
@@ -67,7 +80,7 @@ def test_what_ours_lack_and_why_they_differ_is_told(record: Path) -> None:
 
 def test_depth_stands_beside_the_layers_that_authors_count(record: Path) -> None:
     def titles() -> list[str]:
-        return [group.title for group in reproduction_table(read_reproduction(record)).groups]
+        return [group.title for group in reproduction_tables(read_reproduction(record))[0].groups]
 
     write_reproduction(record, "001-B")
     told = json.loads(record.read_text())
@@ -87,7 +100,7 @@ def test_without_intervals_none_is_spoken_of(record: Path) -> None:
     said = "000-A, trained as the source says: rates in percent, of 2,500 test and 1,000 validation images, seed 0."
     for hardware, place in ((None, ""), (told["hardware"], " Recorded on Some Processor.")):
         record.write_text(json.dumps(told | {"changes": {}, "hardware": hardware}))
-        assert reproduction_table(read_reproduction(record)).caption == said + place
+        assert reproduction_tables(read_reproduction(record))[0].caption == said + place
 
 
 def test_the_report_takes_a_record_or_a_folder_of_them(record: Path, tmp_path: Path) -> None:

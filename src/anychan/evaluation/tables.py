@@ -93,6 +93,31 @@ def comparison_table(record: Mapping[str, Any]) -> str:
     return f"{title}\n\n{_aligned(names, rows, left=3)}"
 
 
+def pairs_table(pairs: Sequence[Mapping[str, Any]]) -> str:
+    """Paired tests of several runs as a table: a row for each two of them and subset, without fills.
+
+    Args:
+        pairs: each with ``a``, ``b``, ``subset``, ``p_holm`` and what ``Paired.to_dict`` holds.
+    """
+    names = ("a", "b", "channels", "a - b", "95 % interval", "p", "p, Holm", "verdict")
+    rows = [
+        (
+            row["a"],
+            row["b"],
+            row["subset"],
+            f"{100 * row['difference']:+.1f}",
+            _span(row["difference_interval"]),
+            _p(row["p"]),
+            _p(row["p_holm"]),
+            row["verdict"].replace("a is", f"{row['a']} is").replace("b is", f"{row['b']} is"),
+        )
+        for row in pairs
+    ]
+    images = " or ".join(sorted({f"{row['n']:,}" for row in pairs}))
+    title = f"Each two on the same {images} images; rates in percent, {_CORRECTED} for the subsets of the two"
+    return f"{title}\n\n{_aligned(names, rows, left=3)}"
+
+
 def specialists_table(record: Mapping[str, Any]) -> str:
     """A comparison with specialists as text: a row a subset, and their mean.
 

@@ -9,6 +9,7 @@ from typing import Any
 from anychan._columns import columns
 from anychan._layers import layers_words
 from anychan.data.augment_config import AugmentationConfig
+from anychan.evaluation.tables import pairs_table
 from anychan.experiments._reproduced_rows import LATENCY, split_of
 from anychan.experiments.recipes import Recipe
 from anychan.training import TrainConfig
@@ -30,7 +31,10 @@ def reproduction_table(record: Mapping[str, Any]) -> str:
     changes = ", ".join(f"{name}={value}" for name, value in record["changes"].items())
     title = f"{recipe.name}, {recipe.title} ({recipe.source}), {how}, with {changes}"
     said = f"Rates in percent, of {_images(record['rows'])}; seed {record['seed']}; 95 %: Wilson's interval."
-    return "\n".join([title, said, "", *columns(rows, left=range(3)), "", *_notes(record, recipe)])
+    lines = [title, said, "", *columns(rows, left=range(3)), ""]
+    if pairs := record.get("pairs"):  # older records have none
+        lines += [pairs_table(pairs), ""]
+    return "\n".join([*lines, *_notes(record, recipe)])
 
 
 def _images(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -11,6 +11,7 @@ from anychan._files import replacing
 from anychan._lock import alone
 from anychan.environment import environment
 from anychan.evaluation._folder import record_path
+from anychan.experiments._reproduced_pairs import pairs_of
 from anychan.experiments._reproduced_rows import empty_rows, rows_of, rows_of_one, run_of
 from anychan.experiments._reproduced_words import trained_alike
 from anychan.experiments.completing import attempt, is_finished, weights_missing
@@ -43,8 +44,8 @@ def reproduce(
         figure, with what was ``reported`` and what was ``measured``, by subset. Runs that were there already are in it.
         Accuracies have their Wilson ``intervals`` of 95 %, times and memory the ``machine``. What could not be measured
         says why: ``missing``, such as pretrained weights that cannot be downloaded. Of fair twins ``note`` says how
-        they were trained. ``runs`` says by name how long each took, for how many epochs, on what data, by which commit
-        and on what it was trained, and its network's depth.
+        they were trained, and ``pairs`` has a test of each two of them. ``runs`` says by name how long each took, for
+        how many epochs, on what data, by which commit and on what it was trained, and its network's depth.
 
     Raises:
         ValueError: for a run that the recipe does not have, settings that do not fit, a run there, asked for or not,
@@ -111,6 +112,7 @@ def _made(
         **({"note": trained_alike(recipe, configs)} if fair else {}),
         "runs": runs_made,
         "rows": rows,
+        **({"pairs": pairs_of({name: configs[name] for name in runs_made})} if fair else {}),
         "errors": errors,
     }
     with replacing(folder / f"{recipe.label(fair)}-seed{seed}-{RECORD}") as temporary:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import verdict
@@ -22,24 +23,48 @@ def read_comparisons(folder: Path, record: Fields) -> list[Comparison]:
     if "b_from_a" in record.values:
         a, b = str(folder.resolve()), os.path.normpath(folder.resolve() / record.text("b_from_a"))
     return [
-        Comparison(
+        _comparison(
+            pair,
             split=record.text("split"),
             a=a,
             b=b,
-            subset=pair.text("subset"),
             fill_a=pair.text("fill_a"),
             fill_b=pair.text("fill_b"),
-            n=pair.integer("n"),
-            accuracy_a=pair.number("accuracy_a"),
-            accuracy_b=pair.number("accuracy_b"),
-            difference=pair.number("difference"),
-            interval=pair.interval("difference_interval"),
-            p=pair.number("p"),
             p_holm=p_holm,
             verdict=verdict,
         )
         for pair, p_holm, verdict in _corrected(record.children("comparisons"))
     ]
+
+
+def read_twins(record: Fields) -> list[Comparison]:
+    """Each two fair twins beside one another, as ``anychan reproduce`` wrote them; older records have none."""
+    return [
+        _comparison(
+            pair,
+            split="test",
+            a=pair.text("a"),
+            b=pair.text("b"),
+            fill_a="",
+            fill_b="",
+            p_holm=pair.number("p_holm"),
+            verdict=pair.text("verdict"),
+        )
+        for pair in (record.children("pairs") if "pairs" in record.values else ())
+    ]
+
+
+def _comparison(pair: Fields, **told: Any) -> Comparison:
+    return Comparison(
+        subset=pair.text("subset"),
+        n=pair.integer("n"),
+        accuracy_a=pair.number("accuracy_a"),
+        accuracy_b=pair.number("accuracy_b"),
+        difference=pair.number("difference"),
+        interval=pair.interval("difference_interval"),
+        p=pair.number("p"),
+        **told,
+    )
 
 
 def _corrected(pairs: Sequence[Fields]) -> list[tuple[Fields, float, str]]:

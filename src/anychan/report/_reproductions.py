@@ -12,7 +12,10 @@ from anychan.experiments.recipes import Recipe
 from anychan.report import _format as fmt
 from anychan.report._again import Again, reproduction_again
 from anychan.report._json import Fields, read_json
+from anychan.report._pair_tables import comparison_table
 from anychan.report._place import place, place_words
+from anychan.report._reading_pairs import read_twins
+from anychan.report._records import Comparison
 from anychan.report._table import Cell, Column, Group, Table
 
 _RECORD = "*reproduction.json"
@@ -36,9 +39,9 @@ class Reproduction:
     """A recipe's runs beside what its source reported.
 
     ``heading`` and ``how`` say which and how they were made, ``notes`` what failed or was not run, what to beware of,
-    and in what ours differ; ``where`` they were trained, or of older records what the record was made on. ``layers``
-    has by run the depth of its network and its author's count of layers, in words, as far as they are known; ``again``
-    is how it is made again.
+    and in what ours differ; ``where`` they were trained, or of older records what the record was made on. ``pairs`` are
+    fair twins, each two beside one another. ``layers`` has by run the depth of its network and its author's count of
+    layers, in words, as far as they are known; ``again`` is how it is made again.
     """
 
     recipe: str
@@ -49,6 +52,7 @@ class Reproduction:
     figures: tuple[Figure, ...]
     notes: tuple[str, ...]
     where: str
+    pairs: tuple[Comparison, ...]
     layers: Mapping[str, str]
     again: Again
 
@@ -96,13 +100,19 @@ def read_reproduction(path: Path) -> Reproduction:
         figures=tuple(map(_figure, rows)),
         notes=(*_troubles(record, rows), *([note] if note else []), *recipe.explained(fair)),
         where=_where(record),
+        pairs=tuple(read_twins(record)),
         layers=_layers(recipe, fair, record),
         again=reproduction_again(record, recipe, heading),
     )
 
 
-def reproduction_table(found: Reproduction) -> Table:
-    """What was measured above what was reported, two rows a figure; an empty cell was not."""
+def reproduction_tables(found: Reproduction) -> list[Table]:
+    """What was measured above what was reported and, of fair twins, each two beside one another."""
+    return [_beside_reported(found), *([comparison_table(found.pairs)] if found.pairs else [])]
+
+
+def _beside_reported(found: Reproduction) -> Table:
+    """Two rows a figure; an empty cell was not measured or not reported."""
     subsets = list(dict.fromkeys(s for f in found.figures for by_subset in (f.measured, f.reported) for s in by_subset))
     runs = list(dict.fromkeys(figure.run for figure in found.figures))
     groups = [

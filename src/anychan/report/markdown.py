@@ -17,7 +17,7 @@ from anychan.report._pair_tables import comparison_table, specialists_table
 from anychan.report._pooling import pooled
 from anychan.report._reading_ablations import read_ablation
 from anychan.report._records import Run
-from anychan.report._reproductions import read_reproductions, reproduction_table
+from anychan.report._reproductions import read_reproductions, reproduction_tables
 from anychan.report._searches import SEARCH, read_search, search_table
 from anychan.report._specialists import specialists_of
 from anychan.report._svg import standalone
@@ -152,7 +152,9 @@ def channel_figures(folder: Path | str) -> dict[str, str]:
 
 
 def markdown_reproductions(paths: Sequence[Path | str]) -> str:
-    """For each reproduction its title, a table in Markdown of what was measured above what was reported, and its notes.
+    """For each reproduction its title, its tables in Markdown and its notes.
+
+    They hold what was measured above what was reported and, of fair twins, each two beside one another.
 
     Args:
         paths: records of reproductions and folders of them; they come by recipe and seed.
@@ -161,7 +163,8 @@ def markdown_reproductions(paths: Sequence[Path | str]) -> str:
         ValueError: see ``write_report``.
     """
     return "\n".join(
-        f"**{escape(found.heading)}**\n\n{markdown(reproduction_table(found))}\n"
+        f"**{escape(found.heading)}**\n\n"
+        + "".join(f"{markdown(table)}\n" for table in reproduction_tables(found))
         + "".join(f"- {escape(said)}\n" for said in found.notes)
         for found in read_reproductions([Path(path) for path in paths])
     )

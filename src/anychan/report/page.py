@@ -36,7 +36,7 @@ from anychan.report._reproductions import (
     Reproduction,
     read_reproductions,
     records_of_reproductions,
-    reproduction_table,
+    reproduction_tables,
 )
 from anychan.report._searches import SEARCH, Search, is_search, read_search, search_table
 from anychan.report._specialists import specialists_of
@@ -230,7 +230,7 @@ def _page(
         "limits": limits(rows, split, ablations, studied.searches, sources),
         "networks": beside,
         "sources": [
-            {"heading": found.heading, "table": reproduction_table(found), "notes": found.notes} for found in sources
+            {"heading": found.heading, "tables": reproduction_tables(found), "notes": found.notes} for found in sources
         ],
         "ablations": {
             "charts": differences.ablation_charts(ablations),

@@ -1,0 +1,53 @@
+"""Fair twins beside one another: each two of a recipe's runs, on the test images that both answered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+from anychan.channels import ChannelSet
+from anychan.evaluation._folder import read_record
+from anychan.evaluation.holm import corrected
+from anychan.evaluation.paired import Paired
+from anychan.evaluation.predictions import unpack_right
+from anychan.training import TrainConfig
+
+# By channel names, of each subset: its name, how many images it left out, and which of the others are right.
+_Answers = dict[frozenset[str], tuple[str, int, Any]]
+
+
+def pairs_of(configs: Mapping[str, TrainConfig]) -> list[dict[str, Any]]:
+    """Exact McNemar tests of each two runs, in the order of the runs and of the subsets that both answer by themselves.
+
+    Args:
+        configs: of runs that were evaluated on the same test images, by name.
+
+    Returns:
+        What `Paired.to_dict` holds, with ``a``, ``b`` and ``subset``, and with ``p_holm``, which the verdict goes by:
+        corrected by Holm for the subsets of the two runs.
+    """
+    answers = {name: _answers(config) for name, config in configs.items()}
+    pairs: list[dict[str, Any]] = []
+    for a, b in combinations(answers, 2):
+        tests = []
+        for names, (subset, left_out, right) in answers[a].items():
+            _, others_left_out, others_right = answers[b].get(names, ("", 1, None))
+            if not left_out and not others_left_out:  # else they may be about other images, as many
+                tests.append({"a": a, "b": b, "subset": subset, **Paired.of(right, others_right).to_dict()})
+        pairs += corrected(tests)
+    return pairs
+
+
+def _answers(config: TrainConfig) -> _Answers:
+    record = read_record(config.out, "test")
+    known = ChannelSet.from_dict(record["channels"])
+    return {
+        frozenset(known.subset(row["subset"]).names): (
+            row["subset"],
+            row.get("left_out", 0),  # older records do not say
+            unpack_right(row["right"], row["n"]),
+        )
+        for row in record["results"]
+        if not row["fill"]
+    }
