@@ -45,6 +45,19 @@ def test_it_folds_into_one_convolution_and_not_before() -> None:
     assert isinstance(made.first, BranchedConv2d)  # the model itself is as it was
 
 
+def test_what_was_folded_too_early_is_folded_again() -> None:
+    made, x = deepened(), torch.randn(2, 3, 5, 6, dtype=torch.float64)
+    early = fold_branches(nn.Sequential(made))
+    assert isinstance(early[0], DeepenedConv2d)
+    assert type(early[0].first) is nn.Conv2d
+    for model in (made, early[0]):
+        model.anneal(1.0)
+    folded = fold_branches(early)[0]
+    assert type(folded) is nn.Conv2d
+    assert_close(folded(x), made(x), rtol=1e-10, atol=1e-10)
+    assert_close(early[0](x), made(x), rtol=1e-10, atol=1e-10)  # which is as it was
+
+
 def test_the_model_file_holds_how_far_it_is() -> None:
     made = deepened()
     made.anneal(1.0)

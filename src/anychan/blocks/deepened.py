@@ -13,6 +13,8 @@ Cost: O^2 more parameters and MACs a place while training, none afterwards.
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor, nn
 
@@ -56,7 +58,8 @@ class DeepenedConv2d(FoldedConv2d):
             raise ValueError(f"annealing is {annealing}; it must be above 0 and at most 1")
         outputs: int = first.branches[0][0].out_channels  # type: ignore[index] # a sequence
         self.annealing = annealing
-        self.first, self.activation = first, between
+        self.first: BranchedConv2d | nn.Conv2d = first
+        self.activation = between
         self.second = nn.Conv2d(outputs, outputs, 1, bias=False)
         self.norm = nn.BatchNorm2d(outputs)
         self.register_buffer("linear", torch.zeros(()))
@@ -67,7 +70,7 @@ class DeepenedConv2d(FoldedConv2d):
 
     @property
     def norms(self) -> list[nn.Module]:
-        of_first = self.first.norms if isinstance(self.first, FoldedConv2d) else []  # which may have been folded before
+        of_first = self.first.norms if isinstance(self.first, FoldedConv2d) else []
         return [*of_first, self.norm]
 
     def anneal(self, progress: float) -> None:
@@ -88,7 +91,8 @@ class DeepenedConv2d(FoldedConv2d):
         """
         if not self.linear_now:
             raise ValueError(f"the activation between is only {float(self.linear):.0%} linear: anneal it to the end")
-        folded = self.first.fold()
+        # The first may have been folded before, when the activation was not linear yet.
+        folded = self.first.fold() if isinstance(self.first, FoldedConv2d) else copy.deepcopy(self.first)
         assert folded.bias is not None
         mixing, shift = fused(self.second.weight, None, self.norm)
         mixing_OO = mixing[:, :, 0, 0]
