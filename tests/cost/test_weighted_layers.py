@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from anychan import adapt
 from anychan.channels import ChannelSet
-from anychan.cost import depth
+from anychan.cost import count_macs, depth, list_layers
 from anychan.models import create_model
 from anychan.nn import list_strategies
 from anychan.statistics import ChannelStatistics
@@ -280,6 +280,25 @@ _UNREGISTERED = nn.Parameter(torch.ones(8, 8))
 def test_what_cannot_be_followed_says_why(run: Callable[..., Tensor], said: str) -> None:
     with pytest.raises(ValueError, match=f"Net cannot be traced by shapes alone.*{said}"):
         depth_of(run)
+
+
+def test_models_of_a_fixed_size_ask_for_it() -> None:
+    model = _on_meta("deit_tiny_patch16_224")
+    said = r"refuses its input; another than image_size 384 may do: Input height \(384\) doesn't match"
+    for measure in (depth, count_macs, list_layers):
+        with pytest.raises(ValueError, match=said):
+            measure(model, image_size=384)
+    with pytest.raises(ValueError, match=r"Sequential cannot be traced .*324.*\(image_size 9\)"):
+        depth(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Flatten(), nn.Linear(256, 5)), image_size=9)
+
+
+@pytest.mark.filterwarnings("ignore:.*weight_norm:FutureWarning")
+def test_model_that_cannot_be_copied() -> None:
+    model = nn.Sequential(nn.utils.weight_norm(nn.Conv2d(3, 4, 1)))
+    model(torch.ones(1, 3, 8, 8))
+    with pytest.raises(ValueError, match="Sequential cannot be copied, as measuring it needs: Only Tensors created"):
+        depth(model, image_size=8)
+    assert depth(nn.Sequential(nn.utils.parametrizations.weight_norm(nn.Conv2d(3, 4, 1))), image_size=8) == 1
 
 
 def test_output_that_does_not_come_from_the_input() -> None:

@@ -66,20 +66,35 @@ def call_of(model: nn.Module, channels: ChannelsLike | None, image_size: int) ->
 
 
 def on_meta(model: nn.Module) -> nn.Module:
-    """A copy that computes shapes only, in evaluation mode; the flop counter needs parameters without gradient."""
-    return copy.deepcopy(model).eval().requires_grad_(False).to("meta")
+    """A copy that computes shapes only, in evaluation mode; the flop counter needs parameters without gradient.
+
+    Raises:
+        ValueError: if the model cannot be copied.
+    """
+    try:
+        return copy.deepcopy(model).eval().requires_grad_(False).to("meta")
+    except (RuntimeError, NotImplementedError, TypeError) as error:  # a weight that is no parameter, a lock, a file
+        raise ValueError(f"{type(model).__name__} cannot be copied, as measuring it needs: {_said(error)}") from error
 
 
 @contextmanager
-def shapes_only(model: nn.Module) -> Iterator[None]:
+def shapes_only(model: nn.Module, image_size: int) -> Iterator[None]:
     """Run a model from ``on_meta``: tensors that it makes are shapes too, and no gradients are kept.
 
     Raises:
-        ValueError: if the model asks for values, or uses tensors that are neither parameters nor buffers.
+        ValueError: if the model asks for values, uses tensors that are neither parameters nor buffers, or takes no
+            images of this size.
     """
+    name, size = type(model).__name__, f"image_size {image_size}"
     try:
         with torch.device("meta"), torch.no_grad():
             yield
+    except AssertionError as error:  # what timm's models of a fixed size raise for another
+        raise ValueError(f"{name} refuses its input; another than {size} may do: {_said(error)}") from error
     except (RuntimeError, NotImplementedError, TypeError) as error:  # what torch raises for a tensor without data
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{type(model).__name__} cannot be traced by shapes alone (meta device): {reason}") from error
+        message = f"{name} cannot be traced by shapes alone (meta device): {_said(error)} ({size})"
+        raise ValueError(message) from error
+
+
+def _said(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -45,7 +45,8 @@ def list_layers(model: nn.Module, channels: ChannelsLike | None = None, image_si
         image_size: height and width in pixels.
 
     Raises:
-        ValueError: for channels the model does not take, or a model that cannot run on the meta device.
+        ValueError: for channels or an image size that the model does not take, or a model that cannot be copied or run
+            on the meta device.
 
     Example:
         >>> block = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))
@@ -67,7 +68,7 @@ def list_layers(model: nn.Module, channels: ChannelsLike | None = None, image_si
         weights = [p for p in module.parameters(recurse=False) if p.dim() > 1]
         if weights:
             module.register_forward_hook(note(name, tuple(max(weights, key=lambda p: p.numel()).shape)))
-    with shapes_only(model):
+    with shapes_only(model, image_size):
         call(model, call.batch(model, 1, "meta"))
     return tuple(found.values())
 

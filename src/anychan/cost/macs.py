@@ -41,7 +41,8 @@ def count_macs(model: nn.Module, channels: ChannelsLike | None = None, image_siz
         image_size: height and width in pixels.
 
     Raises:
-        ValueError: for channels the model does not take, or a model that cannot run on the meta device.
+        ValueError: for channels or an image size that the model does not take, or a model that cannot be copied or run
+            on the meta device.
 
     Example:
         >>> count_macs(nn.Conv2d(3, 8, 3, padding=1), image_size=10)
@@ -49,7 +50,7 @@ def count_macs(model: nn.Module, channels: ChannelsLike | None = None, image_siz
     """
     call = call_of(model, channels, image_size)
     model = on_meta(model)
-    with shapes_only(model):
+    with shapes_only(model, image_size):
         with FlopCounterMode(display=False) as total:
             call(model, call.batch(model, 1, "meta"))
         with FlopCounterMode(display=False) as kernels:

@@ -76,9 +76,9 @@ def depth(model: nn.Module, channels: ChannelsLike | None = None, image_size: in
         image_size: height and width in pixels.
 
     Raises:
-        ValueError: for channels the model does not take, a model that cannot run on the meta device (which asks for
-            values, or uses weights that are not registered in it), an operation with weights that is neither
-            PyTorch's nor known here, or an output that does not come from the input.
+        ValueError: for channels or an image size that the model does not take, a model that cannot be copied or run on
+            the meta device (which asks for values, or uses weights that are not registered in it), an operation with
+            weights that is neither PyTorch's nor known here, or an output that does not come from the input.
 
     Example:
         >>> block = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(288, 5))
@@ -89,7 +89,7 @@ def depth(model: nn.Module, channels: ChannelsLike | None = None, image_size: in
     # By name, since the copy on the meta device no longer shares what modules share.
     numbers = {name: id(parameter) for name, parameter in model.named_parameters(remove_duplicate=False)}
     model = on_meta(model)
-    with shapes_only(model):
+    with shapes_only(model, image_size):
         x = call.batch(model, 2, "meta")
         values = _Values()
         values.set(x, _Value(path=frozenset()))
