@@ -136,13 +136,6 @@ def test_kernel_made_of_the_input_counts() -> None:
     assert depth_of(mixed(lambda share, bank: (share[:, :, None] * bank.flatten(1)).sum(dim=1)), **layers) == 3
 
 
-def test_matrix_product_written_element_by_element_counts() -> None:
-    weight = nn.Parameter(torch.ones(5, 8))
-    assert depth_of(lambda net, x: (x.unsqueeze(-2) * net.weight).sum(dim=-1), weight=weight) == 1
-    assert depth_of(lambda net, x: x * net.weight[0], weight=weight) == 0, "a scale of each number is none"
-    assert depth_of(lambda net, x: x.mean((2, 3), keepdim=True) * net.weight, weight=weight) == 0, "nor one of a map"
-
-
 @pytest.mark.parametrize(("layers", "expected"), [(1, 2), (2, 4)])
 def test_recurrent_weights_count_once(layers: int, expected: int) -> None:
     def run(net: Net, x: Tensor) -> Tensor:

@@ -3,27 +3,37 @@
 The model runs once by shapes alone, and every operation is watched. A value remembers whether it comes from the
 input, whether it comes from parameters, and the weights on the longest path to it. An operation is a weighted layer
 
-- if it is a matrix product of something that comes from the input with something that comes from parameters only,
-  also one that is written as an element-wise product of the two, spread over a dimension more, and a sum;
+- if it is a matrix product of something that comes from the input with something that comes from parameters only, also
+  one that is written element by element: it counts where the products are summed
+  along a dimension in which both factors differ (`anychan.cost._weighted_sums`). So do distances to several learned
+  points, one way or the other;
 - if it is a convolution with a kernel that comes from parameters, also one that is made out of the input too
   (the layers that make it lie on the path); an element-wise product of complex numbers is taken for a convolution,
   by a filter that is kept as its spectrum.
 
-So these are none: normalisation, products of attention between queries, keys and values that all come from the
-input, convolutions with fixed kernels, and whatever makes kernels out of parameters and names of channels alone.
-Attention to or from learned vectors is a product with parameters, and counts. A parameter counts also where it is
-frozen; a buffer is fixed. Weights that a path meets again, as in a recurrent network, count once.
+So these are none: normalisation, scales, shifts and gates, also where what they scale is pooled later on, products of
+attention between queries, keys and values that all come from the input, convolutions with fixed kernels, and whatever
+makes kernels out of parameters and names of channels alone. Attention to or from learned vectors is a product with
+parameters, and counts. A parameter counts also where it is frozen; a buffer is fixed. Weights that a path meets again,
+as in a recurrent network, count once.
 
-Not seen: a matrix product that is written as a sum of scaled parameters, one by one, and a matrix that was made out of
-the input where it is multiplied by the input (the layers that made it count). Where paths share weights, the longer
-one at each junction is followed: the other might become longer later on by what it does not share, and depth is then
-counted too small.
+Not seen: a matrix that was made out of the input where it is multiplied by the input, as in attention (the layers that
+made it count); a matrix product that is written as a sum of scaled parameters, one by one, or whose products are
+shifted, bent or put beside others before they are summed, or are summed by a product or a convolution with ones; and
+the distance to a single learned point, which is a shift and a norm.
+
+Seen, though one may think otherwise: the mean of channels right after a scale of each of them, as in two normalisations
+written by hand one after the other and without a shift between, is a weighted sum. A scale that was copied to the size
+of what it scales is taken to differ along all of it.
+
+Where paths share weights, the longer one at each junction is followed: the other might become longer later on by what
+it does not share, and depth is then counted too small.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -31,10 +41,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map_only
+from torch.utils._pytree import tree_leaves
 
 from anychan.channels import ChannelsLike
 from anychan.cost._call import call_of, on_meta, shapes_only
+from anychan.cost._values import Value, Values, longest, tensors_in
+from anychan.cost._weighted_sums import Operation, step
 
 _aten = torch.ops.aten
 
@@ -91,12 +103,12 @@ def depth(model: nn.Module, channels: ChannelsLike | None = None, image_size: in
     model = on_meta(model)
     with shapes_only(model, image_size):
         x = call.batch(model, 2, "meta")
-        values = _Values()
-        values.set(x, _Value(path=frozenset()))
+        values = Values()
+        values.set(x, Value(path=frozenset(), made_by="input"))
         for name, parameter in model.named_parameters(remove_duplicate=False):
-            values.set(parameter, _Value(trained=True, made_by=("parameter", numbers[name])))
+            values.set(parameter, Value(trained=True, made_by=("parameter", numbers[name])))
         for i, buffer in enumerate(model.buffers()):
-            values.set(buffer, _Value(made_by=("buffer", i)))
+            values.set(buffer, Value(made_by=("buffer", i)))
         watch = _Watch(values)
         with _AttentionIsOneStep(watch), watch:
             output = call(model, x)
@@ -107,60 +119,17 @@ def depth(model: nn.Module, channels: ChannelsLike | None = None, image_size: in
 
 
 @dataclass(frozen=True)
-class _Value:
-    """What is known of a tensor.
-
-    Args:
-        path: the weights on the longest path from the input; None where it does not come from the input.
-        trained: whether it comes from parameters.
-        made_by: what made it, equal for two values that are computed alike; of no use where ``path`` is set.
-    """
-
-    path: frozenset[Any] | None = None
-    trained: bool = False
-    made_by: Any = None
-
-    @property
-    def only_parameters(self) -> bool:
-        """Whether it comes from parameters and from nothing of the input."""
-        return self.trained and self.path is None
-
-
-@dataclass(frozen=True)
 class _Operand:
     """A value that is multiplied, and what stands for it where it is a weight."""
 
-    value: _Value
+    value: Value
     identity: Any
-
-
-class _Values:
-    """Values by storage, so that views and writing in place need no care; a tensor not met before is a constant."""
-
-    def __init__(self) -> None:
-        self._by_storage: dict[int, _Value] = {}
-        self._alive: list[torch.UntypedStorage] = []  # the address of a dead storage is used again
-
-    def __contains__(self, tensor: Tensor) -> bool:
-        return tensor.untyped_storage()._cdata in self._by_storage
-
-    def get(self, tensor: Tensor) -> _Value:
-        return self._by_storage.get(tensor.untyped_storage()._cdata, _Value(made_by="constant"))
-
-    def set(self, tensor: Tensor, value: _Value) -> None:
-        if tensor not in self:
-            self._alive.append(tensor.untyped_storage())
-        self._by_storage[tensor.untyped_storage()._cdata] = value
-
-    def identity(self, tensor: Tensor) -> Any:
-        """Equal for two tensors that come from no input and hold the same numbers, made in the same way."""
-        return self.get(tensor).made_by, tensor.storage_offset(), tuple(tensor.shape), tensor.stride()
 
 
 class _Watch(TorchDispatchMode):
     """Writes down the value of whatever an operation returns or writes to."""
 
-    def __init__(self, values: _Values) -> None:
+    def __init__(self, values: Values) -> None:
         super().__init__()
         self.values = values
         self.paused = False
@@ -169,74 +138,63 @@ class _Watch(TorchDispatchMode):
         self, func: Any, types: Sequence[type], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         kwargs = kwargs or {}
-        output = func(*args, **kwargs)
         if self.paused:
-            return output
-        value = self._value_of(func, args, kwargs)
+            return func(*args, **kwargs)
+        output = func(*args, **kwargs)
+        value = self._value_of(func, args, kwargs, output)
         if func._schema.is_mutable:
             written = [a for a, s in zip(args, func._schema.arguments, strict=False) if s.is_write]
             written += [a for s in func._schema.arguments if s.is_write and (a := kwargs.get(s.name)) is not None]
-            for tensor in _tensors((output, written)):
+            for tensor in tensors_in((output, written)):
                 self.values.set(tensor, value)
         else:
-            for i, tensor in enumerate(_tensors(output)):
+            for i, tensor in enumerate(tensors_in(output)):
                 if tensor not in self.values:  # else it is a view
-                    self.values.set(tensor, _Value(value.path, value.trained, (value.made_by, i)))
+                    self.values.set(tensor, replace(value, made_by=(value.made_by, i)))
         return output
 
-    def _value_of(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Value:
-        tensors = _tensors((args, kwargs))
+    def _value_of(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Value:
+        tensors = tensors_in((args, kwargs))
         self._refuse_strangers(func, tensors)
         operands = [self.values.get(tensor) for tensor in tensors]
-        trained = any(operand.trained for operand in operands)
-        path = _longest(operands)
+        trained, made_by = any(operand.trained for operand in operands), self.values.recipe(func, args, kwargs)
+        path = longest(operands)
         if path is None:
-            recipe = repr(tree_map_only(Tensor, self.values.identity, (args, kwargs)))
-            return _Value(trained=trained, made_by=hash((str(func), recipe)))
+            return Value(None, trained, made_by)
         operation = func.overloadpacket
         if operation in _PRODUCTS:
             through = self.product(*(args[i] for i in _PRODUCTS[operation]))
-        elif operation in {_aten.mul, _aten.mul_}:
-            through = self._multiplied(*args)
+        elif operation in {_aten.mul, _aten.mul_} and all(isinstance(t, Tensor) and t.is_complex() for t in args[:2]):
+            through = self.product(*args[:2])
         elif func._schema.name in _CONVOLUTIONS:
             through = self._convolved(args[0], args[1], args[2:4] if func.namespace == "torchvision" else ())
         else:
             self._refuse_unknown(func, operands)
-            return _Value(path, trained)
-        return _Value(_longest((_Value(path), through)), trained)  # what is added may have come a longer way
+            taken = step(Operation(self.values, func, args, kwargs, output))
+            path = path if taken.layer is None else path | {taken.layer}
+            return Value(path, trained, made_by, taken.scaled, taken.moved)
+        path = longest((Value(path), through))  # what is added may have come a longer way
+        return Value(path, trained, made_by)
 
-    def product(self, first: Tensor | _Operand, second: Tensor | _Operand) -> _Value:
+    def product(self, first: Tensor | _Operand, second: Tensor | _Operand) -> Value:
         """Of a product of two matrices: a weighted layer if one comes from the input, the other from parameters."""
         one, other = self._operand(first), self._operand(second)
         if one.value.path is None:
             one, other = other, one
-        path, trained = _longest((one.value, other.value)), one.value.trained or other.value.trained
-        if path is None:
-            return _Value(None, trained, made_by=("product", one.identity, other.identity))
-        return _Value(path | {other.identity} if other.value.only_parameters else path, trained)
+        path, trained = longest((one.value, other.value)), one.value.trained or other.value.trained
+        made_by = "product", one.identity, other.identity
+        if path is not None and other.value.only_parameters:
+            path = path | {other.identity}
+        return Value(path, trained, made_by)
 
-    def _convolved(self, x: Tensor, kernel: Tensor, samples: Sequence[Tensor]) -> _Value:
+    def _convolved(self, x: Tensor, kernel: Tensor, samples: Sequence[Tensor]) -> Value:
         """Of a convolution; ``samples`` say where a deformable one looks and how much of that it takes."""
         made, seen = self.values.get(kernel), [self.values.get(t) for t in (x, *samples)]
-        path = _longest((made, *seen))
+        path = longest((made, *seen))
         if made.path is not None and made.trained:
-            return _Value((path or frozenset()) | {object()}, trained=True)  # another kernel each time
-        sampled = _Value(_longest(seen), any(value.trained for value in seen))
+            return Value((path or frozenset()) | {object()}, trained=True)  # another kernel each time
+        sampled = Value(longest(seen), any(value.trained for value in seen))
         return self.product(_Operand(sampled, self.values.identity(x)), kernel)
-
-    def _multiplied(self, first: Any, second: Any) -> _Value:
-        """Of an element-wise product: a weighted layer if it is one of spectra, or a matrix product before its sum."""
-        both = [t for t in (first, second) if isinstance(t, Tensor)]
-        if len(both) == 2 and (all(t.is_complex() for t in both) or self._is_spread(*both)):
-            return self.product(first, second)
-        return _Value(_longest(self.values.get(t) for t in both))
-
-    def _is_spread(self, first: Tensor, second: Tensor) -> bool:
-        """Whether what comes from the input is repeated along a dimension, and shares another with its factor."""
-        shape = torch.broadcast_shapes(first.shape, second.shape)
-        repeated = all(t.numel() < shape.numel() for t in (first, second) if self.values.get(t).path is not None)
-        sizes = zip(reversed(first.shape), reversed(second.shape), strict=False)
-        return repeated and any(one == other > 1 for one, other in sizes)
 
     def _operand(self, given: Tensor | _Operand) -> _Operand:
         return given if isinstance(given, _Operand) else _Operand(self.values.get(given), self.values.identity(given))
@@ -251,7 +209,7 @@ class _Watch(TorchDispatchMode):
             raise RuntimeError(f"{func} uses a tensor of shape {tuple(outside[0].shape)} that is not registered")
 
     @staticmethod
-    def _refuse_unknown(func: Any, operands: Sequence[_Value]) -> None:
+    def _refuse_unknown(func: Any, operands: Sequence[Value]) -> None:
         if func.namespace not in {"aten", "prims"} and any(operand.only_parameters for operand in operands):
             raise RuntimeError(f"whether {func} is a weighted layer is not known")
 
@@ -273,22 +231,14 @@ class _AttentionIsOneStep(TorchFunctionMode):
         kwargs = kwargs or {}
         if func is not F.scaled_dot_product_attention:
             return func(*args, **kwargs)
-        operands = [self._watch.values.get(tensor) for tensor in _tensors((args, kwargs))]
-        self._watch.paused = True
+        watch, tensors = self._watch, tensors_in((args, kwargs))
+        watch.paused = True
         output = func(*args, **kwargs)
-        self._watch.paused = False
+        watch.paused = False
         query, key, value = (args[i] if i < len(args) else kwargs[name] for i, name in enumerate(_ATTENDED))
-        scores = self._watch.product(query, key)
-        attended = self._watch.product(_Operand(scores, scores.made_by), value)
-        trained = any(operand.trained for operand in operands)
-        self._watch.values.set(output, _Value(_longest((*operands, attended)), trained, attended.made_by))
+        scores = watch.product(query, key)
+        attended = watch.product(_Operand(scores, scores.made_by), value)
+        operands = [watch.values.get(tensor) for tensor in tensors]
+        trained, made_by = any(operand.trained for operand in operands), watch.values.recipe(func, args, kwargs)
+        watch.values.set(output, Value(longest((*operands, attended)), trained, made_by))
         return output
-
-
-def _longest(values: Iterable[_Value]) -> frozenset[Any] | None:
-    """The longest of the paths, None where none comes from the input."""
-    return max((value.path for value in values if value.path is not None), key=len, default=None)
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    return [leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor)]
