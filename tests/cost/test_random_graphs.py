@@ -52,6 +52,7 @@ _OPERATIONS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
     "product element by element": ((1,), _learned(_MATRIX, lambda weight, x: (x.unsqueeze(-2) * weight).sum(-1))),
     "squared distances": ((1,), _learned(_MATRIX, lambda weight, x: (x.unsqueeze(-2) - weight).pow(2).sum(-1))),
     "channels mixed into one": ((1,), _learned((3, 1, 1), lambda weight, x: x - (weight * x).mean(1, keepdim=True))),
+    "convolution in inference mode": ((1,), _learned(_CONV, torch.inference_mode()(lambda w, x: F.conv2d(x, w)))),
     "batch normalisation": ((0,), lambda: nn.BatchNorm2d(3)),
     "group normalisation": ((0,), lambda: nn.GroupNorm(3, 3)),
     "learned scale": ((0,), _learned((3, 1, 1), lambda weight, x: weight * x)),

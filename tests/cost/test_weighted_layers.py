@@ -136,6 +136,57 @@ def test_kernel_made_of_the_input_counts() -> None:
     assert depth_of(mixed(lambda share, bank: (share[:, :, None] * bank.flatten(1)).sum(dim=1)), **layers) == 3
 
 
+_TOKENS: dict[str, tuple[int, nn.Module, Callable[[nn.Module, Tensor], Tensor]]] = {
+    "linear": (1, nn.Linear(3, 5), lambda part, x: part(x)),
+    "convolution": (1, nn.Conv1d(64, 5, 1), lambda part, x: part(x)),
+    "transposed convolution": (1, nn.ConvTranspose1d(64, 5, 1), lambda part, x: part(x)),
+    "recurrent": (2, nn.RNN(3, 5, batch_first=True), lambda part, x: part(x)[0]),
+    "gru": (4, nn.GRU(3, 5, 2, batch_first=True), lambda part, x: part(x)[0]),
+    "lstm": (2, nn.LSTM(3, 5, batch_first=True), lambda part, x: part(x)[0]),
+    "attention": (2, nn.MultiheadAttention(3, 1, batch_first=True), lambda part, x: part(x, x, x)[0]),
+    "encoder": (4, nn.TransformerEncoderLayer(3, 1, 5, batch_first=True), lambda part, x: part(x)),
+    "bilinear": (1, nn.Bilinear(3, 3, 5), lambda part, x: part(x, x)),
+    "matrix product": (1, nn.Linear(3, 5), lambda part, x: x @ part.weight.mT),
+    "einsum": (1, nn.Linear(3, 5), lambda part, x: torch.einsum("nlc,oc->nol", x, part.weight)),
+    "tensordot": (1, nn.Linear(3, 5), lambda part, x: torch.tensordot(x, part.weight, ([2], [1]))),
+    "inner product": (1, nn.Linear(3, 5), lambda part, x: torch.inner(x, part.weight)),
+    "chain": (1, nn.Linear(3, 5), lambda part, x: torch.linalg.multi_dot([x[0], part.weight.mT])),
+    "angles": (1, nn.Linear(3, 5), lambda part, x: F.cosine_similarity(x.unsqueeze(2), part.weight, dim=-1)),
+    "product and sum": (1, nn.Linear(3, 1), lambda part, x: (x * part.weight).sum(-1)),
+    "normalisation": (0, nn.LayerNorm(3), lambda part, x: part(x)),
+    "normalisation of groups": (0, nn.GroupNorm(4, 64), lambda part, x: part(x).mean(2)),
+}
+
+
+@pytest.mark.parametrize("name", _TOKENS)
+def test_inference_mode_hides_nothing(name: str) -> None:
+    layers, part, of_tokens = _TOKENS[name]
+
+    def run(inference: bool, net: Net, x: Tensor) -> Tensor:
+        with torch.inference_mode(inference):
+            return of_tokens(net.part, x.flatten(2).transpose(1, 2))
+
+    assert depth_of(partial(run, True), part=part) == depth_of(partial(run, False), part=part) == layers
+
+
+def test_features_taken_in_inference_mode() -> None:
+    def run(net: Net, x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            features = net.features(x)
+        return net.head(features)
+
+    assert depth_of(run, features=_on_meta("resnet18"), head=nn.Linear(1000, 5)) == 19
+
+
+def test_weights_are_the_same_in_inference_mode() -> None:
+    def run(net: Net, x: Tensor) -> Tensor:
+        with torch.inference_mode():
+            y = net.same(x)
+        return net.same(y)
+
+    assert depth_of(run, same=nn.Linear(8, 8)) == 1
+
+
 @pytest.mark.parametrize(("layers", "expected"), [(1, 2), (2, 4)])
 def test_recurrent_weights_count_once(layers: int, expected: int) -> None:
     def run(net: Net, x: Tensor) -> Tensor:

@@ -56,8 +56,6 @@ _PRODUCTS = {
     _aten.bmm: (0, 1),
     _aten.mv: (0, 1),
     _aten.dot: (0, 1),
-    _aten.linear: (0, 1),
-    _aten.matmul: (0, 1),
     _aten.addmm: (1, 2),
     _aten.addmv: (1, 2),
     _aten.addbmm: (1, 2),
@@ -140,6 +138,10 @@ class _Watch(TorchDispatchMode):
         kwargs = kwargs or {}
         if self.paused:
             return func(*args, **kwargs)
+        with self:  # in inference mode also what is made of other operations comes here
+            output = func.decompose(*args, **kwargs)
+        if output is not NotImplemented:
+            return output
         output = func(*args, **kwargs)
         value = self._value_of(func, args, kwargs, output)
         if func._schema.is_mutable:
