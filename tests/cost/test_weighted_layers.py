@@ -136,6 +136,36 @@ def test_kernel_made_of_the_input_counts() -> None:
     assert depth_of(mixed(lambda share, bank: (share[:, :, None] * bank.flatten(1)).sum(dim=1)), **layers) == 3
 
 
+@pytest.mark.parametrize("written", ["at once", "in views", "made again"])
+def test_kernel_made_of_the_input_counts_once(written: str) -> None:
+    """A layer makes it, and the convolution is one however often it comes with this kernel."""
+
+    def run(net: Net, x: Tensor) -> Tensor:
+        y, kernel = x, net.made(x.mean((0, 2, 3)))
+        for _ in range(3):
+            if written == "made again":
+                kernel = net.made(x.mean((0, 2, 3)))
+            y = F.conv2d(y, kernel.view(3, 3, 1, 1))
+        return y
+
+    assert depth_of(run, made=nn.Linear(3, 9)) == 2
+
+
+def test_kernels_made_of_different_maps_count_each() -> None:
+    def run(net: Net, x: Tensor) -> Tensor:
+        for _ in range(3):
+            x = F.conv2d(x, net.made(x.mean((0, 2, 3))).view(3, 3, 1, 1))
+        return x
+
+    assert depth_of(run, made=nn.Linear(3, 9)) == 1 + 3, "what makes them is used again"
+    halves = nn.Linear(3, 18)
+    assert depth_of(lambda net, x: _by_two(x, net.halves(x.mean((0, 2, 3))).view(2, 3, 3, 1, 1)), halves=halves) == 3
+
+
+def _by_two(x: Tensor, kernels: Tensor) -> Tensor:
+    return F.conv2d(F.conv2d(x, kernels[0]), kernels[1])
+
+
 _TOKENS: dict[str, tuple[int, nn.Module, Callable[[nn.Module, Tensor], Tensor]]] = {
     "linear": (1, nn.Linear(3, 5), lambda part, x: part(x)),
     "convolution": (1, nn.Conv1d(64, 5, 1), lambda part, x: part(x)),

@@ -15,7 +15,8 @@ So these are none: normalisation, scales, shifts and gates, also where what they
 attention between queries, keys and values that all come from the input, convolutions with fixed kernels, and whatever
 makes kernels out of parameters and names of channels alone. Attention to or from learned vectors is a product with
 parameters, and counts. A parameter counts also where it is frozen; a buffer is fixed. Weights that a path meets again,
-as in a recurrent network, count once.
+as in a recurrent network, count once. That holds for kernels made of the input too: the same one, or one made in the
+same way of the same numbers, counts once, another one anew.
 
 Not seen: a matrix that was made out of the input where it is multiplied by the input, as in attention (the layers that
 made it count); a matrix product that is written as a sum of scaled parameters, one by one, or whose products are
@@ -194,7 +195,7 @@ class _Watch(TorchDispatchMode):
         made, seen = self.values.get(kernel), [self.values.get(t) for t in (x, *samples)]
         path = longest((made, *seen))
         if made.path is not None and made.trained:
-            return Value((path or frozenset()) | {object()}, trained=True)  # another kernel each time
+            return Value((path or frozenset()) | {self.values.identity(kernel)}, trained=True)
         sampled = Value(longest(seen), any(value.trained for value in seen))
         return self.product(_Operand(sampled, self.values.identity(x)), kernel)
 
