@@ -334,6 +334,18 @@ def test_deformable_convolution_counts_after_what_moves_it() -> None:
     assert depth_of(lambda net, x: net.conv(x, net.offset(x)), **layers) == 2
 
 
+def test_attention_that_fails_does_not_stop_the_count() -> None:
+    def run(net: Net, x: Tensor) -> Tensor:
+        tokens = x.flatten(2)
+        try:
+            tokens = F.scaled_dot_product_attention(tokens, tokens[:, :, :5], tokens)
+        except RuntimeError:
+            tokens = attention_by_hand(tokens, tokens, tokens)
+        return net.head(tokens)
+
+    assert depth_of(run, head=nn.Linear(64, 5)) == 1
+
+
 _UNREGISTERED = nn.Parameter(torch.ones(8, 8))
 
 
@@ -348,6 +360,7 @@ _UNREGISTERED = nn.Parameter(torch.ones(8, 8))
         (lambda net, x: torch.as_tensor(np.sqrt(x)), "numpy"),
         (lambda net, x: x @ _UNREGISTERED, "parameter of shape .8, 8. that is not registered"),
         (lambda net, x: F.linear(x, _UNREGISTERED.to(x.device)), "parameter of shape .8, 8. that is not registered"),
+        (lambda net, x: F.scaled_dot_product_attention(x, _UNREGISTERED, x), "shape .8, 8. that is not registered"),
         (lambda net, x: x @ torch.from_numpy(np.ones((8, 8), np.float32)), "tensor of shape .8, 8. that is not"),
     ],
 )

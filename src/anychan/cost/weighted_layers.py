@@ -158,7 +158,7 @@ class _Watch(TorchDispatchMode):
 
     def _value_of(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Value:
         tensors = tensors_in((args, kwargs))
-        self._refuse_strangers(func, tensors)
+        self.refuse_strangers(func, tensors)
         operands = [self.values.get(tensor) for tensor in tensors]
         trained, made_by = any(operand.trained for operand in operands), self.values.recipe(func, args, kwargs)
         path = longest(operands)
@@ -202,7 +202,7 @@ class _Watch(TorchDispatchMode):
     def _operand(self, given: Tensor | _Operand) -> _Operand:
         return given if isinstance(given, _Operand) else _Operand(self.values.get(given), self.values.identity(given))
 
-    def _refuse_strangers(self, func: Any, tensors: Sequence[Tensor]) -> None:
+    def refuse_strangers(self, func: Any, tensors: Sequence[Tensor]) -> None:
         """Weights that are not registered in the model would pass for constants."""
         for tensor in tensors:
             if tensor not in self.values and (tensor.requires_grad or isinstance(tensor, nn.Parameter)):
@@ -235,9 +235,12 @@ class _AttentionIsOneStep(TorchFunctionMode):
         if func is not F.scaled_dot_product_attention:
             return func(*args, **kwargs)
         watch, tensors = self._watch, tensors_in((args, kwargs))
+        watch.refuse_strangers(func.__name__, tensors)
         watch.paused = True
-        output = func(*args, **kwargs)
-        watch.paused = False
+        try:
+            output = func(*args, **kwargs)
+        finally:  # a model may catch the error and go another way
+            watch.paused = False
         query, key, value = (args[i] if i < len(args) else kwargs[name] for i, name in enumerate(_ATTENDED))
         scores = watch.product(query, key)
         attended = watch.product(_Operand(scores, scores.made_by), value)
