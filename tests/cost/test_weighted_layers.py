@@ -89,8 +89,24 @@ def test_longest_of_several_paths() -> None:
 
 
 def test_distances_to_learned_points_are_a_layer() -> None:
-    points = nn.Parameter(torch.randn(5, 3 * 8 * 8))
-    assert depth_of(lambda net, x: torch.cdist(x.flatten(1), net.points), points=points) == 1
+    points = nn.Parameter(torch.randn(50, 3 * 8 * 8))
+    for several in (5, 50):  # many are computed otherwise
+        assert depth_of(lambda net, x, n=several: torch.cdist(x.flatten(1), net.points[:n]), points=points) == 1
+
+
+@pytest.mark.parametrize(
+    "solve",
+    [
+        torch.linalg.solve,
+        lambda matrix, x: torch.linalg.solve(matrix, x, left=False),
+        lambda matrix, x: torch.linalg.solve_triangular(matrix, x, upper=True),
+        lambda matrix, x: torch.cholesky_solve(x, matrix),
+        lambda matrix, x: torch.linalg.inv(matrix) @ x,
+    ],
+)
+def test_product_with_an_inverse_is_a_layer(solve: Callable[[Tensor, Tensor], Tensor]) -> None:
+    matrix = nn.Parameter(torch.eye(8))
+    assert depth_of(lambda net, x: solve(net.matrix.expand(2, 3, 8, 8), x), matrix=matrix) == 1
 
 
 def test_normalisation_and_scales_are_no_layers() -> None:
@@ -181,6 +197,7 @@ _TOKENS: dict[str, tuple[int, nn.Module, Callable[[nn.Module, Tensor], Tensor]]]
     "tensordot": (1, nn.Linear(3, 5), lambda part, x: torch.tensordot(x, part.weight, ([2], [1]))),
     "inner product": (1, nn.Linear(3, 5), lambda part, x: torch.inner(x, part.weight)),
     "chain": (1, nn.Linear(3, 5), lambda part, x: torch.linalg.multi_dot([x[0], part.weight.mT])),
+    "distances": (1, nn.Linear(3, 5), lambda part, x: torch.cdist(x, part.weight)),
     "angles": (1, nn.Linear(3, 5), lambda part, x: F.cosine_similarity(x.unsqueeze(2), part.weight, dim=-1)),
     "product and sum": (1, nn.Linear(3, 1), lambda part, x: (x * part.weight).sum(-1)),
     "normalisation": (0, nn.LayerNorm(3), lambda part, x: part(x)),

@@ -4,7 +4,7 @@ The model runs once by shapes alone, and every operation is watched. A value rem
 input, whether it comes from parameters, and the weights on the longest path to it. An operation is a weighted layer
 
 - if it is a matrix product of something that comes from the input with something that comes from parameters only, also
-  one that is written element by element: it counts where the products are summed
+  one with the inverse of a matrix, and one that is written element by element: it counts where the products are summed
   along a dimension in which both factors differ (`anychan.cost._weighted_sums`). So do distances to several learned
   points, one way or the other;
 - if it is a convolution with a kernel that comes from parameters, also one that is made out of the input too
@@ -63,7 +63,13 @@ _PRODUCTS = {
     _aten.baddbmm: (1, 2),
     _aten._trilinear: (0, 1),
     _aten._grouped_mm: (0, 1),
+    _aten._addmm_activation: (1, 2),
+    _aten._scaled_mm: (0, 1),
     _aten._cdist_forward: (0, 1),  # distances to learned points
+    _aten._euclidean_dist: (0, 1),  # the same, of many points
+    _aten._linalg_solve_ex: (0, 1),  # a product with the inverse
+    _aten.linalg_solve_triangular: (0, 1),
+    _aten.cholesky_solve: (0, 1),
 }
 _ATTENDED = ("query", "key", "value")
 _CONVOLUTIONS = {
