@@ -227,11 +227,11 @@ def test_fair_twins_are_tested_as_runs_are_compared(tmp_path: Path) -> None:
 
 
 def test_subsets_of_which_images_were_left_out_are_not_compared(tmp_path: Path) -> None:
-    """As many may be left, and others."""
+    """As many may be left, and others. Nor those of old records that do not say which are right."""
     rows: list[dict[str, Any]] = [
         {"subset": subset, "fill": fill, "left_out": 0, "right": "gA==", "n": 2}  # the first is right
         for subset, fill in (("RGB", ""), ("R", ""), ("G", "zeros"))
-    ]
+    ] + [{"subset": "B", "fill": "", "n": 2}]
     configs = {name: TrainConfig(data=DATA, out=tmp_path / name) for name in ("a", "b")}
     for name, left_out in (("a", 0), ("b", 3)):
         rows[1]["left_out"] = left_out

@@ -45,9 +45,9 @@ def _answers(config: TrainConfig) -> _Answers:
     return {
         frozenset(known.subset(row["subset"]).names): (
             row["subset"],
-            row.get("left_out", 0),  # older records do not say
+            row.get("left_out", 0),  # nor this
             unpack_right(row["right"], row["n"]),
         )
         for row in record["results"]
-        if not row["fill"]
+        if not row["fill"] and "right" in row  # which the oldest records do not say
     }
