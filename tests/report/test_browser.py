@@ -114,6 +114,39 @@ def test_paper_has_the_likeliest_classes(browser: Any) -> None:
     page.close()
 
 
+def test_on_paper_wide_tables_go_on_below(browser: Any) -> None:
+    """All of their columns are within the margins of an A4 sheet; on the screen they are as before."""
+    page = browser.new_page(viewport={"width": 1200, "height": 800})
+    page.goto(_DOCS.as_uri())
+    headings = page.locator("#networks thead, #protocol thead")
+    texts = "all => all.map(e => [...e.rows[0].cells].map(cell => cell.textContent))"
+    before = headings.evaluate_all(texts)
+    assert max(map(len, before)) > 12
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 688, "height": 1000})
+    beyond = "all => all.filter(e => e.getBoundingClientRect().right > document.body.clientWidth + 1).length"
+    assert page.locator("table, svg, pre, img").evaluate_all(beyond) == 0
+    shown = page.locator("#networks table:visible, #protocol table:visible").locator("thead").evaluate_all(texts)
+    assert len(shown) > len(before)
+    for columns in before:
+        there = next(i for i, one in enumerate(shown) if one == columns[: len(one)])
+        found = list(shown[there])
+        while len(found) < len(columns):
+            there += 1
+            assert shown[there][0] == columns[0]
+            found += shown[there][1:]
+        assert found == columns
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert headings.evaluate_all(texts) == before
+    page.evaluate(
+        "addEventListener('beforeprint', () => { window.tables = document.querySelectorAll('table').length })"
+    )
+    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF-")
+    assert page.evaluate("window.tables") > page.locator("table").count()
+    page.close()
+
+
 def test_tables_sort(browser: Any, report: str) -> None:
     page = browser.new_page()
     page.goto(report)
