@@ -44,7 +44,9 @@ def test_costs_stand_in_the_reported_units() -> None:
         ("gflops (batch of 64)", 64.0),
         ("parameters (units of 2^20)", 2.0),
         ("inference_s", 0.008),
-        ("macs", 5e8),
+        ("FLOPs (MACs of one image)", 5e8),
+        ("parameters (M)", 2**21 / 1e6),
+        ("parameters (K)", 2**21 / 1e3),
         ("accuracy (validation)", 50.0),
     ):
         assert _reproduced_rows._measured(row, figure) == pytest.approx(value)
@@ -70,7 +72,7 @@ def test_measured_stands_beside_reported(tmp_path: Path) -> None:
     }
     on_validation = json.loads((plain / "evaluation" / "val.json").read_text())["results"]
     assert rows["plain", "accuracy (validation)"]["measured"]["RGB"] == 100 * on_validation[0]["accuracy"]
-    assert rows["plain", "parameters"]["measured"]["RGB"] == parameters_of(plain)
+    assert rows["plain", "parameters (M)"]["measured"]["RGB"] == parameters_of(plain) / 1e6
     assert v4["n"] == 6
     assert [low <= v4["measured"][s] <= high for s, (low, high) in v4["intervals"].items()] == [True] * 7
     epoch = json.loads((plain / "records.jsonl").read_text())

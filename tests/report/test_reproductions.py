@@ -10,7 +10,7 @@ import pytest
 
 from anychan.cli import main
 from anychan.evaluation import Paired
-from anychan.experiments import Recipe
+from anychan.experiments import Recipe, reproduction_table
 from anychan.report import markdown_reproductions, write_report
 from anychan.report._reproductions import read_reproduction, read_reproductions, reproduction_tables
 
@@ -45,6 +45,17 @@ def test_measured_stands_above_reported_with_its_interval(record: Path) -> None:
         "interval, of 2,500 test and 1,000 validation images, seed 0. "
         "Trained in float32 on Some CPU: plain; in bfloat16 on Some CPU: other."
     )
+
+
+def test_figures_have_the_decimal_places_of_their_source(record: Path) -> None:
+    told = json.loads(record.read_text())
+    one = told["rows"][0] | {"figure": "parameters (M)", "measured": {"RGB": 11.2}, "reported": {"RGB": 11.1945}}
+    record.write_text(json.dumps(told | {"rows": [one | {"intervals": {}}]}))
+    table = reproduction_tables(read_reproduction(record))[0]
+    assert [row[1].text for row in table.groups[0].rows] == ["11.2000", "11.1945"]
+    words = reproduction_table(json.loads(record.read_text()))
+    assert re.search(r"parameters \(M\) +measured +11\.2000\n", words)
+    assert re.search(r"parameters \(M\) +reported +11\.1945\n", words)
 
 
 def test_fair_twins_stand_beside_one_another(record: Path) -> None:

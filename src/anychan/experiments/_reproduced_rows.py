@@ -33,8 +33,8 @@ _OF_EPOCH = {
     "loss (validation)": ("val_loss", 1.0, "val"),
 }
 # and of its cost.
-_COSTS = {"macs": "macs", "parameters": "parameters"}
-EPOCHS, LATENCY, _MEBI = "epochs", "inference_s", "parameters (units of 2^20)"
+_PARAMETERS = {"parameters (K)": 1e3, "parameters (M)": 1e6, "parameters (units of 2^20)": 2**20}
+EPOCHS, LATENCY, _MACS = "epochs", "inference_s", "FLOPs (MACs of one image)"
 _VALIDATION = " (validation)"
 # Two operations a multiply-accumulate, of all images of a batch: "gflops (batch of 64)".
 _GFLOPS = re.compile(r"gflops \(batch of (\d+)\)")
@@ -139,7 +139,6 @@ def _cost_of(cost: Mapping[str, Any], figure: str) -> float:
         return 2e-9 * float(cost["macs"]) * int(batch[1])
     if figure == LATENCY:  # of one image alone, as a call in the source
         return float(cost["latency_ms"]["1"]["median"]) / 1000
-    if figure == _MEBI:
-        return float(cost["parameters"]) / 2**20
-    found: float = cost[_COSTS[figure]]
-    return found
+    if figure == _MACS:
+        return int(cost["macs"])
+    return float(cost["parameters"]) / _PARAMETERS[figure]

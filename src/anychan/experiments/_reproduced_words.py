@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from anychan._columns import columns
@@ -11,7 +12,7 @@ from anychan._layers import layers_words
 from anychan.data.augment_config import AugmentationConfig
 from anychan.evaluation.tables import pairs_table
 from anychan.experiments._reproduced_rows import LATENCY, split_of
-from anychan.experiments.recipes import Recipe
+from anychan.experiments.recipes import Recipe, decimals
 from anychan.training import TrainConfig
 
 _SPLITS = {"test": "test", "val": "validation", "train": "training"}
@@ -23,7 +24,8 @@ def reproduction_table(record: Mapping[str, Any]) -> str:
     subsets = list(dict.fromkeys(subset for row in record["rows"] for subset in (*row["measured"], *row["reported"])))
     rows = [("run", "figure", "", *subsets)]
     for row in record["rows"]:
-        for whose, tell in (("measured", _short), ("intervals", _interval), ("reported", _short)):
+        short = partial(_short, least=decimals(row["reported"]))
+        for whose, tell in (("measured", short), ("intervals", _interval), ("reported", short)):
             if row.get(whose):
                 label = "95 %" if whose == "intervals" else whose
                 rows.append((row["run"], row["figure"], label, *(tell(row[whose].get(subset)) for subset in subsets)))
@@ -94,12 +96,13 @@ def _machines(record: Mapping[str, Any]) -> list[str]:
     return [f"{', '.join(dict.fromkeys(of))}: {said}." for said, of in figures.items()]
 
 
-def _short(value: float | None) -> str:
+def _short(value: float | None, least: int) -> str:
+    """With as many decimal places at least as its source gives."""
     if value is None:
         return ""
     if isinstance(value, int) or abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
+    return f"{value:.{max(least, 2 if abs(value) >= 1 else 4)}f}"
 
 
 def _interval(bounds: Sequence[float] | None) -> str:

@@ -37,6 +37,16 @@ _SOURCES_DATA = (
 )
 
 
+def decimals(reported: Mapping[str, float | None]) -> int:
+    """How many decimal places a source gives a figure with, by the subset that has most.
+
+    Example:
+        >>> decimals({"RGB": 11.1945, "R": 9.5}), decimals({"RGB": 333585408}), decimals({})
+        (4, 0, 0)
+    """
+    return max((len(repr(value).partition(".")[2]) for value in reported.values() if value is not None), default=0)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """An experiment of a source document.

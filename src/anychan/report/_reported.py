@@ -31,10 +31,15 @@ def _told(recipe: Recipe, run: Run) -> str:
         said.append(f"{accuracy:.1f} %")
     elif (accuracy := _figure(recipe, scratch, VALIDATION)) is not None:
         said.append(f"{accuracy:.1f} % on validation")
-    if (parameters := _figure(recipe, scratch, "parameters")) is not None:
-        said.append(f"{fmt.scaled(parameters)} parameters")
-    elif (parameters := _figure(recipe, pretrained, "parameters")) is not None:
-        said.append(f"{fmt.scaled(parameters)} parameters in its pretrained row")
+    for runs, where in ((scratch, ""), (pretrained, " in its pretrained row")):
+        parameters = [
+            scale * value
+            for unit, scale in (("K", 1e3), ("M", 1e6))
+            if (value := _figure(recipe, runs, f"parameters ({unit})")) is not None
+        ]
+        if parameters:
+            said.append(f"{fmt.scaled(parameters[0])} parameters{where}")
+            break
     return f"{', '.join(said)} ({recipe.source})" if said else ""
 
 

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from anychan._layers import layers_words
-from anychan.experiments.recipes import Recipe
+from anychan.experiments.recipes import Recipe, decimals
 from anychan.report import _format as fmt
 from anychan.report._again import Again, reproduction_again
 from anychan.report._json import Fields, read_json
@@ -156,8 +156,9 @@ def _where(record: Fields) -> str:
 
 
 def _rows(figure: Figure, subsets: Sequence[str]) -> list[tuple[Cell, ...]]:
-    measured = [_cell(figure.measured.get(subset), figure.intervals.get(subset)) for subset in subsets]
-    reported = [_cell(figure.reported.get(subset)) for subset in subsets]
+    least = decimals(figure.reported)
+    measured = [_cell(figure.measured.get(subset), least, figure.intervals.get(subset)) for subset in subsets]
+    reported = [_cell(figure.reported.get(subset), least) for subset in subsets]
     return [
         *([(Cell(f"{figure.name}, measured"), *measured)] if figure.measured else []),
         *([(Cell(f"{figure.name}, reported"), *reported)] if figure.reported else []),
@@ -171,11 +172,12 @@ def _images(figures: Sequence[Figure]) -> list[str]:
     return [f"{fmt.count(n)} {split}" for n, split in counts]
 
 
-def _cell(value: float | None, bounds: tuple[float, float] | None = None) -> Cell:
+def _cell(value: float | None, least: int, bounds: tuple[float, float] | None = None) -> Cell:
+    """With as many decimal places at least as its source gives."""
     if value is None:
         return Cell("")
     whole = isinstance(value, int) or abs(value) >= 1000
-    text = fmt.count(round(value)) if whole else f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
+    text = fmt.count(round(value)) if whole else f"{value:.{max(least, 2 if abs(value) >= 1 else 4)}f}"
     return Cell(text, "–".join(f"{bound:.1f}" for bound in bounds or ()), value)
 
 
