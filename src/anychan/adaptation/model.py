@@ -25,6 +25,9 @@ from anychan.nn._contract import channel_groups, cut
 PLAIN = "plain"
 _MODES = {True: "training", False: "evaluation"}
 _MOST_CLONES = 64  # channel sets whose copies are kept; 13 bands have 8,191
+# Before 2.12 torch cannot compile a look at all attributes of a module: what copies modules, and what that is given,
+# runs beside the graph there.
+_beside_the_graph: Any = torch.compiler.disable if torch.__version__ < "2.12" else lambda function: function
 
 
 class BoundStem(nn.Module):
@@ -105,6 +108,7 @@ class AnyChannelModel(nn.Module):
             return self._each_set_alone(x, chosen, present)
         return self._answer(x, chosen, present)
 
+    @_beside_the_graph
     def resolve(self, channels: ChannelsLike | None = None, planes: int | None = None) -> ChannelSet:
         """The channels of a call, with what is known of them; see `AnyChannelConv2d.resolve`."""
         for stem in self.stems.values():
@@ -127,7 +131,12 @@ class AnyChannelModel(nn.Module):
             if chosen.names != self.channels.names or present is not None:
                 raise ValueError(self._plain_refusal(chosen))
             return self.body
-        return self._bound(self._bound_stems(chosen, present), chosen, present)
+        return self._bind(chosen, present)[1]
+
+    @_beside_the_graph
+    def _bind(self, chosen: ChannelSet, present: Tensor | None) -> tuple[dict[str, BoundStem], nn.Module]:
+        stems = self._bound_stems(chosen, present)
+        return stems, self._bound(stems, chosen, present)
 
     def _bound_stems(self, chosen: ChannelSet, present: Tensor | None) -> dict[str, BoundStem]:
         bound: dict[AnyChannelConv2d, BoundStem] = {}  # a stem that is used in two places has two paths
@@ -157,8 +166,8 @@ class AnyChannelModel(nn.Module):
         return clones
 
     def _answer(self, x: Tensor, chosen: ChannelSet, present: Tensor | None) -> Any:
-        stems = self._bound_stems(chosen, present)
-        output = self._bound(stems, chosen, present)(x)
+        stems, bound = self._bind(chosen, present)
+        output = bound(x)
         if not torch.compiler.is_compiling():
             check_reached(self.body, stems)
         return output

@@ -299,7 +299,10 @@ def cut(x_NSHW: Tensor, rows: Tensor, planes: Tensor) -> Tensor:
 
 def full_precision(device: str) -> AbstractContextManager[Any]:
     """Kernels are made in full precision also under autocast, which some devices ("meta") do not have."""
-    return torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+    # Asked of no device while compiling: before 2.12 torch cannot compile the question.
+    if torch.compiler.is_compiling() or torch.amp.is_autocast_available(device):
+        return torch.autocast(device, enabled=False)
+    return nullcontext()
 
 
 def positions(indices: Sequence[int], device: torch.device) -> Tensor:
