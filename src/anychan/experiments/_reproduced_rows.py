@@ -11,10 +11,12 @@ import torch
 from anychan._records import read_run
 from anychan.cost import measure_memory
 from anychan.environment import hardware
-from anychan.evaluation._folder import read_record, trained_on
+from anychan.evaluation._folder import read_record, record_path, trained_on
+from anychan.evaluation.intervals import wilson_interval
 from anychan.experiments._kept import kept_epoch
 from anychan.experiments._machine import machine_of
-from anychan.experiments.recipes import Recipe
+from anychan.experiments.completing import is_finished
+from anychan.experiments.recipes import VALIDATION, Recipe
 from anychan.models.files import WEIGHTS, load_model, read_info
 from anychan.training import TrainConfig
 from anychan.training.initial import SEEN_BEFORE
@@ -92,6 +94,8 @@ def _found(figure: str, config: TrainConfig) -> dict[str, Any]:
         return _in_training(figure, config)
     if batch := _MEMORY.fullmatch(figure):
         return _memory(config, int(batch[1]))
+    if figure == VALIDATION and not record_path(config.out, "val").is_file():
+        return _validated(config)
     results = [row for row in read_record(config.out, split_of(figure))["results"] if not row["fill"]]
     found = {"n": results[0]["n"], "measured": {row["subset"]: _measured(row, figure) for row in results}}
     if figure.startswith("accuracy"):
@@ -99,6 +103,22 @@ def _found(figure: str, config: TrainConfig) -> dict[str, Any]:
     if figure == LATENCY and (machines := dict.fromkeys(machine_of(row["cost"]) for row in results if row["cost"])):
         found["machine"] = " and ".join(machines)
     return found
+
+
+def validated_in_training(config: TrainConfig) -> bool:
+    """Whether a run whose weights are elsewhere tells of the epoch that it kept how good that was on validation."""
+    if config.normalisation.statistics == "recalibrated":  # after which the model is another one
+        return False
+    gone = is_finished(config) and not (config.out / WEIGHTS).is_file()
+    return gone and kept_epoch(config.out)["val_accuracy"] is not None
+
+
+def _validated(config: TrainConfig) -> dict[str, Any]:
+    """Accuracy on the validation split with all channels, as training measured it of the epoch that was kept."""
+    n, share = read_run(config.out)["data"]["splits"]["val"], kept_epoch(config.out)["val_accuracy"]
+    channels, interval = str(read_info(config.out).channels), wilson_interval(round(share * n), n)
+    bounds = [100 * bound for bound in interval]
+    return {"n": n, "measured": {channels: 100 * share}, "intervals": {channels: bounds}}
 
 
 def _in_training(figure: str, config: TrainConfig) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from anychan._lock import alone
 from anychan.environment import environment
 from anychan.evaluation._folder import record_path
 from anychan.experiments._reproduced_pairs import pairs_of
-from anychan.experiments._reproduced_rows import empty_rows, rows_of, rows_of_one, run_of
+from anychan.experiments._reproduced_rows import empty_rows, rows_of, rows_of_one, run_of, validated_in_training
 from anychan.experiments._reproduced_words import trained_alike
 from anychan.experiments.completing import attempt, is_finished, weights_missing
 from anychan.experiments.recipes import Recipe
@@ -89,7 +89,8 @@ def _made(
         failed = [
             error
             for split in recipe.splits(name)
-            if (error := attempt(config, split, cost="all" if split == "test" else "none"))
+            if not (split == "val" and validated_in_training(config))
+            and (error := attempt(config, split, cost="all" if split == "test" else "none"))
         ]
         if failed:
             errors[name] = "; ".join(failed)
