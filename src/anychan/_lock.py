@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -48,7 +48,10 @@ def alone(folder: Path, name: str = LOCK, *, wait: bool = False) -> Iterator[Non
                     f"{folder} is in use by another process: wait until it has ended, or choose another folder"
                 )
             time.sleep(_LOOK_AGAIN_S)
-        yield  # closing the file lets go
+        try:
+            yield
+        finally:
+            _let_go(file)
 
 
 def _held(file: IO[str], folder: Path) -> bool:
@@ -72,6 +75,10 @@ if sys.platform == "win32":
             return False
         return True
 
+    def _let_go(file: IO[str]) -> None:
+        with suppress(OSError):  # of a file system that has no locks
+            msvcrt.locking(file.fileno(), msvcrt.LK_UNLCK, 1)
+
 else:
     import fcntl
 
@@ -81,3 +88,6 @@ else:
         except BlockingIOError:
             return False
         return True
+
+    def _let_go(file: IO[str]) -> None:
+        """Closing the file is enough."""

@@ -163,11 +163,12 @@ def test_rows_that_another_process_writes_meanwhile_are_kept(
 
     def while_another_evaluates(*arguments: Any, **options: Any) -> Any:
         monkeypatch.setattr(evaluate_module, "predict_subset", predict)
-        evaluate(run, ["RG", "B"], cost=True)
+        evaluate(run, ["RG", "B"], cost=True, flips=True)
         return predict(*arguments, **options)
 
     monkeypatch.setattr(evaluate_module, "predict_subset", while_another_evaluates)
     record = evaluate(run, ["RGB", "B"])
+    assert ["flips" in row for row in record["results"]] == [False, True, True]
     assert keys(record) == [("RGB", ""), ("RG", ""), ("B", "")]
     assert [row["cost"] is None for row in record["results"]] == [True, False, False]
     assert list(read_predictions(run / "predictions/test.parquet")) == keys(record)

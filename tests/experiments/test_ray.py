@@ -24,7 +24,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     found = (
         Path(executors.__file__).parents[2],
         Path(__file__).parents[2],
-        *os.environ.get("PYTHONPATH", "").split(":"),
+        *os.environ.get("PYTHONPATH", "").split(os.pathsep),
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(map(str, found)))
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")

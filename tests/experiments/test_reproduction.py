@@ -26,7 +26,7 @@ from anychan.experiments import (
     reproduction_table,
     validate_records,
 )
-from anychan.experiments._reproduced_pairs import pairs_of
+from anychan.experiments._reproduced_pairs import pairs_of, untested
 from anychan.models import load_model
 from anychan.training import TrainConfig
 
@@ -250,6 +250,10 @@ def test_subsets_of_which_images_were_left_out_are_not_compared(tmp_path: Path) 
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(record))
     assert [(pair["subset"], pair["only_a"], pair["only_b"]) for pair in pairs_of(configs)] == [("RGB", 0, 0)]
+    assert untested(configs) == ""
+    path.write_text(json.dumps({**record, "results": rows[-1:]}))
+    assert pairs_of(configs) == []
+    assert untested(configs) == "b: no record of which images are right, so not tested against others"
 
 
 def parameters_of(run: Path) -> int:

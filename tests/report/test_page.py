@@ -163,7 +163,7 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
         "It has not been evaluated yet; run anychan evaluate on its folder.",
         "No pictures were kept of new.",
         "Nothing was profiled.",
-        "The command is not recorded.",
+        "The command is not recorded, or has settings that there are no longer.",
     ):
         assert sentence in page.shown
 

@@ -8,8 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
+from anychan._lock import alone
 from anychan.models import load_model
 from anychan.training import train
 
@@ -29,6 +31,16 @@ def launch(folder: Path, *words: str) -> None:
     assert done.returncode == 0, done.stderr
     # A process that leaves its group to the end of the interpreter aborts now and then.
     assert [(folder / f"rank{rank}.ended").read_text() for rank in range(2)] == ["alone", "alone"]
+
+
+def test_what_another_program_holds_is_refused_by_both(tmp_path: Path) -> None:
+    with alone(tmp_path / "run"), pytest.raises(AssertionError, match="in use by another process"):
+        launch(tmp_path)
+    said = [(tmp_path / f"rank{rank}.refused").read_text() for rank in range(2)]
+    assert (
+        said
+        == [f"{tmp_path / 'run'} is in use by another process: wait until it has ended, or choose another folder"] * 2
+    )
 
 
 def test_two_processes_agree(tmp_path: Path) -> None:

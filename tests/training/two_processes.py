@@ -71,7 +71,11 @@ def main(folder: Path, kind: str = "") -> None:
     ended = folder / f"rank{os.environ['RANK']}.ended"  # written after what `train` leaves to be done at the end
     atexit.register(lambda: ended.write_text("in a group" if torch.distributed.is_initialized() else "alone"))
     run.Trainer = Observed  # type: ignore[misc, attr-defined] # to look inside
-    train(settings(folder, kind))
+    try:
+        train(settings(folder, kind))
+    except FileExistsError as error:
+        (folder / f"rank{os.environ['RANK']}.refused").write_text(str(error))
+        raise
     assert (folder / "run" / "model.safetensors").is_file(), "no process goes on before the model is written"
     trainer = Observed.last
     result = {"seen": trainer.seen, "weights": trainer.raw.state_dict(), "averages": trainer.averages.state_dict()}

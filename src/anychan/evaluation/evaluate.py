@@ -16,6 +16,7 @@ from typing import Any
 import torch
 
 from anychan._files import replacing
+from anychan._lock import alone
 from anychan._records import RUN, read_run
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
@@ -145,7 +146,10 @@ def evaluate_run(
     with writing(run, split):  # rows that another process has written meanwhile are kept
         others, answered = _earlier(run, split, model_hash, array.fingerprint, replace)
         for key in rows.keys() & others.keys():
-            rows[key]["cost"] = rows[key]["cost"] or others[key]["cost"]
+            told = others[key]  # what is not asked for again stays
+            rows[key].update(
+                {name: told[name] for name in ("cost", "flips") if told.get(name) and not rows[key].get(name)}
+            )
         rows, answers = {**others, **rows}, {**answered, **answers}
         order = sorted(rows, key=lambda key: rank(info.channels, *key))
         record = {
@@ -165,7 +169,8 @@ def evaluate_run(
         _write(run, split, record, answers.values())
         if pictures:
             of = (dataset.description["name"], split)
-            write_pictures(run / "pictures", of, array, answers, info.classes, model=model)
+            with alone(run / "evaluation", ".pictures.lock", wait=True):  # which are of all splits
+                write_pictures(run / "pictures", of, array, answers, info.classes, model=model)
     return record
 
 

@@ -39,6 +39,16 @@ def verdict(difference: float, interval: Sequence[float], p: float) -> str:
     return "a is better" if difference > 0 else "b is better"
 
 
+def named(verdict: str, a: str, b: str) -> str:
+    """A verdict with names in place of a and b.
+
+    Example:
+        >>> named("b is better", "web", "deep"), named("not distinguishable", "web", "deep")
+        ('deep is better', 'not distinguishable')
+    """
+    return {"a is better": f"{a} is better", "b is better": f"{b} is better"}.get(verdict, verdict)
+
+
 @dataclass(frozen=True, slots=True)
 class Paired:
     """How two models, a and b, did on the same images.

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anychan._columns import columns
+from anychan.evaluation.paired import named
 
 _CORRECTED = "one test a row, verdicts corrected by Holm"
 
@@ -109,7 +110,7 @@ def pairs_table(pairs: Sequence[Mapping[str, Any]]) -> str:
             _span(row["difference_interval"]),
             _p(row["p"]),
             _p(row["p_holm"]),
-            row["verdict"].replace("a is", f"{row['a']} is").replace("b is", f"{row['b']} is"),
+            named(row["verdict"], row["a"], row["b"]),
         )
         for row in pairs
     ]
@@ -147,7 +148,7 @@ def specialists_table(record: Mapping[str, Any]) -> str:
             _span(row["difference_interval"]),
             _p(row["p"]),
             _p(row["p_holm"]),
-            row["verdict"].replace("a is", "run is").replace("b is", "specialist is"),
+            named(row["verdict"], "run", "specialist"),
         )
         for row in record["rows"]
     ]

@@ -27,7 +27,7 @@ def pairs_of(configs: Mapping[str, TrainConfig]) -> list[dict[str, Any]]:
         What `Paired.to_dict` holds, with ``a``, ``b`` and ``subset``, and with ``p_holm``, which the verdict goes by:
         corrected by Holm for the subsets of the two runs.
     """
-    answers = {name: _answers(config) for name, config in configs.items()}
+    answers = {name: found for name, config in configs.items() if (found := _answers(config))}
     pairs: list[dict[str, Any]] = []
     for a, b in combinations(answers, 2):
         tests = []
@@ -39,15 +39,21 @@ def pairs_of(configs: Mapping[str, TrainConfig]) -> list[dict[str, Any]]:
     return pairs
 
 
+def untested(configs: Mapping[str, TrainConfig]) -> str:
+    """Which runs are compared with no other, and why; empty if there is none."""
+    told = [name for name, config in configs.items() if not _answers(config)]
+    return f"{', '.join(told)}: no record of which images are right, so not tested against others" if told else ""
+
+
 def _answers(config: TrainConfig) -> _Answers:
     record = read_record(config.out, "test")
     known = ChannelSet.from_dict(record["channels"])
     return {
         frozenset(known.subset(row["subset"]).names): (
             row["subset"],
-            row.get("left_out", 0),  # nor this
+            row.get("left_out", 0),  # older records do not say
             unpack_right(row["right"], row["n"]),
         )
         for row in record["results"]
-        if not row["fill"] and "right" in row  # which the oldest records do not say
+        if not row["fill"] and "right" in row  # nor do the oldest say this
     }

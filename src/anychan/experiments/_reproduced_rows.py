@@ -106,11 +106,15 @@ def _found(figure: str, config: TrainConfig) -> dict[str, Any]:
 
 
 def validated_in_training(config: TrainConfig) -> bool:
-    """Whether a run whose weights are elsewhere tells of the epoch that it kept how good that was on validation."""
-    if config.normalisation.statistics == "recalibrated":  # after which the model is another one
+    """Whether a run whose weights are elsewhere tells of the epoch that it kept how good that was on validation.
+
+    Not where the model was made another one after training, or images were left out, which may have been of validation.
+    """
+    if (config.out / WEIGHTS).is_file() or not is_finished(config):
         return False
-    gone = is_finished(config) and not (config.out / WEIGHTS).is_file()
-    return gone and kept_epoch(config.out)["val_accuracy"] is not None
+    run, full = read_run(config.out), str(read_info(config.out).channels)
+    changed = config.normalisation.statistics == "recalibrated" or full in run["recalibrated"]
+    return not changed and not run["skipped"] and kept_epoch(config.out)["val_accuracy"] is not None
 
 
 def _validated(config: TrainConfig) -> dict[str, Any]:

@@ -67,6 +67,7 @@ def _notes(record: Mapping[str, Any], recipe: Recipe) -> list[str]:
         for row in record["rows"]
         if "missing" in row
     )
+    notes += [record["untested"]] if record.get("untested") else []
     notes += _machines(record)
     notes += dict.fromkeys(row["warning"] for row in record["rows"] if "warning" in row)
     if record["fair"]:

@@ -30,7 +30,7 @@ def attempt(config: TrainConfig, split: str, *, cost: Costs = "none", flips: boo
     """
     try:
         complete(config, split, cost=cost, flips=flips)
-    except (ValueError, WeightsUnavailableError) as error:  # the second is an OSError that other runs need not meet
+    except (ValueError, WeightsUnavailableError, FileExistsError) as error:  # the last two other runs need not meet
         return str(error)
     except (InterruptedRunError, OSError):
         raise

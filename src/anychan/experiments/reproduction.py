@@ -11,7 +11,7 @@ from anychan._files import replacing
 from anychan._lock import alone
 from anychan.environment import environment
 from anychan.evaluation._folder import record_path
-from anychan.experiments._reproduced_pairs import pairs_of
+from anychan.experiments._reproduced_pairs import pairs_of, untested
 from anychan.experiments._reproduced_rows import empty_rows, rows_of, rows_of_one, run_of, validated_in_training
 from anychan.experiments._reproduced_words import trained_alike
 from anychan.experiments.completing import attempt, is_finished, weights_missing
@@ -113,9 +113,15 @@ def _made(
         **({"note": trained_alike(recipe, configs)} if fair else {}),
         "runs": runs_made,
         "rows": rows,
-        **({"pairs": pairs_of({name: configs[name] for name in runs_made})} if fair else {}),
+        **(_beside_one_another({name: configs[name] for name in runs_made}) if fair else {}),
         "errors": errors,
     }
     with replacing(folder / f"{recipe.label(fair)}-seed{seed}-{RECORD}") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
+
+
+def _beside_one_another(configs: Mapping[str, TrainConfig]) -> dict[str, Any]:
+    """Fair twins' ``pairs``, and ``untested``, why there are none of some."""
+    lacking = untested(configs)
+    return {"pairs": pairs_of(configs), **({"untested": lacking} if lacking else {})}

@@ -89,8 +89,8 @@ class PretrainedModel(ModelHubMixin):
         token: str | bool | None,
         **unknown: Any,
     ) -> PretrainedModel:
-        # huggingface_hub before 1.0 passes these on, asked or not.
-        if unknown := {name: value for name, value in unknown.items() if name not in ("proxies", "resume_download")}:
+        # What huggingface_hub before 1.0 passes on unasked is None.
+        if unknown := {name: value for name, value in unknown.items() if value is not None}:
             raise ValueError(f"from_pretrained does not take {', '.join(unknown)}: all is in the model's own files")
         folder = Path(model_id)
         if not folder.is_dir():

@@ -299,8 +299,8 @@ def cut(x_NSHW: Tensor, rows: Tensor, planes: Tensor) -> Tensor:
 
 def full_precision(device: str) -> AbstractContextManager[Any]:
     """Kernels are made in full precision also under autocast, which some devices ("meta") do not have."""
-    # Asked of no device while compiling: before 2.12 torch cannot compile the question.
-    if torch.compiler.is_compiling() or torch.amp.is_autocast_available(device):
+    unasked = torch.__version__ < "2.12" and torch.compiler.is_compiling()  # which could not compile the question
+    if unasked or torch.amp.is_autocast_available(device):
         return torch.autocast(device, enabled=False)
     return nullcontext()
 

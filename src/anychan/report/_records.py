@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anychan.channels import ChannelSet
+from anychan.evaluation.paired import named
 from anychan.report._again import Again
 
 
@@ -261,8 +262,7 @@ class Comparison:
     @property
     def named_verdict(self) -> str:
         """The verdict with the run's name in place of a or b."""
-        names = {"a is better": f"{self.a} is better", "b is better": f"{self.b} is better"}
-        return names.get(self.verdict, self.verdict)
+        return named(self.verdict, self.a, self.b)
 
 
 @dataclass(frozen=True)

@@ -207,6 +207,8 @@ def _troubles(record: Fields, rows: Sequence[Fields]) -> list[str]:
         said.append(f"{fmt.listing(names)} {'was' if len(names) == 1 else 'were'} not measured: {reason.rstrip('.')}.")
     said += [f"Measured on {on}: {fmt.listing(names)}." for on, names in _by(rows, "machine", lambda _, figure: figure)]
     said += [f"Beware: {warning}." for warning, _ in _by(rows, "warning", lambda run, _: run)]
+    if record.values.get("untested"):
+        said.append(f"{record.text('untested')}.")
     if record.values.get("dirty"):
         said.append("Made from a working tree with changes that no commit holds.")
     return said

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from anychan._lock import LOCK
 from anychan._records import read_run
 from anychan.adaptation import PLAIN, AnyChannelModel, batch_norms
 from anychan.channels import ChannelSet
@@ -69,7 +70,7 @@ def adapt_run(
     """
     source, out = Path(source), Path(out)
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
         raise FileExistsError(f"{out} is there already; choose another folder")
     if images < 2:
         raise ValueError(f"{images} images: statistics need 2 at least")

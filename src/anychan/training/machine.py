@@ -100,6 +100,17 @@ def _end_group() -> None:
         torch.distributed.destroy_process_group()
 
 
+def tell_all(accelerator: Accelerator, refused: FileExistsError | None) -> FileExistsError | None:
+    """What the main process was refused, in all processes: they stop together, or go on together."""
+    if accelerator.num_processes == 1:
+        return refused
+    from accelerate.utils import broadcast_object_list
+
+    told = [None if refused is None else str(refused)]
+    broadcast_object_list(told)
+    return None if told[0] is None else FileExistsError(told[0])
+
+
 def choose(config: TrainConfig, device: torch.device, processes: int = 1) -> Machine:
     """Settle what the configuration leaves to the machine."""
     automatic = "bfloat16" if _has_bfloat16(device, config.image_size) else "float32"

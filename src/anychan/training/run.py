@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,7 +23,7 @@ from anychan.training.config import TrainConfig, differences
 from anychan.training.driver import Driver
 from anychan.training.initial import Start, load_teacher, make_model, read_weights, weights_taken
 from anychan.training.loop import Trainer
-from anychan.training.machine import algorithms, choose, finish_together, place, start_accelerator
+from anychan.training.machine import algorithms, choose, finish_together, place, start_accelerator, tell_all
 from anychan.training.progress import Progress
 from anychan.training.randomness import seed_everything
 from anychan.training.recalibration import recalibrate_on
@@ -190,10 +191,16 @@ class _Run:
 
     def complete(self) -> Path:
         """Train to the end and write the model; whatever ends the run early is noted in run.json."""
-        if not self._writes:
-            return self._complete()
-        with alone(self._config.out):
-            check_folder(self._config)  # again: another process may just have finished there
+        with ExitStack() as held:
+            refused = None
+            if self._writes:
+                try:
+                    held.enter_context(alone(self._config.out))
+                    check_folder(self._config)  # again: another process may just have finished there
+                except FileExistsError as error:
+                    refused = error
+            if refused := tell_all(self._trainer.accelerator, refused):
+                raise refused
             return self._complete()
 
     def _complete(self) -> Path:
