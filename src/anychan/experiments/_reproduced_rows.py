@@ -113,8 +113,8 @@ def validated_in_training(config: TrainConfig) -> bool:
     if (config.out / WEIGHTS).is_file() or not is_finished(config):
         return False
     run, full = read_run(config.out), str(read_info(config.out).channels)
-    changed = config.normalisation.statistics == "recalibrated" or full in run["recalibrated"]
-    return not changed and not run["skipped"] and kept_epoch(config.out)["val_accuracy"] is not None
+    changed = config.normalisation.statistics == "recalibrated" or full in run.get("recalibrated", ())
+    return not changed and not run.get("skipped") and kept_epoch(config.out)["val_accuracy"] is not None
 
 
 def _validated(config: TrainConfig) -> dict[str, Any]:
