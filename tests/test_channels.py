@@ -91,6 +91,19 @@ def test_names_alone_have_no_opinion_on_the_wavelength(text):
     assert known.resolve(["B", "R"], unseen=True).wavelengths == (0.46, 0.665)
 
 
+def test_an_unseen_wavelength_in_another_unit_is_refused():
+    known = ChannelSet([Channel("R", 0.665), Channel("T", 10.8), Channel("VV")])
+    said = r"'B08' has wavelength 1842, more than 100 times away from 10\.8, the nearest of R,T,VV: .* in micrometres"
+    for refuse in (lambda asked: known.resolve([asked], unseen=True), known.check_wavelength_unit):
+        refuse(Channel("B08", 0.842))
+        with pytest.raises(ValueError, match=said):
+            refuse(Channel("B08", 1842))
+    assert known.resolve([Channel("R"), Channel("VV", 5e4)], unseen=True) == known.subset("R,VV")
+    with pytest.raises(ValueError, match="unknown channel 'DEM' without a wavelength"):
+        known.resolve(["DEM"], unseen=True)
+    assert ChannelSet(["A"]).resolve([Channel("B", 5e4)], unseen=True).wavelengths == (5e4,)
+
+
 def test_subsets_are_all_and_the_largest_come_first():
     assert [str(s) for s in RGB.subsets()] == ["RGB", "RG", "RB", "GB", "R", "G", "B"]
     thirteen = ChannelSet(f"B{i:02}" for i in range(13))

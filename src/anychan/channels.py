@@ -20,6 +20,10 @@ _RGB_WAVELENGTHS = {"R": 0.600, "G": 0.540, "B": 0.460}
 # measured (reflectance, kelvin).
 SHARE, MEASURED = "share", "measured"
 
+# A wavelength so many times as long or short as any known one was written in another unit: nanometres are 1,000 times
+# as many as micrometres, and thermal infrared is 40 times as long as ultraviolet.
+_FURTHEST = 100
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -172,7 +176,7 @@ class ChannelSet(Sequence[Channel]):
 
         Raises:
             ValueError: for a channel that is not allowed, stands twice, or if there is none; with ``unseen`` also for
-                a name of this set with another wavelength.
+                a name of this set with another wavelength, and as `check_wavelength_unit`.
 
         Example:
             >>> rgb = ChannelSet.parse("RGB")
@@ -193,7 +197,29 @@ class ChannelSet(Sequence[Channel]):
                     f"unknown channel {channel.name!r} without a wavelength, by which it would be taken; "
                     f"known are {','.join(self.names)}"
                 )
+            else:
+                self.check_wavelength_unit(channel)
         return ChannelSet(self._channels[self._index[c.name]] if c in self else c for c in asked)
+
+    def check_wavelength_unit(self, channel: Channel) -> None:
+        """Refuse a channel whose wavelength cannot be in the unit of those here, micrometres.
+
+        Raises:
+            ValueError: if it is more than 100 times as long or as short as any wavelength of this set.
+
+        Example:
+            >>> ChannelSet.parse("RGB").check_wavelength_unit(Channel("B8A", 0.865))
+        """
+        known = [wavelength for wavelength in self.wavelengths if wavelength is not None]
+        if channel.wavelength is None or not known:
+            return
+        given = channel.wavelength
+        nearest = min(known, key=lambda wavelength: abs(math.log(wavelength / given)))
+        if not nearest / _FURTHEST < given < nearest * _FURTHEST:
+            raise ValueError(
+                f"channel {channel.name!r} has wavelength {given:g}, more than {_FURTHEST} times away from "
+                f"{nearest:g}, the nearest of {self}: wavelengths are in micrometres"
+            )
 
     def subsets(self) -> list[ChannelSet]:
         """All 2^n - 1 subsets that are not empty, the largest first, each in this set's order."""

@@ -5,7 +5,6 @@ Shape suffixes: O output channels, P the channels trained on, C the channels wan
 
 from __future__ import annotations
 
-import math
 from typing import Literal, get_args
 
 import torch
@@ -16,7 +15,6 @@ from anychan.channels import Channel, ChannelSet
 from anychan.nn import AnyChannelConv2d, KernelConv2d
 from anychan.nn._contract import float64
 
-_FURTHEST = 100  # times that a wavelength may be from the nearest known: thermal infrared is 30 times as long as blue
 _ROUNDINGS = 16  # rounding errors of the stem's precision that a kernel may be off by
 NewKernels = Literal["wavelength", "mean"]
 
@@ -55,12 +53,7 @@ def mixing(wanted: ChannelSet, trained: ChannelSet, new_kernels: NewKernels | No
 
 def _between_neighbours(row_P: Tensor, channel: Channel, trained: ChannelSet) -> None:
     target, known = _wavelength(channel), [_wavelength(there) for there in trained]
-    nearest = min(known, key=lambda wavelength: abs(math.log(wavelength / target)))
-    if not nearest / _FURTHEST < target < nearest * _FURTHEST:
-        raise ValueError(
-            f"channel {channel.name!r} has wavelength {target:g}, more than {_FURTHEST} times away from {nearest:g}, "
-            f"the nearest of {trained}: wavelengths are in micrometres"
-        )
+    trained.check_wavelength_unit(channel)
     by_wavelength = sorted(range(len(known)), key=known.__getitem__)
     shorter = [i for i in by_wavelength if known[i] <= target]
     longer = [i for i in by_wavelength if known[i] > target]
