@@ -217,6 +217,7 @@ def test_runs_from_pretrained_weights_are_made_where_these_can_be_had(
     assert all("ImageNet's training set" in row["warning"] for row in rows)
     empty = next(row for row in rows if row["run"] == "sliced-pretrained")
     assert (empty["figure"], empty["n"], empty["measured"]) == ("accuracy", None, {})
+    assert json.loads(path.read_text())["runs"]["plain-pretrained"]["weights"] == "own.safetensors"
     assert validate_records([path]) == (1, [])
     assert main([*words, "--runs", "plain"]) == 2  # the one there would be another
     assert (

@@ -126,6 +126,8 @@ def test_another_search_or_data_without_validation_is_refused(tmp_path: Path) ->
         sweep(config(tmp_path / "sweep", epochs=2), SPACE, trials=2)
     with pytest.raises(ValueError, match="holds a search with another space"):
         sweep(config(tmp_path / "sweep"), SearchSpace({"seed": [1, 2]}), trials=2)
+    with pytest.raises(ValueError, match="holds a search with another proposals_seed"):
+        sweep(config(tmp_path / "sweep"), SPACE, trials=2, seed=1)
     with pytest.raises(FileExistsError, match="is not empty and holds no search"):
         sweep(config(tmp_path / "sweep" / "trial-000"), SPACE, trials=1)
     with pytest.raises(ValueError, match="0 trials"):
@@ -216,7 +218,8 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "model_options.width=3" in capsys.readouterr().out
     (tmp_path / "space.yaml").write_text("optimizer.name: [sgd]\n")
     again = [*words[:-3], str(tmp_path / "again"), *words[-2:], "--optimizer.momentum", "0.5"]
-    assert main(again) == 0
+    assert main([*again, "--proposals-seed", "7"]) == 0
+    assert json.loads((tmp_path / "again" / "sweep.json").read_text())["proposals_seed"] == 7
     optimizer = json.loads((tmp_path / "again" / "trial-000" / "run.json").read_text())["config"]["optimizer"]
     assert (optimizer["name"], optimizer["learning_rate"], optimizer["momentum"]) == ("sgd", 0.05, 0.5)
     (tmp_path / "space.yaml").write_text("[")

@@ -72,6 +72,13 @@ def test_a_search_is_its_command_and_its_space() -> None:
     )
 
 
+@pytest.mark.parametrize("seed", [0, 7])
+def test_a_searchs_command_proposes_the_same(seed: int, tmp_path: Path) -> None:
+    config = json.loads((RECORDS / "sweep-wide6" / SEARCH).read_text())["config"]
+    command = read_search(write_search(tmp_path / "one", config=config, proposals_seed=seed) / SEARCH).again.command
+    assert read(command).proposals_seed == seed
+
+
 def test_a_search_of_settings_that_are_none_today_has_no_command(tmp_path: Path) -> None:
     folder = write_search(tmp_path / "old", config={"model": "wide6", "epochs": 1, "seed": 0, "gone": 1})
     assert read_search(folder / SEARCH).again == Again("old", "", "not recorded")
@@ -96,6 +103,15 @@ def test_a_reproduction_is_its_command(
     assert again.command == f"anychan reproduce 000-A --data b.zip --out runs {command}"
     assert read(again.command).fair == fair
     assert again.name.endswith(", fair twins") == fair
+
+
+def test_a_reproductions_command_names_the_files_of_weights(tmp_path: Path) -> None:
+    path = write_reproduction(tmp_path / "000-A-reproduction.json")
+    record = json.loads(path.read_text())
+    rows = [record["rows"][0] | {"run": name} for name in ("sliced", "sliced-pretrained")]
+    runs = {"sliced": {}, "sliced-pretrained": {"weights": "small 100.safetensors"}}
+    command = read_reproduction(changed(path, rows=rows, runs=runs, errors={})).again.command
+    assert read(command).pretrained == ["sliced-pretrained=small 100.safetensors"]
 
 
 def test_the_report_shows_all_of_them_with_runs_and_without(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ def _options(parser: Any) -> None:
     train_options(parser)
     parser.add_argument("--space", type=Path, required=True, metavar="SPACE.yaml", help="what is varied")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="runs in all")
-    parser.add_argument("--proposals-seed", type=int, default=0, metavar="SEED", help="of what is proposed")
+    # With an underscore, as words come to jsonargparse from the command line.
+    parser.add_argument("--proposals_seed", type=int, default=0, metavar="SEED", help="of what is proposed")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 

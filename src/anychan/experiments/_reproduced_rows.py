@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -65,11 +66,15 @@ def rows_of_one(recipe: Recipe, runs: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def run_of(config: TrainConfig) -> dict[str, Any]:
-    """How long a run took, for how many epochs, on what data, by which commit, where, and its depth."""
+    """How long a run took, for how many epochs, on what data, by which commit, where, and its depth.
+
+    Also the name of the file of ``weights``, where it started from one.
+    """
     run, results = read_run(config.out), read_record(config.out, "test")["results"]
     told = {name: run.get(name) for name in ("seconds", "epochs", "commit")}
     depth = next((row["cost"]["depth"] for row in results if row["cost"] and not row["fill"]), None)
-    return {**told, "data": run["data"]["name"], "trained": trained_on(run), "depth": depth}
+    weights = {"weights": config.pretrained.name} if isinstance(config.pretrained, Path) else {}
+    return {**told, "data": run["data"]["name"], "trained": trained_on(run), "depth": depth, **weights}
 
 
 def split_of(figure: str) -> str:

@@ -19,7 +19,7 @@ from anychan.training import InterruptedRunError, train
 if TYPE_CHECKING:
     from optuna import Study
 _JOURNAL, _RECORD = "optuna.log", "sweep.json"
-_ACCURACY, _CHOSEN = "val_accuracy", "chosen"
+_ACCURACY, _CHOSEN, _SEED = "val_accuracy", "chosen", "proposals_seed"
 
 
 def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: int = 0) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
             and so on.
         space: what is varied.
         trials: how many runs there shall be, those of before included.
-        seed: of the proposals.
+        seed: of the proposals; a search that goes on keeps it.
 
     Returns:
         The record that is also written to ``sweep.json``: ``trials``, each with its number, state, settings, accuracy
@@ -55,7 +55,7 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
         raise ValueError(f"{config.data} has no validation split to choose on: hold training images out with held_out")
     _check_folder(config.out)
     with alone(config.out):
-        search = _Search(_study(config.out, seed), settings, space)
+        search = _Search(_study(config.out, seed), settings, space, seed)
         search.go_on(trials)
         return search.record()
 
@@ -90,10 +90,11 @@ def _study(folder: Path, seed: int) -> Study:
 class _Search:
     """A study with the runs that stand for its trials."""
 
-    def __init__(self, study: Study, settings: Mapping[str, Any], space: SearchSpace) -> None:
+    def __init__(self, study: Study, settings: Mapping[str, Any], space: SearchSpace, seed: int) -> None:
         self._study, self._settings, self._space = study, settings, space
         self._config = config = configuration(settings)
-        asked = {"config": {**config.to_dict(), "out": None, "resume": None}, "space": dict(space.settings)}
+        settled = {**config.to_dict(), "out": None, "resume": None}
+        asked: dict[str, Any] = {"config": settled, "space": dict(space.settings), _SEED: seed}
         for name, value in asked.items():
             known = study.user_attrs.get(name)
             if known is None:
@@ -156,6 +157,7 @@ class _Search:
             "kind": "sweep",
             "config": {**self._config.to_dict(), "out": self._config.out.name},
             "space": dict(self._space.settings),
+            _SEED: self._study.user_attrs[_SEED],
             **environment(),
             "trials": trials,
             "best": max(done, key=lambda trial: trial[_ACCURACY], default=None),

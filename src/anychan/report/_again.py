@@ -53,7 +53,7 @@ def ablation_again(record: Fields, folder: str) -> Again:
 
 
 def search_again(record: Fields, folder: str) -> Again:
-    """``anychan sweep``, with the space as a file; the seed of what it proposed is not recorded."""
+    """``anychan sweep``, with the space as a file."""
     told, space = record.child("config").values, f"{folder}-space.yaml"
     try:
         usual = TrainConfig(data="", out=Path(), strategy=told.get("strategy", "plain")).to_dict()
@@ -63,6 +63,8 @@ def search_again(record: Fields, folder: str) -> Again:
     except (KeyError, TypeError, ValueError):  # settings that are none today
         return Again(folder, "", _commit(record))
     command = f"{command_line(config, 'sweep')} --space {shlex.quote(space)} --trials {len(record.array('trials'))}"
+    if seed := record.values.get("proposals_seed"):  # not in older records, nor said where it is 0
+        command += f" --proposals-seed {seed}"
     return Again(folder, command, _commit(record), space, _yaml(record.maybe_child("space").values))
 
 
@@ -77,6 +79,9 @@ def reproduction_again(record: Fields, recipe: Recipe, heading: str) -> Again:
     for name in _CHANGES:
         if value := changes.get(name):
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    made = record.values.get("runs") or {}
+    weights = [f"{name}={made[name]['weights']}" for name in asked if made.get(name, {}).get("weights")]
+    words += ["--pretrained", *weights] if weights else []
     words += ["--runs", *asked] if asked != every else []
     return Again(f"{heading}, fair twins" if fair else heading, shlex.join(words), _commit(record))
 
