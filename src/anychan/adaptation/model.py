@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from anychan.adaptation._timm_conventions import TimmConventions
 from anychan.adaptation.normalisation import SubsetStatistics
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d
@@ -53,10 +54,12 @@ class BoundStem(nn.Module):
             self.ran = True
         if self.channels_last and x.ndim == 4:
             x = x.to(memory_format=torch.channels_last)
+        if self.stem._forward_hooks or self.stem._forward_pre_hooks:  # which a call runs
+            return self.stem(x, self.channels, self.present)
         return self.stem.forward_resolved(x, self.channels, self.present)
 
 
-class AnyChannelModel(nn.Module):
+class AnyChannelModel(TimmConventions):
     """A model that is called with the channels its input has: ``model(x, channels="RG")``.
 
     Args:

@@ -1,0 +1,87 @@
+"""What timm asks a model for, answered for the body inside: names of parameters begin with ``body.``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from anychan.nn import AnyChannelConv2d
+
+_BODY = "body"
+_ANCHOR = re.compile(r"(?<![\[\\])\^")  # of a pattern's start; not the one that turns a set of letters round
+
+
+class TimmConventions(nn.Module):
+    """A module around a ``body``, to be handed to timm's optimisers, layer decay and data settings as the body was.
+
+    What the body does not have, it does not have either.
+    """
+
+    body: nn.Module
+
+    @property
+    def stems(self) -> dict[str, AnyChannelConv2d]:
+        """The any-channel convolutions by their paths in ``body``."""
+        raise NotImplementedError
+
+    @torch.jit.ignore
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that weight decay should leave alone: the body's and the stems'."""
+        asked = {"": self.body, **self.stems}
+        return {
+            ".".join(filter(None, (_BODY, path, name)))
+            for path, module in asked.items()
+            for name in getattr(module, "no_weight_decay", set)()
+        }
+
+    @property
+    def group_matcher(self) -> Callable[..., dict[str, Any]]:
+        """The body's, for layer decay: patterns of the names of parameters, a group each."""
+        of_body: Any = self.body.group_matcher
+
+        def matcher(*args: Any, **options: Any) -> dict[str, Any]:
+            return {group: _inside_body(said) for group, said in of_body(*args, **options).items()}
+
+        return matcher
+
+    @property
+    def set_grad_checkpointing(self) -> Any:
+        """The body's switch for gradient checkpointing."""
+        return self.body.set_grad_checkpointing
+
+    @property
+    def pretrained_cfg(self) -> Any:
+        """The body's: how images were normalised when it was trained, among others."""
+        return self.body.pretrained_cfg
+
+    @property
+    def default_cfg(self) -> Any:
+        """The body's ``pretrained_cfg`` by its older name."""
+        return self.body.default_cfg
+
+    @property
+    def feature_info(self) -> Any:
+        """The body's, where it is a backbone: channels and reduction of each map."""
+        return self.body.feature_info
+
+    @property
+    def num_classes(self) -> Any:
+        """The body's number of classes."""
+        return self.body.num_classes
+
+    @property
+    def num_features(self) -> Any:
+        """The body's number of features before its head."""
+        return self.body.num_features
+
+
+def _inside_body(said: Any) -> Any:
+    """A pattern, or pairs of a pattern and a group, of names that begin with ``body.``."""
+    if isinstance(said, str):
+        return rf"{_BODY}\.(?:{_ANCHOR.sub('', said)})"
+    return said if said is None else [(_inside_body(pattern), group) for pattern, group in said]
