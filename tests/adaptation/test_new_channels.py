@@ -180,7 +180,26 @@ def test_three_channels_that_are_not_rgb_in_order_need_it_said_what_the_weights_
     assert made.channels.names == ChannelSet.parse(channels).names
 
 
-@pytest.mark.parametrize("channels", ["RGB", list("XYZ"), ["VV", "VH", "DEM"]])
+@pytest.mark.parametrize(
+    ("channels", "colours"),
+    [
+        ("B02,B03,B04", "B04,B03,B02"),
+        ("B2,B3,B4", "B4,B3,B2"),
+        ("blue,Green,RED", "RED,Green,blue"),
+        ([Channel("a", 0.49), Channel("b", 0.665), Channel("c", 0.56)], "b,c,a"),
+    ],
+)
+def test_three_bands_in_another_order_than_the_colours_need_it_said_too(channels: Any, colours: str) -> None:
+    with pytest.raises(ValueError, match=f"say which channels .* trained_on='{colours}' or, if it is so, trained_on='"):
+        adapt(convolution(), channels, "sliced")
+    known = ChannelSet.parse(channels)
+    adapted = adapt(convolution(), known, "sliced", trained_on=colours)
+    in_order = X[:, list(known.indices(colours))]
+    torch.testing.assert_close(adapted(X[:, :3]), convolution()(in_order))
+    adapt(convolution(), colours, "sliced")
+
+
+@pytest.mark.parametrize("channels", ["RGB", list("XYZ"), ["VV", "VH", "DEM"], "r,g,b", "B04,B03,B02", "B12,B8A,B04"])
 def test_other_names_are_those_of_the_models_own_planes(channels: Any) -> None:
     torch.testing.assert_close(adapt(convolution(), channels, "sliced")(X[:, :3]), convolution()(X[:, :3]))
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
+from anychan.adaptation._image_path import check_no_other_reads_the_image, check_planes_reach_the_stem
 from anychan.adaptation._new_channels import NewKernels, load_with_new_channels
 from anychan.adaptation._stem_kinds import ReadStem, may_be_stem, read_stem
 from anychan.adaptation._stem_wrappers import StemWrapper
@@ -17,9 +18,12 @@ from anychan.adaptation.replacement import fold_batch_renorm
 from anychan.blocks import FoldedConv2d, fold_branches
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d, conv_geometry, get_strategy
+from anychan.sensors import SENSORS
 from anychan.statistics import ChannelStatistics
 
 _COLOURS = ("R", "G", "B")
+# What three channels may be called that are red, green and blue, in any case of letters: places from red to blue.
+_WORDS = {"r": 0, "red": 0, "g": 1, "green": 1, "b": 2, "blue": 2}
 
 
 def adapt(
@@ -55,7 +59,7 @@ def adapt(
             ``nn.Conv2d`` in it.
         trained_on: the channels of the model's own weights, in the order of its planes; None: ``channels``, which
             are then the names of the model's own planes in their order. It has to be said for three channels that
-            have R, G or B among them and are not RGB.
+            have R, G or B among them and are not RGB, or whose wavelengths do not fall as theirs do.
         new_kernels: what the kernels of other channels are made from: "wavelength", the two neighbours in
             wavelength among ``trained_on``, on a straight line between them, and beyond the ends the last;
             "mean", all of them alike.
@@ -65,9 +69,10 @@ def adapt(
         ValueError: if no convolution of as many planes is found there, saying what is; if another one reads the
             image too, as far as torch.fx can follow the model, or shares the stem's weight, or the model is compiled;
             if the strategy is unknown, or needs statistics that are not given, or cannot use those that are; if
-            ``new_kernels`` is needed and not said, or wavelengths are missing; if planes are rescaled by position
-            before the stem; if it has to be said what the model was trained on; if an option says what ``statistics``
-            says; or if the strategy's kernels do not stay on the channels trained on, though it promises to be exact.
+            ``new_kernels`` is needed and not said, or wavelengths are missing; if planes are treated by position, or
+            counted, before the stem; if it has to be said what the model was trained on; if an option says what
+            ``statistics`` says; or if the strategy's kernels do not stay on the channels trained on, though it promises
+            to be exact.
 
     Example:
         >>> import timm, torch
@@ -96,7 +101,7 @@ def adapt(
     _check_body(model)
     body = copy.deepcopy(model)
     found = {path: read_stem(body, path, len(trained)) for path in _stem_paths(body, stem)}
-    _check_no_other_reads_the_image(body, list(found), len(trained))
+    check_no_other_reads_the_image(body, list(found), len(trained))
     paths: list[str] = []
     taken: list[str] = []
     for path, read in found.items():
@@ -128,6 +133,7 @@ def adapt(
                 paths.append(place + inside)
         replacement.prepare_body(body, path + inside)
         _freeze_as(before, replacement)
+    check_planes_reach_the_stem(body, paths, len(trained), len(known))
     adapted = AnyChannelModel(body, paths, known, strategy)
     # The new modules only: some of the body's may be in another mode on purpose.
     adapted.training = adapted.subset_statistics.training = model.training
@@ -212,15 +218,35 @@ def _trained_channels(trained_on: ChannelsLike | None, known: ChannelSet) -> Cha
             where nearly all pretrained weights have them.
     """
     if trained_on is None:
-        colours = [name for name in known.names if name in _COLOURS]
-        if len(known) == len(_COLOURS) and colours and known.names != _COLOURS:
+        as_colours = _from_red_to_blue(known)
+        if as_colours.names != known.names:
             raise ValueError(
                 f"channels are {known}, and most models were trained on R, G and B in this order: say which channels "
-                f"this one's weights are of, in the order of its planes, trained_on='RGB' or, if it is so, "
-                f"trained_on={str(known)!r}"
+                f"this one's weights are of, in the order of its planes, trained_on={str(as_colours)!r} or, if it is "
+                f"so, trained_on={str(known)!r}"
             )
         return known
     return ChannelSet(known[known.indices([c.name])[0]] if c in known else c for c in ChannelSet.parse(trained_on))
+
+
+def _from_red_to_blue(known: ChannelSet) -> ChannelSet:
+    """What three channels are called that a model of R, G and B takes; others as they are.
+
+    By their names, or by falling wavelengths, which may be those of a sensor whose names they have.
+    """
+    if len(known) != len(_COLOURS) or known.names == _COLOURS:
+        return known
+    words = [_WORDS.get(name.lower()) for name in known.names]
+    if sorted(place for place in words if place is not None) == [0, 1, 2]:
+        return ChannelSet(known[words.index(place)] for place in range(3))
+    if any(name in _COLOURS for name in known.names):
+        return ChannelSet.parse("RGB")
+    for bands in (known, *SENSORS.values()):
+        found = [bands[bands.indices([name])[0]] for name in known.names if name in bands.names]
+        places = [-channel.wavelength for channel in found if channel.wavelength is not None]
+        if len(places) == len(known):
+            return ChannelSet(known[i] for i in sorted(range(len(known)), key=places.__getitem__))
+    return known
 
 
 def _check_mean_is_zero(options: Mapping[str, Any], what: str) -> None:
@@ -248,35 +274,6 @@ def _check_untied(model: nn.Module, places: Sequence[str]) -> None:
                 f"the stem {places[0]!r} shares its parameters with {name!r}, and would be parted from it: untie them "
                 "first"
             )
-
-
-def _check_no_other_reads_the_image(model: nn.Module, stems: Sequence[str], planes: int) -> None:
-    """Refuse a model of which another convolution takes the image too, as far as torch.fx can follow it."""
-    modules = dict(model.named_modules(remove_duplicate=False))
-    of_stems = {module for path in stems for module in modules[path].modules()}
-    others = {
-        path
-        for path, module in model.named_modules()
-        if isinstance(module, nn.Conv2d) and module.in_channels == planes and module not in of_stems
-    }
-    if not others:
-        return
-    try:
-        graph = fx.Tracer().trace(model)
-    except Exception:  # whatever a forward raises that was not written to be followed
-        return
-    image, *_ = (node for node in graph.nodes if node.op == "placeholder")
-    images = {image}
-    for node in graph.nodes:
-        if not images.intersection(node.all_input_nodes):
-            continue
-        if node.op == "call_module" and node.target in others:
-            raise ValueError(
-                f"the convolution {node.target!r} takes the image too: name all that do, "
-                f"stem={[*stems, str(node.target)]}"
-            )
-        if node.op in ("call_function", "call_method"):
-            images.add(node)
 
 
 def _stem_paths(model: nn.Module, stem: str | Sequence[str] | None) -> tuple[str, ...]:

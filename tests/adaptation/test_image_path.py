@@ -1,0 +1,166 @@
+"""What stands between the image and the stem: planes that are told apart there, counted, or read once more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from anychan.adaptation import adapt
+from anychan.channels import Channel
+
+
+class Before(nn.Module):
+    """A stem behind a step that a test says."""
+
+    def __init__(self, step: Any, planes: int = 3) -> None:
+        super().__init__()
+        self.step, self.stem = step, nn.Conv2d(planes, 4, 3)
+        self.register_buffer("mean", torch.linspace(0.4, 0.5, planes)[:, None, None])
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.count += 1
+        return self.stem(self.step(self, x)).mean((2, 3))
+
+
+class Behind(nn.Module):
+    """A stem, and what else a test does with the image."""
+
+    def __init__(self, then: Any, **modules: nn.Module) -> None:
+        super().__init__()
+        self.then, self.stem = then, nn.Conv2d(3, 4, 3, padding=1)
+        for name, module in modules.items():
+            self.add_module(name, module)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.then(self, x, self.stem(x))
+
+
+def only_of_64(x: Tensor) -> Tensor:
+    assert x.shape[-1] == 64, "images of 64 pixels are wanted"
+    return x
+
+
+def counted(x: Tensor) -> Tensor:
+    if x.shape[1] != 3:
+        raise ValueError("3 planes are wanted")
+    return x
+
+
+ONE_BY_ONE = {
+    "resized": lambda model, x: F.interpolate(x, scale_factor=0.5),
+    "scaled": lambda model, x: 2 * x - 1,
+    "of one size": lambda model, x: only_of_64(x),
+    "by all planes": lambda model, x: (x - x.mean((1, 2, 3), keepdim=True)) / x.std(),
+    "at random": lambda model, x: x + torch.rand(3, 1, 1) if x.shape[1] == 3 else x,
+}
+BY_POSITION = {
+    "its own mean": lambda model, x: x - model.mean,
+    "another order": lambda model, x: x.flip(1) * torch.tensor([1.0, 2, 3])[:, None, None],
+}
+
+
+@pytest.mark.parametrize("how", ONE_BY_ONE)
+def test_planes_may_be_changed_one_by_one(how: str) -> None:
+    model = Before(ONE_BY_ONE[how]).train()
+    model.step_mode = nn.Dropout().eval()
+    adapted = adapt(model, strategy="sliced")
+    assert adapted.body.training
+    assert not adapted.body.step_mode.training
+    adapted(torch.rand(2, 2, 64, 64), "RG")
+
+
+@pytest.mark.parametrize("how", BY_POSITION)
+def test_planes_treated_by_position_are_refused(how: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"Before treats planes by their position before its stem 'stem', as by a mean"
+    ):
+        adapt(Before(BY_POSITION[how]), strategy="sliced")
+
+
+def test_a_normalisation_in_front_is_refused_and_alike_for_all_planes_too() -> None:
+    norm = nn.BatchNorm2d(3)
+    nn.init.uniform_(norm.running_mean)
+    with pytest.raises(ValueError, match="Sequential treats planes by their position before its stem '1'"):
+        adapt(nn.Sequential(norm, nn.Conv2d(3, 2, 1)), strategy="sliced")
+    with pytest.raises(ValueError, match=r"Sequential takes no 2 planes, before its stem '1': .*running_mean"):
+        adapt(nn.Sequential(nn.BatchNorm2d(3), nn.Conv2d(3, 2, 1)), strategy="sliced")
+    assert torch.equal(norm.num_batches_tracked, torch.tensor(0))
+
+
+def test_planes_that_are_counted_or_made_more_are_refused() -> None:
+    with pytest.raises(ValueError, match="Before takes no 2 planes, before its stem 'stem': 3 planes are wanted"):
+        adapt(Before(lambda model, x: counted(x)), strategy="sliced")
+    with pytest.raises(ValueError, match="of 1 planes given to Before, 2 come to its stem"):
+        adapt(Before(lambda model, x: x + torch.zeros(2, 1, 1), planes=2), ["a", "b"], "sliced")
+    bands = [Channel("R"), Channel("G"), Channel("B"), Channel("N")]
+    with pytest.raises(ValueError, match="Before takes no 4 planes, before its stem 'stem': 3 planes or fewer"):
+        adapt(Before(at_most_three), bands, "sliced", trained_on="RGB", new_kernels="mean")
+
+
+def at_most_three(model: nn.Module, x: Tensor) -> Tensor:
+    if x.shape[1] > 3:
+        raise ValueError("3 planes or fewer are wanted")
+    return x
+
+
+def test_a_model_that_cannot_be_run_alone_is_adapted() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem = nn.Conv2d(3, 4, 3)
+
+        def forward(self, x: Tensor, scale: float) -> Tensor:
+            return self.stem(x) * scale
+
+    x = torch.rand(2, 3, 8, 8)
+    model = Two()
+    torch.testing.assert_close(adapt(model, strategy="sliced").bind("RGB")(x, 2.0), model(x, 2.0))
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_no_random_number_is_drawn_and_shapes_are_enough(device: str) -> None:
+    with torch.device(device):
+        before = torch.random.get_rng_state()
+        adapt(Before(lambda model, x: x), strategy="sliced")
+        assert torch.equal(before, torch.random.get_rng_state()) == (device == "meta")
+
+
+SECOND = nn.Conv2d(3, 4, 3, padding=1)
+READ_AGAIN = {
+    "behind a pool": (
+        Behind(lambda model, x, y: y + model.second(model.pool(x)), pool=nn.AvgPool2d(3, 1, 1), second=SECOND),
+        r"the convolution 'second' takes the image too: name all that do, stem=\['stem', 'second'\]",
+    ),
+    "joined": (
+        Behind(lambda model, x, y: model.last(torch.cat([y, x], dim=1)), last=nn.Conv2d(7, 4, 1)),
+        "Behind joins the image's planes to what comes of its stem 'stem'",
+    ),
+}
+NOT_READ = {
+    "its size": Behind(
+        lambda model, x, y: F.interpolate(model.second(model.to3(y)), size=x.shape[2:]),
+        second=SECOND,
+        to3=nn.Conv2d(4, 3, 1),
+    ),
+    "features joined": Behind(lambda model, x, y: torch.cat([y, y.flip(3)], dim=1)),
+    "its number": Behind(lambda model, x, y: model.second(model.to3(y).view(x.size(0), 3, -1, 4)), second=SECOND,
+                         to3=nn.Conv2d(4, 3, 1)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", READ_AGAIN)
+def test_a_second_reader_is_refused(how: str) -> None:
+    model, said = READ_AGAIN[how]
+    with pytest.raises(ValueError, match=said):
+        adapt(model, strategy="sliced")
+
+
+@pytest.mark.parametrize("how", NOT_READ)
+def test_what_only_asks_about_the_image_reads_no_plane(how: str) -> None:
+    adapted = adapt(NOT_READ[how], strategy="sliced")
+    assert adapted(torch.rand(2, 1, 8, 8), "G").shape[0] == 2
