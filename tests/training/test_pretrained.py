@@ -145,6 +145,39 @@ def test_what_does_not_fit_is_refused_by_its_key(tmp_path: Path) -> None:
     assert taken.pretrained["planes"] == "the planes of its kernels are taken for RG, in this order"
 
 
+@pytest.mark.parametrize("strategy", ["plain", "sliced", "completed"])
+def test_weights_of_other_channels_are_taken_by_name(tmp_path: Path, strategy: str) -> None:
+    trained = network()
+    file = saved(tmp_path / "a.pth", trained.state_dict())
+    options = {"strategy": strategy, **({} if strategy == "plain" else SHARED)}
+    x = torch.randn(2, 3, 16, 16)
+    model, info, told = start(tmp_path, pretrained=file, channels="RGB", trained_on="B,R,G", **options)
+    torch.testing.assert_close(model.eval()(x), trained(x[:, [2, 0, 1]]), rtol=1e-4, atol=1e-4)
+    assert told is not None
+    assert told["planes"] == "the planes of its kernels are taken for B,R,G, in this order"
+    of_two = saved(tmp_path / "two.pth", network(channels="RB").state_dict())
+    model, info, told = start(tmp_path, pretrained=of_two, trained_on="RB", new_kernels="wavelength", **options)
+    assert (model.strategy, info.channels.names) == (strategy, ("R", "G", "B"))
+    assert told is not None
+    assert told["planes"].endswith("taken for RB, in this order, and others are made from them by wavelength")
+    kernel = model.body.features[0][0].weight if strategy == "plain" else next(iter(model.stems.values())).weight
+    if strategy != "completed":  # G lies between R and B
+        assert not torch.equal(kernel[:, 1], kernel[:, 0])
+    assert model.eval()(x).shape == (2, 4)
+
+
+def test_other_channels_are_only_those_of_pretrained_weights(tmp_path: Path) -> None:
+    file = saved(tmp_path / "two.pth", network(channels="RB").state_dict())
+    with pytest.raises(ValueError, match="'G' is not among those trained on, RB, and new_kernels is None"):
+        start(tmp_path, pretrained=file, trained_on="RB")
+    with pytest.raises(ValueError, match=r"trained_on 'RB' must be left out without pretrained"):
+        start(tmp_path, trained_on="RB")
+    with pytest.raises(ValueError, match=r"new_kernels 'mean' must be left out without trained_on"):
+        start(tmp_path, pretrained=file, new_kernels="mean")
+    with pytest.raises(ValueError, match="does not fit wide4"):
+        start(tmp_path, pretrained=file, trained_on="RGB")
+
+
 def test_a_run_says_what_it_started_from(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, out = saved(tmp_path / "own.pth", network(9).state_dict()), tmp_path / "run"
     words = ["train", "--data", DATA, "--model", "wide4", "--model-options", '{"width": 3}', "--image-size", "16"]

@@ -69,8 +69,11 @@ class TrainConfig:
         initial: a finished run whose weights to start from: a plain one, whose stem an exact strategy takes over, or
             one of the same strategy. Not given: random weights.
         pretrained: a file with the network's weights, trained elsewhere (safetensors, or a state dict of torch.save);
-            true: those that timm downloads. A head of another number of classes is new. The planes of its
-            kernels are the run's channels in their order; three are R, G, B.
+            true: those that timm downloads. A head of another number of classes is new.
+        trained_on: the channels of the planes of pretrained kernels, in their order ("B04,B03,B02" for weights of
+            R, G and B on Sentinel-2). Not given: the run's channels; three planes are R, G, B.
+        new_kernels: what kernels of channels that are not among ``trained_on`` are made from: wavelength, the two
+            neighbours in wavelength; mean, all of them alike (`anychan.adapt`).
         held_out: this many training images, the same share of each class, are validated on instead of trained on, in
             place of the validation split: the same ones for every seed. For tuning on more images than that has.
         image_size: side of the square images, in pixels.
@@ -129,6 +132,8 @@ class TrainConfig:
     strategy: str = PLAIN
     initial: Path | None = None
     pretrained: bool | Path = False
+    trained_on: str | None = None
+    new_kernels: Literal["wavelength", "mean"] | None = None
     held_out: int | None = None
     image_size: int = 64
     epochs: int = 10
@@ -174,6 +179,10 @@ class TrainConfig:
         check("held_out", self.held_out, self.held_out is None or self.held_out >= 1, "1 or more, or not given")
         check("seed", self.seed, self.seed >= 0, "0 or more")
         check("initial", self.initial, self.initial is None or self.pretrained is False, "left out with pretrained")
+        alone = self.trained_on is None or self.pretrained is not False
+        check("trained_on", self.trained_on, alone, "left out without pretrained")
+        alone = self.new_kernels is None or self.trained_on is not None
+        check("new_kernels", self.new_kernels, alone, "left out without trained_on")
         self._settle_sampling()
         check_choice("channel_sampling", self.channel_sampling, ChannelSampling)
         check("sampling_unit", self.sampling_unit, self.sampling_unit in ("batch", "image"), "batch or image")

@@ -11,7 +11,16 @@ import torch
 from torch import nn
 
 from anychan._records import read_run
-from anychan.adaptation import PLAIN, AnyChannelModel, adapt, batch_norms, keep_statistics, replace_batch_norm
+from anychan.adaptation import (
+    PLAIN,
+    AnyChannelModel,
+    NewKernels,
+    adapt,
+    batch_norms,
+    keep_statistics,
+    replace_batch_norm,
+    specialize,
+)
 from anychan.channels import ChannelSet
 from anychan.models import (
     ModelInfo,
@@ -112,8 +121,8 @@ def make_model(
     if weights is not None:
         model, head = _pretrained_model(config, info, weights)
         told = {"source": weights.source, "head": head}
-        if len(info.channels) not in {1, len(_COLOURS)}:
-            told["planes"] = f"the planes of its kernels are taken for {info.channels}, in this order"
+        if said := _planes(config, info):
+            told["planes"] = said
         told["warning"] = SEEN_BEFORE if config.pretrained is True else _PERHAPS_SEEN
     else:
         model = info.create() if config.initial is None else _trained_model(config, info)
@@ -190,13 +199,21 @@ def keeping(
     return dataclasses.replace(info, kept_subsets=tuple(kept), kept_affine=affine)
 
 
-def with_stem(model: AnyChannelModel, info: ModelInfo, *, exact: bool = True) -> AnyChannelModel:
+def with_stem(
+    model: AnyChannelModel,
+    info: ModelInfo,
+    *,
+    exact: bool = True,
+    trained_on: ChannelSet | None = None,
+    new_kernels: NewKernels | None = None,
+) -> AnyChannelModel:
     """A trained plain model with the stem that ``info`` describes, which takes the old one's kernel over.
 
     Args:
         model: the plain model.
         info: what it is to become.
         exact: refuse a strategy that does not promise the old output on all channels.
+        trained_on, new_kernels: as `anychan.adapt` takes them; None: the model was trained on the channels of ``info``.
 
     Raises:
         ValueError: if it is refused, lacks the statistics it needs, or does not take these options.
@@ -208,7 +225,13 @@ def with_stem(model: AnyChannelModel, info: ModelInfo, *, exact: bool = True) ->
         statistics = info.statistics.normalised()
     try:
         adapted = adapt(
-            model.body, info.channels, info.strategy, statistics, trained_on=info.channels, **info.strategy_options
+            model.body,
+            info.channels,
+            info.strategy,
+            statistics,
+            trained_on=info.channels if trained_on is None else trained_on,
+            new_kernels=new_kernels,
+            **info.strategy_options,
         )
     except TypeError as error:
         raise ValueError(f"strategy {info.strategy!r} does not take these options: {error}") from error
@@ -222,17 +245,34 @@ def with_stem(model: AnyChannelModel, info: ModelInfo, *, exact: bool = True) ->
 
 def _pretrained_model(config: TrainConfig, info: ModelInfo, weights: PretrainedWeights) -> tuple[AnyChannelModel, str]:
     """The model that ``info`` describes from weights trained elsewhere, and what became of their head."""
+    trained = info.channels if config.trained_on is None else ChannelSet.parse(config.trained_on)
     names = info.channels.names
-    if names != _COLOURS and (config.pretrained is True or len(names) == len(_COLOURS)):
+    if config.trained_on is None and names != _COLOURS and (config.pretrained is True or len(names) == len(_COLOURS)):
         raise ValueError(
             f"pretrained weights of three planes are of R, G and B in this order, and the run's channels are "
-            f"{info.channels}: anychan.adapt(trained_on=...) says what their kernels become for others"
+            f"{info.channels}: trained_on says what these are called here, and new_kernels what those of others become"
         )
-    body, head = pretrained_network(info, weights)
+    # What its planes are normalised by plays no part in reading weights.
+    planes = ChannelSet(trained).with_statistics([0.0] * len(trained), [1.0] * len(trained))
+    body, head = pretrained_network(dataclasses.replace(info, channels=planes, statistics=None), weights)
     if info.normalisation != "batch":
         replace_batch_norm(body, info.normalisation)
-    model = AnyChannelModel(body, (), info.channels, PLAIN)
-    return (model if info.strategy == PLAIN else with_stem(model, info, exact=False)), head
+    model = AnyChannelModel(body, (), trained, PLAIN)
+    if info.strategy != PLAIN:
+        return with_stem(model, info, exact=False, trained_on=trained, new_kernels=config.new_kernels), head
+    if trained.names != names:
+        stem = adapt(body, info.channels, "sliced", trained_on=trained, new_kernels=config.new_kernels)
+        model = AnyChannelModel(specialize(stem), (), info.channels, PLAIN)
+    return model, head
+
+
+def _planes(config: TrainConfig, info: ModelInfo) -> str:
+    """What the planes of pretrained kernels are taken for; empty where they are the usual ones."""
+    if config.trained_on is None:
+        usual = len(info.channels) in {1, len(_COLOURS)}
+        return "" if usual else f"the planes of its kernels are taken for {info.channels}, in this order"
+    said = f"the planes of its kernels are taken for {config.trained_on}, in this order"
+    return said if config.new_kernels is None else f"{said}, and others are made from them by {config.new_kernels}"
 
 
 def _trained_model(config: TrainConfig, info: ModelInfo) -> AnyChannelModel:
