@@ -130,6 +130,7 @@ def test_what_was_measured_has_no_range_of_shares(tmp_path):
     made = export(small(), tmp_path / "a.onnx", "R", info=dataclasses.replace(INFO, channels=measured))
     said = {prop.key: json.loads(prop.value) for prop in onnx.load(made.path).metadata_props}
     assert said["value_range"] is None
+    assert said["values"].startswith("what was measured: the stored number times its file's scale")
 
 
 def test_both_forms_say_what_they_are(tmp_path):
@@ -146,6 +147,7 @@ def test_both_forms_say_what_they_are(tmp_path):
     assert said["wavelengths"] == [0.665, 0.56, 0.842]
     assert (said["mean"], said["std"], said["value_range"]) == ([0.4, 0.5, 0.3], [0.2, 0.3, 0.1], [0.0, 1.0])
     assert (said["image_size"], said["anychan_version"], said["strategy"]) == (16, anychan.__version__, "sliced")
+    assert said["values"].startswith("shares of the largest number that the stored type holds: 8 bits divided by 255")
     assert said["subsets"][0] == ["R", "G", "NIR"]
     assert len(said["subsets"]) == 7
     assert proto.opset_import[0].version == 18

@@ -97,6 +97,30 @@ def test_a_trained_teacher_of_a_sandwich_teaches_the_full_set_too() -> None:
         torch.testing.assert_close(loss, expected / 2)
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25])
+def test_other_tasks_have_losses_of_their_own(share: float) -> None:
+    model, several = Sums(), torch.rand(4, 5, generator=torch.Generator().manual_seed(2))
+    own: dict[str, Any] = {"loss": nn.functional.mse_loss, "distil": nn.functional.l1_loss, "label_share": share}
+    full, subset = (part for part, _ in sandwich(model, X, several, [RGB.subset("B")], channels=RGB, **own))
+    torch.testing.assert_close(full, (answer(model, "RGB") - several).square().mean() / 2)
+    one, labels = answer(model, "B"), (answer(model, "B") - several).square().mean()
+    follows = (one - answer(model, "RGB").detach()).abs().mean()
+    torch.testing.assert_close(subset, ((1 - share) * follows + share * labels) / 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"loss": nn.functional.mse_loss}, "loss and distil go together"),
+        ({"distil": nn.functional.mse_loss}, "loss and distil go together"),
+        ({"loss": nn.functional.mse_loss, "distil": nn.functional.mse_loss, "temperature": 2.0}, "leave them out"),
+    ],
+)
+def test_losses_that_do_not_go_together_are_refused(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        next(sandwich(Sums(), X, LABELS, [], channels=RGB, **options))
+
+
 def test_the_teacher_is_not_moved_by_those_it_teaches() -> None:
     model = Sums()
     parts = sandwich(model, X, LABELS, [RGB.subset("B")], channels=RGB)

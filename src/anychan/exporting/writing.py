@@ -25,6 +25,8 @@ from anychan.exporting._trace import UntraceableError, example, takes, trace, va
 from anychan.exporting.record import Exported
 from anychan.models.files import ModelInfo, load_model
 
+_SHARES = "shares of the largest number that the stored type holds: 8 bits divided by 255, 16 bits by 65535"
+_MEASURED = "what was measured: the stored number times its file's scale plus its file's offset"
 _OTHER_SIZE = 32  # pixels by which another size differs, a multiple of what networks divide by
 
 
@@ -239,6 +241,7 @@ def _description(
 ) -> dict[str, Any]:
     """What a file says of itself; each entry is JSON."""
     described = info.channels.resolve(planes, unnamed=True) if info else planes
+    measured = any(channel.units == MEASURED for channel in described)
     return {
         "anychan_version": __version__,
         "architecture": info.architecture if info else type(model.body).__name__,
@@ -246,7 +249,8 @@ def _description(
         "channels": list(described.names),
         "wavelengths": list(described.wavelengths),
         "subsets": None if subsets is None else [list(subset.names) for subset in subsets],
-        "value_range": None if any(channel.units == MEASURED for channel in described) else [0.0, 1.0],
+        "value_range": None if measured else [0.0, 1.0],
+        "values": f"{_MEASURED if measured else _SHARES}; a pixel without a value has its channel's mean",
         "mean": [channel.mean for channel in described],
         "std": [channel.std for channel in described],
         "image_size": size,

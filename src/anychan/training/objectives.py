@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from anychan.channels import ChannelSet
 
+Loss = Callable[[Tensor, Tensor], Tensor]  # of what a model answers and what it should, a scalar
 Part = tuple[Tensor, Tensor]  # a loss (scalar) and the logits (N, K) behind it
 
 
@@ -57,6 +58,8 @@ def sandwich(
     temperature: float = 1.0,
     label_share: float = 0.0,
     full_share: float | None = None,
+    loss: Loss | None = None,
+    distil: Loss | None = None,
 ) -> Iterator[Part]:
     """The full set learns the labels, then each subset what the full set answered to the same images.
 
@@ -74,6 +77,10 @@ def sandwich(
         label_share: in [0, 1]: how much of a subset's loss is that of the labels, and of the full set's with a teacher.
         full_share: in (0, 1): how much of the step's loss is the full set's, the subsets sharing the rest alike; not
             given: as much as that of each subset. Without subsets the full set's loss is all.
+        loss: for other tasks than one class an image: ``loss(answers, labels)``, a scalar, in place of cross-entropy;
+            ``labels`` may be whatever it takes.
+        distil: goes with ``loss``: ``distil(answers, taught)``, a scalar, what a subset is to answer and what the full
+            set, or the teacher, answered.
 
     Yields:
         1 + len(subsets) parts, the full set's first, each loss weighted by its share.
@@ -91,22 +98,48 @@ def sandwich(
         >>> x, labels = torch.randn(4, 3, 64, 64), torch.tensor([0, 1, 2, 3])
         >>> for loss, logits in sandwich(model, x, labels, subsets, channels=model.channels):
         ...     loss.backward()
+
+        Several classes an image:
+
+        >>> several = torch.tensor([[1.0, 0, 1] + 7 * [0]] * 4)
+        >>> loss = torch.nn.functional.binary_cross_entropy_with_logits
+        >>> def distil(answers, taught):
+        ...     return loss(answers, taught.sigmoid())
+        >>> parts = sandwich(model, x, several, subsets, channels=model.channels, loss=loss, distil=distil)
+        >>> len([part.backward() for part, _ in parts])
+        3
     """
+    if (loss is None) != (distil is None):
+        raise ValueError("loss and distil go together: what the labels ask for, and what a teacher's answers do")
+    if loss is not None and (temperature != 1 or label_smoothing != 0):
+        raise ValueError("temperature and label_smoothing are those of cross-entropy: leave them out with another loss")
     if full_share is None or not subsets:
         full_share = each_share = 1 / (1 + len(subsets))
     else:
         each_share = (1 - full_share) / len(subsets)
     softened = {"temperature": temperature, "label_share": label_share, "label_smoothing": label_smoothing}
+
+    def from_labels(logits: Tensor) -> Tensor:
+        if loss is not None:
+            return loss(logits, labels)
+        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+    def from_answers(logits: Tensor, answers: Tensor) -> Tensor:
+        if distil is None:
+            return distillation(logits, answers, labels, **softened)
+        followed = distil(logits, answers)
+        return followed if label_share == 0 else (1 - label_share) * followed + label_share * from_labels(logits)
+
     taught_by = None if teacher is None else _answers(teacher, x, channels)
     logits = _logits(model, x, channels)
     if taught_by is None:
-        yield F.cross_entropy(logits, labels, label_smoothing=label_smoothing) * full_share, logits
+        yield from_labels(logits) * full_share, logits
         taught_by = logits.detach()
     else:
-        yield distillation(logits, taught_by, labels, **softened) * full_share, logits
+        yield from_answers(logits, taught_by) * full_share, logits
     for subset in subsets:
         logits = _logits(model, _planes(x, channels.indices(subset)), subset)
-        yield distillation(logits, taught_by, labels, **softened) * each_share, logits
+        yield from_answers(logits, taught_by) * each_share, logits
 
 
 def taught(
