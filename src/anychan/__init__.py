@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from anychan.models.hub import PretrainedModel
     from anychan.prediction import Prediction, Predictor, predict
     from anychan.statistics import ChannelStatistics
-    from anychan.training import sample_channels, sample_smaller, sandwich
+    from anychan.training import collate, sample_channels, sample_smaller, sandwich
 
 __version__ = "0.1.0"
 
@@ -37,6 +37,7 @@ _PUBLIC = {
     "Predictor": "anychan.prediction",
     "PretrainedModel": "anychan.models.hub",
     "adapt": "anychan.adaptation",
+    "collate": "anychan.training",
     "create_model": "anychan.models",
     "depth": "anychan.cost",
     "export": "anychan.exporting",
@@ -61,6 +62,7 @@ __all__ = [
     "Predictor",
     "PretrainedModel",
     "adapt",
+    "collate",
     "create_model",
     "depth",
     "export",

@@ -13,6 +13,7 @@ from anychan._lazy import lazily
 
 if TYPE_CHECKING:
     from anychan.training.adapted import adapt_run
+    from anychan.training.collating import collate
     from anychan.training.config import TrainConfig
     from anychan.training.objectives import sandwich
     from anychan.training.run import train
@@ -25,6 +26,7 @@ _PUBLIC = {
     "TrainConfig": "anychan.training.config",
     "TrainingStoppedError": "anychan.training.stopping",
     "adapt_run": "anychan.training.adapted",
+    "collate": "anychan.training.collating",
     "sample_channels": "anychan.training.sampling",
     "sample_smaller": "anychan.training.sampling",
     "sandwich": "anychan.training.objectives",
@@ -36,6 +38,7 @@ __all__ = [
     "TrainConfig",
     "TrainingStoppedError",
     "adapt_run",
+    "collate",
     "sample_channels",
     "sample_smaller",
     "sandwich",
