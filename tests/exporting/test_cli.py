@@ -35,6 +35,19 @@ def test_a_run_is_exported_and_not_written_over(run, tmp_path, monkeypatch, caps
     assert torch.export.load("any-R-NIR.pt2").module()(torch.zeros(1, 2, 16, 16)).shape == (1, 4)
 
 
+def test_a_file_of_some_subsets_takes_those_alone(run, tmp_path, capsys):
+    words = ["export", str(run), "--format", "torch", "--out", str(tmp_path / "a.pt2"), "--json", "--subsets"]
+    assert main([*words, "R,NIR", "NIR"]) == 0
+    assert json.loads(capsys.readouterr().out)["subsets"] == ["R,NIR", "NIR"]
+    answers = torch.export.load(tmp_path / "a.pt2").module()
+    assert answers(torch.rand(1, 2, 16, 16), torch.tensor([2, 0])).isfinite().all()
+    assert answers(torch.rand(1, 1, 16, 16), torch.tensor([0])).isnan().all()
+    assert main([*words, "X", "--replace"]) == 2
+    assert "unknown channel 'X'" in capsys.readouterr().err
+    assert main([*words, "R", "--channels", "R", "--replace"]) == 2
+    assert "this one takes one channel set" in capsys.readouterr().err
+
+
 def test_a_file_that_fails_its_check_says_the_numbers_and_exits_with_1(run, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(_check, "TOLERANCE", -1.0)
     assert main(["export", str(run), "--channels", "R", "--format", "torch", "--out", str(tmp_path / "a.pt2")]) == 1

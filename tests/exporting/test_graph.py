@@ -105,10 +105,16 @@ def test_what_draws_at_random_is_refused():
 def test_only_so_many_subsets_are_tabled():
     stem = nn.Sequential(nn.Conv2d(7, 4, 3), nn.BatchNorm2d(4))
     model = adapt(stem, [f"B{i}" for i in range(7)], "sliced")
-    with pytest.raises(ValueError, match=r"127 subsets, and one graph holds 64 at most: name --channels"):
+    with pytest.raises(ValueError, match=r"127 subsets, and one graph holds 64 at most: name --subsets"):
         tabled_subsets(model)
+    assert [str(subset) for subset in tabled_subsets(model, ["B3,B1", "B0", "B1,B3"])] == ["B1,B3", "B0"]
+    with pytest.raises(ValueError, match="subsets names none; choose from those of B0,B1"):
+        tabled_subsets(model, [])
     keep_statistics(model, [["B0"], ["B3", "B1"]])
     assert [str(subset) for subset in tabled_subsets(model)] == ["B0", "B1,B3"]
+    assert [str(subset) for subset in tabled_subsets(model, ["B3,B1"])] == ["B1,B3"]
+    with pytest.raises(ValueError, match="there are no normalisation statistics for B3, only for B0 B1,B3"):
+        tabled_subsets(model, ["B3"])
 
 
 def test_statistics_of_channels_that_have_no_place_are_refused():

@@ -17,6 +17,9 @@ def _export_options(parser: Parser) -> None:
     parser.add_argument(
         "--channels", metavar="SET", help="an ordinary network for these; default: all subsets in one graph"
     )
+    parser.add_argument(
+        "--subsets", nargs="+", metavar="SET", help="those that the graph takes; default: those with statistics, or all"
+    )
     parser.add_argument("--out", type=Path, metavar="FILE", help="default: named after the model, in this folder")
     parser.add_argument("--fixed-size", action="store_true", help="take images of the model's own size only")
     parser.add_argument("--quantize", choices=["int8"], help="keep weights in 8 bits (ONNX)")
@@ -39,6 +42,7 @@ def _export(options: Any) -> int:
             options.out or _default_path(options),
             options.channels,
             options.format,
+            subsets=options.subsets,
             any_size=not options.fixed_size,
             quantize=options.quantize,
             data=options.data,
@@ -65,6 +69,7 @@ EXPORT = Command(
     "write a model as one file that runs without anychan",
     """anychan export runs/any --format onnx --out any.onnx
 anychan export runs/any --channels RG --format torch
+anychan export runs/any --subsets RGB RG R
 anychan export runs/any --quantize int8 --data photographs.zip""",
     _export_options,
     _export,

@@ -15,7 +15,7 @@ from torch.func import functional_call
 from anychan.adaptation import AnyChannelModel, batch_norms, specialize
 from anychan.adaptation.replacement import fold_batch_renorm
 from anychan.blocks import BranchedConv2d, fold_branches
-from anychan.channels import ChannelSet
+from anychan.channels import ChannelSet, ChannelsLike
 from anychan.exporting._stems import graph_stem
 
 MOST_SUBSETS = 64
@@ -104,27 +104,44 @@ class AllSubsets(nn.Module):
         return logits_NK.masked_fill(~known, float("nan"))
 
 
-def tabled_subsets(model: AnyChannelModel) -> list[ChannelSet]:
-    """The subsets that a graph for all of them has rows for: those with statistics, or all 2^C - 1.
+def tabled_subsets(model: AnyChannelModel, wanted: Sequence[ChannelsLike] | None = None) -> list[ChannelSet]:
+    """The subsets that a graph has rows for.
+
+    Args:
+        model: adapted.
+        wanted: which, in any order; None: those with statistics, or all 2^C - 1.
 
     Raises:
-        ValueError: if there are more than 64, or one is of channels that the model's set does not have.
+        ValueError: if there are more than 64, one is wanted that the model does not answer, or one is of channels that
+            the model's set does not have.
     """
     known, kept = model.channels, model.subset_statistics.subsets
-    count = len(kept) or 2 ** len(known) - 1
+    if wanted is None:
+        count = len(kept) or 2 ** len(known) - 1
+        chosen = (kept or known.subsets()) if count <= MOST_SUBSETS else []
+    else:
+        places = dict.fromkeys(tuple(sorted(known.indices(subset))) for subset in wanted)
+        chosen = [ChannelSet(known[place] for place in each) for each in places]
+        count = len(chosen)
+        if not chosen:
+            raise ValueError(f"subsets names none; choose from those of {known}")
     if count > MOST_SUBSETS:
         raise ValueError(
-            f"{known} has {count} subsets, and one graph holds {MOST_SUBSETS} at most: name --channels, for a file of "
-            "one channel set, or keep normalisation statistics for those that are wanted"
+            f"{known} has {count} subsets, and one graph holds {MOST_SUBSETS} at most: name --subsets, those that are "
+            "wanted, or --channels, for a file of one channel set"
         )
-    for subset in kept:
+    answered = {frozenset(subset.names) for subset in kept}
+    for subset in chosen:
         strange = [channel.name for channel in subset if channel not in known]
         if strange:
             raise ValueError(
                 f"there are normalisation statistics for {subset}, but {strange[0]!r} is not among {known}, by whose "
                 "places a graph is told its planes: name --channels, for a file of one channel set"
             )
-    return kept or known.subsets()
+        if answered and frozenset(subset.names) not in answered:
+            there = " ".join(map(str, kept))
+            raise ValueError(f"there are no normalisation statistics for {subset}, only for {there}")
+    return chosen
 
 
 def _without_training(body: nn.Module) -> nn.Module:

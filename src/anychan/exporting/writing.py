@@ -36,6 +36,7 @@ def export(
     channels: ChannelsLike | None = None,
     format: Literal["onnx", "torch"] = "onnx",
     *,
+    subsets: Sequence[ChannelsLike] | None = None,
     info: ModelInfo | None = None,
     image_size: int | None = None,
     any_size: bool = True,
@@ -62,6 +63,7 @@ def export(
         path: of the file; folders above it are made.
         channels: the planes of a file of one channel set, in their order; None: all subsets, of a plain model all
             channels.
+        subsets: those that a file of several takes, 64 at most; None: those that the model has statistics for, or all.
         format: "onnx" (opset 18, by ``torch.onnx``, one file) or "torch" (a ``.pt2`` of ``torch.export``).
         info: of a model given as such: its classes and preprocessing; None: the file does not say them.
         image_size: height and width in pixels; None: those of ``info``.
@@ -78,9 +80,9 @@ def export(
 
     Raises:
         ValueError: for an ``info`` of other channels or classes, channels that the model does not take, more than 64
-            subsets, a strategy that no graph holds for all subsets, a network that cannot be traced or returns no
-            logits, weights that are not float32, an unknown image size, unknown options or such as do not go together,
-            or a library that is not installed.
+            subsets or one without statistics, a strategy that no graph holds for all subsets, a network that cannot be
+            traced or returns no logits, weights that are not float32, an unknown image size, unknown options or such as
+            do not go together, or a library that is not installed.
         FileExistsError: if the file is there and is not to be replaced.
         CheckFailedError: if the file does not answer as the model; it is removed then.
 
@@ -104,36 +106,36 @@ def export(
     if data is not None and info is None:
         raise ValueError("data is given, but not the model's info, which says how its images are normalised")
     one_set = channels is not None or not model.stems
+    if one_set and subsets is not None:
+        raise ValueError("subsets are those of a file that takes several, and this one takes one channel set")
     planes = model.resolve(channels) if one_set else model.channels
-    subsets = [planes] if one_set else tabled_subsets(model)
+    taken = [planes] if one_set else tabled_subsets(model, subsets)
     array = (
-        None
-        if data is None or info is None
-        else load_images(open_dataset(data, bands), split, info, subsets, cache_dir)
+        None if data is None or info is None else load_images(open_dataset(data, bands), split, info, taken, cache_dir)
     )
-    module = OneSubset(model, planes) if one_set else AllSubsets(model, subsets)
+    module = OneSubset(model, planes) if one_set else AllSubsets(model, taken)
     program, sizes = _traced(module, len(planes), size, any_size, guarded=format == "torch")
     if info is not None:
         _check_classes(module(*example(module, len(planes), sizes[0])), info)
     dynamic = varying(program)
-    description = _description(model, planes, None if one_set else subsets, info, dynamic=dynamic, size=size)
-    asked = list(questions(model.channels, subsets, sizes, one_set))
+    description = _description(model, planes, None if one_set else taken, info, dynamic=dynamic, size=size)
+    asked = list(questions(model.channels, taken, sizes, one_set))
     with replacing(path) as temporary:
         write(program, temporary, format, description)
         run = _opened(temporary, format)
-        checked = check(model, run, asked, subsets)
+        checked = check(model, run, asked, taken)
         int8 = None
         if quantize:
             int8 = _quantized(temporary, run, asked)
             if array is not None and info is not None:
                 after = _opened(temporary, format)
-                int8["accuracy"] = accuracy_cost(run, after, array, info, subsets, one_set=one_set)
+                int8["accuracy"] = accuracy_cost(run, after, array, info, taken, one_set=one_set)
     return Exported(
         path=str(path),
         format=format,
         opset=OPSET if format == "onnx" else None,
         channels=planes.names,
-        subsets=None if one_set else tuple(map(str, subsets)),
+        subsets=None if one_set else tuple(map(str, taken)),
         image_size=size,
         dynamic=tuple(dynamic),
         bytes=path.stat().st_size,
