@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from anychan._plugins import plugin_versions
+
 # The libraries that can change a number.
 _LIBRARIES = ("anychan", "torch", "torchvision", "timm", "accelerate", "torchmetrics", "scipy", "numpy", "pillow")
 
@@ -30,14 +32,14 @@ def environment() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that are installed."""
+    """Versions of Python, of the libraries that are installed, and of packages with plug-ins."""
     found = {"python": platform.python_version()}
     for library in _LIBRARIES:
         try:
             found[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return found | dict(plugin_versions())
 
 
 def hardware() -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from anychan._plugins import load_plugins
 from anychan.adaptation import PLAIN, AnyChannelModel, adapt, replace_batch_norm
 from anychan.adaptation.replacement import KINDS
 from anychan.blocks import DeepenedConv2d
@@ -36,7 +37,8 @@ def register_model(constructor: Network) -> Network:
 
 
 def list_models(timm: bool = False) -> list[str]:
-    """Names of our own networks, sorted; with ``timm`` also timm's."""
+    """Names of our own networks and those of plug-ins (`anychan._plugins`), sorted; with ``timm`` also timm's."""
+    load_plugins()
     names = sorted(_NETWORKS)
     if timm:
         import timm as library
@@ -47,7 +49,7 @@ def list_models(timm: bool = False) -> list[str]:
 
 def is_network(name: str) -> bool:
     """Whether ``create_model`` knows a network of this name, ours or timm's."""
-    if name in _NETWORKS:
+    if name in _NETWORKS or name in list_models():
         return True
     import timm
 
@@ -114,11 +116,12 @@ def create_model(  # noqa: PLR0917 # in the order in which a model file names th
 
 
 def _construct(name: str, **options: Any) -> nn.Module:
+    known = is_network(name)  # which also brings those of plug-ins
     construct = _NETWORKS.get(name)
     if construct is None:
         import timm
 
-        if not is_network(name):
+        if not known:
             close = timm.list_models(f"*{name}*")[:5]
             timms = f"timm has {', '.join(close)}" if close else "for timm's see `anychan list models`"
             raise ValueError(f"unknown model {name!r}; ours are {', '.join(list_models())}; {timms}")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from anychan._plugins import load_plugins
 from anychan.nn._contract import AnyChannelConv2d
 
 _STRATEGIES: dict[str, type[AnyChannelConv2d]] = {}
@@ -29,13 +30,14 @@ def register_strategy(name: str) -> Callable[[Strategy], Strategy]:
 
 
 def list_strategies() -> list[str]:
-    """Names of all strategies, sorted."""
+    """Names of all strategies, sorted, those of plug-ins (`anychan._plugins`) among them."""
+    load_plugins()
     return sorted(_STRATEGIES)
 
 
 def get_strategy(name: str) -> type[AnyChannelConv2d]:
     """The class behind a name; ValueError naming the strategies that exist if there is none."""
-    if name not in _STRATEGIES:
+    if name not in _STRATEGIES and name not in list_strategies():
         raise ValueError(f"unknown strategy {name!r}; there are {', '.join(list_strategies())}")
     return _STRATEGIES[name]
 
@@ -52,7 +54,7 @@ def describe_strategies() -> list[dict[str, Any]]:
     """
     return [
         {"name": name, "summary": _summary(name, strategy), **dataclasses.asdict(_small(strategy).promises)}
-        for name, strategy in sorted(_STRATEGIES.items())
+        for name, strategy in ((name, _STRATEGIES[name]) for name in list_strategies())
     ]
 
 

@@ -1,0 +1,53 @@
+"""Strategies and networks of other packages: what these name under the entry points ``anychan.plugins``.
+
+A package says in its ``pyproject.toml`` which of its modules register them:
+
+    [project.entry-points."anychan.plugins"]
+    mine = "my_package.strategies"
+
+Such a module is imported when a strategy or network is asked for that is not one of ours, or when all are listed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+
+GROUP = "anychan.plugins"
+_loaded: set[tuple[str, str]] = set()
+
+
+def load_plugins() -> None:
+    """Import the modules that installed packages name, each once.
+
+    Raises:
+        ValueError: if one cannot be imported, naming it and its package.
+    """
+    for point in _points():
+        if (point.name, point.value) in _loaded:
+            continue
+        _loaded.add((point.name, point.value))  # first, since it asks for strategies itself
+        try:
+            point.load()
+        except Exception as error:  # whatever another's module raises
+            _loaded.discard((point.name, point.value))
+            raise ValueError(
+                f"the plug-in {point.value} of {_package(point)} cannot be imported: {type(error).__name__}: {error}"
+            ) from error
+
+
+def plugin_versions() -> Iterator[tuple[str, str]]:
+    """Name and version of each package that has plug-ins, for records of what was run."""
+    for point in _points():
+        if point.dist is not None:
+            yield point.dist.name, point.dist.version
+
+
+@cache
+def _points() -> EntryPoints:
+    return entry_points(group=GROUP)  # which reads a file of each package that is installed
+
+
+def _package(point: EntryPoint) -> str:
+    return "an unknown package" if point.dist is None else point.dist.name
