@@ -14,9 +14,11 @@ plane and for 100.
 An ordinary kernel W is taken over so that the output is the same where all planes are equal: K is the sum of W over
 its channels (for ``sum``: the mean). This is the closest to W of all banks also for planes of white noise.
 
-Source: Depthwise in CHAMMI (Chen et al., "CHAMMI: A benchmark for channel-adaptive models in microscopy imaging",
-NeurIPS 2023); a function of a set that does not know its order is a function of a pooled one, Zaheer et al. 2017,
-arXiv 1703.06114. The score is ours.
+Source: after Depthwise in CHAMMI (Chen et al., "CHAMMI: A benchmark for channel-adaptive models in microscopy imaging",
+NeurIPS 2023), from which the pooling over channels is. There each named channel has depthwise kernels of its own, and a
+1x1 convolution follows; one kernel shared by all planes, so that names play no part, is ours, as are the score and what
+is taken over. A function of a set that does not know its order is a function of a pooled one, Zaheer et al. 2017, arXiv
+1703.06114.
 
 Assumes that planes can stand in for each other: channels of one kind, normalised alike.
 Cost: some O kh kw parameters and the MACs of a convolution of one plane, with attention of |S| planes
