@@ -1,4 +1,4 @@
-"""A first convolution whose outputs are uncorrelated and of equal size from the first step on.
+"""A first convolution whose outputs, but for each one's negative, are uncorrelated and of nearly equal size at first.
 
 Neighbouring pixels, and channels, say nearly the same, so that random kernels mostly see brightness. The kernels here
 are the eigenvectors of the covariance of the images' patches, each divided by the standard deviation along it: edges

@@ -14,7 +14,7 @@ and heads over several scales look at earlier layers too.
 Source: our own; VanillaNet (Chen et al. 2023, arXiv 2305.12972) argues for the same at larger sizes, ParNet (Goyal et
 al. 2021, arXiv 2110.07641) for parallel paths. Theory, cost and limits: docs/theory/wide.md.
 Cost: `wide6` at 64x64 0.27 GMACs and 3.9 M parameters with 50 classes.
-Limits: a view that does not grow with the image; fine detail is lost in the first stride.
+Limits: a view that does not grow with the image; fine detail of place is lost in the pools and the global maximum.
 
 Shapes in comments: N images of 64x64, width w.
 """
@@ -65,7 +65,7 @@ class Wide(nn.Module):
         pooling: "max"; "mean"; "blur", which is a maximum over each 2x2 pixels followed by a fixed low-pass filter
             that takes the stride (Zhang 2019, arXiv 1904.11486).
         global_response: a global response normalisation after each layer but the first (Woo et al. 2023, arXiv
-            2301.00808, section 3.2).
+            2301.00808).
         head: the features are each plane's maximum over the image, its mean, or both.
         scales: how many of the last layers the head looks at.
         grid: the features are those of the whole image and, if more than 1, also of each of grid x grid parts of it: a
