@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 
+from anychan.channels import MEASURED, SHARE
 from anychan.data.bands import Bands, parse_bands, read_bands
 from anychan.data.images import decode_image, read_image
 
@@ -199,12 +200,16 @@ def test_bands_yaml_is_read_from_beside_the_image(tmp_path: Path) -> None:
     [
         ("band: rgb", "unknown key 'band'; there are bands, channels, nodata"),
         ("bands: sentinel-3", "unknown sensor 'sentinel-3'; there are rgb"),
-        ("bands: [{name: NIR, wavelenght: 0.8}]", "is not a name, or a name and a wavelength"),
+        (
+            "bands: [{name: NIR, wavelenght: 0.8}]",
+            "is not a name, or a name and any of wavelength, scale, offset, nodata",
+        ),
         ("bands: [{name: NIR, wavelength: 50}]", "the band NIR has the wavelength 50 without its unit"),
         ("bands: [R, R]", "'R' stands twice"),
         ("axes: WHC", "axes 'WHC' are not CHW or HWC"),
         ("nodata: none at all", "nodata 'none at all' is not a number"),
         ("scale: 0", "scale 0 would make all values the same"),
+        ("bands: {ch1: {name: NIR, scale: 0}}", "the band NIR: scale 0 would make all values the same"),
         ("partial: 1", "partial 1 is not true or false"),
         ("- rgb", "no list of keys and values"),
         ("a: [", "is no YAML"),
@@ -292,3 +297,56 @@ def test_a_nodata_value_beyond_24_bits_may_be_said_of_files(dtype: str, nodata: 
 def test_scales_and_nodata_are_numbers(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not a (finite )?number"):
         read_bands(text)
+    with pytest.raises(ValueError, match=r"^bands\.yaml: the band B2: .* is not a (finite )?number"):
+        read_bands(f"bands: [B1, {{name: B2, {text}}}]")
+
+
+OWN = """
+bands: [{name: a, scale: 0.5, offset: 1}, b, {name: c, nodata: 7}, {name: d, offset: -3}]
+scale: 2
+nodata: 9
+"""
+
+
+def test_a_band_has_a_scale_an_offset_and_a_nodata_value_of_its_own() -> None:
+    pixels = np.tile(np.array([7, 9, 20], np.uint16), (4, 2, 1))
+    of_files = {"scale": 10, "nodata": 20}  # which is not asked
+    same = gdal(pixels, descriptions=("d", "c", "b", "a"), **of_files)
+    for data in (npy(pixels), gdal(pixels, **of_files), same):
+        image = decode_image(data, read_bands(f"{OWN}axes: CHW")).subset("a,b,c,d")
+        assert image.scale == (0.5, 2, 2, 2)
+        assert image.offset == (1, 0, 0, -3)
+        assert {channel.units for channel in image.channels} == {MEASURED}
+        assert image.values[:, 0].tolist() == pytest.approx(
+            np.array([[4.5, np.nan, 11], [14, np.nan, 40], [np.nan, 18, 40], [11, np.nan, 37]]), nan_ok=True
+        )
+
+
+def test_what_is_said_of_one_band_leaves_what_the_file_says_of_others() -> None:
+    pixels = np.tile(np.array([7, 9, 20], np.uint16), (2, 2, 1))
+    said = read_bands("bands: [a, {name: b, scale: 3, nodata: 9}]")
+    image = decode_image(gdal(pixels, scale=10, offset=1, nodata=7), said)
+    assert (image.scale, image.offset) == ((10, 3), (1, 0))
+    np.testing.assert_array_equal(image.valid, pixels != np.array([7, 9])[:, None, None])
+    image = decode_image(npy(pixels), Bands(said.bands, axes="CHW", own=said.own))  # of the other nothing is known
+    assert [channel.units for channel in image.channels] == [SHARE, MEASURED]
+    assert image.scale == (1 / 65535, 3)
+
+
+def test_a_stacks_bands_have_numbers_of_their_own() -> None:
+    first, second = noise(1, 6, 7), noise(1, 6, 7, seed=1)
+    first[0, 1], second[0, 2] = 7, 9
+    scaled = gdal(first, scale=2, nodata=9)
+    for bands in (
+        "[{name: DNA, nodata: 7}, {name: ER, scale: 5}]",
+        "{ch1: {name: DNA, nodata: 7}, ch2: {name: ER, scale: 5}}",
+    ):
+        image = decode_image(stack(x_ch1__tif=scaled, x_ch2__tif=gdal(second, nodata=9)), read_bands(f"bands: {bands}"))
+        assert image.scale == (2, 5)
+        np.testing.assert_array_equal(image.valid, np.concatenate([first != 7, second != 9]))
+    wide = second.astype("int32")
+    wide[0, 3] = -2147483648  # which is no number of 24 bits, and stands for none in its own band alone
+    both = stack(x_ch1__tif=gdal(first.astype("int32")), x_ch2__tif=gdal(wide))
+    image = decode_image(both, read_bands("bands: [DNA, {name: ER, nodata: -2147483648}]"))
+    np.testing.assert_array_equal(image.valid, np.concatenate([np.ones_like(first, bool), wide != -2147483648]))
+    assert "beyond 16,777,216" in broken(both, read_bands("bands: [{name: DNA, nodata: -2147483648}, ER]"))

@@ -242,6 +242,40 @@ def test_what_is_said_of_the_bands_is_part_of_the_cache(folder: Pack, tmp_path: 
     assert ChannelSet.parse("RGB") == open_dataset(path, "R,G,B").channels
 
 
+def test_a_bands_own_numbers_reach_arrays_statistics_and_the_cache(folder: Pack, tmp_path: Path) -> None:
+    path = folder(folders(lambda i: tiff(noise(2, SIZE, SIZE, seed=i)), bands_yaml="bands: [a, b]\nscale: 2"))
+    alike = loaded(open_dataset(path), tmp_path)
+    (path / "bands.yaml").write_text("bands: [{name: a, scale: 4, offset: -1}, b]\nscale: 2")
+    dataset = open_dataset(path)
+    own = loaded(dataset, tmp_path)
+    assert own.encoding == Encoding("uint16", (4, 2), (-1, 0))
+    assert dataset.description["encoding"] == {"kept_as": "uint16", "scale": [4, 2], "offset": [-1, 0]}
+    assert own.stored != alike.stored
+    before, after = split_statistics(alike), split_statistics(own)
+    torch.testing.assert_close(after.mean, before.mean * torch.tensor([2, 1]) - torch.tensor([1, 0]))
+    (path / "bands.yaml").write_text(f"bands: [{{name: a, nodata: {noise(2, SIZE, SIZE)[0, 3, 4]}}}, b]\nscale: 2")
+    holed = loaded(open_dataset(path), tmp_path)
+    assert holed.images.dtype == torch.float32
+    assert holed.images[0, 0, 3, 4].isnan()
+    assert not holed.images[:, 1].isnan().any()
+    assert not check_dataset(path).unfit
+    keys = set()
+    for scale in (4, 5):  # kept as values, whose encoding is the same
+        (path / "bands.yaml").write_text(f"bands: [{{name: a, scale: {scale}}}, b]\nscale: 2\nvalues: true")
+        keys.add(open_dataset(path).decoding)
+    assert len(keys) == 2
+
+
+def test_a_scale_of_some_channels_only_is_refused(folder: Pack) -> None:
+    files = folders(lambda i: tiff(noise(3, SIZE, SIZE, seed=i)), bands_yaml="bands: [{name: a, scale: 4}, b, c]")
+    path = folder(files)
+    with pytest.raises(ValueError, match=r"0\.tif has a scale of 'a', but none of '[bc]': say in bands\.yaml"):
+        open_dataset(path)
+    for channels in ("a", "b,c"):  # there is nothing odd in these
+        (path / "bands.yaml").write_text(f"{files['bands.yaml'].decode()}\nchannels: '{channels}'")
+        assert str(open_dataset(path).channels) == channels
+
+
 def test_a_file_that_cannot_be_decoded_decides_nothing(folder: Pack, tmp_path: Path) -> None:
     files = folders(lambda i: tiff(noise(2, SIZE, SIZE, seed=i), ["a", "b"]))
     whole = files["train/a/0.tif"]

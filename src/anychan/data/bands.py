@@ -7,19 +7,21 @@
     nodata: -9999                   # a value that stands for none
     scale: 0.0001                   # stored number * scale + offset is what was measured
     offset: -0.1
+    bands: [{name: B10, scale: 0.0034, offset: 149, nodata: 0}]  # or each of its own
     axes: HWC                       # of arrays that do not say it
     partial: true                   # an image may lack some of the channels
     values: true                    # files may differ in type, scale and nodata: keep what was measured, in 32 bits
 
 All keys are optional. Where a file names its planes, a list does not number them: each band is found by its name, or
 by its wavelength (``anychan.sensors.match``). Where the bands are R, G and B, a gray picture's plane is each of them.
-Wavelengths are in micrometres, or in nanometres from 100 on.
+Wavelengths are in micrometres, or in nanometres from 100 on. A band's own scale, offset and nodata come before those of
+all bands, and these before what files say.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,43 @@ from anychan.data.wavelengths import micrometres
 from anychan.sensors import SENSORS, sensor
 
 FILE = "bands.yaml"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What the stored numbers of a band stand for: number * scale + offset was measured.
+
+    Args:
+        scale, offset: finite, the scale not 0; None: it is not said.
+        nodata: the number that stands for no value; None: it is not said.
+
+    Raises:
+        ValueError: for other scales and offsets.
+
+    Example:
+        >>> Numbers(scale=0.01).or_else(Numbers(scale=2.0, nodata=0.0))
+        Numbers(scale=0.01, offset=None, nodata=0.0)
+    """
+
+    scale: float | None = None
+    offset: float | None = None
+    nodata: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("scale", "offset"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} {value} is not a finite number")
+        if self.scale == 0:
+            raise ValueError("scale 0 would make all values the same")
+
+    def or_else(self, others: Numbers) -> Numbers:
+        """These, and of others what is not said here."""
+        pairs = ((getattr(self, name), getattr(others, name)) for name in _NUMBERS)
+        return Numbers(*(theirs if ours is None else ours for ours, theirs in pairs))
+
+
+_NUMBERS = ("scale", "offset", "nodata")
 
 
 @dataclass(frozen=True)
@@ -45,6 +84,7 @@ class Bands:
         axes: "CHW" or "HWC", of arrays that do not say it.
         partial: whether an image may lack some of the channels.
         values: whether to keep what was measured, in 32 bits, rather than the numbers that are stored.
+        own: scale, offset and nodata of single bands by their names, which come before those of all.
 
     Raises:
         ValueError: for a value that is none of those allowed.
@@ -59,16 +99,12 @@ class Bands:
     axes: str = ""
     partial: bool = False
     values: bool = False
+    own: tuple[tuple[str, Numbers], ...] = ()
 
     def __post_init__(self) -> None:
         if self.axes not in ("", "CHW", "HWC"):
             raise ValueError(f"axes {self.axes!r} are not CHW or HWC")
-        for name in ("scale", "offset"):
-            value = getattr(self, name)
-            if value is not None and not math.isfinite(value):
-                raise ValueError(f"{name} {value} is not a finite number")
-        if self.scale == 0:
-            raise ValueError("scale 0 would make all values the same")
+        self._of_all()
         for name in ("partial", "values"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} {getattr(self, name)!r} is not true or false")
@@ -85,6 +121,25 @@ class Bands:
         if self.channels is None:
             return self.bands
         return None if self.bands is None else self.bands.subset(self.channels)
+
+    @property
+    def nodatas(self) -> tuple[float, ...]:
+        """All numbers that stand for no value in any band."""
+        said = (self.nodata, *(numbers.nodata for _, numbers in self.own))
+        return tuple(dict.fromkeys(nodata for nodata in said if nodata is not None))
+
+    def numbers(self, name: str | None) -> Numbers:
+        """What is said of the numbers of a band: what is its own, else what holds for all (None: for all only).
+
+        Example:
+            >>> said = read_bands("bands: [a, {name: b, scale: 0.01}]\\nscale: 2")
+            >>> said.numbers("a").scale, said.numbers("b").scale
+            (2.0, 0.01)
+        """
+        return dict(self.own).get(name or "", Numbers()).or_else(self._of_all())
+
+    def _of_all(self) -> Numbers:
+        return Numbers(self.scale, self.offset, self.nodata)
 
 
 def parse_bands(text: str | Path | None) -> Bands | None:
@@ -120,7 +175,7 @@ def read_bands(text: str, name: str = FILE) -> Bands:
         record = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(f"{name} is no YAML: {' '.join(str(error).split())}") from error
-    known = [field.name for field in fields(Bands) if field.name != "renamed"]
+    known = [field.name for field in fields(Bands) if field.name not in ("renamed", "own")]
     if not isinstance(record, Mapping):
         raise ValueError(f"{name} is no list of keys and values; the keys are {', '.join(known)}")
     for key in record:
@@ -133,14 +188,8 @@ def read_bands(text: str, name: str = FILE) -> Bands:
 
 
 def _read(record: dict[str, Any]) -> Bands:
-    for key in ("nodata", "scale", "offset"):
-        if record.get(key) is not None:
-            try:
-                if isinstance(record[key], bool):  # which would be 1 or 0
-                    raise TypeError(key)
-                record[key] = float(record[key])
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{key} {record[key]!r} is not a number") from error
+    for key in _NUMBERS:
+        record[key] = _number(record, key)
     if isinstance(record.get("channels"), list):
         record["channels"] = ",".join(map(str, record["channels"]))
     bands = record.pop("bands", None)
@@ -148,8 +197,35 @@ def _read(record: dict[str, Any]) -> Bands:
         renamed = tuple((str(name), _band(band)) for name, band in bands.items())
         named = ChannelSet(channel for _, channel in renamed)
         chosen = record.get("channels")
-        return Bands(**record, bands=named if chosen else None, renamed=renamed)
-    return Bands(**record, bands=None if bands is None else _bands_of(bands))
+        return Bands(**record, bands=named if chosen else None, renamed=renamed, own=_own_numbers(bands.values()))
+    own = _own_numbers(bands if isinstance(bands, list) else ())
+    return Bands(**record, bands=None if bands is None else _bands_of(bands), own=own)
+
+
+def _number(record: Mapping[str, Any], key: str) -> float | None:
+    value = record.get(key)
+    if value is None:
+        return None
+    try:
+        if isinstance(value, bool):  # which would be 1 or 0
+            raise TypeError(key)
+        return float(value)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{key} {value!r} is not a number") from error
+
+
+def _own_numbers(bands: Iterable[Any]) -> tuple[tuple[str, Numbers], ...]:
+    """What bands say of their own numbers; of those that say something."""
+    found = []
+    for band in bands:
+        if not isinstance(band, Mapping) or not set(band) & set(_NUMBERS):
+            continue
+        name = _band(band).name
+        try:
+            found.append((name, Numbers(*(_number(band, key) for key in _NUMBERS))))
+        except ValueError as error:
+            raise ValueError(f"the band {name}: {error}") from error
+    return tuple(found)
 
 
 def _bands_of(given: Any) -> ChannelSet:
@@ -167,8 +243,9 @@ def _bands_of(given: Any) -> ChannelSet:
 def _band(given: Any) -> Channel:
     if isinstance(given, str):
         return ChannelSet.parse([given])[0]
-    if not isinstance(given, Mapping) or "name" not in given or set(given) - {"name", "wavelength"}:
-        raise ValueError(f"the band {given!r} is not a name, or a name and a wavelength")
+    if not isinstance(given, Mapping) or "name" not in given or set(given) - {"name", "wavelength", *_NUMBERS}:
+        allowed = ", ".join(("wavelength", *_NUMBERS))
+        raise ValueError(f"the band {given!r} is not a name, or a name and any of {allowed}")
     wavelength = given.get("wavelength")
     try:
         return Channel(str(given["name"]), None if wavelength is None else micrometres(wavelength))

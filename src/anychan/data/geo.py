@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import rasterio
@@ -17,12 +18,12 @@ from anychan.data.tiff import described
 _one_opens = threading.Lock()
 
 
-def read_geotiff(data: bytes, said: float | None = None) -> RawImage:
+def read_geotiff(data: bytes, said: Sequence[float] = ()) -> RawImage:
     """The planes of a GeoTIFF, with what it says of them.
 
     Args:
         data: the content of the file.
-        said: what is said of it that stands for no value, whatever it says itself.
+        said: what is said of its bands that stands for no value, whatever it says itself.
 
     Raises:
         BrokenFileError: if it has too many pixels.

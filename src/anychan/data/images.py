@@ -10,6 +10,7 @@ Shape suffixes: C channels, H and W height and width.
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anychan.channels import MEASURED, SHARE, Channel, ChannelSet, ChannelsLike
-from anychan.data.bands import FILE, Bands, parse_bands, read_bands
+from anychan.data.bands import FILE, Bands, Numbers, parse_bands, read_bands
 from anychan.data.findings import BrokenFileError
 from anychan.data.raw import RawImage, has_value, planes_first
 from anychan.sensors import SAME_BAND, match
@@ -111,30 +112,31 @@ def decode_image(data: bytes, bands: Bands | None = None) -> Image:
         BrokenFileError: if it cannot be read, its planes have no names, or its axes are not known. The text reads on
             from the file's name.
     """
+    from anychan.data import stacks
+
     if not data:
         raise BrokenFileError("empty", "has zero bytes")
     try:
         bands = bands or Bands()
-        return _described(read_raw(data, bands.nodata), bands)
+        raw = stacks.read_stack(data, bands) if stacks.is_stack(data) else read_raw(data, bands.nodatas)
+        return _described(raw, bands)
     except BrokenFileError:
         raise
     except Exception as error:  # the readers raise whatever a damaged file makes them stumble over
         raise BrokenFileError("unreadable", f"cannot be read: {error or type(error).__name__}") from error
 
 
-def read_raw(data: bytes, nodata: float | None = None) -> RawImage:
+def read_raw(data: bytes, nodata: Sequence[float] = ()) -> RawImage:
     """The planes in a file, by what it begins with; raises ``BrokenFileError``.
 
     Args:
-        data: the content of the file.
-        nodata: what is said of it that stands for no value, whatever it says itself.
+        data: the content of the file; of several of one channel each: see ``anychan.data.stacks``.
+        nodata: what is said of its bands that stands for no value, whatever it says itself.
     """
-    from anychan.data import deep, numpy_files, stacks, tiff
+    from anychan.data import deep, numpy_files, tiff
 
     if tiff.is_tiff(data):
         return _of_photograph(data) if tiff.is_coloured(data) else _of_tiff(data, nodata)
-    if stacks.is_stack(data):
-        return stacks.read_stack(data, nodata)
     if numpy_files.is_numpy(data):
         return numpy_files.read_numpy(data, nodata)
     if deep.is_deep(data):
@@ -144,7 +146,7 @@ def read_raw(data: bytes, nodata: float | None = None) -> RawImage:
     return _of_photograph(data)
 
 
-def _of_tiff(data: bytes, nodata: float | None) -> RawImage:
+def _of_tiff(data: bytes, nodata: Sequence[float]) -> RawImage:
     from anychan.data import deep, tiff
 
     raw = tiff.read_tiff(data, nodata)
@@ -191,7 +193,8 @@ def _described(raw: RawImage, bands: Bands) -> Image:
     if (raw.display or raw.photograph) and len(pixels) == 1 and listed is not None and {*listed.names} == {*"RGB"}:
         pixels, raw = pixels.repeat(3, axis=0), replace(raw, display=True)  # a gray picture among those in colours
     channels = _channels(raw, bands, len(pixels))
-    return _scaled(raw, bands, pixels, channels, _mask(raw, bands, pixels, valid))
+    said = [bands.numbers(name) for name in channels.names]
+    return _scaled(raw, said, pixels, channels, _mask(raw, said, pixels, valid))
 
 
 def _has_opacity(raw: RawImage) -> bool:
@@ -210,18 +213,20 @@ def _without_last(raw: RawImage) -> RawImage:
     return replace(raw, alpha=False, **cut)
 
 
-def _mask(raw: RawImage, bands: Bands, pixels: NDArray[Any], valid: Any) -> NDArray[np.bool_] | None:
+def _mask(raw: RawImage, said: Sequence[Numbers], pixels: NDArray[Any], valid: Any) -> NDArray[np.bool_] | None:
     """Where there is a value, (C, H, W); None: everywhere, and nothing was said of nodata."""
-    nodata = raw.nodata if bands.nodata is None else bands.nodata
+    theirs = raw.nodatas or (raw.nodata,) * len(pixels)
+    nodatas = [file if numbers.nodata is None else numbers.nodata for numbers, file in zip(said, theirs, strict=True)]
     mask = None if valid is None else np.broadcast_to(valid, pixels.shape).copy()
-    if nodata is not None and not np.isnan(nodata):
-        there = has_value(pixels, nodata)
-        mask = there if mask is None else mask & there
+    for plane, nodata in enumerate(nodatas):
+        if nodata is not None and not np.isnan(nodata):
+            mask = np.ones(pixels.shape, dtype=bool) if mask is None else mask
+            mask[plane] &= has_value(pixels[plane], nodata)
     if pixels.dtype == np.float32:
         if np.isinf(pixels).any():
             raise BrokenFileError("unreadable", "has infinite pixels")
         numbers = ~np.isnan(pixels)
-        if mask is not None or not numbers.all() or nodata is not None:
+        if mask is not None or not numbers.all() or any(nodata is not None for nodata in nodatas):
             mask = numbers if mask is None else mask & numbers
     return mask
 
@@ -313,13 +318,22 @@ def _by_order(raw: RawImage, listed: ChannelSet, names: Any, wavelengths: Any) -
     return ChannelSet(_with_wavelength(channel, at) for channel, at in zip(channels, wavelengths, strict=True))
 
 
-def _scaled(raw: RawImage, bands: Bands, pixels: NDArray[Any], channels: ChannelSet, valid: Any) -> Image:
-    c, dtype = len(channels), pixels.dtype.name
-    scale, offset = raw.scale, raw.offset
-    if bands.scale is not None or bands.offset is not None:
-        scale = (1.0 if bands.scale is None else bands.scale,) * c
-        offset = (bands.offset or 0.0,) * c
-    measured = scale is not None or dtype not in _FULL
-    described = ChannelSet(replace(channel, units=MEASURED if measured else SHARE) for channel in channels)
-    default = (1 / _FULL[dtype] if dtype in _FULL else 1.0,) * c
-    return Image(pixels, described, scale or default, offset or (0.0,) * c, valid)
+def _scaled(raw: RawImage, said: Sequence[Numbers], pixels: NDArray[Any], channels: ChannelSet, valid: Any) -> Image:
+    full = _FULL.get(pixels.dtype.name)
+    scale, offset, described = [], [], []
+    for plane, (numbers, channel) in enumerate(zip(said, channels, strict=True)):
+        known = _scale_of(raw, plane, numbers)
+        units = SHARE if known is None and full is not None else MEASURED
+        described.append(replace(channel, units=units))
+        of_plane = known or (1 / (full or 1), 0.0)
+        scale.append(of_plane[0])
+        offset.append(of_plane[1])
+    return Image(pixels, ChannelSet(described), tuple(scale), tuple(offset), valid)
+
+
+def _scale_of(raw: RawImage, plane: int, said: Numbers) -> tuple[float, float] | None:
+    """Scale and offset of a plane; None: neither is known. Where one is said of it, what the file says is not asked."""
+    if said.scale is not None or said.offset is not None:
+        return 1.0 if said.scale is None else said.scale, said.offset or 0.0
+    of_file = None if raw.scale is None else raw.scale[plane]
+    return None if of_file is None else (of_file, (raw.offset[plane] if raw.offset else None) or 0.0)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anychan.channels import SHARE, ChannelSet
+from anychan.channels import MEASURED, SHARE, ChannelSet
 from anychan.data import tiff
 from anychan.data.bands import FILE, Bands, read_bands
 from anychan.data.dataset import Encoding, Picture
@@ -204,7 +204,12 @@ def _settled(image: Image, bands: Bands) -> BandDecoder:
         raise BrokenFileError("no-channel", f"has no channel {missing[0]!r}, but {','.join(image.channels.names)}")
     if not found:
         raise BrokenFileError("no-channel", f"has none of {wanted}, but {','.join(image.channels.names)}")
-    units = {image.channels.subset([name])[0].units for name in found.values()}
+    units = {image.channels.subset([name])[0].units: name for name in found.values()}
+    if len(units) > 1:
+        measured, share = units[MEASURED], units[SHARE]
+        raise BrokenFileError(
+            "mixed-type", f"has a scale of {measured!r}, but none of {share!r}: say in {FILE} what that of each is"
+        )
     channels = ChannelSet(replace(channel, units=next(iter(units))) for channel in wanted)
     as_stored = image.subset(tuple(found.values()))
     whole_numbers = as_stored.pixels.dtype.kind in "iu"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -22,21 +23,21 @@ def is_numpy(data: bytes) -> bool:
     return data.startswith((_NPY, _ZIP))
 
 
-def read_numpy(data: bytes, nodata: float | None = None) -> RawImage:
-    """The planes in either; ``nodata`` is what is said of it that stands for no value; raises ``BrokenFileError``."""
-    return read_npy(data, nodata) if data.startswith(_NPY) else read_npz(data, nodata)
+def read_numpy(data: bytes, said: Sequence[float] = ()) -> RawImage:
+    """The planes in either; ``said`` is what is said of it that stands for no value; raises ``BrokenFileError``."""
+    return read_npy(data, said) if data.startswith(_NPY) else read_npz(data, said)
 
 
-def read_npy(data: bytes, nodata: float | None = None) -> RawImage:
+def read_npy(data: bytes, said: Sequence[float] = ()) -> RawImage:
     """An array (C, H, W), (H, W, C) or (H, W).
 
     Raises:
         BrokenFileError: if it is damaged, holds objects, or has other axes.
     """
-    return _of_array(_load(data), nodata)
+    return _of_array(_load(data), said)
 
 
-def read_npz(data: bytes, nodata: float | None = None) -> RawImage:
+def read_npz(data: bytes, said: Sequence[float] = ()) -> RawImage:
     """One array of two or three axes, or an array (H, W) for each channel, under its name; and ``valid``, if there is.
 
     Raises:
@@ -51,7 +52,7 @@ def read_npz(data: bytes, nodata: float | None = None) -> RawImage:
     mask = arrays.pop(VALID, None)
     valid = None if mask is None else mask.astype(bool)
     if len(arrays) == 1 and next(iter(arrays.values())).ndim == 3:
-        return _of_array(next(iter(arrays.values())), nodata, valid)
+        return _of_array(next(iter(arrays.values())), said, valid)
     if not arrays or any(array.ndim != 2 for array in arrays.values()):
         shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
         raise BrokenFileError(
@@ -59,15 +60,15 @@ def read_npz(data: bytes, nodata: float | None = None) -> RawImage:
         )
     if len({array.shape for array in arrays.values()}) > 1 or len({array.dtype for array in arrays.values()}) > 1:
         raise BrokenFileError("unreadable", f"has planes of different sizes or types: {', '.join(arrays)}")
-    pixels, _ = stored_but_nodata(np.stack(list(arrays.values())), None, nodata)
+    pixels, _ = stored_but_nodata(np.stack(list(arrays.values())), None, said)
     return RawImage(pixels, "CHW", tuple(arrays), valid=valid)
 
 
-def _of_array(array: Any, nodata: float | None, valid: Any = None) -> RawImage:
+def _of_array(array: Any, said: Sequence[float], valid: Any = None) -> RawImage:
     if array.ndim not in (2, 3):
         raise BrokenFileError("unreadable", f"has the shape {array.shape}: two or three axes are read")
     check_size(array.shape, array.dtype.itemsize)
-    pixels, _ = stored_but_nodata(array, None, nodata)
+    pixels, _ = stored_but_nodata(array, None, said)
     return RawImage(pixels[None], "CHW", valid=valid) if array.ndim == 2 else RawImage(pixels, valid=valid)
 
 

@@ -6,6 +6,7 @@ Shape suffixes: C planes, H and W their height and width.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,11 +33,13 @@ class RawImage:
         wavelengths: in micrometres, likewise.
         numbers: the number of each plane where each was a file, from 1.
         nodata: the value that stands for no value; None: there is none.
+        nodatas: that of each plane, where each was a file.
         valid: bool, (H, W) or (C, H, W): where there is a value; None: it is not said.
         alpha: whether the last plane is said to be an opacity.
         premultiplied: whether the other planes have been multiplied by it.
         photograph: whether it is a picture for people: what is not opaque shows white, where in a map it has no value.
-        scale, offset: for each plane, by which stored numbers become what was measured; None: it is not said.
+        scale, offset: for each plane, by which stored numbers become what was measured; None: it is not said, of any
+            or of one.
     """
 
     pixels: NDArray[Any]
@@ -46,23 +49,24 @@ class RawImage:
     wavelengths: tuple[float | None, ...] | None = None
     numbers: tuple[int, ...] | None = None
     nodata: float | None = None
+    nodatas: tuple[float | None, ...] | None = None
     valid: NDArray[np.bool_] | None = None
     alpha: bool = False
     premultiplied: bool = False
     photograph: bool = False
-    scale: tuple[float, ...] | None = None
-    offset: tuple[float, ...] | None = None
+    scale: tuple[float | None, ...] | None = None
+    offset: tuple[float | None, ...] | None = None
 
 
 def stored_but_nodata(
-    pixels: NDArray[Any], nodata: float | None, said: float | None = None
+    pixels: NDArray[Any], nodata: float | None, said: Sequence[float] = ()
 ) -> tuple[NDArray[Any], float | None]:
     """``stored``, for nodata values that need not be among its numbers, such as the least of 32 or 64 bits.
 
     Args:
         pixels: as they are in the file.
         nodata: what the file says that stands for no value.
-        said: what is said of the file that does.
+        said: what is said of the file that does, of any of its bands.
 
     Returns:
         The pixels, and the file's nodata in them: NaN where it was too large.
@@ -72,7 +76,7 @@ def stored_but_nodata(
         (array([nan,  7.], dtype=float32), nan)
     """
     beyond = [
-        value for value in (nodata, said)
+        value for value in (nodata, *said)
         if value is not None and not math.isnan(value) and abs(value) > _EXACT_IN_FLOAT32
     ]  # fmt: skip
     if not beyond or pixels.dtype.itemsize < 4 or pixels.dtype == np.float32 or pixels.dtype.kind not in "iuf":

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from anychan.data.bands import Bands, Numbers
 from anychan.data.findings import BrokenFileError
-from anychan.data.raw import RawImage, check_size, has_value, planes_first
+from anychan.data.raw import RawImage, check_size, planes_first
 from anychan.data.sources import MAX_FILE_BYTES, Source
 
 _MEMBER = re.compile(r"(?P<id>.+)_ch(?P<number>\d{1,3})(?P<suffix>\.(?:tiff?|png|jpe?g|npy))", re.IGNORECASE)
@@ -84,21 +85,19 @@ def is_stack(data: bytes) -> bool:
     return data[:4] == b"PK\x03\x04" and data.endswith(_COMMENT)
 
 
-def read_stack(data: bytes, nodata: float | None = None) -> RawImage:
+def read_stack(data: bytes, bands: Bands) -> RawImage:
     """The planes of several files of one channel each, by their numbers.
-
-    Where the files say different nodata values, each is masked by its own.
 
     Args:
         data: the content of the files.
-        nodata: what is said of them that stands for no value, whatever they say themselves.
+        bands: what is said of them.
 
     Raises:
         BrokenFileError: if one cannot be read, has more than one plane, or differs from the others in size or type.
     """
     from anychan.data.images import read_raw
 
-    numbers, planes, members = [], [], []
+    numbers, planes, members, said = [], [], [], []
     size = 0
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         # Files of channels are put in as they are; an archive that another program made may hold any number of bytes.
@@ -111,8 +110,9 @@ def read_stack(data: bytes, nodata: float | None = None) -> RawImage:
             content = archive.read(name)
             if is_stack(content):
                 raise BrokenFileError("unreadable", f"holds {name}, which is a stack of channels itself")
+            of_band = bands.numbers(_band_of(int(found["number"]), bands))
             try:
-                raw = read_raw(content, nodata)
+                raw = read_raw(content, () if of_band.nodata is None else (of_band.nodata,))
                 pixels = planes_first(raw, None)
             except BrokenFileError as error:
                 raise BrokenFileError(error.kind, f"cannot be read: {name} {error.reason}") from error
@@ -122,14 +122,13 @@ def read_stack(data: bytes, nodata: float | None = None) -> RawImage:
             check_size((size,), 1)
             numbers.append(int(found["number"]))
             planes.append(pixels[0])
+            said.append(of_band)
             members.append(replace(raw, pixels=pixels))
     if not planes:
         raise BrokenFileError("empty", "holds no file of a channel")
     if len({plane.shape for plane in planes}) > 1 or len({plane.dtype for plane in planes}) > 1:
         kinds = ", ".join(f"ch{n} {plane.dtype} {plane.shape}" for n, plane in zip(numbers, planes, strict=True))
         raise BrokenFileError("unreadable", f"has channels of different sizes or types: {kinds}")
-    if nodata is None and len({str(member.nodata) for member in members}) > 1:  # as texts: nan is not equal to itself
-        members = [_masked(member) for member in members]
     masks = [member.valid for member in members]
     valid = None
     if any(mask is not None for mask in masks):
@@ -141,20 +140,18 @@ def read_stack(data: bytes, nodata: float | None = None) -> RawImage:
         _of_each(members, "names"),
         wavelengths=_of_each(members, "wavelengths"),
         numbers=tuple(numbers),
-        nodata=members[0].nodata,
+        nodatas=tuple(member.nodata for member in members),
         valid=valid,
-        **_scales(members, numbers),
+        **_scales(members, numbers, said),
     )
 
 
-def _masked(member: RawImage) -> RawImage:
-    """With a mask (1, H, W) in place of a nodata value."""
-    if member.nodata is None:
-        return member
-    there = has_value(member.pixels, member.nodata)
-    if member.valid is not None:
-        there &= member.valid
-    return replace(member, nodata=None, valid=there)
+def _band_of(number: int, bands: Bands) -> str | None:
+    """The name of the band that a number stands for, as far as it is said."""
+    if bands.renamed:
+        band = dict(bands.renamed).get(f"ch{number}")
+        return None if band is None else band.name
+    return bands.bands.names[number - 1] if bands.bands is not None and 0 < number <= len(bands.bands) else None
 
 
 def _of_each(members: list[RawImage], what: str) -> Any:
@@ -163,14 +160,17 @@ def _of_each(members: list[RawImage], what: str) -> Any:
     return tuple(None if one is None else one[0] for one in said) if any(said) else None
 
 
-def _scales(members: list[RawImage], numbers: list[int]) -> dict[str, Any]:
+def _scales(members: list[RawImage], numbers: list[int], said: list[Numbers]) -> dict[str, Any]:
     if all(member.scale is None for member in members):
         return {}
-    without = [number for number, member in zip(numbers, members, strict=True) if member.scale is None]
+    without = [
+        number
+        for number, member, of_band in zip(numbers, members, said, strict=True)
+        if member.scale is None and of_band.scale is None and of_band.offset is None
+    ]
     if without and members[0].pixels.dtype.kind != "f":  # those would be shares of the full scale, others measured
         raise BrokenFileError("unreadable", f"has channels with a scale, but ch{without[0]} has none")
-    return {"scale": tuple((member.scale or (1.0,))[0] for member in members),
-            "offset": tuple((member.offset or (0.0,))[0] for member in members)}  # fmt: skip
+    return {name: tuple((getattr(member, name) or (None,))[0] for member in members) for name in ("scale", "offset")}
 
 
 def _images(paths: list[str]) -> dict[str, list[str]]:

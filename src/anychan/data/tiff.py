@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
@@ -124,8 +125,8 @@ def is_premultiplied(data: bytes) -> bool:
         return bool(extra) and int(extra[-1]) == _PREMULTIPLIED
 
 
-def read_tiff(data: bytes, nodata: float | None = None) -> RawImage:
-    """The planes of a TIFF; ``nodata`` is what is said of it that stands for no value, whatever it says itself.
+def read_tiff(data: bytes, said: Sequence[float] = ()) -> RawImage:
+    """The planes of a TIFF; ``said`` is what is said of it that stands for no value, whatever it says itself.
 
     Raises:
         BrokenFileError: if it is damaged, has pages of different sizes, other axes than planes, height and width, or
@@ -144,16 +145,16 @@ def read_tiff(data: bytes, nodata: float | None = None) -> RawImage:
                 raise BrokenFileError("truncated", "lacks pages that it says it has")
             white_at_0 = series[0].keyframe.photometric.name == "MINISWHITE"
             if series[0].keyframe.photometric.name == "YCBCR":  # tifffile would leave it so
-                return _read_with_rasterio(data, series[0], None, nodata)
+                return _read_with_rasterio(data, series[0], None, said)
             try:
                 pixels = series[0].asarray(maxworkers=1)
                 masks = [mask.asarray(maxworkers=1) for mask in file.series if mask.keyframe.is_mask]
             except (KeyError, ValueError, ImportError) as error:
                 if not _lacks_decoder(error):
                     raise
-                raw = _read_with_rasterio(data, series[0], error, nodata)
+                raw = _read_with_rasterio(data, series[0], error, said)
             else:
-                raw = _raw(file, series[0], pixels, masks, nodata)
+                raw = _raw(file, series[0], pixels, masks, said)
             return _black_at_0(raw) if white_at_0 else raw
     except BrokenFileError:
         raise
@@ -173,7 +174,7 @@ def _black_at_0(raw: RawImage) -> RawImage:
     return replace(raw, pixels=white - pixels, nodata=None if raw.nodata is None else white - raw.nodata)
 
 
-def _read_with_rasterio(data: bytes, series: Any, error: Exception | None, nodata: float | None) -> RawImage:
+def _read_with_rasterio(data: bytes, series: Any, error: Exception | None, said: Sequence[float]) -> RawImage:
     compression = series.keyframe.compression.name
     try:
         from anychan.data.geo import read_geotiff
@@ -181,7 +182,7 @@ def _read_with_rasterio(data: bytes, series: Any, error: Exception | None, nodat
         reason = f"is compressed by {compression}, for which rasterio is needed: install anychan[geo]"
         raise BrokenFileError("unreadable", reason) from missing
     try:
-        raw = read_geotiff(data, nodata)
+        raw = read_geotiff(data, said)
     except BrokenFileError:
         raise
     except Exception as second:
@@ -196,7 +197,7 @@ def _read_with_rasterio(data: bytes, series: Any, error: Exception | None, nodat
     return raw
 
 
-def _raw(file: Any, series: Any, pixels: Any, masks: list[Any], said: float | None) -> RawImage:
+def _raw(file: Any, series: Any, pixels: Any, masks: list[Any], said: Sequence[float]) -> RawImage:
     axes = "".join(axis for axis, length in zip(series.axes, series.shape, strict=True) if length > 1 or axis in "YX")
     pixels, nodata = stored_but_nodata(pixels, _nodata(series.keyframe), said)
     pixels = pixels.reshape([n for axis, n in zip(series.axes, series.shape, strict=True) if axis in axes])
