@@ -195,6 +195,17 @@ def test_bands_yaml_is_read_from_beside_the_image(tmp_path: Path) -> None:
     assert read_image(tmp_path / "tile.tif", "naip").channels.wavelengths[3] == 0.845
 
 
+def test_files_of_a_channel_each_are_read_as_one(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"x_w{number}.tif").write_bytes(tiff(PIXELS[number]))
+    (tmp_path / "bands.yaml").write_text('bands: [DNA, ER]\nfiles: "{id}_w{channel}.tif"')
+    image = read_image(tmp_path / "x_w*.tif")
+    assert image.channels.names == ("DNA", "ER")
+    np.testing.assert_array_equal(image.pixels, PIXELS[1:3])
+    with pytest.raises(FileNotFoundError, match=r"no image at .*y_w\*\.tif"):
+        read_image(tmp_path / "y_w*.tif")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
@@ -211,6 +222,12 @@ def test_bands_yaml_is_read_from_beside_the_image(tmp_path: Path) -> None:
         ("scale: 0", "scale 0 would make all values the same"),
         ("bands: {ch1: {name: NIR, scale: 0}}", "the band NIR: scale 0 would make all values the same"),
         ("partial: 1", "partial 1 is not true or false"),
+        ('files: "{id}.tif"', "files '{id}.tif' has not one {channel} and an {id}"),
+        ('files: "{id}_{channel}"', "does not end as names of images do"),
+        ('files: "{id}{channel}.tif"', "has nothing between {id} and {channel}: it is to be as '{id}_w{channel}.tif'"),
+        ('files: "{channel}/{id}.tif"', "has a brace, a star or a folder in it"),
+        ("files: 5", "files 5 is no text"),
+        ("files: {id}_w{channel}.tif", "what files are called must stand in quotes"),
         ("- rgb", "no list of keys and values"),
         ("a: [", "is no YAML"),
     ],

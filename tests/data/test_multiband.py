@@ -179,6 +179,101 @@ def test_a_channel_file_that_is_missing_is_missed(folder: Pack, tmp_path: Path) 
     assert report.unfit
 
 
+def planes(names: list[str], channels: str) -> Files:
+    """A file for each channel of each image; the names have * for it."""
+    return {
+        name.replace("*", channel): tiff(noise(SIZE, SIZE, seed=100 * i + j))
+        for i, name in enumerate(names)
+        for j, channel in enumerate(channels.split())
+    }
+
+
+@pytest.mark.parametrize(
+    ("files", "name", "channels", "bands"),
+    [
+        ("{id}_w{channel}.tif", "A01_s1_w*.tif", "2 1 3", "[ER, DNA, AGP]"),  # by number, from 1
+        ("{id}-ch{channel}sk1.tiff", "r01c01-ch*sk1.tiff", "2 1 3", "[ER, DNA, AGP]"),
+        ("{channel}_{id}.tif", "*_site_7.tif", "DNA ER AGP", "[ER, DNA, AGP]"),  # by name
+        ("{id}_{channel}.tif", "x_*.tif", "5 0 DAPI", "{0: ER, 5: DNA, DAPI: AGP}"),  # by what is said of it
+        ("{id}_C{channel}_t{id}.tif", "x_C*_t1.tif", "02 01 003", "[ER, DNA, AGP]"),
+    ],
+)
+def test_bands_yaml_says_how_files_of_a_channel_each_are_called(
+    folder: Pack, tmp_path: Path, *, files: str, name: str, channels: str, bands: str
+) -> None:
+    names = [f"train/{label}/{name}" for label in "ab"]
+    path = folder(planes(names, channels) | {"bands.yaml": f'bands: {bands}\nfiles: "{files}"'.encode()})
+    dataset = open_dataset(path)
+    assert [sample.path for sample in dataset.splits["train"]] == names
+    array = loaded(dataset, tmp_path)
+    assert array.channels.names == ("ER", "DNA", "AGP")  # as bands.yaml has them
+    for place, of_file in enumerate((1, 0, 2)):
+        np.testing.assert_array_equal(array.images[1, place].numpy(), noise(SIZE, SIZE, seed=100 + of_file))
+    assert not check_dataset(path).findings
+
+
+def test_planes_that_are_missing_doubled_or_of_another_size_are_named(pack: Pack, tmp_path: Path) -> None:
+    whole = planes([f"train/{label}/x_w*.tif" for label in "ab"], "1 2")
+    said = {"bands.yaml": b'bands: [DNA, ER]\nfiles: "{id}_w{channel}.tif"'}
+    large = tiff(noise(2 * SIZE, SIZE))
+    for odd, kind, reason in (
+        ({"train/b/x_w2.tif": b""}, "empty", "cannot be read: x_w2.tif has zero bytes"),
+        ({"train/b/x_w02.tif": large}, "unreadable", "has two files of the channel ER: x_w02.tif, x_w2.tif"),
+        (
+            {"train/b/x_w3.tif": tiff(noise(SIZE, SIZE))},
+            "unreadable",
+            "has channels (1, 2, 3), but the bands said of it are 2",
+        ),
+        (
+            {"train/b/x_w2.tif": large},
+            "unreadable",
+            "has planes of different sizes: x_w1.tif 12 x 12, x_w2.tif 12 x 24 pixels. Resample them",
+        ),
+        ({"train/b/x_w2.tif": tiff(noise(2, SIZE, SIZE))}, "unreadable", "x_w2.tif has 2 planes, not one"),
+        ({"train/b/x_w2.tif": None}, "no-channel", "has no channel 'ER', but DNA"),
+    ):
+        files = {name: content for name, content in (whole | said | odd).items() if content is not None}
+        path = pack(files)
+        if path.is_dir():
+            for name in {*whole, "train/b/x_w02.tif", "train/b/x_w3.tif"} - {*files}:
+                (path / name).unlink(missing_ok=True)
+        (finding,) = check_dataset(path).findings
+        assert (finding.path, finding.kind, finding.unfit) == ("train/b/x_w*.tif", kind, True)
+        assert reason in finding.reason
+        with pytest.raises(ValueError, match=r"train/b/x_w\*\.tif") as caught:
+            loaded(open_dataset(path), tmp_path)
+        assert reason in str(caught.value)
+
+
+def test_planes_that_are_not_wanted_are_not_read(folder: Pack, tmp_path: Path) -> None:
+    whole = planes([f"train/{label}/x_*.tif" for label in "ab"], "B02 B03 B04")
+    others = {name: tiff(noise(2 * SIZE, SIZE)) for name in whole if "B03" in name}
+    path = folder(whole | others)
+    pattern = 'files: "{id}_{channel}.tif"'
+    for said in (
+        "bands: [B04, B02]",
+        "bands: {B04: red, B02: blue}",
+        "bands: sentinel-2-l2a\nchannels: B04,B02",
+        "channels: B04,B02",
+    ):
+        (path / "bands.yaml").write_text(f"{said}\n{pattern}")
+        array = loaded(open_dataset(path), tmp_path)
+        assert array.channels.names in {("B04", "B02"), ("red", "blue")}
+        np.testing.assert_array_equal(array.images[0, 1].numpy(), noise(SIZE, SIZE))
+    (path / "bands.yaml").write_text(f"bands: [B11]\n{pattern}")
+    with pytest.raises(ValueError, match=r"x_\*\.tif has none of B11, but the channels B02,B03,B04"):
+        open_dataset(path)
+
+
+def test_a_pattern_that_no_file_fits_is_refused(folder: Pack) -> None:
+    path = folder(planes(["train/a/1_ch*.tif", "train/b/1_ch*.tif"], "1 2"))
+    (path / "bands.yaml").write_text('bands: [a, b]\nfiles: "{id}_w{channel}.tif"')
+    with pytest.raises(ValueError, match=r"no file is called as files '.*' says, but such as train/a/1_ch1\.tif"):
+        open_dataset(path)
+    (path / "bands.yaml").write_text('files: "{id}"')  # each is an image by itself
+    assert len(open_dataset(path).splits["train"]) == 4
+
+
 @pytest.mark.parametrize(
     ("odd", "said"),
     [

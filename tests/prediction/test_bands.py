@@ -167,6 +167,19 @@ def test_a_file_a_channel_is_one_image(run: Path, tmp_path: Path) -> None:
     assert answer.error is None
 
 
+def test_a_file_a_channel_is_one_image_as_bands_yaml_says(run: Path, tmp_path: Path) -> None:
+    for name in ("old/cell_ch*.tif", "plate/well/cell_w*.tif"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        for number in (1, 2):
+            pixels = np.random.default_rng(number).integers(0, 65536, (20, 20), dtype=np.uint16)
+            tifffile.imwrite(tmp_path / name.replace("*", str(number)), pixels, photometric="minisblack")
+    (tmp_path / "plate" / "bands.yaml").write_text('bands: [B02, B08]\nfiles: "{id}_w{channel}.tif"')
+    (old,) = Predictor.load(run, device="cpu", bands="B02,B08").predict(find_images([tmp_path / "old"]), "B02,B08")
+    (new,) = predict(run, tmp_path / "plate", "B02,B08")
+    assert (new.image, new.error) == (str(tmp_path / "plate" / "well" / "cell_w*.tif"), None)
+    assert new.probabilities == old.probabilities
+
+
 def _npz(**planes: np.ndarray) -> bytes:
     file = io.BytesIO()
     np.savez(file, **planes)

@@ -34,7 +34,7 @@ def _predict(options: Any) -> int:
 
     predictor = Predictor.load(options.model, device=options.device, batch_size=options.batch_size, bands=options.bands)
     asked = predictor.asked(options.channels)
-    images = find_images(options.images)
+    images = find_images(options.images, predictor.bands)
     if options.csv:
         csv.writer(sys.stdout, lineterminator="\n").writerow(CSV_COLUMNS)
     show = None if options.json else _show_csv if options.csv else _show_text

@@ -9,6 +9,7 @@
     offset: -0.1
     bands: [{name: B10, scale: 0.0034, offset: 149, nodata: 0}]  # or each of its own
     axes: HWC                       # of arrays that do not say it
+    files: "{id}_w{channel}.tif"    # how files of one channel each are called (anychan.data.planes)
     partial: true                   # an image may lack some of the channels
     values: true                    # files may differ in type, scale and nodata: keep what was measured, in 32 bits
 
@@ -21,6 +22,7 @@ all bands, and these before what files say.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -28,10 +30,12 @@ from typing import Any
 
 from anychan.channels import Channel, ChannelSet
 from anychan.data.findings import BrokenFileError
+from anychan.data.planes import pattern
 from anychan.data.wavelengths import micrometres
 from anychan.sensors import SENSORS, sensor
 
 FILE = "bands.yaml"
+_BARE = re.compile(r"^files:\s*\{", re.MULTILINE)  # a brace begins a mapping
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ class Bands:
         axes: "CHW" or "HWC", of arrays that do not say it.
         partial: whether an image may lack some of the channels.
         values: whether to keep what was measured, in 32 bits, rather than the numbers that are stored.
+        files: how files of one channel each are called; None: ``{id}_ch1.tif``.
         own: scale, offset and nodata of single bands by their names, which come before those of all.
 
     Raises:
@@ -99,12 +104,17 @@ class Bands:
     axes: str = ""
     partial: bool = False
     values: bool = False
+    files: str | None = None
     own: tuple[tuple[str, Numbers], ...] = ()
 
     def __post_init__(self) -> None:
         if self.axes not in ("", "CHW", "HWC"):
             raise ValueError(f"axes {self.axes!r} are not CHW or HWC")
         self._of_all()
+        if self.files is not None:
+            if not isinstance(self.files, str):
+                raise ValueError(f"files {self.files!r} is no text")
+            pattern(self.files)
         for name in ("partial", "values"):
             if not isinstance(getattr(self, name), bool):
                 raise ValueError(f"{name} {getattr(self, name)!r} is not true or false")
@@ -174,7 +184,8 @@ def read_bands(text: str, name: str = FILE) -> Bands:
     try:
         record = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"{name} is no YAML: {' '.join(str(error).split())}") from error
+        quotes = "; what files are called must stand in quotes" if _BARE.search(text) else ""
+        raise ValueError(f"{name} is no YAML: {' '.join(str(error).split())}{quotes}") from error
     known = [field.name for field in fields(Bands) if field.name not in ("renamed", "own")]
     if not isinstance(record, Mapping):
         raise ValueError(f"{name} is no list of keys and values; the keys are {', '.join(known)}")

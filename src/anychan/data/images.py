@@ -72,7 +72,7 @@ def read_image(path: str | Path, bands: Bands | str | Path | None = None) -> Ima
     """Read an image file of any number of bands.
 
     Args:
-        path: a TIFF, GeoTIFF, NPY, NPZ, PNG, JPEG, ...
+        path: a TIFF, GeoTIFF, NPY, NPZ, PNG, JPEG, ...; of files of one channel each, with ``*`` for the channel.
         bands: what its planes are, where the file does not say it: a sensor's name, names in their order, or a
             ``bands.yaml``; None: the ``bands.yaml`` in the same folder, if there is one.
 
@@ -92,15 +92,18 @@ def read_image(path: str | Path, bands: Bands | str | Path | None = None) -> Ima
         >>> image.pixels.dtype, str(image.channels[:3]), image.channels.subset("B04")[0].wavelength
         (dtype('uint16'), 'B01,B02,B03', 0.6646)
     """
+    from anychan.data.stacks import read_planes
+
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no image at {path}")
     beside = path.with_name(FILE)
     if bands is None and beside.is_file():
         bands = read_bands(beside.read_text(encoding="utf-8"), str(beside))
     said = bands if isinstance(bands, Bands) else parse_bands(bands)
     try:
-        return decode_image(path.read_bytes(), said)
+        data = read_planes(path, said)
+        if data is None and not path.is_file():
+            raise FileNotFoundError(f"no image at {path}")
+        return decode_image(path.read_bytes() if data is None else data, said)
     except ValueError as error:
         raise ValueError(f"{path} {error}") from error
 
@@ -235,7 +238,7 @@ def _channels(raw: RawImage, bands: Bands, count: int) -> ChannelSet:
     wavelengths = raw.wavelengths or (None,) * count
     names = raw.names or (None,) * count
     if bands.renamed:
-        names, wavelengths = _renamed(raw, bands, names, wavelengths)
+        names, wavelengths = _renamed(bands, names, wavelengths)
     listed = None if bands.renamed else bands.bands
     if raw.display and listed is not None and len(listed) == count:
         return listed
@@ -263,9 +266,7 @@ def _channel(name: str | None, wavelength: float | None) -> Channel:
     return replace(ChannelSet.parse([written or "?"])[0], **({} if wavelength is None else {"wavelength": wavelength}))
 
 
-def _renamed(raw: RawImage, bands: Bands, names: Any, wavelengths: Any) -> tuple[Any, Any]:
-    if raw.numbers is not None:
-        names = [f"ch{number}" for number in raw.numbers]
+def _renamed(bands: Bands, names: Any, wavelengths: Any) -> tuple[Any, Any]:
     new = dict(bands.renamed)
     pairs = [(new[name].name, new[name].wavelength or at) if name in new else (name, at)
              for name, at in zip(names, wavelengths, strict=True)]  # fmt: skip

@@ -13,6 +13,7 @@ from anychan.data.findings import Finding
 from anychan.data.folders import read_folders
 from anychan.data.lists import Layout, read_lists
 from anychan.data.multiband import band_decoder, bands_beside, decode_among_photographs
+from anychan.data.planes import ALONE
 from anychan.data.sources import Source, open_source
 from anychan.data.stacks import StackedSource
 from anychan.data.synthetic import SPEC_PREFIX, open_synthetic
@@ -60,7 +61,8 @@ def inspect_layout(spec: str | Path, bands: Bands | str | Path | None = None) ->
     if read_lists(files) is None:
         files = with_lists_beside(files, Path(spec))
     files = bands_file_beside(files, Path(spec))
-    source = StackedSource(files)
+    said = bands_beside(files) if said is None else said
+    source = StackedSource(files, None if said is None else said.files)
     for read in LAYOUTS:
         layout = read(source)
         if layout is not None:
@@ -70,7 +72,17 @@ def inspect_layout(spec: str | Path, bands: Bands | str | Path | None = None) ->
             f"{spec} is no data set: there is no train.txt, val.txt or test.txt in it or one folder down (nor of an "
             "archive's images beside it), and there are no folders of images, one a class"
         )
-    return _dataset(source, layout, bands_beside(source) if said is None else said), layout.findings
+    _check_pattern(source, layout, said)
+    return _dataset(source, layout, said), layout.findings
+
+
+def _check_pattern(source: StackedSource, layout: Layout, bands: Bands | None) -> None:
+    """Refuse a pattern of files that none fits."""
+    if bands is None or bands.files in (None, ALONE):
+        return
+    paths = [sample.path for samples in layout.splits.values() for sample in samples]
+    if paths and not any(source.planes(path) for path in paths):
+        raise ValueError(f"{source.name}: no file is called as files {bands.files!r} says, but such as {paths[0]}")
 
 
 def _dataset(source: Source, layout: Layout, bands: Bands | None) -> Dataset:

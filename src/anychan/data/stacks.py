@@ -1,42 +1,48 @@
 """Images whose channels are a file each, as microscopes write them: ``{id}_ch1.tif``, ``{id}_ch2.tif``, ...
 
 A source of such files shows them as one, ``{id}_ch*.tif``, whose content is an archive of theirs, stored as they are.
+How they are called ``anychan.data.planes`` says.
 """
 
 from __future__ import annotations
 
 import io
-import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import PurePosixPath
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from anychan.channels import ChannelSet
 from anychan.data.bands import Bands, Numbers
 from anychan.data.findings import BrokenFileError
+from anychan.data.planes import Plane, plane_of
 from anychan.data.raw import RawImage, check_size, planes_first
-from anychan.data.sources import MAX_FILE_BYTES, Source
+from anychan.data.sources import MAX_FILE_BYTES, FolderSource, Source
 
-_MEMBER = re.compile(r"(?P<id>.+)_ch(?P<number>\d{1,3})(?P<suffix>\.(?:tiff?|png|jpe?g|npy))", re.IGNORECASE)
-_ALL = "_ch*."
 _COMMENT = b"anychan: a file a channel"
 
 
 class StackedSource:
-    """Another source's files, where ``{id}_ch*.tif`` stands for the files of all channels of an image."""
+    """Another source's files, where ``{id}_ch*.tif`` stands for the files of all channels of an image.
 
-    def __init__(self, source: Source) -> None:
+    Args:
+        source: has the files.
+        files: how those of one channel are called, as ``bands.yaml`` says it; None: ``{id}_ch1.tif``.
+    """
+
+    def __init__(self, source: Source, files: str | None = None) -> None:
         self.name, self.kept = source.name, source.kept
-        self._source = source
+        self._source, self._files = source, files
         self._of_folder: dict[str, dict[str, list[str]]] = {}
 
     def files(self, folder: str = "") -> list[str]:
         paths = self._source.files(folder)
-        images = _images(paths)
+        images = self._images(paths)
         members = {path for of_one in images.values() for path in of_one}
         return sorted([*(path for path in paths if path not in members), *images]) if images else paths
 
@@ -44,10 +50,10 @@ class StackedSource:
         return self._source.folders(folder)
 
     def exists(self, path: str) -> bool:
-        return bool(self._members(path)) or self._source.exists(path)
+        return bool(self.planes(path)) or self._source.exists(path)
 
     def read(self, path: str) -> bytes:
-        members = self._members(path)
+        members = self.planes(path)
         if not members:
             return self._source.read(path)
         contents = {PurePosixPath(member).name: self._source.read(member) for member in members}
@@ -61,23 +67,33 @@ class StackedSource:
         return file.getvalue()
 
     def contents(self, paths: Sequence[str]) -> Mapping[str, str]:
-        found = self._source.contents([file for path in paths for file in self._members(path) or [path]])
+        found = self._source.contents([file for path in paths for file in self.planes(path) or [path]])
         return {path: self._of_all(path, found.__getitem__) for path in paths}
 
     def stamp(self, path: str) -> str:
         return self._of_all(path, self._source.stamp)
 
     def _of_all(self, path: str, ask: Callable[[str], str]) -> str:
-        members = self._members(path)
+        members = self.planes(path)
         return "|".join(f"{PurePosixPath(member).name}:{ask(member)}" for member in members) or ask(path)
 
-    def _members(self, path: str) -> list[str]:
-        if _ALL not in path:
+    def planes(self, path: str) -> list[str]:
+        """The files of one channel each that a path stands for, in the order of their channels; of another none."""
+        if "*" not in path:
             return []
         folder = path.rpartition("/")[0]
         if folder not in self._of_folder:
-            self._of_folder[folder] = _images(self._source.files(folder))
+            self._of_folder[folder] = self._images(self._source.files(folder))
         return self._of_folder[folder].get(path, [])
+
+    def _images(self, paths: Iterable[str]) -> dict[str, list[str]]:
+        """The files of each image that has one a channel."""
+        found: dict[str, list[tuple[tuple[int, str], str]]] = defaultdict(list)
+        for path in paths:
+            plane = plane_of(path, self._files)
+            if plane is not None:
+                found[plane.image].append((plane.order, path))
+        return {image: [path for _, path in sorted(planes)] for image, planes in found.items()}
 
 
 def is_stack(data: bytes) -> bool:
@@ -85,50 +101,47 @@ def is_stack(data: bytes) -> bool:
     return data[:4] == b"PK\x03\x04" and data.endswith(_COMMENT)
 
 
+def read_planes(path: Path, bands: Bands | None = None) -> bytes | None:
+    """The content of the files of one channel each that a path stands for; None: it stands for none.
+
+    Raises:
+        BrokenFileError: if one cannot be read.
+    """
+    if "*" not in path.name or not path.parent.is_dir():
+        return None
+    source = StackedSource(FolderSource(path.parent), None if bands is None else bands.files)
+    return source.read(path.name) if source.planes(path.name) else None
+
+
 def read_stack(data: bytes, bands: Bands) -> RawImage:
-    """The planes of several files of one channel each, by their numbers.
+    """The planes of several files of one channel each, by their numbers or names.
+
+    Of bands that are not wanted, as far as that is said, nothing is read.
 
     Args:
         data: the content of the files.
         bands: what is said of them.
 
     Raises:
-        BrokenFileError: if one cannot be read, has more than one plane, or differs from the others in size or type.
+        BrokenFileError: if one cannot be read, has more than one plane, differs from the others in size or type, or is
+            of the same channel as another; or none is wanted.
     """
-    from anychan.data.images import read_raw
-
-    numbers, planes, members, said = [], [], [], []
+    planes, members = [], []
     size = 0
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         # Files of channels are put in as they are; an archive that another program made may hold any number of bytes.
         if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
             raise BrokenFileError("too-large", f"has more than {MAX_FILE_BYTES:,} bytes in all channels together")
-        for name in archive.namelist():
-            found = _MEMBER.fullmatch(name)
-            if found is None:
-                raise BrokenFileError("unreadable", f"holds {name}, which is no file of one channel")
-            content = archive.read(name)
-            if is_stack(content):
-                raise BrokenFileError("unreadable", f"holds {name}, which is a stack of channels itself")
-            of_band = bands.numbers(_band_of(int(found["number"]), bands))
-            try:
-                raw = read_raw(content, () if of_band.nodata is None else (of_band.nodata,))
-                pixels = planes_first(raw, None)
-            except BrokenFileError as error:
-                raise BrokenFileError(error.kind, f"cannot be read: {name} {error.reason}") from error
-            if len(pixels) != 1:
-                raise BrokenFileError("unreadable", f"cannot be read: {name} has {len(pixels)} planes, not one")
-            size += pixels.nbytes
+        files = _wanted([_described(name, bands) for name in archive.namelist()], bands)
+        for file in files:
+            raw = _read_plane(file, archive.read(file.name))
+            size += raw.pixels.nbytes
             check_size((size,), 1)
-            numbers.append(int(found["number"]))
-            planes.append(pixels[0])
-            said.append(of_band)
-            members.append(replace(raw, pixels=pixels))
+            planes.append(raw.pixels[0])
+            members.append(raw)
     if not planes:
         raise BrokenFileError("empty", "holds no file of a channel")
-    if len({plane.shape for plane in planes}) > 1 or len({plane.dtype for plane in planes}) > 1:
-        kinds = ", ".join(f"ch{n} {plane.dtype} {plane.shape}" for n, plane in zip(numbers, planes, strict=True))
-        raise BrokenFileError("unreadable", f"has channels of different sizes or types: {kinds}")
+    _check_alike(files, planes)
     masks = [member.valid for member in members]
     valid = None
     if any(mask is not None for mask in masks):
@@ -137,21 +150,117 @@ def read_stack(data: bytes, bands: Bands) -> RawImage:
     return RawImage(
         np.stack(planes),
         "CHW",
-        _of_each(members, "names"),
         wavelengths=_of_each(members, "wavelengths"),
-        numbers=tuple(numbers),
         nodatas=tuple(member.nodata for member in members),
         valid=valid,
-        **_scales(members, numbers, said),
+        **_names(files, members, bands),
+        **_scales(files, members),
     )
 
 
-def _band_of(number: int, bands: Bands) -> str | None:
-    """The name of the band that a number stands for, as far as it is said."""
+@dataclass(frozen=True)
+class _File:
+    """A file of one channel: the name of its band and what its numbers stand for, as far as it is said."""
+
+    name: str
+    plane: Plane
+    band: str | None
+    numbers: Numbers
+
+
+def _described(name: str, bands: Bands) -> _File:
+    plane = plane_of(name, bands.files)
+    if plane is None:
+        raise BrokenFileError("unreadable", f"holds {name}, which is no file of one channel")
+    band = _band_of(plane, bands)
+    return _File(name, plane, band, bands.numbers(band))
+
+
+def _band_of(plane: Plane, bands: Bands) -> str | None:
+    """The name of the band that a plane is of; None: it is not said."""
     if bands.renamed:
-        band = dict(bands.renamed).get(f"ch{number}")
+        band = dict(bands.renamed).get(plane.label)
         return None if band is None else band.name
-    return bands.bands.names[number - 1] if bands.bands is not None and 0 < number <= len(bands.bands) else None
+    listed = () if bands.bands is None else bands.bands.names
+    if plane.number is None or plane.label in listed:
+        return plane.label
+    return listed[plane.number - 1] if 0 < plane.number <= len(listed) else None
+
+
+def _wanted(files: list[_File], bands: Bands) -> list[_File]:
+    """The files of the bands that are wanted, and those of which it is not known; others may be of another size."""
+    wanted = bands.wanted or _among([file.band for file in files], bands.channels)
+    if bands.renamed:
+        chosen = [file for file in files if file.band is not None and wanted is not None and file.band in wanted]
+    elif wanted is not None:
+        chosen = [file for file in files if file.band is None or file.band in wanted]
+    else:
+        chosen = files
+    if files and not chosen:
+        labels = ",".join(file.plane.label for file in files)
+        raise BrokenFileError("no-channel", f"has none of {wanted}, but the channels {labels}")
+    first: dict[str, str] = {}
+    for file in chosen:
+        channel = file.band or file.plane.label
+        if first.setdefault(channel, file.name) != file.name:
+            raise BrokenFileError(
+                "unreadable", f"has two files of the channel {channel}: {first[channel]}, {file.name}"
+            )
+    return chosen
+
+
+def _among(names: list[str | None], channels: str | None) -> ChannelSet | None:
+    """Those of some bands that are wanted; None: it is not known of all what they are, or one is missing."""
+    known = [name for name in names if name is not None]
+    if channels is None or len(known) < len(names):
+        return None
+    try:
+        return ChannelSet(known).subset(channels)
+    except ValueError:  # which is said once they have been read
+        return None
+
+
+def _read_plane(file: _File, content: bytes) -> RawImage:
+    """One plane, (1, H, W)."""
+    from anychan.data.images import read_raw
+
+    if is_stack(content):
+        raise BrokenFileError("unreadable", f"holds {file.name}, which is a stack of channels itself")
+    nodata = file.numbers.nodata
+    try:
+        raw = read_raw(content, () if nodata is None else (nodata,))
+        pixels = planes_first(raw, None)
+    except BrokenFileError as error:
+        raise BrokenFileError(error.kind, f"cannot be read: {file.name} {error.reason}") from error
+    if len(pixels) != 1:
+        raise BrokenFileError("unreadable", f"cannot be read: {file.name} has {len(pixels)} planes, not one")
+    return replace(raw, pixels=pixels)
+
+
+def _check_alike(files: list[_File], planes: list[NDArray[Any]]) -> None:
+    for file, plane in zip(files, planes, strict=True):
+        if plane.shape != planes[0].shape:
+            both = ((files[0].name, planes[0].shape), (file.name, plane.shape))
+            sizes = ", ".join(f"{name} {w} x {h}" for name, (h, w) in both)
+            raise BrokenFileError(
+                "unreadable",
+                f"has planes of different sizes: {sizes} pixels. Resample them to one size before (maps with gdalwarp "
+                "-tr), or name those of one size as channels in bands.yaml",
+            )
+        if plane.dtype != planes[0].dtype:
+            kinds = f"{files[0].name} {planes[0].dtype}, {file.name} {plane.dtype}"
+            raise BrokenFileError("unreadable", f"has planes of different types: {kinds}")
+
+
+def _names(files: list[_File], members: list[RawImage], bands: Bands) -> dict[str, Any]:
+    """Numbers where all have one and nothing names them, else names."""
+    if bands.renamed:  # which have yet to be put in place of these
+        return {"names": tuple(file.plane.label for file in files)}
+    numbers = tuple(file.plane.number for file in files)
+    listed = () if bands.bands is None else bands.bands.names
+    if None in numbers or any(file.plane.label in listed for file in files):
+        return {"names": tuple(file.band for file in files)}
+    return {"names": _of_each(members, "names"), "numbers": numbers}
 
 
 def _of_each(members: list[RawImage], what: str) -> Any:
@@ -160,24 +269,14 @@ def _of_each(members: list[RawImage], what: str) -> Any:
     return tuple(None if one is None else one[0] for one in said) if any(said) else None
 
 
-def _scales(members: list[RawImage], numbers: list[int], said: list[Numbers]) -> dict[str, Any]:
+def _scales(files: list[_File], members: list[RawImage]) -> dict[str, Any]:
     if all(member.scale is None for member in members):
         return {}
     without = [
-        number
-        for number, member, of_band in zip(numbers, members, said, strict=True)
-        if member.scale is None and of_band.scale is None and of_band.offset is None
+        file.plane.label
+        for file, member in zip(files, members, strict=True)
+        if member.scale is None and file.numbers.scale is None and file.numbers.offset is None
     ]
     if without and members[0].pixels.dtype.kind != "f":  # those would be shares of the full scale, others measured
-        raise BrokenFileError("unreadable", f"has channels with a scale, but ch{without[0]} has none")
+        raise BrokenFileError("unreadable", f"has channels with a scale, but {without[0]} has none")
     return {name: tuple((getattr(member, name) or (None,))[0] for member in members) for name in ("scale", "offset")}
-
-
-def _images(paths: list[str]) -> dict[str, list[str]]:
-    """The files of each image that has one a channel, in the order of their numbers."""
-    found: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for path in paths:
-        member = _MEMBER.fullmatch(path) if "_ch" in path.lower() else None
-        if member is not None:
-            found[f"{member['id']}{_ALL}{member['suffix'][1:]}"].append((int(member["number"]), path))
-    return {image: [path for _, path in sorted(members)] for image, members in found.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,15 +15,16 @@ from anychan.data.bands import FILE, Bands, read_bands
 from anychan.data.findings import BrokenFileError
 from anychan.data.folders import IMAGE_SUFFIXES
 from anychan.data.sources import MAX_FILE_BYTES, FolderSource, Source
-from anychan.data.stacks import StackedSource
+from anychan.data.stacks import StackedSource, read_planes
 
 
-def find_images(named: Iterable[str | Path]) -> list[Path]:
+def find_images(named: Iterable[str | Path], bands: Bands | None = None) -> list[Path]:
     """The files that are named, each once, in the order in which they are named.
 
     Args:
         named: files; folders, of which all images are taken that lie below them, by their suffix and sorted, without
             hidden ones; and globs such as ``photos/**/*.jpg``. What is there by its name is no glob.
+        bands: say how files of one channel each are called; None: the next ``bands.yaml`` does.
 
     Returns:
         Paths. What names nothing stays in the list as it was written, so that reading it says what is wrong.
@@ -38,7 +40,7 @@ def find_images(named: Iterable[str | Path]) -> list[Path]:
     found: dict[Path, None] = {}
     for name in named:
         for path in _matching(name):
-            found.update(dict.fromkeys(_below(path) if path.is_dir() else [path]))
+            found.update(dict.fromkeys(_below(path, bands) if path.is_dir() else [path]))
     return list(found)
 
 
@@ -48,17 +50,31 @@ def _matching(name: str | Path) -> list[Path]:
     return [Path(name)]
 
 
-def _below(folder: Path) -> list[Path]:
+def _below(folder: Path, bands: Bands | None) -> list[Path]:
     source, unlisted = FolderSource(folder), list[Path]()
     try:
-        paths = StackedSource(source).files()
+        files = source.files()
     except ValueError:  # a folder cannot be listed: it stands for itself, and stops nothing
         files, unlisted = _listed(folder)
-        paths = StackedSource(
-            cast("Source", SimpleNamespace(name=source.name, kept=True, files=lambda _: files))
-        ).files()
-    images = (path for path in paths if path.lower().endswith(IMAGE_SUFFIXES))
+    inside: dict[str, list[str]] = defaultdict(list)
+    for path in files:
+        inside[path.rpartition("/")[0]].append(path)
+    paths = [path for where, its in inside.items() for path in _shown(source, its, bands or _said(folder, where))]
+    images = (path for path in sorted(paths) if path.lower().endswith(IMAGE_SUFFIXES))
     return [*(folder / path for path in images), *unlisted] or [folder]
+
+
+def _shown(source: FolderSource, files: list[str], bands: Bands | None) -> list[str]:
+    """Files of one folder; those of one channel each as the images that they are planes of."""
+    listed = SimpleNamespace(name=source.name, kept=True, files=lambda _: files, read=source.read)
+    return StackedSource(cast("Source", listed), None if bands is None else bands.files).files()
+
+
+def _said(folder: Path, where: str) -> Bands | None:
+    try:
+        return bands_near(folder / where / FILE, folder)
+    except BrokenFileError:  # which is said of each file in its turn
+        return None
 
 
 def _listed(folder: Path) -> tuple[list[str], list[Path]]:
@@ -90,15 +106,15 @@ def bands_near(path: Path, named: Path | None = None) -> Bands | None:
     return None
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path, bands: Bands | None = None) -> bytes:
     """The content of a file of up to ``MAX_FILE_BYTES``, or of the files of one channel each that a path stands for.
 
     Raises:
         BrokenFileError: if it is missing, no file, too large, or cannot be read.
     """
-    stacked = StackedSource(FolderSource(path.parent)) if "_ch*" in path.name and path.parent.is_dir() else None
-    if stacked is not None and stacked.exists(path.name):
-        return stacked.read(path.name)
+    planes = read_planes(path, bands)
+    if planes is not None:
+        return planes
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):

@@ -239,7 +239,8 @@ class Predictor:
                 return self.read(image)
             path = Path(image)
             # A data set's folders of classes and splits have theirs above them.
-            return self.read(read_file(path), None if self.bands else bands_near(path, _named_above(path, named)))
+            bands = self.bands or bands_near(path, _named_above(path, named))
+            return self.read(read_file(path, bands), bands)
         except BrokenFileError as broken:
             return broken
 
@@ -298,4 +299,4 @@ def predict(
     """
     predictor = model if isinstance(model, Predictor) else Predictor.load(model)
     named = [images] if isinstance(images, str | Path) else images
-    return list(predictor.predict(find_images(named), channels, top, named))
+    return list(predictor.predict(find_images(named, predictor.bands), channels, top, named))
