@@ -197,13 +197,13 @@ def test_bands_yaml_is_read_from_beside_the_image(tmp_path: Path) -> None:
 
 def test_files_of_a_channel_each_are_read_as_one(tmp_path: Path) -> None:
     for number in (1, 2):
-        (tmp_path / f"x_w{number}.tif").write_bytes(tiff(PIXELS[number]))
-    (tmp_path / "bands.yaml").write_text('bands: [DNA, ER]\nfiles: "{id}_w{channel}.tif"')
-    image = read_image(tmp_path / "x_w*.tif")
+        (tmp_path / f"x_C{number}.tif").write_bytes(tiff(PIXELS[number]))
+    (tmp_path / "bands.yaml").write_text('bands: [DNA, ER]\nfiles: "{id}_C{channel}.tif"')
+    image = read_image(tmp_path / "x_C*.tif")
     assert image.channels.names == ("DNA", "ER")
     np.testing.assert_array_equal(image.pixels, PIXELS[1:3])
-    with pytest.raises(FileNotFoundError, match=r"no image at .*y_w\*\.tif"):
-        read_image(tmp_path / "y_w*.tif")
+    with pytest.raises(FileNotFoundError, match=r"no image at .*y_C\*\.tif"):
+        read_image(tmp_path / "y_C*.tif")
 
 
 @pytest.mark.parametrize(

@@ -266,12 +266,54 @@ def test_planes_that_are_not_wanted_are_not_read(folder: Pack, tmp_path: Path) -
 
 
 def test_a_pattern_that_no_file_fits_is_refused(folder: Pack) -> None:
-    path = folder(planes(["train/a/1_ch*.tif", "train/b/1_ch*.tif"], "1 2"))
+    path = folder(planes(["train/a/1_c*.tif", "train/b/1_c*.tif"], "1 2"))
     (path / "bands.yaml").write_text('bands: [a, b]\nfiles: "{id}_w{channel}.tif"')
-    with pytest.raises(ValueError, match=r"no file is called as files '.*' says, but such as train/a/1_ch1\.tif"):
+    with pytest.raises(ValueError, match=r"no file is called as files '.*' says, but such as train/a/1_c1\.tif"):
         open_dataset(path)
-    (path / "bands.yaml").write_text('files: "{id}"')  # each is an image by itself
+    (path / "bands.yaml").write_text('files: "{id}"')  # each file is an image
     assert len(open_dataset(path).splits["train"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "channels", "bands", "found"),
+    [
+        ("r01c02f03p01-ch*sk1fk1fl1.tiff", "3 1 2", "DNA,ER,AGP", "DNA,ER,AGP"),
+        ("A01_s1_w*.tif", "3 1 2", "DNA,ER,AGP", "DNA,ER,AGP"),
+        ("patch_*.tif", "B8A B02 B08", None, "B02,B08,B8A"),
+        ("cell_*.tif", "blue red green", None, "red,green,blue"),
+    ],
+)
+def test_common_names_of_files_of_a_channel_each_need_no_bands_yaml(
+    pack: Pack, tmp_path: Path, *, name: str, channels: str, bands: str | None, found: str
+) -> None:
+    names = [f"train/{label}/{name}" for label in "ab"]
+    path = pack(planes(names, channels))
+    dataset = open_dataset(path, bands)
+    assert [sample.path for sample in dataset.splits["train"]] == names
+    assert dataset.layout.endswith(", a file a channel")
+    array = loaded(dataset, tmp_path)
+    assert str(array.channels) == found
+    for place, of_file in enumerate((1, 2, 0)):
+        np.testing.assert_array_equal(array.images[1, place].numpy(), noise(SIZE, SIZE, seed=100 + of_file))
+    assert not check_dataset(path, bands).findings
+
+
+def test_a_mapping_names_planes_as_their_files_do(folder: Pack) -> None:
+    path = folder(planes(["train/a/x_w*.tif"], "1 2") | {"bands.yaml": b"bands: {w2: ER, w1: DNA}"})
+    assert open_dataset(path).channels.names == ("ER", "DNA")
+
+
+def test_pictures_named_after_colours_are_no_planes(folder: Pack, image_bytes: Callable[..., bytes]) -> None:
+    path = folder(
+        {
+            f"train/car/{name}_{colour}.png": image_bytes(seed=len(colour))
+            for name in "xy"
+            for colour in ("red", "green")
+        }
+    )
+    dataset = open_dataset(path)
+    assert len(dataset.splits["train"]) == 4
+    assert dataset.channels.names == ("R", "G", "B")
 
 
 @pytest.mark.parametrize(

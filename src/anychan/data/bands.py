@@ -88,7 +88,7 @@ class Bands:
         axes: "CHW" or "HWC", of arrays that do not say it.
         partial: whether an image may lack some of the channels.
         values: whether to keep what was measured, in 32 bits, rather than the numbers that are stored.
-        files: how files of one channel each are called; None: ``{id}_ch1.tif``.
+        files: how files of one channel each are called; None: in one of the common ways (``anychan.data.planes``).
         own: scale, offset and nodata of single bands by their names, which come before those of all.
 
     Raises:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,22 +73,20 @@ def inspect_layout(spec: str | Path, bands: Bands | str | Path | None = None) ->
             f"{spec} is no data set: there is no train.txt, val.txt or test.txt in it or one folder down (nor of an "
             "archive's images beside it), and there are no folders of images, one a class"
         )
-    _check_pattern(source, layout, said)
+    if any(source.planes(path) for path in _paths(layout)):
+        layout.description += ", a file a channel"
+    elif said is not None and said.files not in (None, ALONE):
+        such = next((f", but such as {path}" for path in _paths(layout)), "")
+        raise ValueError(f"{source.name}: no file is called as files {said.files!r} says{such}")
     return _dataset(source, layout, said), layout.findings
 
 
-def _check_pattern(source: StackedSource, layout: Layout, bands: Bands | None) -> None:
-    """Refuse a pattern of files that none fits."""
-    if bands is None or bands.files in (None, ALONE):
-        return
-    paths = [sample.path for samples in layout.splits.values() for sample in samples]
-    if paths and not any(source.planes(path) for path in paths):
-        raise ValueError(f"{source.name}: no file is called as files {bands.files!r} says, but such as {paths[0]}")
+def _paths(layout: Layout) -> Iterator[str]:
+    return (sample.path for samples in layout.splits.values() for sample in samples)
 
 
 def _dataset(source: Source, layout: Layout, bands: Bands | None) -> Dataset:
-    paths = (sample.path for samples in layout.splits.values() for sample in samples)
-    decoder = band_decoder(source, paths, bands)
+    decoder = band_decoder(source, _paths(layout), bands)
     photographs = Dataset(
         name=source.name,
         source=source,

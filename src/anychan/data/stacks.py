@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from anychan.channels import ChannelSet
 from anychan.data.bands import Bands, Numbers
 from anychan.data.findings import BrokenFileError
-from anychan.data.planes import Plane, plane_of
+from anychan.data.planes import Plane, grouped, plane_of
 from anychan.data.raw import RawImage, check_size, planes_first
 from anychan.data.sources import MAX_FILE_BYTES, FolderSource, Source
 
@@ -32,13 +31,14 @@ class StackedSource:
 
     Args:
         source: has the files.
-        files: how those of one channel are called, as ``bands.yaml`` says it; None: ``{id}_ch1.tif``.
+        files: how those of one channel are called, as ``bands.yaml`` says it; None: in one of the common ways.
     """
 
     def __init__(self, source: Source, files: str | None = None) -> None:
         self.name, self.kept = source.name, source.kept
         self._source, self._files = source, files
         self._of_folder: dict[str, dict[str, list[str]]] = {}
+        self._one_plane: dict[str, bool | None] = {}
 
     def files(self, folder: str = "") -> list[str]:
         paths = self._source.files(folder)
@@ -87,13 +87,26 @@ class StackedSource:
         return self._of_folder[folder].get(path, [])
 
     def _images(self, paths: Iterable[str]) -> dict[str, list[str]]:
-        """The files of each image that has one a channel."""
-        found: dict[str, list[tuple[tuple[int, str], str]]] = defaultdict(list)
-        for path in paths:
-            plane = plane_of(path, self._files)
-            if plane is not None:
-                found[plane.image].append((plane.order, path))
-        return {image: [path for _, path in sorted(planes)] for image, planes in found.items()}
+        return grouped(paths, self._files, lambda path: self.has_one_plane(path) is not False)
+
+    def has_one_plane(self, path: str) -> bool | None:
+        """Whether there is one plane in a file; None: it cannot be read."""
+        if path not in self._one_plane:
+            self._one_plane[path] = _has_one_plane(self._source, path)
+        return self._one_plane[path]
+
+
+def _has_one_plane(source: Source, path: str) -> bool | None:
+    from anychan.data.images import read_raw
+
+    try:
+        raw = read_raw(source.read(path))
+    except Exception:  # whatever a damaged file makes a reader stumble over; who needs it says what is wrong
+        return None
+    try:
+        return len(planes_first(raw, None)) == 1
+    except BrokenFileError:  # there are several, of which it is not known which axis has them
+        return False
 
 
 def is_stack(data: bytes) -> bool:
@@ -190,12 +203,11 @@ def _band_of(plane: Plane, bands: Bands) -> str | None:
 def _wanted(files: list[_File], bands: Bands) -> list[_File]:
     """The files of the bands that are wanted, and those of which it is not known; others may be of another size."""
     wanted = bands.wanted or _among([file.band for file in files], bands.channels)
-    if bands.renamed:
-        chosen = [file for file in files if file.band is not None and wanted is not None and file.band in wanted]
-    elif wanted is not None:
-        chosen = [file for file in files if file.band is None or file.band in wanted]
-    else:
+    if wanted is None:
         chosen = files
+    else:
+        unknown = () if bands.renamed else (None,)
+        chosen = [file for file in files if file.band in (*wanted.names, *unknown)]
     if files and not chosen:
         labels = ",".join(file.plane.label for file in files)
         raise BrokenFileError("no-channel", f"has none of {wanted}, but the channels {labels}")
