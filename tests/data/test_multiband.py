@@ -314,6 +314,54 @@ def test_pictures_named_after_colours_are_no_planes(folder: Pack, image_bytes: C
     dataset = open_dataset(path)
     assert len(dataset.splits["train"]) == 4
     assert dataset.channels.names == ("R", "G", "B")
+    assert "planes-apart" not in check_dataset(path).kinds
+
+
+@pytest.mark.parametrize(
+    ("names", "pattern"),
+    [
+        (("x_w1.tif", "x_w2.tif"), "{id}_w{channel}.tif"),
+        (("x_ch1.tif", "x_ch2.tif"), "{id}_ch{channel}.tif"),
+        (("T_B02_10m.tif", "T_B8A_10m.tif"), "{id}_{channel}_{id}.tif"),
+        (("x-ch1sk1.a.tif", "x-ch2sk1.a.tif"), "{id}-ch{channel}sk{id}.tif"),
+    ],
+)
+def test_planes_that_would_be_images_by_themselves_are_refused(
+    pack: Pack, tmp_path: Path, *, names: tuple[str, str], pattern: str
+) -> None:
+    first, second = names
+    files: Files = {f"images/{name}": tiff(noise(SIZE, SIZE, seed=i)) for i, name in enumerate(names)}
+    lists = {"train.txt": f"images/{first} 0".encode(), "test.txt": f"images/{second} 0".encode()}
+    path = pack(files | lists)
+    (finding,) = check_dataset(path).findings
+    assert (finding.path, finding.split, finding.kind, finding.unfit) == (
+        f"images/{first}",
+        "train",
+        "planes-apart",
+        True,
+    )
+    assert f"differs from images/{second} only in the channel" in finding.reason
+    with pytest.raises(
+        ValueError, match=rf"images/{first}: differs from images/{second} only in the channel"
+    ) as caught:
+        open_dataset(path, "a,b")
+    assert f"files: {pattern!r}, and in lists" in str(caught.value)
+    star = str(caught.value).split("in lists ")[1].split(";")[0]  # what it says to do is enough
+    path = pack(
+        files | {"train.txt": f"{star} 0".encode(), "bands.yaml": f"files: '{pattern}'\nbands: [B02, B8A]".encode()}
+    )
+    if path.is_dir():
+        (path / "test.txt").unlink()
+    assert loaded(open_dataset(path), tmp_path).images.shape == (1, 2, SIZE, SIZE)
+    path = pack(files | lists | {"bands.yaml": b"files: '{id}'"})
+    assert [len(samples) for samples in open_dataset(path).splits.values()] == [1, 1]
+
+
+@pytest.mark.parametrize("other", ["y.tif", "x_red.tif", "x_ch1.tif"])
+def test_planes_among_other_images_are_refused(folder: Pack, other: str) -> None:
+    path = folder(planes(["train/a/x_w*.tif"], "1 2") | {f"train/a/{other}": tiff(noise(SIZE, SIZE))})
+    with pytest.raises(ValueError, match=r"train/a/x_w1\.tif: differs from train/a/x_w2\.tif only in the channel"):
+        open_dataset(path)
 
 
 @pytest.mark.parametrize(

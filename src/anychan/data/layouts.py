@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from anychan.channels import ChannelSet
-from anychan.data.bands import Bands, parse_bands
+from anychan.data.bands import FILE, Bands, parse_bands
 from anychan.data.beside import bands_file_beside, with_lists_beside
 from anychan.data.dataset import Dataset
 from anychan.data.findings import Finding
 from anychan.data.folders import read_folders
 from anychan.data.lists import Layout, read_lists
 from anychan.data.multiband import band_decoder, bands_beside, decode_among_photographs
-from anychan.data.planes import ALONE
+from anychan.data.planes import ALONE, alike
 from anychan.data.sources import Source, open_source
 from anychan.data.stacks import StackedSource
 from anychan.data.synthetic import SPEC_PREFIX, open_synthetic
 
 # The first that finds its own decides. A new layout of images is one file and one entry.
 LAYOUTS = (read_lists, read_folders)
+_LOOKED_AT = 16  # pairs of files that may be planes of one image
 
 
 def open_dataset(spec: str | Path, bands: Bands | str | Path | None = None) -> Dataset:
@@ -73,12 +75,35 @@ def inspect_layout(spec: str | Path, bands: Bands | str | Path | None = None) ->
             f"{spec} is no data set: there is no train.txt, val.txt or test.txt in it or one folder down (nor of an "
             "archive's images beside it), and there are no folders of images, one a class"
         )
+    apart = _planes_apart(source, layout, said)
     if any(source.planes(path) for path in _paths(layout)):
         layout.description += ", a file a channel"
-    elif said is not None and said.files not in (None, ALONE):
+    elif said is not None and said.files not in (None, ALONE) and not apart:
         such = next((f", but such as {path}" for path in _paths(layout)), "")
         raise ValueError(f"{source.name}: no file is called as files {said.files!r} says{such}")
-    return _dataset(source, layout, said), layout.findings
+    try:
+        return _dataset(source, layout, said), layout.findings + apart
+    except ValueError as error:
+        if not apart:
+            raise
+        raise ValueError(f"{source.name}: {apart[0].path}: {apart[0].reason}") from error
+
+
+def _planes_apart(source: StackedSource, layout: Layout, bands: Bands | None) -> list[Finding]:
+    """What is wrong where planes of one image would be images by themselves, in different splits perhaps."""
+    files = None if bands is None else bands.files
+    if files == ALONE:
+        return []
+    split_of = {sample.path: split for split, samples in layout.splits.items() for sample in samples}
+    single = (path for path in split_of if "*" not in path or not source.planes(path))
+    for pair in islice(alike(single, files), _LOOKED_AT):
+        if source.has_one_plane(pair.first) and source.has_one_plane(pair.second):
+            reason = (
+                f"differs from {pair.second} only in the channel: say in {FILE} how planes of one image are called, "
+                f"files: {pair.files!r}, and in lists {pair.image}; or files: '{ALONE}', if each file is an image"
+            )
+            return [Finding(pair.first, split_of[pair.first], "planes-apart", reason, True)]
+    return []
 
 
 def _paths(layout: Layout) -> Iterator[str]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -142,6 +142,53 @@ def _are_planes(images: _Images, of_folder: int, is_plane: Callable[[str], bool]
         return False
     several = next((of_image for of_image in images.values() if len(of_image) > 1), [])
     return bool(several) and all(is_plane(path) for _, path in several)
+
+
+# Anywhere in a name, but for colours, which stand in many.
+_WITHIN = re.compile(
+    r"[_-](?:ch|w)(?P<number>\d{1,3})(?=sk\d|[_.-])"
+    rf"|[_-](?P<band>{'|'.join(_SENTINEL_2)})(?=[_.-])|_(?P<colour>{'|'.join(_COLOURS)})(?=\.[^.]*\Z)",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two files whose names differ in nothing but a channel, and how ``files`` would say so."""
+
+    first: str
+    second: str
+    image: str
+    files: str
+
+
+def alike(paths: Iterable[str], files: str | None = None) -> Iterator[Pair]:
+    """Of files whose names differ in nothing but the channel the first two, for each such name.
+
+    Example:
+        >>> next(alike(["b/x_B02_10m.jp2", "b/x_B03_10m.jp2"]))
+        Pair(first='b/x_B02_10m.jp2', second='b/x_B03_10m.jp2', image='b/x_*_10m.jp2', files='{id}_{channel}_{id}.jp2')
+    """
+    first: dict[str, str | None] = {}
+    for path in paths:
+        for image, way in _ways(path, files):
+            if image not in first:
+                first[image] = path
+            elif (earlier := first[image]) is not None and earlier != path:
+                yield Pair(earlier, path, image, way)
+                first[image] = None
+
+
+def _ways(path: str, files: str | None) -> Iterator[tuple[str, str]]:
+    """What the image would be called whose plane a file may be, and the pattern of the file's name."""
+    if files is not None and (plane := plane_of(path, files)) is not None:
+        yield plane.image, files
+    name = path.rfind("/") + 1
+    for found in _WITHIN.finditer(path, name + 1):
+        start, end = found.span(str(found.lastgroup))
+        rest, dot, suffix = path[end:].rpartition(".")
+        around = "" if not rest else f"{'sk' if rest.startswith('sk') else rest[0]}{{id}}"
+        yield f"{path[:start]}*{path[end:]}", f"{{id}}{path[found.start() : start]}{{channel}}{around}{dot}{suffix}"
 
 
 @cache
