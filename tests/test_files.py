@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,15 @@ def test_a_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
             assert not path.exists() or path.read_text() == "first"
         assert path.read_text() == text
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_is_put_on_the_disk_is_open_for_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written = []
+    monkeypatch.setattr(os, "fsync", lambda file: written.append(os.write(file, b"")))  # fails on what is read alone
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert written == [0]
+    assert (tmp_path / "a.txt").read_text() == "new"
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
