@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from anychan._files import replacing
+from anychan.training.checkpoint import LEFTOVERS
 
 
 def test_a_file_takes_the_place_of_the_old_one(tmp_path: Path) -> None:
@@ -27,6 +28,16 @@ def test_what_is_put_on_the_disk_is_open_for_writing(tmp_path: Path, monkeypatch
         temporary.write_text("new")
     assert written == [0]
     assert (tmp_path / "a.txt").read_text() == "new"
+
+
+def test_two_processes_of_one_number_write_to_files_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    with replacing(path) as one, replacing(path) as other:
+        one.write_text("one")
+        other.write_text("other")
+        assert one != other
+        assert all(temporary.match(LEFTOVERS) for temporary in (one, other))
+    assert path.read_text() == "one"
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
