@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from anychan import _files
 from anychan._files import replacing
 from anychan.training.checkpoint import LEFTOVERS
 
@@ -38,6 +39,36 @@ def test_two_processes_of_one_number_write_to_files_of_their_own(tmp_path: Path)
         assert one != other
         assert all(temporary.match(LEFTOVERS) for temporary in (one, other))
     assert path.read_text() == "one"
+
+
+@pytest.mark.parametrize(("on_windows", "times"), [(True, 3), (True, 1000), (False, 1)])
+def test_what_somebody_has_open_on_windows_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, on_windows: bool, times: int
+) -> None:
+    refusals, rename = iter(range(times)), Path.replace
+
+    def refuse(file: Path, path: Path) -> Path:
+        if next(refusals, None) is not None:
+            raise PermissionError(13, "Permission denied")
+        return rename(file, path)
+
+    def write() -> None:
+        with replacing(path) as temporary:
+            temporary.write_text("new")
+
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    monkeypatch.setattr(_files, "_ON_WINDOWS", on_windows)
+    monkeypatch.setattr(_files, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(Path, "replace", refuse)
+    if on_windows and times == 3:
+        write()
+        assert path.read_text() == "new"
+    else:
+        with pytest.raises(PermissionError):
+            write()
+        assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

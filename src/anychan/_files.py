@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+import sys
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_ON_WINDOWS = sys.platform == "win32"
+_PATIENCE_S = 2.0
+_LOOK_AGAIN_S = 0.05
 
 
 @contextmanager
@@ -32,6 +38,20 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("r+b") as file:  # Windows puts on the disk only what it may write to
             os.fsync(file.fileno())
-        temporary.replace(path)
+        move(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def move(file: Path, path: Path) -> None:
+    """Rename a file, in place of what is at ``path``; Windows is asked for two seconds while somebody has that open."""
+    until = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            file.replace(path)
+        except PermissionError:
+            if not _ON_WINDOWS or time.monotonic() >= until:
+                raise
+            time.sleep(_LOOK_AGAIN_S)
+        else:
+            return

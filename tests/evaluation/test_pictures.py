@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 import torch
 from PIL import Image
 
@@ -15,7 +16,7 @@ from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
 from anychan.evaluation import Predictions, predict_subset
-from anychan.evaluation.pictures import choose, choose_disputed, view_planes, write_pictures
+from anychan.evaluation.pictures import _replacing_folder, choose, choose_disputed, view_planes, write_pictures
 
 
 def read(path: Path) -> npt.NDArray[np.uint8]:
@@ -68,6 +69,29 @@ def test_the_same_pictures_again_and_none_left_over(sliced: AnyChannelModel, arr
     write_pictures(tmp_path / "two", ("built-in", "test"), array, answers, array.classes, count=2)
     assert sorted(path.name for path in (tmp_path / "two").iterdir()) == ["000.webp", "001.webp", "pictures.json"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
+
+
+def test_pictures_that_cannot_take_their_place_leave_the_old_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rename = tmp_path / "pictures", Path.rename
+    folder.mkdir()
+    (folder / "old.webp").touch()
+
+    def refuse(path: Path, target: Path) -> Path:
+        if path.name == "new":
+            raise PermissionError(13, "Permission denied")
+        return rename(path, target)
+
+    def replace() -> None:
+        with _replacing_folder(folder) as temporary:
+            (temporary / "new.webp").touch()
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    with pytest.raises(PermissionError):
+        replace()
+    assert [path.name for path in folder.iterdir()] == ["old.webp"]
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_right_and_wrong_ones_are_chosen() -> None:

@@ -241,6 +241,12 @@ def _replacing_folder(folder: Path) -> Iterator[Path]:
         new = Path(temporary) / "new"
         new.mkdir()
         yield new
+        old = Path(temporary) / "old"
         if folder.exists():
-            folder.rename(Path(temporary) / "old")
-        new.rename(folder)
+            folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from anychan._files import replacing
+from anychan._files import move, replacing
 
 FORMAT = 1
 LAST, PREVIOUS = "last.pt", "previous.pt"
@@ -30,7 +30,7 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
     with replacing(last) as temporary:
         torch.save({"format": FORMAT, **state}, temporary)
         if last.exists():
-            last.replace(folder / PREVIOUS)
+            move(last, folder / PREVIOUS)
     return last
 
 
