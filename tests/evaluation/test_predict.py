@@ -12,6 +12,7 @@ from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
 from anychan.evaluation import FILLS, predict_subset
+from anychan.evaluation.activation import activation_map
 from anychan.evaluation.predict import prepare
 
 
@@ -99,6 +100,21 @@ def test_the_model_is_asked_in_evaluation_mode_and_float32(sliced: AnyChannelMod
     predict_subset(sliced.train(), array, "R")
     predict_subset(sliced, array, "R", autocast=torch.bfloat16)
     assert seen == [(False, True, torch.float32), (False, True, torch.bfloat16)]
+
+
+def test_on_a_cpu_other_devices_are_left_alone(
+    sliced: AnyChannelModel, array: ImageArray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To keep the random states of all GPUs starts them, and PyTorch warns where there are several."""
+    asked = []
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: asked.append("count") or 2)
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", asked.append)
+    before = torch.get_rng_state()
+    predict_subset(sliced, array, "R")
+    planes = prepare(array.images[:1, :1], sliced.channels, sliced.channels.subset("R"))
+    activation_map(sliced, planes, sliced.channels.subset("R"), 0)
+    assert asked == []
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_settings_of_the_caller_are_left_alone(sliced: AnyChannelModel, array: ImageArray) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan.channels import ChannelSet
+from anychan.evaluation.predict import same_draws
 
 
 def activation_map(model: nn.Module, x_NSHW: Tensor, channels: ChannelSet, label: int) -> Tensor:
@@ -41,8 +42,7 @@ def activation_map(model: nn.Module, x_NSHW: Tensor, channels: ChannelSet, label
         torch.Size([16, 16])
     """
     maps: list[Tensor] = []
-    with torch.enable_grad(), torch.random.fork_rng(), ExitStack() as hooks:
-        torch.manual_seed(0)  # as in `predict_subset`
+    with torch.enable_grad(), same_draws(x_NSHW.device), ExitStack() as hooks:
         for module in model.modules():
             handle = module.register_forward_hook(lambda of, given, output: _keep(of, given, output, x_NSHW, maps))
             hooks.callback(handle.remove)

@@ -92,8 +92,7 @@ def predict_subset(
     rows, title = _rows_with_any(array, planes, present), str(present) if progress else None
     model = model.to(device).to(memory_format=torch.channels_last).eval()
     labels, probability, times = [], [], []
-    with torch.inference_mode(), _full_float32(), _autocast(device, autocast), torch.random.fork_rng():
-        torch.manual_seed(0)  # a stem that draws at test time draws the same again
+    with torch.inference_mode(), _full_float32(), _autocast(device, autocast), same_draws(device):
         for path, images_NSHW, there_NS in _batches(array, rows, planes, batch_size, title):
             x_NSHW = prepare(images_NSHW.to(device), known, present, fill)
             some = {} if fill or there_NS is None else {"present": there_NS.to(device)}
@@ -219,6 +218,22 @@ def _now(device: torch.device) -> float:
 
 def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+
+
+@contextmanager
+def same_draws(device: torch.device) -> Iterator[None]:
+    """A stem that draws at test time draws the same again; generators of other devices are not touched.
+
+    All are as they were afterwards, but for that of an accelerator that is none of CUDA.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.default_generator.manual_seed(0)
+        if device.type == "cuda":
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(0)
+        elif device.type != "cpu":
+            torch.get_device_module(device).manual_seed(0)
+        yield
 
 
 @contextmanager
