@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -44,6 +45,10 @@ def test_explicit_choices_are_kept() -> None:
 
 def test_the_accelerator_takes_the_cpu_when_told() -> None:
     assert start_accelerator(config(device="cpu")).device == CPU
+
+
+def test_processes_wait_while_the_first_decodes_a_large_data_set() -> None:
+    assert start_accelerator(config(device="cpu")).init_handler.to_kwargs() == {"timeout": timedelta(hours=24)}
 
 
 def test_algorithms_are_restored_after_an_error() -> None:

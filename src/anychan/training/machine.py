@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +24,9 @@ _RESIDENT_SHARE = 0.5
 
 # Five strides of two bring 32 pixels to one.
 _SMALLEST_FOR_BFLOAT16 = 32
+
+# How long processes wait for each other: the first may decode a whole data set meanwhile.
+_PATIENCE = timedelta(hours=24)
 
 
 @dataclass(frozen=True)
@@ -64,17 +68,20 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
         ValueError: if the device that was asked for is not there, or processes that were started together do not
             find each other.
     """
-    from accelerate import Accelerator, DistributedDataParallelKwargs
+    from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
     from accelerate.state import AcceleratorState
 
-    parallel = DistributedDataParallelKwargs(find_unused_parameters=config.strategy != PLAIN)
+    handlers = [
+        DistributedDataParallelKwargs(find_unused_parameters=config.strategy != PLAIN),
+        InitProcessGroupKwargs(timeout=_PATIENCE),
+    ]
     # Left to itself, accelerate starts several processes on a GPU only; on a CPU each would train alone.
     on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
-    accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[parallel])
+    accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=handlers)
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started == 1 and on_cpu != (accelerator.device.type == "cpu"):  # it keeps an earlier run's device
         AcceleratorState._reset_state(reset_partial_state=True)
-        accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[parallel])
+        accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=handlers)
     if accelerator.num_processes != started:
         raise ValueError(f"{started} processes were started, but {accelerator.num_processes} found each other")
     if config.device not in ("auto", accelerator.device.type):
