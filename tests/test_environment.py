@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from anychan import environment as module
-from anychan.environment import environment
+from anychan.environment import environment, hardware
 
 
 def test_it_is_a_record_with_what_counts() -> None:
@@ -21,6 +21,13 @@ def test_it_is_a_record_with_what_counts() -> None:
     assert record["hardware"]["threads"] == torch.get_num_threads()
     assert record["hardware"]["memory_bytes"] > 2**20
     assert record["hardware"]["cpu"]
+
+
+def test_the_gpu_is_that_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU of {device}")
+    named = [hardware(device)["gpu"] for device in ("cuda:1", torch.device("cuda:1"), "cpu", None)]
+    assert named == ["GPU of cuda:1", "GPU of cuda:1", "GPU of None", "GPU of None"]
 
 
 def run_git(folder: Path, *arguments: str) -> str:

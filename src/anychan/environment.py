@@ -8,7 +8,10 @@ import platform
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 from anychan._plugins import plugin_versions
 
@@ -16,8 +19,11 @@ from anychan._plugins import plugin_versions
 _LIBRARIES = ("anychan", "torch", "torchvision", "timm", "accelerate", "torchmetrics", "scipy", "numpy", "pillow")
 
 
-def environment() -> dict[str, Any]:
+def environment(device: torch.device | str | None = None) -> dict[str, Any]:
     """Versions, commit and hardware of this process, as a record that JSON can hold.
+
+    Args:
+        device: see ``hardware``.
 
     Returns:
         "versions": of Python and the libraries that can change a number; "commit": of the checkout that anychan runs
@@ -28,7 +34,7 @@ def environment() -> dict[str, Any]:
         >>> sorted(environment())
         ['commit', 'dirty', 'hardware', 'versions']
     """
-    return {"versions": versions(), **_checkout(Path(__file__).parent), "hardware": hardware()}
+    return {"versions": versions(), **_checkout(Path(__file__).parent), "hardware": hardware(device)}
 
 
 def versions() -> dict[str, str]:
@@ -42,17 +48,22 @@ def versions() -> dict[str, str]:
     return found | dict(plugin_versions())
 
 
-def hardware() -> dict[str, Any]:
-    """The machine: processor, cores, threads that torch uses, memory in bytes, GPU (None without one), platform."""
+def hardware(device: torch.device | str | None = None) -> dict[str, Any]:
+    """The machine: processor, cores, threads that torch uses, memory in bytes, GPU (None without one), platform.
+
+    Args:
+        device: which GPU is named, of several; where it is none, the current one.
+    """
     import psutil
     import torch
 
+    gpu = None if device is None or torch.device(device).type != "cuda" else device
     return {
         "cpu": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_bytes": psutil.virtual_memory().total,
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": torch.cuda.get_device_name(gpu) if torch.cuda.is_available() else None,
         "platform": f"{platform.system()} {platform.machine()}",
     }
 

@@ -37,6 +37,14 @@ def test_median_and_quartiles_of_the_passes_after_warm_up(monkeypatch: pytest.Mo
     assert model.training
 
 
+def test_the_device_that_is_timed_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[torch.device] = []
+    monkeypatch.setattr(torch.accelerator, "synchronize", waited.append)
+    first = [latency.now(torch.device(name)) for name in ("cuda:1", "mps", "cpu")]
+    assert first == sorted(first)
+    assert waited == [torch.device("cuda:1"), torch.device("mps")]
+
+
 def test_modes_of_parts_come_back() -> None:
     model = nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3).eval())
     measure_latency(model, image_size=4, repeats=1)

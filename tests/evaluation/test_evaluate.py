@@ -186,7 +186,7 @@ def test_each_row_says_where_it_was_timed(
     run, where = make_run(), environment()
     for cpu, channels, size in (("one", "R", 128), ("another", "G", 8)):
         made = {**where, "hardware": {**where["hardware"], "cpu": cpu}}
-        monkeypatch.setattr("anychan.evaluation.evaluate.environment", lambda made=made: made)
+        monkeypatch.setattr("anychan.evaluation.evaluate.environment", lambda device, made=made: made)
         record = evaluate(run, [channels], batch_size=size)
     assert machines(record) == [("one", 128), ("another", 8)]
     assert record["hardware"]["cpu"] == "another"

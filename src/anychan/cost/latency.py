@@ -56,18 +56,15 @@ def measure_latency(
     call = call_of(model, channels, image_size)
     device = device_of(model)
     x = call.batch(model, batch_size, device)
-    wait = torch.get_device_module(device).synchronize
     modes = {module: module.training for module in model.modules()}
     seconds = []
     try:
         model.eval()
         with torch.inference_mode():
             for _ in range(_WARM_UP + repeats):
-                wait()
-                start = time.perf_counter()
+                start = now(device)
                 call(model, x)
-                wait()
-                seconds.append(time.perf_counter() - start)
+                seconds.append(now(device) - start)
     finally:
         for module, training in modes.items():
             module.training = training
@@ -75,6 +72,13 @@ def measure_latency(
         torch.tensor((0.25, 0.5, 0.75), dtype=torch.float64)
     )
     return Latency(float(median), float(q25), float(q75))
+
+
+def now(device: torch.device) -> float:
+    """The clock, in seconds, when all that was asked of a device so far is done."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+    return time.perf_counter()
 
 
 def device_of(model: nn.Module) -> torch.device:

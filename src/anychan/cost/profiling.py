@@ -130,7 +130,7 @@ def profile(  # noqa: PLR0917 # all but the first are named in practice
         },
         memory=measure_memory(moved, channels, image_size, batch_size, trained=trained),
         device=str(place),
-        hardware=hardware(),
+        hardware=hardware(place),
         threads=torch.get_num_threads(),
     )
 

@@ -8,7 +8,6 @@ Shape suffixes: N images, S the channels of the question, C all channels the mod
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet, ChannelsLike
+from anychan.cost.latency import now
 from anychan.data import ImageArray
 from anychan.data.arrays import check_units, take
 from anychan.data.dataset import BYTES
@@ -85,7 +85,7 @@ def predict_subset(
         raise ValueError(f"a plain model takes all of {known}, not {present}: name --fill to fill what is missing")
     if batch_size < 1 or not array.paths:
         raise ValueError(f"{len(array.paths)} images in batches of {batch_size}: there must be 1 of each at least")
-    device = _checked_device(device)
+    device = checked_device(device)
     asked = known if fill else present
     planes = find(present, array.channels)
     check_units(present, array.channels.subset([array.channels.names[plane] for plane in planes]))
@@ -96,11 +96,11 @@ def predict_subset(
         for path, images_NSHW, there_NS in _batches(array, rows, planes, batch_size, title):
             x_NSHW = prepare(images_NSHW.to(device), known, present, fill)
             some = {} if fill or there_NS is None else {"present": there_NS.to(device)}
-            started = _now(device)
+            started = now(device)
             logits_NK = model(x_NSHW, channels=asked, **some)
             if flips:
                 logits_NK = (logits_NK + model(x_NSHW.flip(3), channels=asked, **some)) / 2
-            times.append((_now(device) - started, len(x_NSHW)))
+            times.append((now(device) - started, len(x_NSHW)))
             if not logits_NK.isfinite().all():
                 raise ValueError(f"the model's logits are not finite for {present} of {path} or the images after it")
             best = logits_NK.float().softmax(dim=1).topk(min(top, logits_NK.shape[1]))
@@ -196,7 +196,8 @@ def _batches(
         yield path, values_NSHW, None if there_NS is None else there_NS[first : first + size]
 
 
-def _checked_device(name: torch.device | str) -> torch.device:
+def checked_device(name: torch.device | str) -> torch.device:
+    """A device that is there; raises ``ValueError`` for another."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -208,12 +209,6 @@ def _checked_device(name: torch.device | str) -> torch.device:
 def _milliseconds(times: list[tuple[float, int]]) -> float:
     """Of the model for one image: the median over batches, without the first (it warms up) and the last (cut off)."""
     return statistics.median(seconds / images for seconds, images in times[1:-1] or times) * 1000
-
-
-def _now(device: torch.device) -> float:
-    if device.type != "cpu":
-        torch.accelerator.synchronize()  # what was asked of an accelerator so far is done before the clock is read
-    return time.perf_counter()
 
 
 def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:
