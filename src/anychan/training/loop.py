@@ -306,7 +306,7 @@ class Trainer:
             "annealing": {"progress": self.progress},
             "averages": None if self.averages is None else self.averages.state_dict(),
             "early_stopping": self.early_stopping.state_dict(),
-            "random": gather_object([random_states()]),
+            "random": gather_object([random_states(self.accelerator.device)]),
             "totals": gather_object(
                 [{"sums": totals.sums.tolist(), "images": totals.images, "seconds": totals.seconds}]
             ),
@@ -327,4 +327,4 @@ class Trainer:
         totals = state["totals"][rank]
         sums = torch.tensor(totals["sums"], device=self.accelerator.device)
         self.totals = Totals(sums, totals["images"], totals["seconds"])
-        restore_random_states(state["random"][rank])
+        restore_random_states(state["random"][rank], self.accelerator.device)

@@ -36,25 +36,30 @@ def seed_everything(seed: int, rank: int = 0) -> None:
     torch.manual_seed(number)
 
 
-def random_states() -> dict[str, Any]:
-    """The states of the global generators, as tensors and lists that ``torch.load(weights_only=True)`` reads."""
+def random_states(device: torch.device) -> dict[str, Any]:
+    """The states of the global generators, as tensors and lists that ``torch.load(weights_only=True)`` reads.
+
+    Args:
+        device: on which the model draws, beside the CPU.
+    """
     name, keys, position, has_gauss, cached = np.random.get_state()  # noqa: NPY002 - see seed_everything
     version, internal, gauss = random.getstate()
     return {
         "torch": torch.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-        "mps": torch.mps.get_rng_state() if torch.backends.mps.is_available() else None,
+        "cuda": [torch.cuda.get_rng_state(device)] if device.type == "cuda" else [],
+        "mps": torch.mps.get_rng_state() if device.type == "mps" else None,
         "numpy": [name, torch.from_numpy(np.asarray(keys).astype(np.int64)), position, has_gauss, cached],
         "python": [version, list(internal), gauss],
     }
 
 
-def restore_random_states(states: dict[str, Any]) -> None:
-    """Put the global generators back to what ``random_states`` gave."""
+def restore_random_states(states: dict[str, Any], device: torch.device) -> None:
+    """Put the global generators back to what ``random_states`` gave, also of a device of another number."""
     torch.set_rng_state(states["torch"])
-    if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"])
-    if states["mps"] is not None and torch.backends.mps.is_available():
+    if states["cuda"] and device.type == "cuda":
+        of_all = states["cuda"]  # older checkpoints have those of every GPU that was there
+        torch.cuda.set_rng_state(of_all[min(device.index or 0, len(of_all) - 1)], device)
+    if states["mps"] is not None and device.type == "mps":
         torch.mps.set_rng_state(states["mps"])
     name, keys, position, has_gauss, cached = states["numpy"]
     np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, cached))  # noqa: NPY002
