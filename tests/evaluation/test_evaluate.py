@@ -265,6 +265,17 @@ def test_a_failure_leaves_what_was_there(
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_before_the_first_question(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, asked = make_run(), []
+    (run / "evaluation").write_text("in the way")  # root, who may run this, may write to any folder
+    monkeypatch.setattr(evaluate_module, "predict_subset", lambda *_, **__: asked.append(1))
+    with pytest.raises(OSError, match="evaluation"):
+        evaluate(run, ["R"])
+    assert asked == []
+
+
 def test_what_is_not_there_is_named(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         evaluate(tmp_path / "nowhere")

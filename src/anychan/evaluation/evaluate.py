@@ -91,6 +91,7 @@ def evaluate_run(
         ValueError: for channels that the model or the data do not have, more than 8 channels with "all", a plain
             model asked for a proper subset without fills, an unknown fill or split, other classes than the run's,
             an image that cannot be read, or rows there of another model or other data.
+        OSError: if the run folder cannot be written to.
     """
     run = Path(run)
     if not run.is_dir():  # a model file or a packaged model is no place to write to
@@ -126,6 +127,8 @@ def evaluate_run(
         "batch_size": batch_size,
     }
     where = {key: made[key] for key in _WHERE}
+    with writing(run, split):  # a folder that cannot be written to is told before the first question
+        pass
     rows, answers = {}, {}
     for subset, fill in questions:
         given = predict_subset(
