@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Callable
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
+import psutil
 import pytest
 
 from anychan.data.cache import decode_split
 from anychan.data.cache_dir import default_cache_dir
-from anychan.data.cache_file import read_cache
+from anychan.data.cache_file import _mapped, read_cache
 from anychan.data.layouts import open_dataset
 
 Pack = Callable[[dict[str, bytes]], Path]
@@ -46,6 +48,18 @@ def test_two_processes_build_one_cache_at_once(pack: Pack, image_bytes: Callable
         found = read_cache(tmp_path / "both" / Path(name).stem)
         assert found is not None
         assert len(found.pixels) == 40
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="others count what may be written to otherwise")
+def test_a_file_larger_than_memory_is_mapped(tmp_path: Path) -> None:
+    size = psutil.virtual_memory().total + psutil.swap_memory().total + 2**30
+    with (tmp_path / "a.images").open("wb") as file:
+        file.truncate(size)  # takes no room on the disk
+    mapped = _mapped(tmp_path / "a.images", "uint8")
+    mapped[size - 1] = 7
+    assert (len(mapped), mapped[size - 1], mapped[0]) == (size, 7, 0)
+    del mapped
+    assert _mapped(tmp_path / "a.images", "uint8")[size - 1] == 0
 
 
 def test_nothing_is_found_where_nothing_was_written(tmp_path: Path) -> None:

@@ -10,12 +10,17 @@ damaged is found by its checksum (about a second for each gigabyte) and built ag
 from __future__ import annotations
 
 import json
+import mmap
+import platform
+import sys
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from anychan._files import replacing
 from anychan.data.dataset import Pixels
@@ -23,6 +28,11 @@ from anychan.data.findings import BrokenFileError
 
 FORMAT = 2  # of these files and of the pixels in them: raise it when decoding changes
 _CHECKED_AT_ONCE = 2**24
+
+# Else Linux wants memory for all pages, which may be written to, and refuses a file that is larger than it has.
+# Python before 3.13 does not name the flag.
+_NUMBERED = sys.platform == "linux" and platform.machine() in ("x86_64", "aarch64")
+_NO_RESERVE: int = getattr(mmap, "MAP_NORESERVE", 0x4000 if _NUMBERED else 0)
 
 
 @dataclass(frozen=True)
@@ -92,11 +102,19 @@ def read_cache(path: Path) -> Decoded | None:
         raise ValueError(f"{images_path.name} has {images_path.stat().st_size:,} bytes and not {size:,}")
     if size == 0:
         return Decoded(np.empty((0, 0, 0, 0), kept_as), broken, path)
-    # "c": on writing, the process gets a page of its own. The file is never written to.
-    pixels = np.memmap(images_path, kept_as, "c", shape=(count, height, width, channels))
+    pixels = _mapped(images_path, kept_as).reshape(count, height, width, channels)
     flat, checksum = pixels.reshape(-1).view(np.uint8), 0
     for start in range(0, size, _CHECKED_AT_ONCE):
         checksum = zlib.crc32(flat[start : start + _CHECKED_AT_ONCE].data, checksum)
     if checksum != expected:
         raise ValueError(f"{images_path.name} is damaged: its checksum is not the one it was written with")
     return Decoded(pixels, broken, path)
+
+
+def _mapped(path: Path, kept_as: npt.DTypeLike) -> npt.NDArray[Any]:
+    """The numbers in a file. On writing, the process gets a page of its own; the file is never written to."""
+    if not _NO_RESERVE:
+        return np.memmap(path, kept_as, "c")
+    with path.open("rb") as file:
+        pages = mmap.mmap(file.fileno(), 0, mmap.MAP_PRIVATE | _NO_RESERVE, mmap.PROT_READ | mmap.PROT_WRITE)
+    return np.frombuffer(pages, kept_as)
