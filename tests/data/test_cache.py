@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -12,9 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from anychan.data import cache
 from anychan.data.cache import decode_split
 from anychan.data.cache_dir import default_cache_dir
-from anychan.data.cache_file import _mapped, read_cache
+from anychan.data.cache_file import _mapped, read_cache, write_cache
 from anychan.data.layouts import open_dataset
 
 Pack = Callable[[dict[str, bytes]], Path]
@@ -48,6 +50,36 @@ def test_two_processes_build_one_cache_at_once(pack: Pack, image_bytes: Callable
         found = read_cache(tmp_path / "both" / Path(name).stem)
         assert found is not None
         assert len(found.pixels) == 40
+
+
+def test_what_another_process_builds_is_waited_for_and_not_built_again(
+    pack: Pack, photographs: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, built = open_dataset(pack(photographs)), []
+
+    @contextmanager
+    def after_another(folder: Path, name: str, *, wait: bool) -> Iterator[None]:
+        assert wait
+        monkeypatch.undo()
+        monkeypatch.setattr(cache, "write_cache", lambda path, *rest: built.append(path) or write_cache(path, *rest))
+        decode_split(dataset, "train", 16, folder)
+        yield
+
+    monkeypatch.setattr(cache, "alone", after_another)
+    found = decode_split(dataset, "train", 16, tmp_path / "cache")
+    assert len(found.pixels) == 4
+    assert built == [found.path]
+    assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".images", ".json"}
+
+
+def test_a_lock_that_cannot_be_made_is_done_without(
+    pack: Pack, photographs: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(folder: Path, name: str, *, wait: bool) -> None:
+        raise PermissionError(13, "Permission denied", str(folder / name))  # of another user
+
+    monkeypatch.setattr(cache, "alone", refuse)
+    assert len(decode_split(open_dataset(pack(photographs)), "train", 16, tmp_path / "cache").pixels) == 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="others count what may be written to otherwise")

@@ -10,10 +10,11 @@ import hashlib
 import importlib.util
 import logging
 import re
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
+from anychan._lock import alone
 from anychan.data.cache_dir import default_cache_dir
 from anychan.data.cache_file import FORMAT, Decoded, in_memory, read_cache, write_cache
 from anychan.data.dataset import Dataset, Pixels, Sample
@@ -40,24 +41,51 @@ def decode_split(
     path = (cache_dir or default_cache_dir()) / f"{name}-{split}-{image_size}-{key[:24]}"
     found = _found_in_cache(path, len(samples))
     if found is None:
-        try:
-            with strict_pillow(), closing(_decode_all(dataset, samples, image_size, progress)) as pictures:
-                write_cache(path, pictures, dataset.encoding.kept_as)
-        except OSError as error:
-            raise ValueError(f"the cache {path.parent} cannot be written ($ANYCHAN_CACHE moves it): {error}") from error
-        found = _found_in_cache(path, len(samples))
+        with _building(path):
+            found = _found_in_cache(path, len(samples), again=True)
+            if found is None:
+                pictures = _decode_all(dataset, samples, image_size, progress)
+                found = _build(path, pictures, dataset.encoding.kept_as, len(samples))
+    return found
+
+
+@contextmanager
+def _building(path: Path) -> Iterator[None]:
+    """Held by one process; where no lock can be made, or one fails in between, two may do the same work."""
+    lock = path.with_name(f".{path.name}.lock")
+    with ExitStack() as held:
+        held.callback(_remove, lock)
+        with suppress(OSError):
+            held.enter_context(alone(lock.parent, lock.name, wait=True))
+        yield
+
+
+def _remove(lock: Path) -> None:
+    with suppress(OSError):  # somebody waits for it, or it could not be made
+        lock.unlink(missing_ok=True)
+
+
+def _build(path: Path, pictures: Generator[Pixels | BrokenFileError, None, None], kept_as: str, count: int) -> Decoded:
+    try:
+        with strict_pillow(), closing(pictures):
+            write_cache(path, pictures, kept_as)
+    except OSError as error:
+        raise ValueError(f"the cache {path.parent} cannot be written ($ANYCHAN_CACHE moves it): {error}") from error
+    found = _found_in_cache(path, count)
     if found is None:
         raise ValueError(f"the cache {path.parent} does not keep what is written to it")
     return found
 
 
-def _found_in_cache(path: Path, count: int) -> Decoded | None:
+def _found_in_cache(path: Path, count: int, *, again: bool = False) -> Decoded | None:
+    """What is there and whole; what is damaged is told, unless one looks again."""
     try:
         found = read_cache(path)
         if found is not None and len(found.pixels) + len(found.broken) != count:
             raise ValueError(f"{path.name} has not {count} images")
     except ValueError as error:
-        _logger.warning("the cache is damaged and will be built again: %s", error)
+        if not again:
+            _logger.warning("the cache is damaged and will be built again: %s", error)
         return None
     return found
 

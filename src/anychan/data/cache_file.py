@@ -2,9 +2,9 @@
 
 ``<name>.images`` holds the pixels, shape (N, H, W, C), and nothing else; ``<name>.json`` says what they are: their
 shape, their type where it is not uint8, their CRC-32, and which files were broken and so are not among them. Both are
-written to a temporary file and renamed, the second last, so that the second vouches for the first. Two processes that
-build the same cache at once do the work twice and replace each other's files by equal ones. A file that is short or
-damaged is found by its checksum (about a second for each gigabyte) and built again.
+written to a temporary file and renamed, the second last, so that the second vouches for the first. Where two processes
+build the same cache at once, they replace each other's files by equal ones. A file that is short or damaged is found by
+its checksum (about a second for each gigabyte) and built again.
 """
 
 from __future__ import annotations
