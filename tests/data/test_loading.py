@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +46,22 @@ def test_an_array_of_a_split(pack: Pack, photographs: Files, tmp_path: Path) -> 
     for i, path in enumerate(array.paths):
         expected = dataset.decode(photographs[path], 16).pixels
         np.testing.assert_array_equal(array.images[i].permute(1, 2, 0), expected)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text elsewhere")
+def test_names_that_are_no_text_can_be_written_down(image_bytes: Make, tmp_path: Path) -> None:
+    root = tmp_path / os.fsdecode(b"data \xff")
+    for split in ("train", "test"):
+        for name in (b"caf\xe9", "café".encode()):
+            folder = root / split / os.fsdecode(name)
+            folder.mkdir(parents=True)
+            (folder / os.fsdecode(b"\xe9.png")).write_bytes(image_bytes(seed=len(name)))
+    dataset = open_dataset(root)
+    array = load(dataset, "test", 16, tmp_path / "cache")
+    assert dataset.classes == ("café", r"caf\udce9")
+    assert array.paths == (r"test/café/\udce9.png", r"test/caf\udce9/\udce9.png")
+    assert array.labels.tolist() == [0, 1]
+    assert dataset.name == r"data \udcff"
 
 
 def test_nothing_is_written_beside_the_data(folder: Pack, photographs: Files, tmp_path: Path) -> None:

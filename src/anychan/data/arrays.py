@@ -32,7 +32,7 @@ class ImageArray:
             memory-mapped file where it came from the cache; what is written to it changes neither the file nor what
             others read.
         labels: int64, shape (N,).
-        paths: the file of each image, relative to the root of the data.
+        paths: the file of each image, relative to the root of the data; bytes of it that are no UTF-8 are escaped.
         channels: the C channels.
         classes: a name for each label.
         skipped: path and reason of each file that was left out as broken; empty unless that was asked for.

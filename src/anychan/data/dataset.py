@@ -61,6 +61,17 @@ def _one_or_all(numbers: tuple[float, ...]) -> str:
 BYTES = Encoding()  # photographs
 
 
+def readable(name: str) -> str:
+    """A name that is no text in UTF-8, as Linux allows for files, as one that can be written anywhere.
+
+    Example:
+        >>> import os
+        >>> print(readable(os.fsdecode(b"caf\\xe9.jpg")), readable("café.jpg"))
+        caf\\udce9.jpg café.jpg
+    """
+    return name.encode(errors="backslashreplace").decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One labelled image.

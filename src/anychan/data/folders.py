@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 
-from anychan.data.dataset import Sample
+from anychan.data.dataset import Sample, readable
 from anychan.data.findings import Finding
 from anychan.data.lists import Layout
 from anychan.data.sources import Source
@@ -49,9 +49,10 @@ def read_folders(source: Source) -> Layout | None:
             _ignore(layout, path, "is in no class's folder")
     if not found:
         return None
-    layout.classes = tuple(sorted({name for _, name in found}))
+    names = sorted({name for _, name in found})
+    layout.classes = tuple(map(readable, names))
     layout.splits = {split: [] for split in ("train", "val", "test") if not split_of or split in split_of.values()}
-    label_of = {name: label for label, name in enumerate(layout.classes)}
+    label_of = {name: label for label, name in enumerate(names)}
     for (split, name), paths in sorted(found.items()):
         divided = {split: paths} if split else _divide(paths, prefix)
         for part, chosen in divided.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 from anychan.channels import ChannelSet
 from anychan.data.bands import FILE, Bands, parse_bands
 from anychan.data.beside import bands_file_beside, with_lists_beside
-from anychan.data.dataset import Dataset
+from anychan.data.dataset import Dataset, readable
 from anychan.data.findings import Finding
 from anychan.data.folders import read_folders
 from anychan.data.lists import Layout, read_lists
@@ -113,7 +113,7 @@ def _paths(layout: Layout) -> Iterator[str]:
 def _dataset(source: Source, layout: Layout, bands: Bands | None) -> Dataset:
     decoder = band_decoder(source, _paths(layout), bands)
     photographs = Dataset(
-        name=source.name,
+        name=readable(source.name),
         source=source,
         decode=decode_among_photographs,
         channels=ChannelSet.parse("RGB"),

@@ -9,7 +9,7 @@ import torch
 from anychan.data.arrays import ImageArray, find_present
 from anychan.data.cache import decode_split
 from anychan.data.cache_file import Decoded
-from anychan.data.dataset import Dataset
+from anychan.data.dataset import Dataset, readable
 
 _BROKEN_NAMED = 5
 
@@ -56,10 +56,10 @@ def load_split(  # noqa: PLR0917 (the first three are needed, the others are nam
     return ImageArray(
         images=images,
         labels=torch.tensor([sample.label for sample in kept]),
-        paths=tuple(sample.path for sample in kept),
+        paths=tuple(readable(sample.path) for sample in kept),
         channels=dataset.channels,
         classes=dataset.classes,
-        skipped=tuple((samples[i].path, reason) for i, reason in decoded.broken),
+        skipped=tuple((readable(samples[i].path), reason) for i, reason in decoded.broken),
         fingerprint=dataset.fingerprint(kept),
         encoding=dataset.encoding,
         present=find_present(images),
