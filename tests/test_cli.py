@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import shutil
 import subprocess
@@ -268,6 +269,17 @@ heavy = {"torch", "timm", "torchvision", "numpy", "matplotlib", "pyarrow", "scip
 sys.exit(f"imported {heavy}" if heavy else 0)
 """
     subprocess.run([sys.executable, "-c", script], check=True, stdout=subprocess.DEVNULL, timeout=60)
+
+
+def test_what_is_printed_can_hold_any_name(monkeypatch):
+    monkeypatch.delenv("PYTHONIOENCODING", raising=False)
+    for chosen, encoding, said in (("", "utf-8", "中 \\udce9"), ("cp1252:replace", "cp1252", "? ?")):
+        monkeypatch.setenv("PYTHONIOENCODING", chosen)
+        stdout = io.TextIOWrapper(io.BytesIO(), "cp1252", "replace" if chosen else "strict")  # of Windows
+        monkeypatch.setattr(sys, "stdout", stdout)
+        assert main(["--version"]) == 0
+        print("中 \udce9", end="", flush=True)
+        assert stdout.buffer.getvalue().decode(encoding).splitlines()[1] == said
 
 
 def test_version_and_module(capsys):

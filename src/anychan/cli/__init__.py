@@ -8,6 +8,7 @@ codes: 0 done; 1 done, with something found unfit or a run that stopped; 2 a use
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after ``anychan``; None: those of this process.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _print_any_text()
     try:
         name, rest = _command_name(words)
         command = COMMANDS[name]
@@ -57,6 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"anychan: error: {one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _print_any_text() -> None:
+    """No name stops what is printed: programs and files get UTF-8, and what cannot be written at all is escaped."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and not os.environ.get("PYTHONIOENCODING"):
+        sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="backslashreplace")
 
 
 def _command_name(words: list[str]) -> tuple[str, list[str]]:
