@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from anychan.data.augment_config import AugmentationConfig
 from anychan.training.command import command_line
@@ -52,6 +53,14 @@ def test_full_folders_and_files_may_not(tmp_path: Path) -> None:
         check_folder(config(tmp_path / "notes.txt"))
     (tmp_path / "run.json").touch()
     check_folder(config(tmp_path, resume=True))
+
+
+def test_settings_are_read_back_in_any_encoding(tmp_path: Path) -> None:
+    given = TrainConfig(data="日本/café.zip", out=tmp_path / "run")
+    RunFolder(given.out).start(given, {}, [])
+    for encoding in ("utf-8", "cp1252"):
+        settings = yaml.safe_load((given.out / "config.yaml").read_text(encoding))
+        assert TrainConfig.from_dict(settings) == given
 
 
 def test_records_are_rewritten_from_what_is_known(tmp_path: Path) -> None:

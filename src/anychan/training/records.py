@@ -58,7 +58,8 @@ class RunFolder:
         self.path.mkdir(parents=True, exist_ok=True)
         settings = {**config.to_dict(), "resume": False}
         with replacing(self.path / CONFIG) as temporary:
-            temporary.write_text(yaml.safe_dump(settings, sort_keys=False, allow_unicode=True), encoding="utf-8")
+            # In ASCII, since `--config` reads it in the encoding of the locale.
+            temporary.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="ascii")
         with replacing(self.path / RECORDS) as temporary:
             temporary.write_text("".join(map(_line, records)), encoding="utf-8")
         self.describe(description)
