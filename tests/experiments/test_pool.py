@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,7 +19,7 @@ import pytest
 from anychan.experiments import pool
 from anychan.experiments.pool import Task, work_through
 from anychan.training import InterruptedRunError
-from anychan.training.stopping import listening
+from anychan.training.stopping import StopRequest, listening
 
 
 def note(path: Path, says: str | None = None, meets: Path | None = None) -> str | None:
@@ -92,6 +93,20 @@ def test_what_fails_or_dies_is_told_and_the_rest_is_done(tmp_path: Path) -> None
     assert found["needs-that"] == "was not begun, since needs failed"
     assert found["fine"] is None
     assert not (tmp_path / "needs").exists()
+
+
+def test_a_death_is_heard_though_somebody_holds_the_pipe(tmp_path: Path) -> None:
+    said, told = multiprocessing.Pipe()
+    over, ends = multiprocessing.Pipe(duplex=False)
+    died = SimpleNamespace(sentinel=over.fileno(), join=lambda: None, exitcode=-9)
+    at_work = pool._Pool(1, None, StopRequest(), None)
+    at_work._running.append(pool._Running(task(tmp_path, "a"), died, said, 0.0))
+    with told, over:
+        at_work._look()
+        assert at_work.ended == {}
+        ends.close()
+        at_work._look()
+        assert at_work.ended["a"] == f"its process died with code -9; what it said is in {tmp_path / 'logs' / 'a.log'}"
 
 
 def test_when_the_time_is_up_what_runs_is_stopped_and_nothing_is_begun(

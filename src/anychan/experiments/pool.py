@@ -137,8 +137,9 @@ class _Pool:
 
     def _look(self) -> None:
         """Take up what has ended; waits a little for it."""
-        ready = wait([one.said for one in self._running], 0.2)
-        for one in [one for one in self._running if one.said in ready]:
+        # A process that dies before it holds its end of the pipe leaves it open in this one on Windows.
+        ready = wait([end for one in self._running for end in (one.said, one.process.sentinel)], 0.2)
+        for one in [one for one in self._running if one.said in ready or one.process.sentinel in ready]:
             failed = self._heard(one)
             one.process.join()
             one.said.close()
@@ -146,14 +147,14 @@ class _Pool:
             self._end(one.task, time.monotonic() - one.since, failed)
 
     def _heard(self, one: _Running) -> str | None:
-        try:
-            failed: str | None = one.said.recv()
-        except EOFError:
-            one.process.join()
-            if self._over:
-                return _STOPPED
-            return f"its process died with code {one.process.exitcode}; what it said is in {one.task.log}"
-        return failed
+        with contextlib.suppress(EOFError, BrokenPipeError):
+            if one.said.poll():
+                failed: str | None = one.said.recv()
+                return failed
+        one.process.join()
+        if self._over:
+            return _STOPPED
+        return f"its process died with code {one.process.exitcode}; what it said is in {one.task.log}"
 
     def _stop(self) -> None:
         for one in self._running:
