@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from anychan.data import hold_out, load_split, open_dataset, split_statistics
+from anychan.data.arrays import send
 
 
 def test_a_resident_copy_is_equal_and_apart() -> None:
@@ -18,6 +19,14 @@ def test_a_resident_copy_is_equal_and_apart() -> None:
     torch.testing.assert_close(copy.images, array.images, rtol=0, atol=0)
     assert copy.labels.tolist() == array.labels.tolist()
     assert (copy.paths, copy.fingerprint, len(copy)) == (array.paths, array.fingerprint, 12)
+
+
+def test_only_for_cuda_a_copy_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr(torch.Tensor, "to", lambda tensor, device, **options: given.append((str(device), options)))
+    for name in ("cuda:1", "mps", "cpu"):
+        send(torch.zeros(1), torch.device(name))
+    assert given == [(name, {"non_blocking": name == "cuda:1"}) for name in ("cuda:1", "mps", "cpu")]
 
 
 def test_statistics_are_those_of_all_pixels() -> None:

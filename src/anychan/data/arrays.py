@@ -157,6 +157,14 @@ def take(images: Tensor, rows: Tensor, axis: int = 0) -> Tensor:
     return images.index_select(axis, rows)
 
 
+def send(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on a device, without waiting for CUDA.
+
+    An Apple GPU may read it after it is gone (https://github.com/pytorch/pytorch/issues/189690).
+    """
+    return tensor.to(device, non_blocking=device.type == "cuda")
+
+
 def check_units(known: ChannelSet, given: ChannelSet) -> None:
     """Refuse images that count a channel in other units than a model was trained in.
 

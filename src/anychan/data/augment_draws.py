@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from anychan.data.arrays import send
+
 
 class Draws:
     """Random numbers for a batch of ``count`` images, made where the generator lives and put on ``device``.
@@ -20,7 +22,7 @@ class Draws:
     def uniform(self, low: float, high: float, *shape: int) -> Tensor:
         """(count, *shape) float32, from low up to high."""
         unit = torch.rand(self._count, *shape, generator=self._generator, device=self._generator.device)
-        return (low + (high - low) * unit).to(self._device, non_blocking=True)
+        return send(low + (high - low) * unit, self._device)
 
     def log_uniform(self, low: float, high: float) -> Tensor:
         """(count,) float32, its logarithm uniform; low and high positive."""
@@ -29,7 +31,7 @@ class Draws:
     def integers(self, high: int) -> Tensor:
         """(count,) int64, from 0 to high, high included."""
         drawn = torch.randint(high + 1, (self._count,), generator=self._generator, device=self._generator.device)
-        return drawn.to(self._device, non_blocking=True)
+        return send(drawn, self._device)
 
     def chance(self, probability: float) -> Tensor:
         """(count,) bool, true with this probability."""

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
-from anychan.data.arrays import check_units, take
+from anychan.data.arrays import check_units, send, take
 from anychan.data.augment import augment
 from anychan.data.augment_config import AugmentationConfig
 from anychan.data.dataset import BYTES
@@ -87,7 +87,7 @@ class Inputs:
         pixels_NHWC = take(self._pixels_NHWC, rows)
         if channels.names != self.array.channels.names:
             pixels_NHWC = take(pixels_NHWC, planes, axis=3)
-        pixels_NSHW = pixels_NHWC.permute(0, 3, 1, 2).to(self._device, non_blocking=True)
+        pixels_NSHW = send(pixels_NHWC.permute(0, 3, 1, 2), self._device)
         if self.array.encoding != BYTES:  # normalised first: what augmentation leaves empty is 0, the mean and no value
             pixels_NSHW = pixels_NSHW.float().mul_(scale).add_(shift).nan_to_num_(nan=0.0)
         if self._augmentation is not None and generator is not None:
@@ -95,7 +95,7 @@ class Inputs:
         if self.array.encoding == BYTES:
             pixels_NSHW = pixels_NSHW.float().mul_(scale).add_(shift)
         x_NSHW = pixels_NSHW.contiguous(memory_format=self._memory_format)
-        labels = self.array.labels[rows].to(self._device, non_blocking=True)
+        labels = send(self.array.labels[rows], self._device)
         return Batch(x_NSHW, labels, channels, self._present(rows, channels))
 
     def _present(self, rows: Tensor, channels: ChannelSet) -> Tensor | None:
@@ -103,7 +103,7 @@ class Inputs:
         if self.present_NC is None:
             return None
         present_NS = self.present_NC[rows.cpu()][:, list(self.channels.indices(channels.names))]
-        return None if present_NS.all() else present_NS.to(self._device, non_blocking=True)
+        return None if present_NS.all() else send(present_NS, self._device)
 
     def _of(self, channels: ChannelSet) -> tuple[Tensor, Tensor, Tensor]:
         """Positions of channels in the array (S,), and what their pixels are multiplied by and added to, (S, 1, 1).
@@ -230,7 +230,7 @@ class TrainingBatches:
         batch = self.inputs.batch(rows, self.channels(epoch, step), self._augmentation_generator)
         present = self.present(epoch, step, len(rows))
         if present is not None:
-            batch = replace(batch, present=present.to(batch.images.device, non_blocking=True))
+            batch = replace(batch, present=send(present, batch.images.device))
         return replace(batch, subsets=self.subsets(epoch, step))
 
     def _rows(self, epoch: int, step: int) -> Tensor:
