@@ -37,6 +37,14 @@ def test_no_more_is_taken_than_will_soon_be_wanted() -> None:
     results.close()
 
 
+def test_many_cores_do_not_take_more() -> None:
+    numbers = iter(range(100_000))
+    results = ordered_map(lambda i: i, numbers, workers=64)
+    assert next(results) == 0
+    assert next(numbers) <= 512
+    results.close()
+
+
 def test_errors_come_in_their_turn() -> None:
     results = ordered_map(lambda i: 1 // (i - 100), range(200), workers=2)
     with pytest.raises(ZeroDivisionError):

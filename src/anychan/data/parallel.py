@@ -15,8 +15,9 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_BATCH = 32  # items a task, so that handing them out costs nothing beside them
+_BATCH = 32  # items a task at most, so that handing them out costs nothing beside them
 _BATCHES_AHEAD = 3  # tasks for each worker that may be under way or wait to be collected
+_AHEAD = 512  # items of all tasks together, or one a task: on many cores more would fill the memory
 
 
 def ordered_map(
@@ -29,6 +30,7 @@ def ordered_map(
         [3, 2, 1, 0, 1, 2]
     """
     workers = workers or usable_cores()
+    size = min(_BATCH, max(1, _AHEAD // (_BATCHES_AHEAD * workers)))
     remaining = iter(items)
     pending: deque[Future[list[Result]]] = deque()
 
@@ -37,7 +39,7 @@ def ordered_map(
 
     with ThreadPoolExecutor(workers) as pool:
         try:
-            while batch := tuple(islice(remaining, _BATCH)):
+            while batch := tuple(islice(remaining, size)):
                 pending.append(pool.submit(run, batch))
                 if len(pending) >= _BATCHES_AHEAD * workers:
                     yield from pending.popleft().result()
