@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from anychan.data import parallel
 from anychan.data.parallel import ordered_map, usable_cores
 
 
@@ -53,3 +56,16 @@ def test_errors_come_in_their_turn() -> None:
 
 def test_at_least_one_core() -> None:
     assert usable_cores() >= 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "expected"),
+    [("150000 100000", 2), ("50000 100000", 1), ("6400000 100000", 8), ("max 100000", 8), ("", 8)],
+)
+def test_a_containers_share_of_time_counts(
+    limit: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    (tmp_path / "cpu.max").write_text(f"{limit}\n")
+    monkeypatch.setattr(parallel, "_CPU_MAX", tmp_path / "cpu.max")
+    assert usable_cores() == expected

@@ -5,11 +5,13 @@ Threads suffice: Pillow, simplejpeg and zlib let go of the interpreter while the
 
 from __future__ import annotations
 
+import math
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -18,6 +20,7 @@ Result = TypeVar("Result")
 _BATCH = 32  # items a task at most, so that handing them out costs nothing beside them
 _BATCHES_AHEAD = 3  # tasks for each worker that may be under way or wait to be collected
 _AHEAD = 512  # items of all tasks together, or one a task: on many cores more would fill the memory
+_CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # of a container
 
 
 def ordered_map(
@@ -51,5 +54,10 @@ def ordered_map(
 
 
 def usable_cores() -> int:
-    """The cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """The cores this process may run on, and no more than its container's share of time is worth."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        share, of = map(int, _CPU_MAX.read_text().split())
+    except (OSError, ValueError):  # no container, or none with a limit
+        return cores
+    return max(1, min(cores, math.ceil(share / of)))
