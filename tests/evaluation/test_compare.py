@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -152,6 +153,19 @@ def test_runs_without_anything_in_common_are_refused(any_channel: Path, tmp_path
     (any_channel / "evaluation/test.json").write_text('{"schema": 1')
     with pytest.raises(ValueError, match=r"test\.json is damaged"):
         compare_runs(any_channel, any_channel)
+
+
+def test_a_run_on_another_drive_is_named_by_its_own_path(
+    any_channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, start: Path) -> str:
+        raise ValueError("path is on mount 'd:', start on mount 'c:'")
+
+    other = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4)])
+    monkeypatch.setattr(os.path, "relpath", refuse)
+    for _ in range(2):  # an earlier comparison with the same run is replaced
+        assert compare_runs(any_channel, other)["b_from_a"] == other.as_posix()
+    assert [path.name for path in (any_channel / "comparisons").iterdir()] == ["b-test.json"]
 
 
 def test_table_reads_well(any_channel: Path, tmp_path: Path) -> None:

@@ -41,9 +41,9 @@ def compare_runs(
         What is also written to ``a/comparisons/<b's name>-<split>.json``, for the report (with a number after the
         name where another run of that name has the file; an earlier comparison with the same run is replaced):
         ``{"schema", "kind": "comparison", "split", "a", "b", "b_from_a", "comparisons"}``, where ``b_from_a`` is b's
-        path from a's folder and the last a list of ``subset``, ``fill_a``, ``fill_b``, what ``Paired.to_dict`` holds,
-        and ``p_holm``, which the verdict goes by: p corrected by Holm's method for all tests of the record. In the
-        order of a's subsets.
+        path from a's folder (on another drive of Windows its whole path) and the last a list of ``subset``, ``fill_a``,
+        ``fill_b``, what ``Paired.to_dict`` holds, and ``p_holm``, which the verdict goes by: p corrected by Holm's
+        method for all tests of the record. In the order of a's subsets.
 
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
@@ -76,7 +76,10 @@ def compare_runs(
 
 def _from(a: Path, b: Path) -> str:
     """b's path from a's folder, which stays the same from wherever they are named."""
-    return Path(os.path.relpath(b.resolve(), a.resolve())).as_posix()
+    try:
+        return Path(os.path.relpath(b.resolve(), a.resolve())).as_posix()
+    except ValueError:  # on another drive of Windows: there is no way from one to the other
+        return b.resolve().as_posix()
 
 
 def _place(a: Path, b: Path, split: str) -> Path:
