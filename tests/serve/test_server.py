@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import socket
+from types import SimpleNamespace
+
 import pytest
 
 from anychan import packaged
 from anychan.cli import main
-from anychan.serve.server import HOST, create_app
+from anychan.serve.server import HOST, _bind, create_app, serve
 
 pytest.importorskip("gradio", reason="gradio (extra serve) is not installed")
 
 
 def test_only_this_machine_is_served():
     assert HOST == "127.0.0.1"
+
+
+def test_a_port_that_is_taken_is_refused_before_a_model_is_loaded(monkeypatch):
+    with socket.socket() as taken:
+        _bind(taken, 0)
+        taken.listen()
+        with pytest.raises(OSError, match="in use"):
+            serve(["nowhere"], taken.getsockname()[1])
+    asked = []
+    windows = SimpleNamespace(setsockopt=lambda *option: asked.append(option), bind=asked.append)
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)  # its number there
+    _bind(windows, 7860)
+    assert asked == [(socket.SOL_SOCKET, -5, 1), (HOST, 7860)]
 
 
 def test_models_that_cannot_be_served_are_refused(runs, tmp_path, monkeypatch, capsys):

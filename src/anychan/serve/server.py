@@ -71,8 +71,7 @@ def serve(models: Sequence[str | Path] = (), port: int = 7860, *, device: str | 
         FileNotFoundError, ValueError: as in `create_app`.
     """
     with socket.socket() as free:
-        free.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        free.bind((HOST, port))  # before the models are loaded
+        _bind(free, port)  # before the models are loaded
         app = create_app(models, device=device)
         import uvicorn
 
@@ -81,6 +80,14 @@ def serve(models: Sequence[str | Path] = (), port: int = 7860, *, device: str | 
         # An open page keeps a connection, which is not to be waited for.
         config = uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=1)
         uvicorn.Server(config).run(sockets=[free])
+
+
+def _bind(free: socket.socket, port: int) -> None:
+    """Take a port that nobody listens to, also right after another server."""
+    # SO_REUSEADDR is for the latter; on Windows it would let two servers listen to one port.
+    option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
+    free.setsockopt(socket.SOL_SOCKET, option, 1)
+    free.bind((HOST, port))
 
 
 def _predictors(models: Sequence[str | Path], device: str | None) -> dict[str, Predictor]:
