@@ -81,6 +81,7 @@ def test_a_sibling_with_the_same_beginning_is_outside(folder: Pack) -> None:
     assert kind_of(root, "link") == "outside"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 def test_pipes_and_sockets_are_not_waited_for(folder: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
     root = folder({"a": b"1"})
     os.mkfifo(root / "pipe")
@@ -173,11 +174,17 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
             open_source(path)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.zip"):
         open_source(tmp_path / "nowhere.zip")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="neither"):
         open_source(tmp_path / "pipe")
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be forked")
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # of a process that has threads
 def test_threads_and_forked_processes_share_a_source(pack: Pack) -> None:
     contents = {f"{i}.bin": os.urandom(20_000) for i in range(40)}
     source = open_source(pack(contents))

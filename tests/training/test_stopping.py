@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import threading
 
@@ -16,7 +15,7 @@ def test_the_first_signal_is_a_request(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with listening() as request:
         assert not request
-        os.kill(os.getpid(), number)
+        signal.raise_signal(number)
         assert request.signal == number
     assert signal.getsignal(number) == before
 
@@ -25,10 +24,10 @@ def test_the_second_ctrl_c_acts_at_once() -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs without it
     try:
         with listening() as request:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
             assert request
             with pytest.raises(KeyboardInterrupt):
-                os.kill(os.getpid(), signal.SIGINT)
+                signal.raise_signal(signal.SIGINT)
     finally:
         signal.signal(signal.SIGINT, before)
 

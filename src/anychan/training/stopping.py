@@ -39,9 +39,8 @@ def listening() -> Iterator[StopRequest]:
     Outside the main thread, where Python delivers no signals, the request is never made.
 
     Example:
-        >>> import os
         >>> with listening() as request:
-        ...     os.kill(os.getpid(), signal.SIGTERM)
+        ...     signal.raise_signal(signal.SIGTERM)
         ...     print(request.signal.name)
         SIGTERM
     """
