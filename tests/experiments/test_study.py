@@ -131,6 +131,7 @@ def test_the_best_of_several_searches_is_taken_whole_or_in_part(tmp_path: Path) 
         ({"runs": {"a": {"taught_by": "b"}, "b": {}}}, "a: no run 'b' with its seeds stands before it"),
         ({"runs": {"b": {"seeds": [0]}, "a": {"taught_by": "b", "seeds": [1]}}}, "a: no run 'b' with its seeds"),
         ({"runs": {"a": {}}, "searches": {"a-seed0": TOLD["searches"]["rates"]}}, "'a-seed0' is a search and a run"),
+        ({"runs": {"a": {}, "A": {}}}, "'a-seed0' and 'A-seed0' are one folder on Windows and macOS"),
         ({"searches": {"rates": {"trials": 3}}}, "rates should have space, trials"),
         ({"searches": {"rates": {"trials": 3, "space": {"epoch": [1]}}}}, "rates: "),
         ({"settings": {**TOLD["settings"], "out": "here"}}, "out is given by the study itself"),

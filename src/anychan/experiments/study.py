@@ -76,8 +76,8 @@ class Study:
             measured wrong, and `anychan profile --record` fills it in.
 
     Raises:
-        ValueError: for wrong settings, names that are not those of folders or stand twice, or a search or run that is
-            named and is not there.
+        ValueError: for wrong settings, names that are not those of folders or stand twice, be it in capitals, or a
+            search or run that is named and is not there.
 
     Example:
         >>> study = Study({"wide6": StudyRun({"model": "wide6"})}, settings={"data": "a.zip"}, seeds=(0, 1))
@@ -102,6 +102,11 @@ class Study:
         twice = sorted(self.searches.keys() & set(self.folders()))
         if twice:
             raise ValueError(f"{twice[0]!r} is a search and a run: give one another name")
+        folders: dict[str, str] = {}
+        for name in (*self.searches, *self.folders()):
+            other = folders.setdefault(name.casefold(), name)
+            if other != name:
+                raise ValueError(f"{other!r} and {name!r} are one folder on Windows and macOS: give one another name")
         before: list[str] = []
         for name, run in self.runs.items():
             if unknown := [search for search in run.tuned_by if search not in self.searches]:
