@@ -23,7 +23,9 @@ def _predict_options(parser: Parser) -> None:
     parser.add_argument("--bands", metavar="BANDS", help="what the planes of files are: a sensor, names, a bands.yaml")
     parser.add_argument("--top", type=int, default=5, metavar="N", help="how many classes; default: 5")
     parser.add_argument("--batch-size", type=int, default=32, metavar="N", help="images at once; default: 32")
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; default: a GPU where there is one")
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda, mps, ...; default: cuda where it is there, else cpu"
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON instead of text")
     form.add_argument("--csv", action="store_true", help="print CSV, a line a class")

@@ -31,7 +31,9 @@ def _evaluate_options(parser: Parser) -> None:
     parser.add_argument("--bands", metavar="BANDS", help="what the planes of --data are: a sensor, names, a bands.yaml")
     parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
     parser.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once; default: 128")
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; default: a GPU where there is one")
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda, mps, ...; default: cuda where it is there, else cpu"
+    )
     parser.add_argument(
         "--no-cost",
         action="store_true",

@@ -10,7 +10,9 @@ from anychan.cli._common import MODEL, Command, Parser
 def _serve_options(parser: Parser) -> None:
     parser.add_argument("models", metavar="MODEL", nargs="*", help=f"{MODEL}; default: all packaged models")
     parser.add_argument("--port", type=int, default=7860, metavar="N", help="0 takes a free one; default: 7860")
-    parser.add_argument("--device", metavar="NAME", help="cpu, cuda, ...; default: a GPU where there is one")
+    parser.add_argument(
+        "--device", metavar="NAME", help="cpu, cuda, mps, ...; default: cuda where it is there, else cpu"
+    )
 
 
 def _serve(options: Any) -> int:

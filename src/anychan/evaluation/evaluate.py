@@ -72,7 +72,7 @@ def evaluate_run(
         data: what to read the split from; None: what the run was trained on. Its classes must be the run's.
         bands: what the planes of ``data`` are, as for ``open_dataset``; None: the data say it. What the run was trained
             on has the bands that it was trained with.
-        batch_size, device, autocast: see ``predict_subset``; device None: a GPU where there is one.
+        batch_size, device, autocast: see ``predict_subset``; device None: cuda where it is there, else cpu.
         cache_dir: where decoded images are kept; None: the user's cache folder.
         cost: measure parameters, MACs, latency and memory for each subset the model answers by itself; not of one
             that it has no statistics for, since no image has all of its channels.

@@ -67,7 +67,7 @@ class Predictor:
     Args:
         model: is moved to ``device`` and set to evaluation mode, in place.
         info: its description.
-        device: where it runs; None: a GPU where there is one.
+        device: where it runs; None: cuda where it is there, else cpu.
         batch_size: images that go through at once, at least 1.
         bands: what the planes of files are, as in `anychan.data.read_image`; None: what the files say, of photographs
             R, G and B.

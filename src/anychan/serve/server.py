@@ -20,7 +20,7 @@ def create_app(models: Sequence[str | Path] = (), *, device: str | None = None) 
 
     Args:
         models: run folders, model files or packaged models' names; none: all packaged models.
-        device: where they run; None: a GPU where there is one.
+        device: where they run; None: cuda where it is there, else cpu.
 
     Raises:
         FileNotFoundError: if a model is not there.
