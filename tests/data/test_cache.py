@@ -38,9 +38,9 @@ def test_two_processes_build_one_cache_at_once(pack: Pack, image_bytes: Callable
     processes = [context.Process(target=_decode_when_told, args=arguments) for _ in range(2)]
     for process in processes:
         process.start()
-    told = [sums.get(timeout=60) for _ in processes]
+    told = [sums.get(timeout=300) for _ in processes]
     for process in processes:
-        process.join(60)
+        process.join(300)
     assert [process.exitcode for process in processes] == [0, 0]
     alone = [int(decode_split(open_dataset(path), "train", n, tmp_path / "alone").pixels.sum()) for n in range(8, 28)]
     assert told == [alone, alone]
