@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan.adaptation import adapt
+from anychan.adaptation._image_path import check_planes_reach_the_stem
 from anychan.channels import Channel
 
 
@@ -45,21 +46,27 @@ def only_of_64(x: Tensor) -> Tensor:
     return x
 
 
-def counted(x: Tensor) -> Tensor:
+def only_three(x: Tensor) -> Tensor:
     if x.shape[1] != 3:
         raise ValueError("3 planes are wanted")
     return x
 
 
+def scaled_in_place(x: Tensor) -> Tensor:
+    return x.mul_(2).sub_(1)
+
+
 ONE_BY_ONE = {
     "resized": lambda model, x: F.interpolate(x, scale_factor=0.5),
     "scaled": lambda model, x: 2 * x - 1,
+    "scaled in place": lambda model, x: scaled_in_place(x),
     "of one size": lambda model, x: only_of_64(x),
     "by all planes": lambda model, x: (x - x.mean((1, 2, 3), keepdim=True)) / x.std(),
     "at random": lambda model, x: x + torch.rand(3, 1, 1) if x.shape[1] == 3 else x,
 }
 BY_POSITION = {
     "its own mean": lambda model, x: x - model.mean,
+    "turned": lambda model, x: x.flip(1),
     "another order": lambda model, x: x.flip(1) * torch.tensor([1.0, 2, 3])[:, None, None],
 }
 
@@ -94,7 +101,7 @@ def test_a_normalisation_in_front_is_refused_and_alike_for_all_planes_too() -> N
 
 def test_planes_that_are_counted_or_made_more_are_refused() -> None:
     with pytest.raises(ValueError, match="Before takes no 2 planes, before its stem 'stem': 3 planes are wanted"):
-        adapt(Before(lambda model, x: counted(x)), strategy="sliced")
+        adapt(Before(lambda model, x: only_three(x)), strategy="sliced")
     with pytest.raises(ValueError, match="of 1 planes given to Before, 2 come to its stem"):
         adapt(Before(lambda model, x: x + torch.zeros(2, 1, 1), planes=2), ["a", "b"], "sliced")
     bands = [Channel("R"), Channel("G"), Channel("B"), Channel("N")]
@@ -122,12 +129,35 @@ def test_a_model_that_cannot_be_run_alone_is_adapted() -> None:
     torch.testing.assert_close(adapt(model, strategy="sliced").bind("RGB")(x, 2.0), model(x, 2.0))
 
 
-@pytest.mark.parametrize("device", ["meta", "cpu"])
-def test_no_random_number_is_drawn_and_shapes_are_enough(device: str) -> None:
-    with torch.device(device):
-        before = torch.random.get_rng_state()
-        adapt(Before(lambda model, x: x), strategy="sliced")
-        assert torch.equal(before, torch.random.get_rng_state()) == (device == "meta")
+def test_two_planes_that_change_places_are_refused() -> None:
+    with pytest.raises(ValueError, match="Before treats planes by their position before its stem"):
+        adapt(Before(lambda model, x: x.flip(1), planes=2), ["a", "b"], "sliced")
+
+
+def test_planes_that_come_last_are_left_to_the_call() -> None:
+    adapted = adapt(Before(lambda model, x: x.permute(0, 3, 1, 2)), strategy="sliced")
+    assert adapted(torch.rand(2, 8, 8, 2), "RG").shape == (2, 4)
+
+
+def test_the_check_leaves_no_trace() -> None:
+    seen: list[torch.Size] = []
+    model = Before(lambda model, x: x)
+    model.register_forward_pre_hook(lambda module, given: seen.append(given[0].shape))
+    stem = model.stem
+    before = torch.random.get_rng_state()
+    check_planes_reach_the_stem(model, ["stem"], 3, 3)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert (seen, int(model.count), model.training) == ([], 0, True)
+    assert not stem._forward_pre_hooks
+
+
+def test_shapes_are_enough() -> None:
+    with torch.device("meta"):
+        model = Before(lambda model, x: x.flip(1))
+    adapt(model, strategy="sliced")  # what there are no numbers of cannot be told
+    counted = Before(lambda model, x: only_three(x)).to("meta")
+    with pytest.raises(ValueError, match="Before takes no 2 planes"):
+        adapt(counted, strategy="sliced")
 
 
 SECOND = nn.Conv2d(3, 4, 3, padding=1)
@@ -136,9 +166,11 @@ READ_AGAIN = {
         Behind(lambda model, x, y: y + model.second(model.pool(x)), pool=nn.AvgPool2d(3, 1, 1), second=SECOND),
         r"the convolution 'second' takes the image too: name all that do, stem=\['stem', 'second'\]",
     ),
-    "joined": (
-        Behind(lambda model, x, y: model.last(torch.cat([y, x], dim=1)), last=nn.Conv2d(7, 4, 1)),
-        "Behind joins the image's planes to what comes of its stem 'stem'",
+    "of a class of its own": (
+        Behind(
+            lambda model, x, y: y + model.second(x.flip(3)), second=type("Own", (nn.Conv2d,), {})(3, 4, 3, padding=1)
+        ),
+        r"the convolution 'second' takes the image too: name all that do, stem=\['stem', 'second'\]",
     ),
 }
 NOT_READ = {

@@ -77,6 +77,10 @@ def test_hooks_on_a_stem_run_and_pruned_it_stays_pruned() -> None:
     handle.remove()
     torch.testing.assert_close(adapted(x, "RG"), as_before)
     assert seen == [(2, 6, 8, 8)]
+    handle = stem.register_full_backward_hook(lambda module, gave, got: seen.append(got[0].shape))
+    adapted(x.requires_grad_(), "RG").sum().backward()
+    handle.remove()
+    assert seen[1:] == [(2, 6, 8, 8)]
     prune.random_unstructured(stem, "weight", amount=1.0)
     silent = adapted(x, "RG")
     torch.testing.assert_close(silent[:1], silent[1:])  # nothing of the images is left

@@ -54,7 +54,9 @@ class BoundStem(nn.Module):
             self.ran = True
         if self.channels_last and x.ndim == 4:
             x = x.to(memory_format=torch.channels_last)
-        if self.stem._forward_hooks or self.stem._forward_pre_hooks:  # which a call runs
+        stem = self.stem
+        if stem._forward_hooks or stem._forward_pre_hooks or stem._backward_hooks or stem._backward_pre_hooks:
+            # which a call runs
             return self.stem(x, self.channels, self.present)
         return self.stem.forward_resolved(x, self.channels, self.present)
 
