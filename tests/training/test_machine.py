@@ -48,7 +48,7 @@ def test_the_accelerator_takes_the_cpu_when_told() -> None:
 
 
 def test_processes_wait_while_the_first_decodes_a_large_data_set() -> None:
-    assert start_accelerator(config(device="cpu")).init_handler.to_kwargs() == {"timeout": timedelta(hours=24)}
+    assert start_accelerator(config(device="cpu")).init_handler.to_kwargs() == {"timeout": timedelta(hours=3)}
 
 
 def test_algorithms_are_restored_after_an_error() -> None:

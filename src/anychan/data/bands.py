@@ -16,7 +16,7 @@
 All keys are optional. Where a file names its planes, a list does not number them: each band is found by its name, or
 by its wavelength (``anychan.sensors.match``). Where the bands are R, G and B, a gray picture's plane is each of them.
 Wavelengths are in micrometres, or in nanometres from 100 on. A band's own scale, offset and nodata come before those of
-all bands, and these before what files say.
+all bands, and these before what files say; a band of which a scale or an offset is said takes neither from its file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from typing import Any
 
 from anychan.channels import Channel, ChannelSet
 from anychan.data.findings import BrokenFileError
-from anychan.data.planes import pattern
+from anychan.data.planes import ALONE, pattern
 from anychan.data.wavelengths import micrometres
 from anychan.sensors import SENSORS, sensor
 
@@ -150,6 +150,11 @@ class Bands:
 
     def _of_all(self) -> Numbers:
         return Numbers(self.scale, self.offset, self.nodata)
+
+    @property
+    def of_planes(self) -> Bands | None:
+        """These; None where they say of planes nothing, but that each file is an image by itself."""
+        return None if self == Bands(files=ALONE) else self
 
 
 def parse_bands(text: str | Path | None) -> Bands | None:

@@ -62,7 +62,7 @@ def with_lists_beside(source: Source, path: Path) -> Source:
         return source
     folder = FolderSource(path.resolve().parent)
     lists = tuple(name for name in _LISTS if folder.exists(name))
-    if not any(source.exists(_first_path(folder, name)) for name in lists):
+    if not any(_is_in(source, _first_path(folder, name)) for name in lists):
         return source
     more = [name for name in ("classes.txt", FILE) if folder.exists(name) and not source.exists(name)]
     return ListsBeside(source, folder, (*lists, *more))
@@ -74,6 +74,11 @@ def bands_file_beside(source: Source, path: Path) -> Source:
         return source
     folder = FolderSource(path.resolve().parent)
     return ListsBeside(source, folder, (FILE,)) if folder.exists(FILE) else source
+
+
+def _is_in(source: Source, path: str) -> bool:
+    """Whether a source has an image: of one with ``*`` for its channels the folder, since files tell which it has."""
+    return bool(source.files(path.rpartition("/")[0])) if "*" in path else source.exists(path)
 
 
 def _first_path(folder: FolderSource, name: str) -> str:

@@ -55,8 +55,14 @@ def _building(path: Path) -> Iterator[None]:
     lock = path.with_name(f".{path.name}.lock")
     with ExitStack() as held:
         held.callback(_remove, lock)
-        with suppress(OSError):
-            held.enter_context(alone(lock.parent, lock.name, wait=True))
+        try:
+            held.enter_context(alone(lock.parent, lock.name))
+        except FileExistsError:
+            _logger.warning("another process decodes %s: waiting until it has (%s)", path.name, lock)
+            with suppress(OSError):
+                held.enter_context(alone(lock.parent, lock.name, wait=True))
+        except OSError:  # no lock can be made
+            pass
         yield
 
 

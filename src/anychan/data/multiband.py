@@ -139,6 +139,7 @@ def band_decoder(source: Source, paths: Iterable[str], bands: Bands | None) -> B
     Raises:
         ValueError: if the first image's channels are not known, or are not those wanted; it names the file.
     """
+    bands = None if bands is None else bands.of_planes
     refused: list[tuple[str, BrokenFileError]] = []
     for path, _ in zip(paths, range(_LOOKED_AT), strict=False):
         try:

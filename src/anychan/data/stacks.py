@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -42,7 +42,7 @@ class StackedSource:
 
     def files(self, folder: str = "") -> list[str]:
         paths = self._source.files(folder)
-        images = self._images(paths)
+        images = grouped(paths, self._files)
         members = {path for of_one in images.values() for path in of_one}
         return sorted([*(path for path in paths if path not in members), *images]) if images else paths
 
@@ -54,17 +54,7 @@ class StackedSource:
 
     def read(self, path: str) -> bytes:
         members = self.planes(path)
-        if not members:
-            return self._source.read(path)
-        contents = {PurePosixPath(member).name: self._source.read(member) for member in members}
-        if sum(map(len, contents.values())) > MAX_FILE_BYTES:
-            raise BrokenFileError("too-large", f"has more than {MAX_FILE_BYTES:,} bytes in all channels together")
-        file = io.BytesIO()
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            archive.comment = _COMMENT
-            for name, content in contents.items():
-                archive.writestr(zipfile.ZipInfo(name), content)
-        return file.getvalue()
+        return _packed(self._source, members) if members else self._source.read(path)
 
     def contents(self, paths: Sequence[str]) -> Mapping[str, str]:
         found = self._source.contents([file for path in paths for file in self.planes(path) or [path]])
@@ -83,17 +73,31 @@ class StackedSource:
             return []
         folder = path.rpartition("/")[0]
         if folder not in self._of_folder:
-            self._of_folder[folder] = self._images(self._source.files(folder))
+            try:
+                files = self._source.files(folder)
+            except ValueError:  # no folder that can be listed
+                files = []
+            self._of_folder[folder] = grouped(files, self._files)
         return self._of_folder[folder].get(path, [])
-
-    def _images(self, paths: Iterable[str]) -> dict[str, list[str]]:
-        return grouped(paths, self._files, lambda path: self.has_one_plane(path) is not False)
 
     def has_one_plane(self, path: str) -> bool | None:
         """Whether there is one plane in a file; None: it cannot be read."""
         if path not in self._one_plane:
             self._one_plane[path] = _has_one_plane(self._source, path)
         return self._one_plane[path]
+
+
+def _packed(source: Source, members: Sequence[str]) -> bytes:
+    """Files of one channel each as the content of one, stored as they are."""
+    contents = {PurePosixPath(member).name: source.read(member) for member in members}
+    if sum(map(len, contents.values())) > MAX_FILE_BYTES:
+        raise BrokenFileError("too-large", f"has more than {MAX_FILE_BYTES:,} bytes in all channels together")
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        archive.comment = _COMMENT
+        for name, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return file.getvalue()
 
 
 def _has_one_plane(source: Source, path: str) -> bool | None:
@@ -122,14 +126,18 @@ def read_planes(path: Path, bands: Bands | None = None) -> bytes | None:
     """
     if "*" not in path.name or not path.parent.is_dir():
         return None
-    source = StackedSource(FolderSource(path.parent), None if bands is None else bands.files)
-    return source.read(path.name) if source.planes(path.name) else None
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if not entry.name.startswith(".")]
+    except OSError as error:
+        raise BrokenFileError("unreadable", f"is in a folder that cannot be listed: {error.strerror}") from error
+    members = grouped(names, None if bands is None else bands.files).get(path.name)
+    return None if members is None else _packed(FolderSource(path.parent), members)
 
 
 def read_stack(data: bytes, bands: Bands) -> RawImage:
     """The planes of several files of one channel each, by their numbers or names.
 
-    Of bands that are not wanted, as far as that is said, nothing is read.
+    Of bands that are not wanted, as far as that is said, nothing is decoded.
 
     Args:
         data: the content of the files.

@@ -240,7 +240,8 @@ class Predictor:
             path = Path(image)
             # A data set's folders of classes and splits have theirs above them.
             bands = self.bands or bands_near(path, _named_above(path, named))
-            return self.read(read_file(path, bands), bands)
+            data = read_file(path, bands)
+            return self.read(data, None if bands is None else bands.of_planes)
         except BrokenFileError as broken:
             return broken
 

@@ -26,7 +26,7 @@ _RESIDENT_SHARE = 0.5
 _SMALLEST_FOR_BFLOAT16 = 32
 
 # How long processes wait for each other: the first may decode a whole data set meanwhile.
-_PATIENCE = timedelta(hours=24)
+_PATIENCE = timedelta(hours=3)
 
 
 @dataclass(frozen=True)
