@@ -56,7 +56,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(site)
     monkeypatch.setattr(strategies, "_STRATEGIES", dict(strategies._STRATEGIES))
     monkeypatch.setattr(networks, "_NETWORKS", dict(networks._NETWORKS))
-    monkeypatch.setattr(_plugins, "_loaded", set())
+    monkeypatch.setattr(_plugins, "_loaded", {})
     _plugins._points.cache_clear()
     yield site
     sys.modules.pop("halved_package", None)
@@ -85,6 +85,7 @@ def test_they_are_trained_evaluated_and_reported_as_ours(
 def test_what_cannot_be_imported_is_told_where_a_name_is_not_ours(folder: Path, tmp_path: Path) -> None:
     installed(folder, "import nothing_of_this_name\n")
     assert get_strategy("sliced")
+    assert networks.is_network("resnet18")  # which needs no plug-in
     said = "the plug-in halved_package of halved cannot be imported: ModuleNotFoundError: .*nothing_of_this_name"
     for _ in range(2):
         with pytest.raises(ValueError, match=said):

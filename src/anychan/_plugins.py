@@ -13,9 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from threading import RLock
 
 GROUP = "anychan.plugins"
-_loaded: set[tuple[str, str]] = set()
+_loaded: dict[tuple[str, str], str] = {}  # by name and module, why it cannot be imported, "" where it was
+_one_loads = RLock()  # again within itself: a plug-in asks for strategies
 
 
 def load_plugins() -> None:
@@ -24,17 +26,17 @@ def load_plugins() -> None:
     Raises:
         ValueError: if one cannot be imported, naming it and its package.
     """
-    for point in _points():
-        if (point.name, point.value) in _loaded:
-            continue
-        _loaded.add((point.name, point.value))  # first, since it asks for strategies itself
-        try:
-            point.load()
-        except Exception as error:  # whatever another's module raises
-            _loaded.discard((point.name, point.value))
-            raise ValueError(
-                f"the plug-in {point.value} of {_package(point)} cannot be imported: {type(error).__name__}: {error}"
-            ) from error
+    with _one_loads:
+        for point in _points():
+            key = (point.name, point.value)
+            if key not in _loaded:
+                _loaded[key] = ""
+                try:
+                    point.load()
+                except Exception as error:  # whatever another's module raises
+                    _loaded[key] = f"{type(error).__name__}: {error}"
+            if _loaded[key]:
+                raise ValueError(f"the plug-in {point.value} of {_package(point)} cannot be imported: {_loaded[key]}")
 
 
 def plugin_versions() -> Iterator[tuple[str, str]]:

@@ -126,6 +126,11 @@ def test_another_search_or_data_without_validation_is_refused(tmp_path: Path) ->
         sweep(config(tmp_path / "sweep", epochs=2), SPACE, trials=2)
     with pytest.raises(ValueError, match="holds a search with another space"):
         sweep(config(tmp_path / "sweep"), SearchSpace({"seed": [1, 2]}), trials=2)
+    study = search._study(tmp_path / "sweep", 0)  # as one begun before there was a setting
+    study.set_user_attr(
+        "config", {name: told for name, told in study.user_attrs["config"].items() if name != "trained_on"}
+    )
+    assert len(sweep(config(tmp_path / "sweep"), SPACE, trials=1)["trials"]) == 1
     with pytest.raises(ValueError, match="holds a search with another proposals_seed"):
         sweep(config(tmp_path / "sweep"), SPACE, trials=2, seed=1)
     with pytest.raises(FileExistsError, match="is not empty and holds no search"):

@@ -108,6 +108,8 @@ def test_only_so_many_subsets_are_tabled():
     with pytest.raises(ValueError, match=r"127 subsets, and one graph holds 64 at most: name --subsets"):
         tabled_subsets(model)
     assert [str(subset) for subset in tabled_subsets(model, ["B3,B1", "B0", "B1,B3"])] == ["B1,B3", "B0"]
+    with pytest.raises(ValueError, match="subsets 'RG' are no list of channel sets"):
+        tabled_subsets(model, "RG")
     with pytest.raises(ValueError, match="subsets names none; choose from those of B0,B1"):
         tabled_subsets(model, [])
     keep_statistics(model, [["B0"], ["B3", "B1"]])

@@ -36,6 +36,10 @@ def test_planes_keep_their_type_and_channels_may_be_objects() -> None:
         ([], "a batch needs at least one sample"),
         ([(torch.rand(1, 2, 2), "N")], "unknown channel 'N'; there are R,G,B"),
         ([(torch.rand(3, 2, 2), "RG")], r"sample 0 has planes of shape \(3, 2, 2\); for RG, .* must be \(2, 2, 2\)"),
+        (
+            [(torch.rand(1, 2, 2), "R"), (torch.ones(1, 2, 2).int(), "R")],
+            "sample 1 has planes of torch.int32, the first",
+        ),
         ([(torch.rand(1, 2, 2), "R"), (torch.rand(1, 2, 3), "R")], r"sample 1 .* \(1, 2, 3\); for R, .* \(1, 2, 2\)"),
     ],
 )

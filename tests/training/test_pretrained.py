@@ -166,6 +166,14 @@ def test_weights_of_other_channels_are_taken_by_name(tmp_path: Path, strategy: s
     assert model.eval()(x).shape == (2, 4)
 
 
+def test_wavelengths_of_channels_that_the_run_has_not_are_the_datas(tmp_path: Path) -> None:
+    file = saved(tmp_path / "two.pth", network(channels="RB").state_dict())
+    model, _, _ = start(
+        tmp_path, pretrained=file, channels="G", trained_on="RB", new_kernels="wavelength", strategy="plain"
+    )
+    assert model.eval()(torch.randn(2, 1, 16, 16)).shape == (2, 4)
+
+
 def test_other_channels_are_only_those_of_pretrained_weights(tmp_path: Path) -> None:
     file = saved(tmp_path / "two.pth", network(channels="RB").state_dict())
     with pytest.raises(ValueError, match="'G' is not among those trained on, RB, and new_kernels is None"):

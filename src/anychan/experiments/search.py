@@ -14,7 +14,7 @@ from anychan.environment import environment
 from anychan.experiments._kept import kept_epoch
 from anychan.experiments.search_space import SearchSpace
 from anychan.experiments.settings import configuration, merged
-from anychan.training import InterruptedRunError, train
+from anychan.training import InterruptedRunError, TrainConfig, train
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -96,10 +96,10 @@ class _Search:
         settled = {**config.to_dict(), "out": None, "resume": None}
         asked: dict[str, Any] = {"config": settled, "space": dict(space.settings), _SEED: seed}
         for name, value in asked.items():
-            known = study.user_attrs.get(name)
+            known, now = study.user_attrs.get(name), json.loads(json.dumps(value))
             if known is None:
                 study.set_user_attr(name, value)
-            elif known != json.loads(json.dumps(value)):
+            elif known != now and (name != "config" or _with_later_settings(known, config.out) != now):
                 raise ValueError(f"{config.out} holds a search with another {name}; choose another folder")
 
     def go_on(self, trials: int) -> None:
@@ -165,6 +165,15 @@ class _Search:
         with replacing(self._config.out / _RECORD) as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         return record
+
+
+def _with_later_settings(known: Mapping[str, Any], out: Path) -> Any:
+    """A search's settings with those that there were none of when it began, as they are unless told."""
+    try:
+        config = TrainConfig.from_dict({**known, "out": out, "resume": False})
+    except (TypeError, ValueError):  # settings that are none today
+        return known
+    return json.loads(json.dumps({**config.to_dict(), "out": None, "resume": None}))
 
 
 def _error_of(number: int) -> str:

@@ -120,6 +120,8 @@ def tabled_subsets(model: AnyChannelModel, wanted: Sequence[ChannelsLike] | None
         count = len(kept) or 2 ** len(known) - 1
         chosen = (kept or known.subsets()) if count <= MOST_SUBSETS else []
     else:
+        if isinstance(wanted, str | ChannelSet):
+            raise ValueError(f"subsets {str(wanted)!r} are no list of channel sets, such as ['RG', 'R']")
         places = dict.fromkeys(tuple(sorted(known.indices(subset))) for subset in wanted)
         chosen = [ChannelSet(known[place] for place in each) for each in places]
         count = len(chosen)

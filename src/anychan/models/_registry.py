@@ -49,12 +49,12 @@ def list_models(timm: bool = False) -> list[str]:
 
 def is_network(name: str) -> bool:
     """Whether ``create_model`` knows a network of this name, ours or timm's."""
-    if name in _NETWORKS or name in list_models():
+    if name in _NETWORKS:
         return True
     import timm
 
     # Names with a prefix ("hf-hub:", "local-dir:") would fetch or read files; a model is made by its bare name.
-    return bool(timm.is_model(name))
+    return bool(timm.is_model(name)) or name in list_models()
 
 
 def create_model(  # noqa: PLR0917 # in the order in which a model file names them

@@ -25,7 +25,7 @@ def collate(samples: Sequence[tuple[Any, ...]], channels: ChannelsLike) -> tuple
 
     Raises:
         ValueError: without samples, for a channel that is not among ``channels``, planes that are not as many as their
-            channels, or images of different sizes.
+            channels, or images of different sizes or types.
 
     Example:
         >>> samples = [(torch.rand(2, 8, 8), "RG", 3), (torch.rand(1, 8, 8), "B", 1)]
@@ -46,6 +46,8 @@ def collate(samples: Sequence[tuple[Any, ...]], channels: ChannelsLike) -> tuple
                 f"sample {i} has planes of shape {tuple(planes.shape)}; for {known.subset(its)}, of the first sample's "
                 f"size, it must be {(len(places), *size)}"
             )
+        if planes.dtype != x_NCHW.dtype:
+            raise ValueError(f"sample {i} has planes of {planes.dtype}, the first of {x_NCHW.dtype}")
         x_NCHW[i, places] = planes
         present_NC[i, places] = True
     others = torch.utils.data.default_collate([tuple(others) for _, _, *others in samples])

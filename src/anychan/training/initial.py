@@ -103,7 +103,7 @@ def make_model(
         ValueError: if the settings or weights do not fit one another or the data.
         FileNotFoundError: if there is no run to start from.
     """
-    statistics = statistics.subset(config.channels)
+    of_data, statistics = statistics.described, statistics.subset(config.channels)
     info = ModelInfo(
         architecture=config.model,
         num_classes=len(classes),
@@ -119,7 +119,7 @@ def make_model(
     seed_everything(config.seed)  # the same weights in all processes
     told = None
     if weights is not None:
-        model, head = _pretrained_model(config, info, weights)
+        model, head = _pretrained_model(config, info, weights, of_data)
         told = {"source": weights.source, "head": head}
         if said := _planes(config, info):
             told["planes"] = said
@@ -243,9 +243,14 @@ def with_stem(
     return adapted
 
 
-def _pretrained_model(config: TrainConfig, info: ModelInfo, weights: PretrainedWeights) -> tuple[AnyChannelModel, str]:
+def _pretrained_model(
+    config: TrainConfig, info: ModelInfo, weights: PretrainedWeights, of_data: ChannelSet
+) -> tuple[AnyChannelModel, str]:
     """The model that ``info`` describes from weights trained elsewhere, and what became of their head."""
-    trained = info.channels if config.trained_on is None else ChannelSet.parse(config.trained_on)
+    trained = info.channels
+    if config.trained_on is not None:  # with the wavelengths that the data tell, also of channels that the run has not
+        named = ChannelSet.parse(config.trained_on)
+        trained = ChannelSet(of_data[of_data.indices([one.name])[0]] if one in of_data else one for one in named)
     names = info.channels.names
     if config.trained_on is None and names != _COLOURS and (config.pretrained is True or len(names) == len(_COLOURS)):
         raise ValueError(
