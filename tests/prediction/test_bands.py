@@ -178,6 +178,7 @@ def test_a_file_a_channel_is_one_image_as_bands_yaml_says(run: Path, tmp_path: P
     (new,) = predict(run, tmp_path / "plate", "B02,B08")
     assert (new.image, new.error) == (str(tmp_path / "plate" / "well" / "cell_w*.tif"), None)
     assert new.probabilities == old.probabilities
+    assert predict(run, tmp_path / "pla*", "B02,B08") == [new]
 
 
 def _npz(**planes: np.ndarray) -> bytes:

@@ -39,12 +39,13 @@ def find_images(named: Iterable[str | Path], bands: Bands | None = None) -> list
     """
     found: dict[Path, None] = {}
     for name in named:
-        for path in _matching(name):
+        for path in matching(name):
             found.update(dict.fromkeys(_below(path, bands) if path.is_dir() else [path]))
     return list(found)
 
 
-def _matching(name: str | Path) -> list[Path]:
+def matching(name: str | Path) -> list[Path]:
+    """The files and folders that a name, which may be a glob, stands for; itself where there are none."""
     if glob.has_magic(str(name)) and not Path(name).exists():
         return [Path(match) for match in sorted(glob.glob(str(name), recursive=True))] or [Path(name)]  # noqa: PTH207
     return [Path(name)]

@@ -23,7 +23,7 @@ from anychan.data.parallel import ordered_map
 from anychan.evaluation.activation import activation_map
 from anychan.evaluation.predict import predict_subset, prepare
 from anychan.models import ModelInfo, load_model
-from anychan.prediction.images import bands_near, find_images, read_file
+from anychan.prediction.images import bands_near, find_images, matching, read_file
 from anychan.prediction.reading import Planes, read_planes
 from anychan.sensors import match
 
@@ -131,8 +131,8 @@ class Predictor:
             images: files, or the bytes of files. `find_images` makes files of folders and globs.
             channels: what the model is shown of them; None: all it knows.
             top: how many of the most likely classes are given; where there are fewer classes, all.
-            within: folders that were named: up to them a ``bands.yaml`` is looked for above a file, where the predictor
-                was not told the bands; else in the file's own folder alone.
+            within: folders, and globs of folders, that were named: up to them a ``bands.yaml`` is looked for above a
+                file, where the predictor was not told the bands; else in the file's own folder alone.
 
         Returns:
             As many predictions as images. A broken image has an ``error`` and stops nothing.
@@ -144,7 +144,7 @@ class Predictor:
         asked = self.asked(channels)
         if top < 1:
             raise ValueError(f"top {top} is not a positive number of classes")
-        return self._predict(iter(images), asked, top, tuple(map(Path, within)))
+        return self._predict(iter(images), asked, top, [folder for name in within for folder in matching(name)])
 
     def _predict(
         self, images: Iterator[str | Path | bytes], asked: ChannelSet, top: int, named: Sequence[Path]
