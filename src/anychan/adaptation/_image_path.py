@@ -157,12 +157,12 @@ def check_no_other_reads_the_image(model: nn.Module, stems: Sequence[str], plane
     }
     if not others:
         return
-    twin = _twin(model)
-    modules = dict(twin.named_modules(remove_duplicate=False))
     try:
+        twin = _twin(model)
         graph = _Tracer().trace(twin)
-    except Exception:  # whatever a forward raises that was not written to be followed
+    except Exception:  # whatever a module raises that cannot be copied so, or followed
         return
+    modules = dict(twin.named_modules(remove_duplicate=False))
     image, *_ = (node for node in graph.nodes if node.op == "placeholder")
     images = {image}
     for node in graph.nodes:
