@@ -35,13 +35,14 @@ def check_planes_reach_the_stem(body: nn.Module, paths: Sequence[str], trained: 
         twin = _twin(body).eval()
         shown = _shown(twin, [twin.get_submodule(path) for path in paths])
         found = _seen(twin, shown, trained, wanted)
+        if found is None:
+            return
+        x, before = found
+        by_position = before is not None and _by_position(shown, x[:, :trained], before)
     except Exception:  # whatever a module raises that is copied, or run where it was not made for it
         return
-    if found is None:
-        return
-    x, before = found
     name, path = type(body).__name__, paths[0]
-    if before is not None and _by_position(shown, x[:, :trained], before):
+    if by_position:
         raise ValueError(
             f"{name} treats planes by their position before its stem {path!r}, as by a mean for each: take that "
             "out of the model, and do it to the images"
