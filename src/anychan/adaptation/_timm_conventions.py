@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
-
-if TYPE_CHECKING:
-    from anychan.nn import AnyChannelConv2d
 
 _BODY = "body"
 _ANCHOR = re.compile(r"(?<![\[\\])\^")  # of a pattern's start; not the one that turns a set of letters round
@@ -24,18 +21,12 @@ class TimmConventions(nn.Module):
 
     body: nn.Module
 
-    @property
-    def stems(self) -> dict[str, AnyChannelConv2d]:
-        """The any-channel convolutions by their paths in ``body``."""
-        raise NotImplementedError
-
     @torch.jit.ignore
     def no_weight_decay(self) -> set[str]:
         """Names of the parameters that weight decay should leave alone: the body's and the stems'."""
-        asked = {"": self.body, **self.stems}
         return {
             ".".join(filter(None, (_BODY, path, name)))
-            for path, module in asked.items()
+            for path, module in self.body.named_modules()
             for name in getattr(module, "no_weight_decay", set)()
         }
 
