@@ -66,6 +66,7 @@ ONE_BY_ONE = {
 }
 BY_POSITION = {
     "its own mean": lambda model, x: x - model.mean,
+    "its own mean, in place": lambda model, x: scaled_in_place(x) - model.mean,
     "turned": lambda model, x: x.flip(1),
     "another order": lambda model, x: x.flip(1) * torch.tensor([1.0, 2, 3])[:, None, None],
 }
@@ -129,9 +130,10 @@ def test_a_model_that_cannot_be_run_alone_is_adapted() -> None:
     torch.testing.assert_close(adapt(model, strategy="sliced").bind("RGB")(x, 2.0), model(x, 2.0))
 
 
-def test_two_planes_that_change_places_are_refused() -> None:
+@pytest.mark.parametrize("order", [[1, 0], [0, 2, 1, 3]])
+def test_planes_that_change_places_are_refused_though_a_turn_keeps_that(order: list[int]) -> None:
     with pytest.raises(ValueError, match="Before treats planes by their position before its stem"):
-        adapt(Before(lambda model, x: x.flip(1), planes=2), ["a", "b"], "sliced")
+        adapt(Before(lambda model, x: x[:, order], planes=len(order)), [f"B{i}" for i in order], "sliced")
 
 
 def test_planes_that_come_last_are_left_to_the_call() -> None:
