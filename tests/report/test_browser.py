@@ -180,7 +180,8 @@ def test_a_figure_in_less_text_is_the_same_picture(browser: Any, monkeypatch: py
     monkeypatch.setattr(_svg, "_lean", lambda body: body)
     whole, most = seen()
     assert len(whole.getcolors(maxcolors=99999) or ()) > 20
-    # Where lines of the grid cross, a path of many lines is painted once.
-    assert max(high for _, high in ImageChops.difference(lean, whole).getextrema()) < 40
+    # Where lines of the grid cross, a path of many lines is painted once; a circle has other edges than its curves.
+    changed = ImageChops.difference(lean, whole).convert("L").histogram()
+    assert sum(changed[40:]) < 10
     assert length < 0.7 * most
     page.close()

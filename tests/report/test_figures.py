@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -142,3 +143,20 @@ def test_places_are_short_and_the_typeface_is_the_page_s() -> None:
     assert "font-family" not in svg
     assert "font-size" in svg
     assert not re.search(r' (?:d|x|y|transform)="[^"]*(?:\d\.\d{3}|\n)', svg)
+
+
+def test_a_point_is_a_circle_of_two_numbers_and_a_radius() -> None:
+    def paint(axes: Axes) -> None:
+        axes.set_xlim(0, 10)
+        axes.set_ylim(0, 10)
+        axes.scatter([2, 8], [5, 5], [100, 25], color=SERIES[0])
+        axes.scatter([5], [5], [100], color=SERIES[1], marker="s")
+
+    text = str(draw("points", "points", (300, 200), paint))
+    circles = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="([\d.]+)"', text)
+    (x, y, large), (right, same, small) = [tuple(map(float, circle)) for circle in circles]
+    assert [(x + right) / 2] == pytest.approx(
+        [float(at) for at in re.findall(r'<use [^>]*x="([\d.]+)"', text)], abs=0.01
+    )
+    assert (y, large) == (same, pytest.approx(2 * small, abs=0.01))
+    assert large == pytest.approx(math.sqrt(100) / 2, abs=0.01)  # a marker's area is that of its square, in points

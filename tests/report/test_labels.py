@@ -52,7 +52,7 @@ class Chart:
         ]
         self.labels = [(words, box) for words, box in found if box[3] < bottom + 5]
         self.listed = [(words, box) for words, box in found if box[3] >= bottom + 5]
-        ticks = [float(y) for y in re.findall(rf'<text style="font-size: 10px[^>]*" y="{number}"', svg)]
+        ticks = [float(y) for y in re.findall(rf'<text (?!style="font-size)[^>]* y="{number}"', svg)]
         self.lowest = max(ticks) + 0.3 * 10  # of what stands below the axes
 
     def whose(self) -> dict[str, Point]:

@@ -11,7 +11,7 @@ import pytest
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 from anychan.report import write_report
-from anychan.report._classes import loss_table
+from anychan.report._classes import loss_table, recall_tables
 from anychan.report._differences import ablation_table
 from anychan.report._networks import authors_counts, network_table
 from anychan.report._reading import read_run
@@ -203,8 +203,11 @@ def test_many_runs_are_shown_small_but_for_the_first_of_a_data_set(tmp_path: Pat
     def drawn(runs: list[Path]) -> list[bool]:
         text = page(runs, tmp_path / "a.html")
         matrices = re.findall(r'<svg class="(confusion[^"]*)"', text)
-        assert text.count("<summary>Confusions, and every class") == sum("small" in kind for kind in matrices)
-        assert text.count("<summary>Versions and hardware") == (len(runs) - 1 if len(runs) > 3 else 0)
+        assert text.count("<summary>Most frequent confusions") == sum("small" in kind for kind in matrices)
+        crowded = len(runs) > 3
+        assert text.count('<details class="again">') == (len(runs) - 1 if crowded else 0)
+        assert text.count("<summary>Loss") == (len(runs) if crowded else 0)
+        assert text.count("<dt>python</dt>") == text.count("loss by epoch") == len(runs)  # nothing is left out for it
         return ["small" in kind for kind in matrices]
 
     runs = [write_run(tmp_path / name) for name in ("one", "two", "three")]
@@ -214,6 +217,28 @@ def test_many_runs_are_shown_small_but_for_the_first_of_a_data_set(tmp_path: Pat
     small = re.search(r'<svg class="[^"]*small".*?</svg>', (tmp_path / "a.html").read_text(), re.DOTALL)
     assert small is not None
     assert "<title>" not in small[0]
+
+
+def test_the_recall_of_every_class_in_many_runs_is_one_table(tmp_path: Path) -> None:
+    folders = [write_run(tmp_path / name, accuracy=0.5) for name in ("one", "two", "three")]
+    folders += [write_run(tmp_path / "other", classes=["ant", "bee"])]
+    path = folders[1] / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    for score, recall in zip(record["results"][0]["per_class"], (0.9, 0.104, None, 0.6), strict=True):
+        score["recall"] = recall
+    path.write_text(json.dumps(record))
+    [table] = recall_tables([read_run(folder) for folder in folders], "test")
+    assert [column.label for column in table.columns] == ["class", "one", "two", "three"]
+    told = {row[0].text: row[2] for row in table.groups[0].rows}
+    assert {name: cell.text for name, cell in told.items()} == {
+        "goldfish": "90", "tabby cat": "10", "red fox": "", "king penguin": "60",
+    }  # fmt: skip
+    assert told["tabby cat"].shade == pytest.approx(0.104)
+    assert next(iter(told)) == "tabby cat"  # named least, on average
+    assert "Recall of every class on all channels" in page(folders, tmp_path / "a.html")
+    assert "Recall of every class on all channels" in page(folders, tmp_path / "a.md")
+    assert "Recall of every class on all channels" not in page(folders[:3], tmp_path / "a.html")
+    assert recall_tables([read_run(folder) for folder in folders], "val") == []
 
 
 def test_why_classes_lose_is_told_by_what_the_other_channels_leave_untold(tmp_path: Path) -> None:

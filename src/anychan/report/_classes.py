@@ -1,12 +1,13 @@
-"""Which classes lose most when a channel is not there, and what they are taken for then."""
+"""The classes: which run names which of them, which lose most when a channel is not there, what they are taken for."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 
 from anychan.report import _format as fmt
-from anychan.report._records import Evaluation, Result
+from anychan.report._records import Evaluation, Result, Run
 from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._tables import share_cell
 
@@ -46,6 +47,41 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
     chance = f" Of {least} images a class, a loss below {_chance(least):.0f} points is within chance." if least else ""
     caption = f"Classes that lose most without a channel, the {_MOST} largest losses of recall.{chance}"
     return Table(caption, columns, tuple(groups))
+
+
+def recall_tables(runs: Sequence[Run], split: str | None) -> list[Table]:
+    """The recall of every class on all channels in every run: a table for each list of classes that several runs have.
+
+    The classes that are named least stand first. A run that was not evaluated on all channels is left out.
+    """
+    groups: dict[tuple[str, ...], list[tuple[Run, Result]]] = {}
+    for run in runs:
+        evaluation = run.on(split)
+        if evaluation and evaluation.full and evaluation.full.per_class:
+            groups.setdefault(tuple(evaluation.classes), []).append((run, evaluation.full))
+    return [_recall_table(classes, found) for classes, found in groups.items() if len(found) > 1]
+
+
+def _recall_table(classes: Sequence[str], found: Sequence[tuple[Run, Result]]) -> Table:
+    recalls = [{score.name: score.recall for score in full.per_class} for _, full in found]
+    short = fmt.short_names(classes)
+
+    def mean_recall(name: str) -> float:
+        known = [recall for of in recalls if (recall := of.get(name)) is not None]
+        return fmean(known) if known else 0.0
+
+    rows = tuple(
+        (Cell(short[name]), *(_shaded(of.get(name)) for of in recalls)) for name in sorted(classes, key=mean_recall)
+    )
+    columns = (Column("class", numeric=False), *(Column(run.name) for run, _ in found))
+    caption = (
+        "Recall of every class on all channels, in percent; those that these runs on average name least come first."
+    )
+    return Table(caption, columns, (Group("", rows),))
+
+
+def _shaded(recall: float | None) -> Cell:
+    return Cell("") if recall is None else Cell(fmt.percent(recall, 0), sort=recall, shade=recall)
 
 
 def _without(evaluation: Evaluation, name: str) -> Result | None:

@@ -52,11 +52,11 @@ def run_of(run: Run, index: int, place: int, runs: Sequence[Run], split: str | N
         else None,
         "model": words.model_name(run),
         "training": words.training(run) if run.epochs else None,
-        "curves": [
-            chart
-            for quantity in ("loss", "accuracy")
+        "curves": {
+            quantity: chart
+            for quantity in ("accuracy", "loss")
             if (chart := figures.curve_chart(run, index, quantity, figures.curve_limits(run, runs, quantity)))
-        ],
+        },
         "errors": _errors(run, index, evaluation) if evaluation else None,
         "in_full": _in_full(run, index, runs, split),
         "pictures": [_picture(picture, short) for picture in run.pictures if not picture.disputed],

@@ -6,6 +6,7 @@ paper. Nothing in the text of a figure depends on the time or on chance.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ MARKS = ("blue circle", "orange square", "green triangle", "purple diamond", "br
 _VARIABLES = {INK: "--ink", FAINT: "--faint", PAPER: "--paper"} | {
     colour: f"--series-{index}" for index, colour in enumerate(SERIES)
 }
+
+_USUAL_TEXT = ("font-size: 10px", "fill: var(--ink)")  # what most texts of a figure look like
 
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: it is searched, read aloud, and set in the page's typeface
@@ -100,13 +103,16 @@ def _inline(svg: str, name: str, label: str) -> str:
     body = body[body.index(">") + 1 :]
     # The metadata hold the time at which the figure was drawn.
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<defs>\s*<style[^>]*>[^<]*</style>\s*</defs>", "", body)  # it would be the whole page's
     body = _own_references(body, name)
     body = re.sub(r"(?<=\")font: ([\d.]+)px [^;\"]+|; font-family: [^;\"]+", _size_alone, body)
     for colour, variable in _VARIABLES.items():
         body = body.replace(colour, f"var({variable})")
     body = re.sub(r' (?:d|x|y|transform)="[^"]+"', _short_numbers, body)
     body = _lean(body)
-    return f'<svg class="plot" viewBox="{box[1]}" role="img" aria-label="{escape(label)}">{body.rstrip()}'
+    style = "; ".join((*_USUAL_TEXT, "stroke-linejoin: round"))
+    head = f'viewBox="{box[1]}" style="{style}" role="img" aria-label="{escape(label)}"'
+    return f'<svg class="plot" {head}>{body.rstrip()}'
 
 
 def _size_alone(font: re.Match[str]) -> str:
@@ -124,10 +130,13 @@ def _lean(body: str) -> str:
     """The same picture in less text, an element a line: a page may hold hundreds of figures.
 
     Frames that paint nothing, groups that say nothing and rotations by nothing go. Lines of one style between which
-    nothing but text was drawn become one path; such a text is then over all of them.
+    nothing but text was drawn become one path; such a text is then over all of them. Eight curves around a centre
+    become a circle, and a text in the usual size and colour has them from the figure.
     """
     body = re.sub(r'<path [^>]*style="fill: none"/>|<g/>', "", body)
     body = re.sub(r' transform="rotate\(-?0 [^"]*"', "", body)
+    body = re.sub(r'(?<=<path )d="(M[^"C]*(?:C[^"C]*){8}z)"', _circle, body).replace("<path cx", "<circle cx")
+    body = re.sub(r'(<text )style="([^"]*)" ', _usual_style_left_out, body)
     bare: list[bool] = []  # of the open groups
     lines: list[str] = []
     line_style, line_at = "", 0  # of the latest path that may be drawn on
@@ -144,6 +153,22 @@ def _lean(body: str) -> str:
             line_style, line_at = path[2] if path else "", len(lines)
         lines.append(element)
     return "\n".join(lines)
+
+
+def _circle(path: re.Match[str]) -> str:
+    """A circle's centre and radius in place of its curves; other shapes stay."""
+    numbers = [float(number) for number in re.findall(r"-?[\d.]+", path[1])]
+    ends = list(zip(numbers[::6], numbers[1::6], strict=True))  # of the curves
+    x, y = ends[0][0], (ends[0][1] + ends[4][1]) / 2
+    radius = abs(ends[0][1] - ends[4][1]) / 2
+    if max(abs(math.hypot(at - x, down - y) - radius) for at, down in ends) > 0.02:
+        return path[0]
+    return f'cx="{x:g}" cy="{y:.6g}" r="{radius:.4g}"'
+
+
+def _usual_style_left_out(text: re.Match[str]) -> str:
+    own = [part for part in text[2].split("; ") if part not in _USUAL_TEXT]
+    return f'{text[1]}style="{"; ".join(own)}" ' if own else text[1]
 
 
 def _own_references(body: str, name: str) -> str:

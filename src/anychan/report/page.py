@@ -19,6 +19,7 @@ from anychan.report import _tables as tables
 from anychan.report import _words as words
 from anychan.report._alike import trained_alike, training_words
 from anychan.report._by_channels import channel_charts
+from anychan.report._classes import recall_tables
 from anychan.report._compared import told_apart
 from anychan.report._cost_tables import cost_table
 from anychan.report._data import datasets
@@ -181,7 +182,7 @@ def templates(autoescape: bool) -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["marked"] = _marked
+    environment.filters |= {"marked": _marked, "formula": _formula}
     return environment
 
 
@@ -191,6 +192,12 @@ def _marked(text: str) -> Markup:
     words = [re.sub(r"(?<![\w*])\*(\w[^*]*)\*(?![\w*])", r"<em>\1</em>", str(escape(part))) for part in parts[::2]]
     code = [f"<code>{escape(part)}</code>" for part in parts[1::2]]
     return Markup("".join(one + other for one, other in zip(words, [*code, ""], strict=True)))
+
+
+def _formula(text: str) -> Markup:
+    """A formula that breaks between its parts, which wide gaps set apart, before it breaks within one."""
+    parts = re.split(r"( {3,}|\n *)", text)  # every other one is a gap
+    return Markup("").join(part if i % 2 else Markup("<span>{}</span>").format(part) for i, part in enumerate(parts))
 
 
 def _page(
@@ -242,6 +249,7 @@ def _page(
         "cautions": words.cautions(runs, split),
         "several": len(runs) > 1,
         "crowded": len(runs) >= CROWDED,
+        "recalls": recall_tables(runs, split) if len(runs) >= CROWDED else [],
         "with_pictures": pictures,
         "no_pictures": fmt.listing([run.name for run in runs if not run.pictures]),
         "overview": tables.overview_table(by_subset or rows, split) if split else None,
