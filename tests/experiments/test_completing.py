@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,17 @@ def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, 
         ablate(Ablation(base, WIDE, seeds=(1,)), tmp_path / "out")
     with pytest.raises(ValueError, match="holds change 'Wide!', which would be lost"):
         ablate(Ablation(base, {"narrow": {"model_options.width": 3}}), tmp_path / "out")
+    precision = json.loads((tmp_path / "out" / "base-seed0" / "run.json").read_text())["machine"]["precision"]
+    (other,) = {"float32", "bfloat16"} - {precision}
+    with pytest.raises(ValueError, match=rf"precision: {precision} -> {other}"):
+        ablate(Ablation({**base, "precision": other}, WIDE), tmp_path / "out")
     assert (tmp_path / "out" / "ablation.json").read_bytes() == before
+
+
+def test_answers_to_other_images_are_not_taken_for_these(base: dict[str, Any], tmp_path: Path) -> None:
+    ablate(Ablation(base, WIDE, split="test"), tmp_path / "out")
+    with pytest.raises(ValueError, match=r"base-seed0/evaluation/test\.json is about other test images than .*test=12"):
+        ablate(Ablation({**base, "data": DATA.replace("test=8", "test=12")}, WIDE, split="test"), tmp_path / "out")
 
 
 def test_an_evaluation_of_some_subsets_is_completed(base: dict[str, Any], tmp_path: Path) -> None:

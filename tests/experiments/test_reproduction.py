@@ -246,11 +246,15 @@ def test_subsets_of_which_images_were_left_out_are_not_compared(tmp_path: Path) 
     for name, left_out in (("a", 0), ("b", 3)):
         rows[1]["left_out"] = left_out
         record = {"schema": 1, "kind": "evaluation", "channels": ChannelSet.parse("RGB").to_dict(), "results": rows}
+        record["data"] = {"fingerprints": {"test": "first"}}
         path = record_path(tmp_path / name, "test")
         path.parent.mkdir(parents=True)
         path.write_text(json.dumps(record))
     assert [(pair["subset"], pair["only_a"], pair["only_b"]) for pair in pairs_of(configs)] == [("RGB", 0, 0)]
     assert untested(configs) == ""
+    path.write_text(json.dumps({**record, "data": {"fingerprints": {"test": "later"}}}))
+    assert pairs_of(configs) == []
+    assert untested(configs) == "a and b: evaluated on other test images, so not tested against each other"
     path.write_text(json.dumps({**record, "results": rows[-1:]}))
     assert pairs_of(configs) == []
     assert untested(configs) == "b: no record of which images are right, so not tested against others"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from anychan._records import read_run
@@ -50,7 +49,7 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
 
     Raises:
         ValueError: if the folder holds a run with other settings, data or initial weights; and see `train` and
-            `evaluate_run`.
+            `evaluate_run`, or with answers about other images.
     """
     if not is_finished(config):
         config.resume = config.out.is_dir() and any(config.out.iterdir())
@@ -58,7 +57,7 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
     asked = own_subsets(read_info(config.out))  # not of the model: its weights may be elsewhere
     measured = {"none": [], "full": asked[:1], "all": asked}[cost]
     for subsets, costs in ((measured, True), ([subset for subset in asked if subset not in measured], False)):
-        if subsets and not _evaluated(config.out, split, subsets, costs, flips):
+        if subsets and not _evaluated(config, split, subsets, costs, flips):
             evaluate_run(
                 config.out, subsets, split, data=config.data, bands=config.bands, cache_dir=config.cache_dir,
                 device=None if config.device == "auto" else config.device, cost=costs, flips=flips, pictures=False,
@@ -69,7 +68,8 @@ def is_finished(config: TrainConfig) -> bool:
     """Whether the run is there and trained to its end.
 
     Raises:
-        ValueError: if the folder holds a run with other settings, data or initial weights.
+        ValueError: if the folder holds a run with other settings, data or initial weights, or in another number
+            format than is asked for.
     """
     if not (config.out / "run.json").is_file():
         return False
@@ -81,6 +81,9 @@ def is_finished(config: TrainConfig) -> bool:
             changed.append(f"data: other {split} images")
     before, now = known.get("weights", {}), weights_taken(config)
     changed += [f"{name}: other weights" for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
+    precision = known.get("machine", {}).get("precision")  # of auto it is what was chosen
+    if config.precision != "auto" and precision not in (None, config.precision):
+        changed.append(f"precision: {precision} -> {config.precision}")
     if changed:
         raise ValueError(f"{config.out} holds a run with other settings ({'; '.join(changed)})")
     return bool(known["status"] == "finished")
@@ -115,10 +118,15 @@ def weights_missing(config: TrainConfig) -> str:
     return ""
 
 
-def _evaluated(run: Path, split: str, asked: list[str], cost: bool, flips: bool) -> bool:
-    if not record_path(run, split).is_file():
+def _evaluated(config: TrainConfig, split: str, asked: list[str], cost: bool, flips: bool) -> bool:
+    run, path = config.out, record_path(config.out, split)
+    if not path.is_file():
         return False
     record = read_record(run, split)
+    if split != HELD_OUT:  # training images, which are known to be the same
+        now = open_dataset(config.data, config.bands).description["fingerprints"].get(split)
+        if record["data"]["fingerprints"][split] != now:
+            raise ValueError(f"{path} is about other {split} images than {config.data} has: choose another folder")
     known = ChannelSet.from_dict(record["channels"])
     there = {
         frozenset(known.subset(row["subset"]).names)
