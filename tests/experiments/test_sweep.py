@@ -50,6 +50,22 @@ def test_each_trial_is_a_run_with_settings_of_the_space(tmp_path: Path) -> None:
     assert best in sweep_table(record).splitlines()[1]
 
 
+def test_a_model_with_new_statistics_is_measured_with_these(tmp_path: Path) -> None:
+    """No epoch of training has seen them."""
+    recalibrated = {"statistics": "recalibrated", "images": 8}
+    settings = config(tmp_path / "sweep", strategy="sliced", normalisation=recalibrated, held_out=8)
+    (trial,) = sweep(settings, SearchSpace({"model_options.width": [6]}), trials=1)["trials"]
+    record = json.loads((tmp_path / "sweep" / "trial-000" / "evaluation" / "held-out.json").read_text())
+    (row,) = record["results"]
+    assert (row["n"], trial["val_accuracy"]) == (8, row["accuracy"])
+
+
+@pytest.mark.parametrize("setting", ["data", "bands", "held_out", "skip_broken", "out"])
+def test_all_trials_choose_on_the_same_images(setting: str) -> None:
+    with pytest.raises(ValueError, match=f"{setting!r} is no setting that can be searched"):
+        SearchSpace({setting: [1, 2]})
+
+
 def test_it_begins_with_the_values_that_are_first(tmp_path: Path) -> None:
     rates = {"low": 1e-4, "high": 1e-2, "log": True, "first": 2e-3}
     smoothing = {"low": 0.0, "high": 0.3, "step": 0.1, "first": 0.3}
@@ -122,10 +138,15 @@ def test_a_run_that_fails_is_noted_and_the_search_goes_on(tmp_path: Path) -> Non
 
 def test_another_search_or_data_without_validation_is_refused(tmp_path: Path) -> None:
     sweep(config(tmp_path / "sweep"), SPACE, trials=1)
-    with pytest.raises(ValueError, match="holds a search with another config"):
+    with pytest.raises(ValueError, match="holds a search with epochs: 1 -> 2; choose"):
         sweep(config(tmp_path / "sweep", epochs=2), SPACE, trials=2)
     with pytest.raises(ValueError, match="holds a search with another space"):
         sweep(config(tmp_path / "sweep"), SearchSpace({"seed": [1, 2]}), trials=2)
+    more_to_validate = config(tmp_path / "sweep", data=DATA.replace("val=8", "val=16"))
+    with pytest.raises(ValueError, match="holds a search with other images"):
+        sweep(more_to_validate, SPACE, trials=2)
+    elsewhere = config(tmp_path / "sweep", cache_dir=str(tmp_path / "other cache"), checkpoint_every_seconds=9.0)
+    assert len(sweep(elsewhere, SPACE, trials=1)["trials"]) == 1  # which changes no model
     study = search._study(tmp_path / "sweep", 0)  # as one begun before there was a setting
     study.set_user_attr(
         "config", {name: told for name, told in study.user_attrs["config"].items() if name != "trained_on"}

@@ -1,4 +1,4 @@
-"""The epoch whose weights a finished run kept."""
+"""The epoch whose weights a finished run kept, and whether its accuracy is still that of the model."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from anychan._records import read_run
+from anychan.models.files import read_info
 from anychan.training.records import RECORDS
 
 
@@ -16,3 +17,10 @@ def kept_epoch(run: Path) -> dict[str, Any]:
     lines = [json.loads(line) for line in (run / RECORDS).read_text(encoding="utf-8").splitlines()]
     by_epoch: dict[int, dict[str, Any]] = {line["epoch"]: line for line in lines}
     return by_epoch[record["best_epoch"] if record["selected"] == "best" else max(by_epoch)]
+
+
+def has_new_statistics(run: Path) -> bool:
+    """Whether batch statistics for all channels were made after training, so that no epoch measured the kept model."""
+    record = read_run(run)
+    statistics = record["config"].get("normalisation", {}).get("statistics")
+    return statistics == "recalibrated" or str(read_info(run).channels) in record.get("recalibrated", ())

@@ -14,7 +14,7 @@ from anychan.cost import measure_memory
 from anychan.environment import hardware
 from anychan.evaluation._folder import read_record, record_path, trained_on
 from anychan.evaluation.intervals import wilson_interval
-from anychan.experiments._kept import kept_epoch
+from anychan.experiments._kept import has_new_statistics, kept_epoch
 from anychan.experiments._machine import machine_of
 from anychan.experiments.completing import is_finished
 from anychan.experiments.recipes import VALIDATION, Recipe
@@ -117,9 +117,8 @@ def validated_in_training(config: TrainConfig) -> bool:
     """
     if (config.out / WEIGHTS).is_file() or not is_finished(config):
         return False
-    run, full = read_run(config.out), str(read_info(config.out).channels)
-    changed = config.normalisation.statistics == "recalibrated" or full in run.get("recalibrated", ())
-    return not changed and not run.get("skipped") and kept_epoch(config.out)["val_accuracy"] is not None
+    changed = has_new_statistics(config.out) or read_run(config.out).get("skipped")
+    return not changed and kept_epoch(config.out)["val_accuracy"] is not None
 
 
 def _validated(config: TrainConfig) -> dict[str, Any]:

@@ -9,12 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from anychan._files import replacing
 from anychan._lock import LOCK, alone
+from anychan._records import read_run
 from anychan.data import open_dataset
 from anychan.environment import environment
-from anychan.experiments._kept import kept_epoch
+from anychan.evaluation import HELD_OUT, evaluate_run
+from anychan.experiments._kept import has_new_statistics, kept_epoch
 from anychan.experiments.search_space import SearchSpace
 from anychan.experiments.settings import configuration, merged
+from anychan.models.files import read_info
 from anychan.training import InterruptedRunError, TrainConfig, train
+from anychan.training.config import differences
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -25,10 +29,11 @@ _ACCURACY, _CHOSEN, _SEED = "val_accuracy", "chosen", "proposals_seed"
 def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: int = 0) -> dict[str, Any]:
     """Train with settings that Optuna's tree of Parzen estimators proposes, one run after another.
 
-    What is maximised is the accuracy on validation of the model that is kept: that of the last epoch, or with early
-    stopping that of the best one by the metric it watches. Nothing looks at test. The state is kept in the folder:
-    asked again, the search goes on where it was interrupted, in the middle of a run too, until it has as many trials as
-    asked for. A run that fails is noted and the search goes on.
+    What is maximised is the accuracy on validation, with all channels, of the model that is kept: that of the last
+    epoch, or with early stopping that of the best one by the metric it watches; where training ends with new batch
+    statistics, that of the model with these. Nothing looks at test. The state is kept in the folder: asked again, the
+    search goes on where it was interrupted, in the middle of a run too, until it has as many trials as asked for. A run
+    that fails is noted and the search goes on.
 
     Args:
         settings: of every run, by their names, in groups or dotted, as `anychan train` takes them: what is left out or
@@ -94,13 +99,20 @@ class _Search:
         self._study, self._settings, self._space = study, settings, space
         self._config = config = configuration(settings)
         settled = {**config.to_dict(), "out": None, "resume": None}
-        asked: dict[str, Any] = {"config": settled, "space": dict(space.settings), _SEED: seed}
+        there = open_dataset(config.data, config.bands).description["fingerprints"]
+        images = {split: there[split] for split in ("train", "val") if split in there}
+        asked: dict[str, Any] = {"config": settled, "space": dict(space.settings), _SEED: seed, "images": images}
         for name, value in asked.items():
             known, now = study.user_attrs.get(name), json.loads(json.dumps(value))
-            if known is None:
+            if known is None:  # a new search, or one from before this was noted
                 study.set_user_attr(name, value)
-            elif known != now and (name != "config" or _with_later_settings(known, config.out) != now):
-                raise ValueError(f"{config.out} holds a search with another {name}; choose another folder")
+                continue
+            if name == "config":
+                what = "; ".join(_differences(known, now, config.out))
+            else:
+                what = "" if known == now else "other images" if name == "images" else f"another {name}"
+            if what:
+                raise ValueError(f"{config.out} holds a search with {what}; choose another folder")
 
     def go_on(self, trials: int) -> None:
         """Finish what was interrupted, and run what is lacking."""
@@ -125,13 +137,24 @@ class _Search:
         try:
             place = {"out": str(folder), "resume": resume and folder.exists()}
             run = train(self._space.applied(merged(self._settings, place), chosen))
-            self._study.tell(number, float(kept_epoch(run)[_ACCURACY]))
+            self._study.tell(number, self._accuracy(run))
         except (InterruptedRunError, OSError):
             raise
         except Exception as error:  # such as a GPU's memory that does not suffice
             said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             self._fail(number, said)
         self.record()
+
+    def _accuracy(self, run: Path) -> float:
+        """Of the model that the run kept, on what it was validated on."""
+        if not has_new_statistics(run):
+            return float(kept_epoch(run)[_ACCURACY])
+        config, full = TrainConfig.from_dict(read_run(run)["config"]), str(read_info(run).channels)
+        record = evaluate_run(
+            run, full, "val" if config.held_out is None else HELD_OUT, data=config.data, bands=config.bands,
+            cache_dir=config.cache_dir, device=None if config.device == "auto" else config.device, pictures=False,
+        )  # fmt: skip
+        return float(next(row["accuracy"] for row in record["results"] if row["subset"] == full and not row["fill"]))
 
     def _fail(self, number: int, said: str) -> None:
         from optuna.trial import TrialState
@@ -167,13 +190,13 @@ class _Search:
         return record
 
 
-def _with_later_settings(known: Mapping[str, Any], out: Path) -> Any:
-    """A search's settings with those that there were none of when it began, as they are unless told."""
+def _differences(known: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> list[str]:
+    """What of a search's settings would give other models; those that there were none of when it began are as today."""
     try:
-        config = TrainConfig.from_dict({**known, "out": out, "resume": False})
+        before: Mapping[str, Any] = TrainConfig.from_dict({**known, "out": out, "resume": False}).to_dict()
     except (TypeError, ValueError):  # settings that are none today
-        return known
-    return json.loads(json.dumps({**config.to_dict(), "out": None, "resume": None}))
+        before = known
+    return differences(json.loads(json.dumps(before)), now)
 
 
 def _error_of(number: int) -> str:

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 _RANGE = {"low", "high", "log", "step", "first"}
-# Settings that name another run, or say where one lies and how it is watched: a search gives these itself.
-_FIXED = {"out", "resume"}
+# Settings that name another run, or say where one lies and how it is watched, which a search gives itself; and those
+# that say on which images a choice is made, which must be the same ones for all.
+_FIXED = {"out", "resume", "data", "bands", "held_out", "skip_broken"}
 
 
 @dataclass(frozen=True)
