@@ -13,6 +13,7 @@ import yaml
 from anychan.cli import main
 from anychan.evaluation import evaluate_run
 from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 from anychan.experiments import (
     Ablation,
@@ -106,9 +107,17 @@ def test_an_interval_is_made_as_it_says_and_goes_no_further_than_accuracies_do()
     several = _ablation_rows._difference([good, bad], [bad, good], ["RG"])
     assert several["method"] == "Student's t over images and seeds"
     assert several["interval"] == [-1.0, 1.0]  # of two seeds, three quarters apart either way
-    one = _ablation_rows._difference([good], [bad], ["RG"])
-    assert one["method"] == "bootstrap over images"
-    assert one["interval"] == [*paired_bootstrap([[1, 1, 1, 0]])]
+    one = _ablation_rows._difference([good], [bad], ["RG"])  # as `anychan compare` has it: three of four are too few
+    paired = Paired(both=1, only_a=3, only_b=0, neither=0)
+    assert one["method"] == "Newcombe's over images, with the exact McNemar test"
+    assert (one["interval"], one["p"], one["verdict"]) == ([*paired.interval], 0.25, "not distinguishable")
+    both = [
+        _ablation_rows._Answers({"R": a, "G": a}, {}, {}, "RG", 2, "", {}, None)
+        for a in (good.right["RG"], bad.right["RG"])
+    ]
+    mean = _ablation_rows._difference(both[:1], both[1:], ["R", "G"])
+    assert mean["method"] == "bootstrap over images"
+    assert mean["interval"] == [*paired_bootstrap([[1, 1, 1, 0]])]
 
 
 def test_accuracy_and_cost_go_with_the_number_of_channels(
@@ -139,6 +148,13 @@ def test_accuracy_and_cost_go_with_the_number_of_channels(
     assert one["by_size"] == {"1": one["full"]}
     assert "difference_full" not in one  # its channels are others
     assert "difference_mean" in last
+    for number in range(1, 10):  # a set that nobody but a curious user asks for
+        curious = ",".join(f"B{n:02}" for n in range(1, 10) if n not in (number, number % 9 + 1))
+        if curious not in first["accuracy"]:
+            break
+    evaluate_run(tmp_path / "out" / "shared-seed0", [curious], "val", cost=False, cache_dir=nine["cache_dir"])
+    again = ablate(Ablation(nine, changes, "How many?", cost=True), tmp_path / "out")
+    assert again["rows"] == record["rows"]
     rows = json.loads((tmp_path / "out" / "one-seed0" / "evaluation" / "val.json").read_text())["results"]
     assert one["cost"]["macs"] == rows[0]["cost"]["macs"] < first["cost"]["macs"]
     where = ("image_size", "device", "hardware", "threads")

@@ -40,10 +40,11 @@ def compare_runs(
     Returns:
         What is also written to ``a/comparisons/<b's name>-<split>.json``, for the report (with a number after the
         name where another run of that name has the file; an earlier comparison with the same run is replaced):
-        ``{"schema", "kind": "comparison", "split", "a", "b", "b_from_a", "comparisons"}``, where ``b_from_a`` is b's
-        path from a's folder (on another drive of Windows its whole path) and the last a list of ``subset``, ``fill_a``,
-        ``fill_b``, what ``Paired.to_dict`` holds, and ``p_holm``, which the verdict goes by: p corrected by Holm's
-        method for all tests of the record. In the order of a's subsets.
+        ``{"schema", "kind": "comparison", "split", "a", "b", "b_from_a", "model_sha256", "images", "comparisons"}``,
+        where ``b_from_a`` is b's path from a's folder (on another drive of Windows its whole path), the next two tell
+        which models and images were compared, by which a report leaves out what is no longer so, and the last is a list
+        of ``subset``, ``fill_a``, ``fill_b``, what ``Paired.to_dict`` holds, and ``p_holm``, which the verdict goes by:
+        p corrected by Holm's method for all tests of the record. In the order of a's subsets.
 
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
@@ -68,6 +69,8 @@ def compare_runs(
         raise ValueError(f"{a} and {b} have no channel set that both answered alike, by themselves or with one fill")
     record: dict[str, Any] = {"schema": 1, "kind": "comparison", "split": split, "a": str(a), "b": str(b)}
     record["b_from_a"] = _from(runs[0], runs[1])
+    record["model_sha256"] = {name: of["model_sha256"] for name, of in zip("ab", records, strict=True)}
+    record["images"] = records[0]["data"]["fingerprints"][split]
     record["comparisons"] = corrected(comparisons)
     with replacing(_place(runs[0], runs[1], split)) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

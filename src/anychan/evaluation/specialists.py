@@ -120,6 +120,7 @@ def compare_specialists(
         "split": split,
         "run": run.name,
         "model_sha256": record["model_sha256"],
+        "images": record["data"]["fingerprints"][split],
         "trained": trained_on(read_run(run)),
         "differs": sorted({name for path in paths for name in _differing(read_run(run), read_run(path))}),
         "rows": corrected([rows[i] for i in order]),

@@ -15,11 +15,15 @@ from anychan._records import read_run
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import read_record, record_path, trained_on
 from anychan.evaluation.bootstrap import paired_bootstrap
-from anychan.evaluation.paired import NOT_DISTINGUISHABLE
+from anychan.evaluation.paired import NOT_DISTINGUISHABLE, Paired
 from anychan.evaluation.predictions import unpack_right
+from anychan.evaluation.questions import own_subsets
+from anychan.models.files import read_info
 
 BASE = "base"
-BOOTSTRAP, STUDENT = "bootstrap over images", "Student's t over images and seeds"  # as `paired_bootstrap` does it
+# How an interval and its verdict were come by: `Paired`, of one subset and one seed; else `paired_bootstrap`.
+EXACT = "Newcombe's over images, with the exact McNemar test"
+BOOTSTRAP, STUDENT = "bootstrap over images", "Student's t over images and seeds"
 _COSTS = ("parameters", "macs", "kernel_macs", "latency_ms")
 _WHERE = ("image_size", "device", "hardware", "threads")  # of what size of images, and on which machine
 
@@ -126,7 +130,14 @@ def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
         return None
     record = read_record(run, split)
     known = ChannelSet.from_dict(record["channels"])
-    rows = {row["subset"]: row for row in record["results"] if not row["fill"]}
+    asked = {
+        frozenset(known.subset(subset).names) for subset in own_subsets(read_info(run))
+    }  # others somebody else was
+    rows = {
+        row["subset"]: row
+        for row in record["results"]
+        if not row["fill"] and frozenset(known.subset(row["subset"]).names) in asked
+    }
     return _Answers(
         right={subset: unpack_right(row["right"], row["n"]) for subset, row in rows.items()},
         left_out={subset: row.get("left_out", 0) for subset, row in rows.items()},  # older records do not say
@@ -141,6 +152,11 @@ def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
 
 def _difference(own: Sequence[_Answers], base: Sequence[_Answers], subsets: Sequence[str]) -> dict[str, Any]:
     """Of the mean over subsets, paired by image and by seed."""
+    if len(own) == len(subsets) == 1:
+        paired = Paired.of(own[0].right[subsets[0]], base[0].right[subsets[0]])
+        told = {"a is better": "better", "b is better": "worse"}.get(paired.verdict, paired.verdict)
+        found = {"difference": paired.difference, "interval": list(paired.interval), "p": paired.p}
+        return {**found, "method": EXACT, "verdict": told}
     rows = np.stack(
         [
             np.mean([a.right[s].astype(float) - b.right[s] for s in subsets], axis=0)

@@ -176,11 +176,13 @@ def ablate(
     Returns:
         The record, also written to ``ablation.json``: ``rows``, one a change, with the accuracy on all channels and the
         mean over the subsets, averaged over seeds, the differences from the base with their 95 % intervals, a verdict,
-        and errors. An interval is of one seed by a bootstrap over images, of several Student's t over images and seeds
-        (`anychan.evaluation.bootstrap`); ``method`` says which, and ``draws`` how many a bootstrap took, None where
-        there was none. Where runs failed, a difference is of those ``seeds`` that both have. A row also has
-        the number of the run's channels, its mean accuracy on its subsets of each size, in which number format and on
-        what the run of each seed was trained, and, where it was asked for, what a call with all channels costs.
+        and errors. Of one seed and one channel set, interval and verdict are those of `anychan compare`
+        (`anychan.evaluation.paired`); of the mean over subsets an interval is a bootstrap over images, of several seeds
+        Student's t over images and seeds (`anychan.evaluation.bootstrap`). ``method`` says which, and ``draws`` how
+        many a bootstrap took, None where there was none. Where runs failed, a difference is of those ``seeds`` that
+        both have. A row also has the number of the run's channels, its mean accuracy on its subsets of each size, in
+        which number format and on what the run of each seed was trained, and, where it was asked for, what a call with
+        all channels costs.
 
     Raises:
         InterruptedRunError: if it was interrupted.
