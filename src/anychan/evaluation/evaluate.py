@@ -79,7 +79,8 @@ def evaluate_run(
         flips: also answer from the mean of each image's logits and its mirror image's: an accuracy of its own beside
             the row's, under "flips".
         pictures: keep thumbnails of some images with their answers in ``pictures/``.
-        replace: drop rows of another model or other data that are there; otherwise they are refused.
+        replace: drop rows of another model or other data that are there; otherwise they are refused. Rows of the same
+            model and the same data stay.
         progress: show progress bars.
 
     Returns:
@@ -230,9 +231,9 @@ def _run_record(run: Path) -> dict[str, Any]:
 def _earlier(
     run: Path, split: str, model_hash: str, fingerprint: str, replace: bool
 ) -> tuple[dict[Key, dict[str, Any]], dict[Key, Predictions]]:
-    """Rows and answers of earlier evaluations of the same model on the same images; none if they are replaced."""
+    """Rows and answers of earlier evaluations of the same model on the same images; others are refused or replaced."""
     path = record_path(run, split)
-    if replace or not path.is_file():
+    if not path.is_file():
         return {}, {}
     record = read_record(run, split)
     where = {key: record[key] for key in _WHERE if key in record}  # of rows from before they said so themselves
@@ -243,6 +244,8 @@ def _earlier(
         (record["data"]["fingerprints"][split] == fingerprint, "is about other images"),
         (rows.keys() <= answers.keys(), "does not fit its table of predictions"),
     ):
+        if not same and replace:
+            return {}, {}
         if not same:
             raise ValueError(f"{path} {what}: say --replace to write a new one")
     return rows, {key: answers[key] for key in rows}
