@@ -124,8 +124,7 @@ def evaluation_record(
         "commit": "0123456789abcdef",
         "versions": _VERSIONS,
         "hardware": _HARDWARE,
-        "data": {"name": "animals", "splits": {"train": 24000}},
-        "images": "the same ones",
+        "data": {"name": "animals", "splits": {"train": 24000}, "fingerprints": {"test": "b"}},
         "classes": list(classes),
         "channels": known.to_dict(),
         "results": results,
@@ -236,11 +235,11 @@ def seeded_run(folder: Path, seed: int, accuracy: float, model: str = "resnet18"
     description = json.loads((folder / "model.json").read_text("utf-8"))
     _write(folder / "model.json", {**description, "architecture": model})
     record = json.loads((folder / "evaluation" / "test.json").read_text("utf-8"))
-    record["data"]["fingerprints"] = {"test": "b"}
     for i, row in enumerate(record["results"]):
         right = np.random.default_rng([seed, i]).random(row["n"]) < row["accuracy"]
         row |= {"accuracy": float(right.mean()), "right": base64.b64encode(np.packbits(right).tobytes()).decode()}
         row["accuracy_interval"] = [row["accuracy"] - 0.02, row["accuracy"] + 0.02]
+        row["retention"] = row["accuracy"] / record["results"][0]["accuracy"]
     _write(folder / "evaluation" / "test.json", record)
     return folder
 

@@ -78,6 +78,20 @@ def test_those_of_other_epochs_sizes_and_objectives_stand_apart(runs: list[Path]
     assert "Those drawn" not in alone
 
 
+def test_those_of_other_training_images_stand_apart(tmp_path: Path) -> None:
+    runs = [
+        trained(tmp_path / "deep", "resnet34", 0.45, 34, config={"held_out": 2400}),
+        trained(tmp_path / "wide", "wide6", 0.5, 6),
+        trained(tmp_path / "narrow", "wide4", 0.5, 4, training_images=23_999, skipped=[["a.png", "broken"]]),
+    ]
+    found = {heading: [run.name for run in alike] for heading, alike in trained_alike(rows(runs))}
+    assert found == {
+        f"5 epochs at 64×64, on labels, on {images} images of animals": [name]
+        for images, name in (("21,600", "deep"), ("24,000", "wide"), ("23,999", "narrow"))
+    }
+    assert shallow_words(rows(runs), "test") == ""
+
+
 def test_a_shallow_network_is_held_against_a_resnet34_that_was_trained_alike(runs: list[Path]) -> None:
     said = shallow_words(rows(runs), "test")
     assert said.startswith(

@@ -6,6 +6,7 @@ import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -202,6 +203,40 @@ def test_verdicts_come_from_comparison_records_only(tmp_path: Path) -> None:
     assert "−2.0 to +4.0" in page.shown
     assert "+1.0" in page.shown
     assert page.shown.count("second is better") == 2
+
+
+def test_what_was_compared_before_a_run_was_evaluated_anew_is_left_out(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "first"), write_run(tmp_path / "second")]
+    for run in runs:
+        path = run / "evaluation" / "test.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"model_sha256": f"of {run.name}"}))
+    pair = {
+        **{"subset": "RG", "fill_a": "", "fill_b": "", "n": 400, "accuracy_a": 0.51, "accuracy_b": 0.57, "p": 0.001},
+        **{"difference": -0.06, "difference_interval": [-0.09, -0.03]},
+    }
+    record = {"schema": 1, "kind": "comparison", "split": "test", "a": "first", "b": "second", "b_from_a": "../second"}
+    (runs[0] / "comparisons").mkdir()
+    hashes = {"a": "of first", "b": "of second"}
+
+    def said(**told: Any) -> str:
+        text = json.dumps(record | {"comparisons": [pair], "model_sha256": hashes, "images": "b"} | told)
+        (runs[0] / "comparisons" / "second-test.json").write_text(text)
+        return str(_page(runs, tmp_path / "a.html")[1].shown)
+
+    left_out = "Compared before they were evaluated anew, and so left out: first and second. Compare again."
+    assert "second is better in 1." in (current := said())
+    assert left_out not in current
+    for stale in ({"images": "others"}, {"model_sha256": hashes | {"a": "?"}}, {"model_sha256": hashes | {"b": "?"}}):
+        assert left_out in (text := said(**stale))
+        assert "second is better" not in text
+    found = {"schema": 1, "kind": "specialists", "split": "test", "run": "first", "differs": [], "images": "b"}
+    mean = {"accuracy": 0.5, "specialists": 0.4, "difference": 0.1, "difference_interval": [0.0, 0.2]}
+    found |= {"mean": mean, "cost": {"run": {}, "specialists": {}}, "rows": [pair | {"specialist": "plain-RG"}]}
+    (runs[0] / "specialists").mkdir()
+    for model, there in (("of first", True), ("of another", False)):
+        (runs[0] / "specialists" / "test.json").write_text(json.dumps(found | {"model_sha256": model}))
+        assert ("first and a plain network trained for each subset alone" in (text := said())) is there
+        assert ("left out: first and its specialists." in text) is not there
 
 
 def test_compared_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:

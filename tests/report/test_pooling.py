@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.evaluation.intervals import wilson_interval
 from anychan.evaluation.predictions import pack_bits
 from anychan.report import markdown_overview, write_report
 from anychan.report._pooling import pooled, seed_words
@@ -114,6 +115,30 @@ def test_settings_newer_than_a_record_keep_no_seeds_apart(runs: list[Path]) -> N
     assert [len(row.pooled) for row in pooled([read_run(run) for run in runs])] == [3]
     change(runs[1], config=config | {"pretrained": "net.pth"}, pretrained={"source": "net.pth"})
     assert [len(row.pooled) for row in pooled([read_run(run) for run in runs])] == [2, 0]
+
+
+def test_seeds_taught_by_and_begun_from_seeds_of_one_network_are_pooled(runs: list[Path]) -> None:
+    def rows(name: str, folders: list[str]) -> list[int]:
+        for run, folder in zip(runs, folders, strict=True):
+            objective = {"name": "sandwich", "teacher": folder} if name == "teacher" else {"name": "labels"}
+            config = {"model": "resnet18", "strategy": "completed", "epochs": 5, "objective": objective}
+            change(run, config=config | ({"initial": folder} if name == "initial" else {}))
+        return [len(row.pooled) for row in pooled([read_run(run) for run in runs])]
+
+    for name in ("teacher", "initial"):
+        assert rows(name, ["runs/deep-seed0", "runs/deep-seed1", "runs/deep-seed2"]) == [3]
+        assert rows(name, ["runs/deep"] * 3) == [3]
+        assert rows(name, ["runs/deep-seed0", "runs/wide6-32", "runs/deep-seed2"]) == [2, 0]
+
+
+def test_seeds_that_are_all_right_are_not_sure_to_be_so_again(runs: list[Path]) -> None:
+    for run in runs:
+        path = run / "evaluation" / "test.json"
+        record = json.loads(path.read_text())
+        record["results"][0] |= {"accuracy": 1.0, "right": pack_bits(np.ones(400, bool))}
+        path.write_text(json.dumps(record))
+    (row,) = pooled([read_run(run) for run in runs])
+    assert row.evaluations["test"].results[0].interval == pytest.approx(wilson_interval(400, 400))
 
 
 @pytest.mark.parametrize("what", ["images", "right", "questions"])

@@ -148,6 +148,7 @@ def test_every_setting_that_was_varied_is_told(tmp_path: Path) -> None:
     found = {cells[0].text: [cell.text for cell in cells[1:]] for cells in table.groups[0].rows}
     columns = [column.label for column in table.columns[1:]]
     assert dict(zip(columns, zip(*found.values(), strict=True), strict=True)) == {
+        "training images": ("24,000", "24,000", "23,900"),
         "starting weights": ("random", "random", "pretrained, net.pth"),
         "held out": ("none", "none", "100"),
         "objective": ("labels", "teacher", "labels"),
@@ -159,7 +160,7 @@ def test_every_setting_that_was_varied_is_told(tmp_path: Path) -> None:
     }
     said = limits([first, second, third], "test", ())
     assert (
-        "The runs were not made alike: they differ in starting weights, objective, held out, "
+        "The runs were not made alike: they differ in training images, starting weights, objective, held out, "
         "normalisation affine and strategy options rank (see Protocol)."
     ) in said
     assert "third began with pretrained weights: seen before." in said

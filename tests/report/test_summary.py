@@ -43,7 +43,12 @@ def test_runs_are_not_ranked_where_there_is_one_or_their_images_differ(tmp_path:
     one, other = runs(tmp_path, one=0.6, other=0.5)
     assert summary([one], "test") == []
     path = tmp_path / "other" / "evaluation" / "test.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"images": "others"}))
+    record = json.loads(path.read_text())
+    record["data"] = {"name": "copy of animals", "fingerprints": {"test": "b"}}  # by another name, and the same images
+    path.write_text(json.dumps(record))
+    assert summary([one, read_run(tmp_path / "other")], "test") != []
+    record["data"]["fingerprints"]["test"] = "others"
+    path.write_text(json.dumps(record))
     assert summary([one, read_run(tmp_path / "other")], "test") == []
     assert summary([one, other], "val") == []
 

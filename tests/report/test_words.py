@@ -77,7 +77,12 @@ def test_different_images_and_validation_are_cautioned_about(tmp_path: Path) -> 
     first, other = write_run(tmp_path / "first"), write_run(tmp_path / "other")
     assert cautions([read_run(first), read_run(other)], "test") == []
     path = other / "evaluation" / "test.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"images": "others"}))
+    record = json.loads(path.read_text())
+    record["data"] = {"name": "copy of animals", "fingerprints": {"test": "b"}}  # by another name, and the same images
+    path.write_text(json.dumps(record))
+    assert cautions([read_run(first), read_run(other)], "test") == []
+    record["data"]["fingerprints"]["test"] = "others"
+    path.write_text(json.dumps(record))
     assert cautions([read_run(first), read_run(other)], "test")[0].startswith("These runs were evaluated on different")
     path.rename(path.with_name("val.json"))
     assert cautions([read_run(other)], "val") == [

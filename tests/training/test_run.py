@@ -358,6 +358,7 @@ def test_without_validation_it_trains_but_does_not_stop_early(make: Any, tmp_pat
         train(make(**data, out=tmp_path / "second"))
     skipping = train(make(**data, out=tmp_path / "second", skip_broken=True))
     assert [path for path, _ in described(skipping)["skipped"]] == ["train/class0/broken.png"]
+    assert described(skipping)["training_images"] == described(skipping)["data"]["splits"]["train"] - 1
 
 
 def test_what_is_not_there_is_said(make: Any) -> None:

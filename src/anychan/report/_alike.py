@@ -9,6 +9,7 @@ from anychan.report._config import filled
 from anychan.report._place import place, place_words
 from anychan.report._protocol import processor, settings_of_all
 from anychan.report._records import Run
+from anychan.report._words import data_name, trained_images
 
 # Settings that differ because the runs are what is compared, or that other sentences are about.
 _OF_THE_QUESTION = {
@@ -20,15 +21,31 @@ _MOST_VALUES = 3  # of a setting that differs; of more only its name is told
 
 
 def trained_alike(rows: Sequence[Run]) -> list[tuple[str, list[Run]]]:
-    """Runs by how long, on how large images and on what they were trained, with words for it; the most come first.
+    """Runs by how long, on which images, how large, and on what they were trained, with words; the most come first.
 
     Args:
         rows: a row each; of several seeds one row.
     """
-    found: dict[str, list[Run]] = {}
+    found: dict[tuple[str, str], list[Run]] = {}
     for row in rows:
-        found.setdefault(_how(row), []).append(row)
-    return sorted(found.items(), key=lambda group: -len(group[1]))
+        found.setdefault((_how(row), _images(row)), []).append(row)
+    every = [how for how, _ in found]
+    groups = [
+        (how if every.count(how) == 1 else f"{how}, {_amount(alike[0])}", alike) for (how, _), alike in found.items()
+    ]
+    return sorted(groups, key=lambda group: -len(group[1]))
+
+
+def _images(row: Run) -> str:
+    """What tells the images that a run was trained on from others."""
+    record = row.record
+    fingerprints = (record.get("data") or {}).get("fingerprints") or {}
+    return str([fingerprints.get("train"), (record.get("config") or {}).get("held_out"), record.get("skipped") or []])
+
+
+def _amount(row: Run) -> str:
+    images, name = trained_images(row.record), data_name(row.record.get("data")) or "data not recorded"
+    return f"on {fmt.count(images)} images of {name}" if images is not None else f"on {name}"
 
 
 def _how(row: Run) -> str:

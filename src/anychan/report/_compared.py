@@ -12,11 +12,33 @@ from anychan.report._records import Comparison, Run
 def told_apart(runs: Sequence[Run]) -> list[Comparison]:
     """All comparisons recorded in runs, with the runs' names in place of their paths.
 
-    Runs of one name in different folders get as many folders before the name as it takes.
+    Runs of one name in different folders get as many folders before the name as it takes. Left out is what was compared
+    before one of these runs was evaluated as it is now (see `outdated`).
     """
-    comparisons = [comparison for run in runs for comparison in run.comparisons]
+    comparisons = [comparison for run in runs for comparison in run.comparisons if _is_current(comparison, runs)]
     names = short_paths(path for c in comparisons for path in (c.a, c.b))
     return [dataclasses.replace(c, a=names[c.a], b=names[c.b]) for c in comparisons]
+
+
+def outdated(runs: Sequence[Run]) -> list[str]:
+    """Of which runs records of comparisons are left out, in a sentence: other weights or images were compared."""
+    pairs = {(c.a, c.b) for run in runs for c in run.comparisons if not _is_current(c, runs)}
+    told = [f"{PurePath(a).name} and {PurePath(b).name}" for a, b in sorted(pairs)]
+    told += [f"{run.name} and its specialists" for run in runs if run.outdated]
+    return (
+        [f"Compared before they were evaluated anew, and so left out: {'; '.join(told)}. Compare again."]
+        if told
+        else []
+    )
+
+
+def _is_current(comparison: Comparison, runs: Sequence[Run]) -> bool:
+    sides = dict(zip((comparison.a, comparison.b), comparison.models, strict=True))
+    return all(
+        evaluation.answered(sides[path], comparison.images)
+        for run in runs
+        if (path := str(run.folder.resolve())) in sides and (evaluation := run.on(comparison.split))
+    )
 
 
 def short_paths(paths: Iterable[str]) -> Mapping[str, str]:

@@ -123,7 +123,8 @@ def _of_subsets(evaluations: Sequence[Evaluation]) -> list[str]:
         possible = 2 ** len(evaluation.channels) - 1
         if 1 < asked < possible:
             said.append(f"{fmt.count(asked)} of the {fmt.count(possible)} subsets were chosen to be evaluated.")
-    if any(len({result.subset for result in evaluation.results}) > 1 for evaluation in evaluations):
+    several = [evaluation for evaluation in evaluations if len({result.subset for result in evaluation.results}) > 1]
+    if several and not any(result.left_out for evaluation in several for result in evaluation.results):
         said.append(
             "Subsets are made by leaving channels out of images that have all of them: a camera without these channels "
             "may differ in other ways too."

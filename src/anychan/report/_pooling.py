@@ -6,11 +6,15 @@ import dataclasses
 import json
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Any
 
 from anychan.report import _format as fmt
 from anychan.report._config import NEUTRAL, filled
 from anychan.report._records import Bin, ClassScore, Evaluation, Result, Run
 from anychan.report._specialists import pooled_specialists
+
+_OWN = NEUTRAL | {"objective.teacher"}  # of each seed; what starts and teaches one is compared by its name
 
 
 def pooled(runs: Sequence[Run]) -> list[Run]:
@@ -48,15 +52,26 @@ def _key(run: Run) -> str | None:
         evaluations[split] = [images, [[r.subset, r.fill, r.n] for r in evaluation.results], evaluation.classes]
     source = run.record.get("adapted_from") or {}
     told = {
-        "config": {name: value for name, value in filled(config).items() if name not in NEUTRAL},
+        "config": {name: value for name, value in filled(config).items() if name not in _OWN},
         "adapted": {name: source.get(name) for name in ("strategy", "images")},
         "recalibrated": run.record.get("recalibrated"),
-        "initial": config.get("initial") is not None,  # each seed may start from a run of its own
+        "initial": _without_seed(config.get("initial"), run.seed),  # each seed may start from a run of its own,
+        "teacher": _without_seed((config.get("objective") or {}).get("teacher"), run.seed),  # and learn from one
         "pretrained": (run.record.get("pretrained") or {}).get("source") or bool(config.get("pretrained")),
         "train": trained_on,
         "evaluations": evaluations,
     }
     return json.dumps(told, sort_keys=True)
+
+
+def _without_seed(path: Any, seed: int) -> str | None:
+    """The name of a run's folder, without the seed that it ends with: "wide6" of "runs/wide6-seed0" for seed 0.
+
+    Example:
+        >>> _without_seed("runs/wide6-seed1", 1), _without_seed("runs/wide6-32", 2), _without_seed(None, 0)
+        ('wide6', 'wide6-32', None)
+    """
+    return re.sub(rf"[-_ ](seed|s)?[-_ ]?{seed}$", "", PurePath(path).name) if path else None
 
 
 def _pool(runs: Sequence[Run]) -> Run:
@@ -82,21 +97,29 @@ def _name(runs: Sequence[Run]) -> str:
 def _evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
     first = evaluations[0]
     results = [_result(same) for same in zip(*(e.results for e in evaluations), strict=True)]
-    full = next((r.accuracy for r in results if not r.fill and first.size(r) == len(first.channels)), None)
-    kept = [dataclasses.replace(r, retention=r.accuracy / full if full else None) for r in results]
-    return dataclasses.replace(first, results=tuple(kept))
+    return dataclasses.replace(first, results=tuple(results))
+
+
+def _retention(results: Sequence[Result]) -> float | None:
+    """Mean accuracy over that on all channels, of the images that have the subset's, which each seed's own tells."""
+    on_all = _mean([r.accuracy / r.retention if r.retention else None for r in results])
+    return sum(r.accuracy for r in results) / len(results) / on_all if on_all else None
 
 
 def _result(results: Sequence[Result]) -> Result:
     """Of one question: the mean over seeds."""
     from anychan.evaluation.bootstrap import paired_bootstrap
+    from anychan.evaluation.intervals import wilson_interval
     from anychan.evaluation.predictions import unpack_right
 
     first = results[0]
+    accuracy = sum(r.accuracy for r in results) / len(results)
     low, high = paired_bootstrap([unpack_right(r.right, r.n) for r in results])
+    if low == high:  # all are right or all wrong, which does not make them sure
+        low, high = wilson_interval(round(accuracy * first.n), first.n)
     return dataclasses.replace(
         first,
-        accuracy=sum(r.accuracy for r in results) / len(results),
+        accuracy=accuracy,
         interval=(max(low, 0.0), min(high, 1.0)),
         top5=_mean([r.top5 for r in results]),
         precision=_mean([r.precision for r in results]),
@@ -104,6 +127,7 @@ def _result(results: Sequence[Result]) -> Result:
         f1=_mean([r.f1 for r in results]),
         calibration_error=_mean([r.calibration_error for r in results]),
         inference_ms=_mean([r.inference_ms for r in results]),
+        retention=_retention(results),
         flips=_mean([r.flips for r in results]),
         flips_interval=None,  # these answers are not recorded image by image
         calibration=_bins([b for r in results for b in r.calibration]),

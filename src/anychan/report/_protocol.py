@@ -11,7 +11,7 @@ from anychan.report._compared import short_paths
 from anychan.report._config import NEUTRAL, filled
 from anychan.report._records import Evaluation, Run
 from anychan.report._table import Cell, Column, Group, Table
-from anychan.report._words import data_name
+from anychan.report._words import data_name, trained_images
 
 # Settings that `settings` tells in words of its own.
 _TOLD = {
@@ -77,7 +77,7 @@ def settings(run: Run, split: str | None) -> dict[str, str]:
         "network": str(run.model.get("architecture") or config.get("model") or ""),
         "strategy": str(run.model.get("strategy") or config.get("strategy") or ""),
         "data": data_name(data),
-        "training images": _count(_split(data, "train")),
+        "training images": _count(trained_images(record)),
         "classes": _count(data.get("classes")),
         "made from": _adapted(source),
         "starting weights": _each(map(_start, every)),
@@ -206,11 +206,6 @@ def _readable(setting: str) -> str:
 def _measured(evaluation: Evaluation) -> str:
     counts = sorted({result.n for result in evaluation.results})
     return f"{evaluation.split}, {' or '.join(fmt.count(n) for n in counts)} images" if counts else evaluation.split
-
-
-def _split(data: Mapping[str, Any], split: str) -> Any:
-    counts = data.get("splits")
-    return counts.get(split) if isinstance(counts, Mapping) else None
 
 
 def _adapted(source: Mapping[str, Any]) -> str:

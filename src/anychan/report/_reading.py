@@ -33,6 +33,16 @@ def read_run(folder: Path) -> Run:
     record = _run_record(folder / "run.json")
     config = folder / "config.yaml"
     pictures_of, pictures, kernels = _pictures(folder / "pictures")
+    evaluations = {path.stem: _evaluation(path) for path in sorted((folder / "evaluation").glob("*.json"))}
+    specialists = [
+        read_specialists(read_json(path, kind="specialists"))
+        for path in sorted((folder / "specialists").glob("*.json"))
+    ]
+    outdated = {
+        found.split
+        for found in specialists
+        if found.split in evaluations and not evaluations[found.split].answered(found.model, found.images)
+    }
     return Run(
         folder=folder,
         name=record.text("name"),
@@ -41,7 +51,7 @@ def read_run(folder: Path) -> Run:
         model=_read_model(folder / "model.json"),
         config=config.read_text("utf-8", errors="replace") if config.is_file() else "",
         epochs=tuple(_epoch(line) for line in read_lines(folder / "records.jsonl", kind="epoch")),
-        evaluations={path.stem: _evaluation(path) for path in sorted((folder / "evaluation").glob("*.json"))},
+        evaluations=evaluations,
         pictures=pictures,
         pictures_of=pictures_of,
         kernels=kernels,
@@ -51,10 +61,8 @@ def read_run(folder: Path) -> Run:
             for path in sorted((folder / "comparisons").glob("*.json"))
             for comparison in read_comparisons(folder, read_json(path, kind="comparison"))
         ),
-        specialists=tuple(
-            read_specialists(read_json(path, kind="specialists"))
-            for path in sorted((folder / "specialists").glob("*.json"))
-        ),
+        specialists=tuple(found for found in specialists if found.split not in outdated),
+        outdated=tuple(sorted(outdated)),
     )
 
 
@@ -90,14 +98,16 @@ def _epoch(line: Fields) -> Epoch:
 def _evaluation(path: Path) -> Evaluation:
     record = read_json(path, kind="evaluation")
     try:
+        split, data = record.text("split"), record.maybe_child("data")
         evaluation = Evaluation(
-            split=record.text("split"),
+            split=split,
             channels=ChannelSet.from_dict(record.child("channels").values),
             classes=tuple(str(name) for name in record.array("classes")),
-            images=str(record.values.get("images") or ""),
-            data=record.maybe_child("data").values,
+            images=str(data.maybe_child("fingerprints").values.get(split) or data.values),
+            data=data.values,
             results=tuple(_result(result, record) for result in record.children("results")),
             untold=_untold(record.maybe_child("untold"), len(record.array("classes"))),
+            model=str(record.values.get("model_sha256") or ""),
         )
         for result in evaluation.results:
             _check_result(evaluation, result)

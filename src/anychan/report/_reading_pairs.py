@@ -19,7 +19,7 @@ def read_comparisons(folder: Path, record: Fields) -> list[Comparison]:
 
     Both are named by where they lie now, which may be another place than where they were compared.
     """
-    a, b = record.text("a"), record.text("b")
+    a, b, models = record.text("a"), record.text("b"), record.maybe_child("model_sha256").values
     if "b_from_a" in record.values:
         a, b = str(folder.resolve()), os.path.normpath(folder.resolve() / record.text("b_from_a"))
     return [
@@ -32,6 +32,8 @@ def read_comparisons(folder: Path, record: Fields) -> list[Comparison]:
             fill_b=pair.text("fill_b"),
             p_holm=p_holm,
             verdict=verdict,
+            models=(models.get("a", ""), models.get("b", "")),
+            images=str(record.values.get("images") or ""),
         )
         for pair, p_holm, verdict in _corrected(record.children("comparisons"))
     ]
@@ -108,6 +110,8 @@ def read_specialists(record: Fields) -> Specialists:
         differs=tuple(str(name) for name in record.array("differs")),
         passes=(one.maybe_integer("passes"), others.maybe_integer("passes")),
         trained=trained_words(record.maybe_child("trained")),
+        model=str(record.values.get("model_sha256") or ""),
+        images=str(record.values.get("images") or ""),
     )
 
 

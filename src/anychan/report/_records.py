@@ -119,7 +119,8 @@ class Result:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One split's evaluation record; ``images`` is the fingerprint of the very images, "" if unknown.
+    """One split's evaluation record; ``images`` tells the very images from others: their fingerprint, if it is known,
+    and ``model`` the weights that answered: their SHA-256, "" where no record says it.
 
     ``untold`` has, by channel and for each class, what of it the other channels do not tell (`evaluation.untold`).
     """
@@ -131,6 +132,11 @@ class Evaluation:
     data: Mapping[str, Any]
     results: tuple[Result, ...]
     untold: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    model: str = ""
+
+    def answered(self, model: str, images: str) -> bool:
+        """Whether these weights answered these images; what an older record does not say ("") is taken to be so."""
+        return model in ("", self.model) and images in ("", self.images)
 
     def size(self, result: Result) -> int:
         """The number of channels of a result's subset."""
@@ -241,7 +247,7 @@ class Comparison:
     """Two runs on the same images of a split, with one subset of channels each: a paired test, and its verdict.
 
     ``a`` and ``b`` are the runs' paths as read, and their shortest names once ``told_apart``. ``p_holm`` is p corrected
-    for all tests of the two runs; the verdict goes by it.
+    for all tests of the two runs; the verdict goes by it. ``models`` and ``images`` are as in ``Evaluation``.
     """
 
     split: str
@@ -258,6 +264,8 @@ class Comparison:
     p: float
     p_holm: float
     verdict: str
+    models: tuple[str, str] = ("", "")
+    images: str = ""
 
     @property
     def named_verdict(self) -> str:
@@ -292,7 +300,7 @@ class Specialists:
     """A run beside a specialist for each subset, and their mean with its interval; a cost not measured is None.
 
     ``seeds`` are those of the runs that it is the mean of, each beside specialists of its own; empty for one run.
-    ``trained`` is the run's, see ``Specialist``.
+    ``trained`` is the run's, see ``Specialist``; ``model`` and ``images`` are as in ``Evaluation``.
     """
 
     run: str
@@ -307,6 +315,8 @@ class Specialists:
     differs: tuple[str, ...]
     seeds: tuple[int, ...] = ()
     trained: str = ""
+    model: str = ""
+    images: str = ""
 
 
 @dataclass(frozen=True)
@@ -314,7 +324,8 @@ class Run:
     """All that a run folder tells; ``record`` is run.json as it stands, ``model`` model.json or empty.
 
     Pictures show answers to images of ``pictures_of``, a split; ``seconds`` is the wall time of training. ``pooled``
-    are the runs, with different seeds, that this one stands for.
+    are the runs, with different seeds, that this one stands for. ``outdated`` are splits on which it was held against
+    specialists before it was evaluated as it is now; these are left out.
     """
 
     folder: Path
@@ -332,6 +343,7 @@ class Run:
     specialists: tuple[Specialists, ...] = ()
     kernels: tuple[Kernels, ...] = ()
     pooled: tuple[Run, ...] = ()
+    outdated: tuple[str, ...] = ()
 
     @property
     def seed(self) -> int | None:

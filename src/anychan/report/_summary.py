@@ -22,7 +22,7 @@ def summary(rows: Sequence[Run], split: str | None) -> list[str]:
         split: what is reported.
     """
     told = [(run, evaluation) for run in rows if (evaluation := run.on(split))]
-    if len(told) < 2 or len({evaluation.images or str(evaluation.data) for _, evaluation in told}) > 1:
+    if len(told) < 2 or len({evaluation.images for _, evaluation in told}) > 1:
         return []
     said = []
     full = [(run.name, found) for run, evaluation in told if (found := evaluation.full)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from anychan.report import _format as fmt
+from anychan.report._compared import outdated
 from anychan.report._records import Comparison, Evaluation, Result, Run
 from anychan.report._tables import series
 
@@ -110,11 +111,12 @@ def cautions(runs: Sequence[Run], split: str | None) -> list[str]:
     """What to beware of when the runs are held against each other."""
     evaluations = [evaluation for run in runs if (evaluation := run.on(split))]
     sentences = []
-    if len({_images_of(evaluation) for evaluation in evaluations}) > 1:
+    if len({evaluation.images for evaluation in evaluations}) > 1:
         sentences.append(
             "These runs were evaluated on different data; their rows do not stand for the same images and cannot "
             "be compared one by one."
         )
+    sentences += outdated(runs)
     if split is not None and split != "test":
         sentences.append(f"The numbers are of the {split} split: there is no evaluation on a test split.")
     return sentences
@@ -150,9 +152,8 @@ def training(run: Run) -> str:
 
 def _trained(run: Run) -> str:
     data = run.record.get("data")
-    counts = data.get("splits") if isinstance(data, Mapping) else None
-    images = counts.get("train") if isinstance(counts, Mapping) else None
     config = run.record.get("config") or {}
+    images = trained_images(run.record)
     source = run.record.get("adapted_from")
     if isinstance(source, Mapping):
         looked = f", statistics from {fmt.count(source['images'])} training images" if source.get("images") else ""
@@ -172,6 +173,21 @@ def _trained(run: Run) -> str:
     if isinstance(data, Mapping) and isinstance(classes := data.get("classes"), int):
         words += f" ({classes} classes)"
     return f"{words}, {_seeds(run)}."
+
+
+def trained_images(record: Mapping[str, Any]) -> int | None:
+    """How many images a run was trained on, without those held out and broken ones; None where no record says it.
+
+    Args:
+        record: its run.json; older ones say how many were listed and held out, and which of any split were broken.
+    """
+    if isinstance(told := record.get("training_images"), int):
+        return told
+    counts = (record.get("data") or {}).get("splits")
+    listed = counts.get("train") if isinstance(counts, Mapping) else None
+    if not isinstance(listed, int) or record.get("skipped"):
+        return None
+    return listed - ((record.get("config") or {}).get("held_out") or 0)
 
 
 def _seeds(run: Run) -> str:
@@ -214,7 +230,3 @@ def number(count: int) -> str:
 def _median(values: Sequence[float]) -> float:
     ordered, half = sorted(values), len(values) // 2
     return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2
-
-
-def _images_of(evaluation: Evaluation) -> str:
-    return evaluation.images or str(evaluation.data)

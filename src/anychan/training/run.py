@@ -308,6 +308,7 @@ class _Run:
             "machine": self._trainer.machine.to_dict(),
             "recorded_steps": self._recorded_steps,
             "data": self._data.dataset.description,
+            "training_images": len(self._data.train),
             "weights": self._weights,
             **({} if self._pretrained is None else {"pretrained": self._pretrained}),
             "started": self._started,
