@@ -110,11 +110,14 @@ def test_the_best_of_several_searches_is_taken_whole_or_in_part(tmp_path: Path) 
         (tmp_path / name).mkdir()
         settings = {"optimizer.learning_rate": rate, "model_options.width": 8}
         best = {"best": {"val_accuracy": accuracy, "settings": settings}}
-        (tmp_path / name / "sweep.json").write_text(json.dumps(best))
+        (tmp_path / name / "sweep.json").write_text(json.dumps({"config": {"held_out": 600}, **best}))
     searches = [tmp_path / "a", tmp_path / "b"]
     assert _tuned(searches, ()) == {"optimizer.learning_rate": 0.2, "model_options.width": 8}
     assert _tuned(searches, ["optimizer"]) == {"optimizer.learning_rate": 0.2}
     assert _tuned([], ()) == {}
+    (tmp_path / "b" / "sweep.json").write_text(json.dumps({"config": {"held_out": None}, **best}))
+    with pytest.raises(ValueError, match="chose on other images, with held_out a 600, b none: they should hold out"):
+        _tuned(searches, ())
 
 
 @pytest.mark.parametrize(

@@ -251,11 +251,19 @@ def _run(settings: Mapping[str, Any], searches: Sequence[Path], run: StudyRun, s
 
 
 def _tuned(searches: Sequence[Path], taken: Sequence[str]) -> dict[str, Any]:
-    """The settings of the best trial of some searches, the first of equals."""
-    bests = [json.loads((search / "sweep.json").read_text(encoding="utf-8"))["best"] for search in searches]
-    if not bests:
+    """The settings of the best trial of some searches, the first of equals.
+
+    Raises:
+        ValueError: if they did not hold out alike, and so chose on other images.
+    """
+    found = [json.loads((search / "sweep.json").read_text(encoding="utf-8")) for search in searches]
+    if not found:
         return {}
-    best = max(bests, key=lambda trial: trial["val_accuracy"])
+    held_out = {search.name: record["config"].get("held_out") for search, record in zip(searches, found, strict=True)}
+    if len(set(held_out.values())) > 1:
+        told = ", ".join(f"{name} {number or 'none'}" for name, number in held_out.items())
+        raise ValueError(f"the searches chose on other images, with held_out {told}: they should hold out alike")
+    best = max((record["best"] for record in found), key=lambda trial: trial["val_accuracy"])
     return {
         name: value
         for name, value in best["settings"].items()
