@@ -207,6 +207,18 @@ def test_answers_are_the_same_again(make_run: MakeRun, evaluate: Callable[..., d
     assert (run / "predictions/test.parquet").read_bytes() == before
 
 
+@pytest.mark.parametrize("damaged", ["predictions/test.parquet", "evaluation/test.json"])
+def test_what_cannot_be_read_is_replaced(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], damaged: str
+) -> None:
+    run = make_run()
+    before = evaluate(run, ["R"])["results"]
+    (run / damaged).write_bytes(b"?")
+    with pytest.raises((OSError, ValueError)):
+        evaluate(run, ["R"])
+    assert [row["right"] for row in evaluate(run, ["R"], replace=True)["results"]] == [row["right"] for row in before]
+
+
 def test_rows_of_another_model_are_not_mixed_in(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
     run = make_run()
     evaluate(run, ["R"])

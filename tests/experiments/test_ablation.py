@@ -95,7 +95,10 @@ def test_a_change_that_lost_a_seed_says_of_how_many_it_is(
         "1 of 2 seeds; seed 1 failed: out of memory"
     )
     assert not next(line for line in lines if line.startswith("twin")).endswith("seeds")
-    assert "Intervals of 95 %: bootstrap over images (Wide!); Student's t over images and seeds (twin)." in lines
+    assert (
+        "Intervals of 95 %: Newcombe's over images, with the exact McNemar test (Wide!, all); bootstrap over images "
+        "(Wide!, subsets); Student's t over images and seeds (twin, all; twin, subsets)."
+    ) in lines
     assert lines[-1].startswith("Where a run failed, a difference is of the seeds that both have")
 
 
@@ -139,7 +142,7 @@ def test_accuracy_and_cost_go_with_the_number_of_channels(
     assert measured == [(1, 1), (30, 0), (1, 1), (1, 1), (30, 0)]  # the cost of all channels alone
     first, one, last = record["rows"]
     assert (last["difference_mean"]["method"], record["draws"]) == ("bootstrap over images", 10_000)
-    assert "Intervals of 95 %: bootstrap over images." in ablation_table(record).splitlines()
+    assert "; bootstrap over images (shared, subsets)." in ablation_table(record)
     assert [row["channels"] for row in record["rows"]] == [9, 1, 9]
     assert first["accuracy"].keys() == last["accuracy"].keys()
     assert list(first["by_size"]) == [str(n) for n in range(9, 0, -1)]

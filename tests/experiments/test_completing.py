@@ -89,7 +89,7 @@ def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, 
 
 def test_answers_to_other_images_are_not_taken_for_these(base: dict[str, Any], tmp_path: Path) -> None:
     ablate(Ablation(base, WIDE, split="test"), tmp_path / "out")
-    with pytest.raises(ValueError, match=r"base-seed0/evaluation/test\.json is about other test images than .*test=12"):
+    with pytest.raises(ValueError, match=r"test\.json is about other test images than .*test=12"):
         ablate(Ablation({**base, "data": DATA.replace("test=8", "test=12")}, WIDE, split="test"), tmp_path / "out")
 
 

@@ -62,7 +62,7 @@ def test_a_model_with_new_statistics_is_measured_with_these(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("setting", ["data", "bands", "held_out", "skip_broken", "out"])
 def test_all_trials_choose_on_the_same_images(setting: str) -> None:
-    with pytest.raises(ValueError, match=f"{setting!r} is no setting that can be searched"):
+    with pytest.raises(ValueError, match=f"{setting!r} cannot be searched: it must be one for all trials"):
         SearchSpace({setting: [1, 2]})
 
 
@@ -140,11 +140,13 @@ def test_another_search_or_data_without_validation_is_refused(tmp_path: Path) ->
     sweep(config(tmp_path / "sweep"), SPACE, trials=1)
     with pytest.raises(ValueError, match="holds a search with epochs: 1 -> 2; choose"):
         sweep(config(tmp_path / "sweep", epochs=2), SPACE, trials=2)
-    with pytest.raises(ValueError, match="holds a search with another space"):
+    with pytest.raises(ValueError, match="holds a search with other space"):
         sweep(config(tmp_path / "sweep"), SearchSpace({"seed": [1, 2]}), trials=2)
     more_to_validate = config(tmp_path / "sweep", data=DATA.replace("val=8", "val=16"))
     with pytest.raises(ValueError, match="holds a search with other images"):
         sweep(more_to_validate, SPACE, trials=2)
+    with pytest.raises(ValueError, match="holds a search with other precision"):
+        sweep(config(tmp_path / "sweep", precision="float32"), SPACE, trials=2)
     elsewhere = config(tmp_path / "sweep", cache_dir=str(tmp_path / "other cache"), checkpoint_every_seconds=9.0)
     assert len(sweep(elsewhere, SPACE, trials=1)["trials"]) == 1  # which changes no model
     study = search._study(tmp_path / "sweep", 0)  # as one begun before there was a setting
@@ -152,7 +154,7 @@ def test_another_search_or_data_without_validation_is_refused(tmp_path: Path) ->
         "config", {name: told for name, told in study.user_attrs["config"].items() if name != "trained_on"}
     )
     assert len(sweep(config(tmp_path / "sweep"), SPACE, trials=1)["trials"]) == 1
-    with pytest.raises(ValueError, match="holds a search with another proposals_seed"):
+    with pytest.raises(ValueError, match="holds a search with other proposals_seed"):
         sweep(config(tmp_path / "sweep"), SPACE, trials=2, seed=1)
     with pytest.raises(FileExistsError, match="is not empty and holds no search"):
         sweep(config(tmp_path / "sweep" / "trial-000"), SPACE, trials=1)
@@ -171,7 +173,7 @@ def test_another_search_or_data_without_validation_is_refused(tmp_path: Path) ->
         (None, "a search space names settings"),
         ({}, "a search space names settings"),
         ({"rate": [1]}, "'rate' is no setting that can be searched"),
-        ({"out": ["a"]}, "'out' is no setting that can be searched"),
+        ({"out": ["a"]}, "'out' cannot be searched: it must be one for all trials"),
         ({"optimizer": ["adamw"]}, "'optimizer' is a group of settings; name one of name, learning_rate"),
         ({"seed": []}, "seed has no values"),
         ({"seed": 3}, "seed is 3; it should be a list of values, or low and high"),

@@ -127,8 +127,19 @@ def test_seeds_taught_by_and_begun_from_seeds_of_one_network_are_pooled(runs: li
 
     for name in ("teacher", "initial"):
         assert rows(name, ["runs/deep-seed0", "runs/deep-seed1", "runs/deep-seed2"]) == [3]
-        assert rows(name, ["runs/deep"] * 3) == [3]
+        assert rows(name, ["runs/deep"] * 3) == rows(name, ["runs/deep-seed0"] * 3) == [3]
         assert rows(name, ["runs/deep-seed0", "runs/wide6-32", "runs/deep-seed2"]) == [2, 0]
+
+
+def test_what_is_kept_is_of_the_images_that_have_the_subsets_channels(runs: list[Path]) -> None:
+    """On which a seed may be better than on all; one that has nothing right says nothing of that."""
+    for run, (accuracy, kept) in zip(runs, ((0.4, 0.5), (0.6, 0.75), (0.0, 0.0)), strict=True):
+        path = run / "evaluation" / "test.json"
+        record = json.loads(path.read_text())
+        record["results"][1] |= {"accuracy": accuracy, "retention": kept, "left_out": 30}
+        path.write_text(json.dumps(record))
+    (row,) = pooled([read_run(run) for run in runs])
+    assert row.evaluations["test"].results[1].retention == pytest.approx((1.0 / 3) / 0.8)
 
 
 def test_seeds_that_are_all_right_are_not_sure_to_be_so_again(runs: list[Path]) -> None:

@@ -79,8 +79,8 @@ def evaluate_run(
         flips: also answer from the mean of each image's logits and its mirror image's: an accuracy of its own beside
             the row's, under "flips".
         pictures: keep thumbnails of some images with their answers in ``pictures/``.
-        replace: drop rows of another model or other data that are there; otherwise they are refused. Rows of the same
-            model and the same data stay.
+        replace: drop rows of another model or other data that are there, and damaged ones; otherwise they are refused.
+            Rows of the same model and the same data stay.
         progress: show progress bars.
 
     Returns:
@@ -235,10 +235,15 @@ def _earlier(
     path = record_path(run, split)
     if not path.is_file():
         return {}, {}
-    record = read_record(run, split)
+    try:
+        record = read_record(run, split)
+        answers = read_predictions(predictions_path(run, split))
+    except (OSError, ValueError):  # not there or damaged
+        if not replace:
+            raise
+        return {}, {}
     where = {key: record[key] for key in _WHERE if key in record}  # of rows from before they said so themselves
     rows = {(row["subset"], row["fill"]): {**where, **row} for row in record["results"]}
-    answers = read_predictions(predictions_path(run, split))
     for same, what in (
         (record["model_sha256"] == model_hash, "is about another model"),
         (record["data"]["fingerprints"][split] == fingerprint, "is about other images"),

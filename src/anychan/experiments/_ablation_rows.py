@@ -130,9 +130,8 @@ def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
         return None
     record = read_record(run, split)
     known = ChannelSet.from_dict(record["channels"])
-    asked = {
-        frozenset(known.subset(subset).names) for subset in own_subsets(read_info(run))
-    }  # others somebody else was
+    # What else somebody asked of the run changes no row.
+    asked = {frozenset(known.subset(subset).names) for subset in own_subsets(read_info(run))}
     rows = {
         row["subset"]: row
         for row in record["results"]

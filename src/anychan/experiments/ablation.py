@@ -279,9 +279,10 @@ def ablation_table(record: Mapping[str, Any]) -> str:
     notes = ["Of many changes that do nothing one in twenty looks as if it did: intervals are not corrected for that."]
     methods: dict[str, list[str]] = {}
     for row in record["rows"]:
-        if method := _difference_of(row).get("method"):  # older records do not say
-            methods.setdefault(method, []).append(row["name"])
-    told = [f"{how} ({', '.join(of)})" if len(methods) > 1 else how for how, of in methods.items()]
+        for what, column in (("full", "all"), ("mean", "subsets")):
+            if method := row.get(f"difference_{what}", {}).get("method"):  # older records do not say
+                methods.setdefault(method, []).append(f"{row['name']}, {column}")
+    told = [f"{how} ({'; '.join(of)})" if len(methods) > 1 else how for how, of in methods.items()]
     if told:
         notes.append(f"Intervals of 95 %: {'; '.join(told)}.")
     if any(_fewer(row, record) for row in record["rows"]):

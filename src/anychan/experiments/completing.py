@@ -48,8 +48,8 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
         flips: also answer with test-time flips.
 
     Raises:
-        ValueError: if the folder holds a run with other settings, data or initial weights; and see `train` and
-            `evaluate_run`, or with answers about other images.
+        ValueError: if the folder holds a run with other settings, data or initial weights, or with answers about other
+            images; and see `train` and `evaluate_run`.
     """
     if not is_finished(config):
         config.resume = config.out.is_dir() and any(config.out.iterdir())
@@ -126,7 +126,10 @@ def _evaluated(config: TrainConfig, split: str, asked: list[str], cost: bool, fl
     if split != HELD_OUT:  # training images, which are known to be the same
         now = open_dataset(config.data, config.bands).description["fingerprints"].get(split)
         if record["data"]["fingerprints"][split] != now:
-            raise ValueError(f"{path} is about other {split} images than {config.data} has: choose another folder")
+            raise ValueError(
+                f"{path} is about other {split} images than {config.data} has: evaluate the run on these with "
+                "`anychan evaluate --replace`, or choose another folder"
+            )
     known = ChannelSet.from_dict(record["channels"])
     there = {
         frozenset(known.subset(row["subset"]).names)

@@ -19,6 +19,7 @@ from anychan.experiments.settings import configuration, merged
 from anychan.models.files import read_info
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.config import differences
+from anychan.training.initial import weights_taken
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -29,11 +30,11 @@ _ACCURACY, _CHOSEN, _SEED = "val_accuracy", "chosen", "proposals_seed"
 def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: int = 0) -> dict[str, Any]:
     """Train with settings that Optuna's tree of Parzen estimators proposes, one run after another.
 
-    What is maximised is the accuracy on validation, with all channels, of the model that is kept: that of the last
-    epoch, or with early stopping that of the best one by the metric it watches; where training ends with new batch
-    statistics, that of the model with these. Nothing looks at test. The state is kept in the folder: asked again, the
-    search goes on where it was interrupted, in the middle of a run too, until it has as many trials as asked for. A run
-    that fails is noted and the search goes on.
+    What is maximised is the accuracy on validation, with the channels that training validates with, of the model that
+    is kept: that of the last epoch, or with early stopping that of the best one by the metric it watches; where
+    training ends with new batch statistics, that of the model with these. Nothing looks at test. The state is kept in
+    the folder: asked again, the search goes on where it was interrupted, in the middle of a run too, until it has as
+    many trials as asked for. A run that fails is noted and the search goes on.
 
     Args:
         settings: of every run, by their names, in groups or dotted, as `anychan train` takes them: what is left out or
@@ -101,16 +102,20 @@ class _Search:
         settled = {**config.to_dict(), "out": None, "resume": None}
         there = open_dataset(config.data, config.bands).description["fingerprints"]
         images = {split: there[split] for split in ("train", "val") if split in there}
-        asked: dict[str, Any] = {"config": settled, "space": dict(space.settings), _SEED: seed, "images": images}
+        asked: dict[str, Any] = {"config": settled, "space": dict(space.settings), _SEED: seed}
+        asked |= {"images": images, "weights": weights_taken(config), "precision": config.precision}
+        noted = dict(study.user_attrs)
+        if noted and "images" not in noted:  # begun before they were noted
+            noted["images"] = images if noted["config"]["data"] == settled["data"] else None
         for name, value in asked.items():
-            known, now = study.user_attrs.get(name), json.loads(json.dumps(value))
-            if known is None:  # a new search, or one from before this was noted
+            now = json.loads(json.dumps(value))
+            if name not in noted:  # of a new search, or of one from before this was noted
                 study.set_user_attr(name, value)
                 continue
             if name == "config":
-                what = "; ".join(_differences(known, now, config.out))
+                what = "; ".join(_differences(noted[name], now, config.out))
             else:
-                what = "" if known == now else "other images" if name == "images" else f"another {name}"
+                what = "" if noted[name] == now else f"other {name}"
             if what:
                 raise ValueError(f"{config.out} holds a search with {what}; choose another folder")
 
@@ -149,12 +154,15 @@ class _Search:
         """Of the model that the run kept, on what it was validated on."""
         if not has_new_statistics(run):
             return float(kept_epoch(run)[_ACCURACY])
-        config, full = TrainConfig.from_dict(read_run(run)["config"]), str(read_info(run).channels)
+        config, known = TrainConfig.from_dict(read_run(run)["config"]), read_info(run).channels
+        subset = known.subset(config.fixed_subset or str(known))
         record = evaluate_run(
-            run, full, "val" if config.held_out is None else HELD_OUT, data=config.data, bands=config.bands,
-            cache_dir=config.cache_dir, device=None if config.device == "auto" else config.device, pictures=False,
+            run, str(subset), "val" if config.held_out is None else HELD_OUT, data=config.data, bands=config.bands,
+            cache_dir=config.cache_dir, device=None if config.device == "auto" else config.device, cost=False,
+            pictures=False,
         )  # fmt: skip
-        return float(next(row["accuracy"] for row in record["results"] if row["subset"] == full and not row["fill"]))
+        (row,) = (row for row in record["results"] if not row["fill"] and row["subset"] == str(subset))
+        return float(row["accuracy"])
 
     def _fail(self, number: int, said: str) -> None:
         from optuna.trial import TrialState

@@ -103,13 +103,15 @@ class SearchSpace:
 
 
 def _check_name(name: Any, base: Mapping[str, Any]) -> None:
+    if name in _FIXED:
+        raise ValueError(f"{name!r} cannot be searched: it must be one for all trials")
     groups = str(name).split(".")
     place: Any = base
     for depth, group in enumerate(groups):
         free = depth and groups[depth - 1] in ("model_options", "strategy_options")
         if free and depth == len(groups) - 1:
             return
-        if not isinstance(place, Mapping) or group not in place or (not depth and group in _FIXED):
+        if not isinstance(place, Mapping) or group not in place:
             raise ValueError(f"{name!r} is no setting that can be searched; `anychan train --help` lists them")
         place = place[group]
     if isinstance(place, Mapping):

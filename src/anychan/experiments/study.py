@@ -25,6 +25,7 @@ from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
 
 _GIVEN = ("out", "seed", "resume", "objective.teacher", "initial")
+_IMAGES = ("data", "bands", "held_out")  # settings that say on which images a search chooses
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
@@ -44,7 +45,7 @@ class StudyRun:
 
     Args:
         settings: those of `anychan train` in which it differs from the study's.
-        tuned_by: searches, of which the best trial's settings are taken.
+        tuned_by: searches, of which the best trial's settings are taken; all of the same images.
         tuned: only those settings of it that begin so ("optimizer"); empty: all.
         taught_by: the run of the study, of the same seed, that teaches it.
         starts_from: the run of the study, of the same seed, whose weights it starts from.
@@ -107,18 +108,23 @@ class Study:
             other = folders.setdefault(name.casefold(), name)
             if other != name:
                 raise ValueError(f"{other!r} and {name!r} are one folder on Windows and macOS: give one another name")
+        for name, search in self.searches.items():
+            self._check_search(name, search)
         before: list[str] = []
         for name, run in self.runs.items():
             if unknown := [search for search in run.tuned_by if search not in self.searches]:
                 raise ValueError(f"{name}: no search {unknown[0]!r}; there are {', '.join(self.searches) or 'none'}")
+            chosen_on = [self._images_of(self.searches[search]) for search in run.tuned_by]
+            if any(images != chosen_on[0] for images in chosen_on):
+                raise ValueError(
+                    f"{name} is tuned by searches of other {' or '.join(_IMAGES)}: the best of these is none"
+                )
             for other in filter(None, (run.taught_by, run.starts_from)):
                 lacking = other not in before or set(self._seeds(run)) - set(self._seeds(self.runs[other]))
                 if lacking:
                     raise ValueError(f"{name}: no run {other!r} with its seeds stands before it")
             before.append(name)
         list(self.configurations(Path("unused")))  # wrong settings are refused before any run
-        for name, search in self.searches.items():
-            self._check_search(name, search)
 
     @classmethod
     def read(cls, path: Path, **settings: Any) -> Study:
@@ -196,6 +202,11 @@ class Study:
         _refuse_given(self.settings, search.settings)
         return merged(self.settings, search.settings, {"out": str(folder)})
 
+    def _images_of(self, search: Search) -> list[Any]:
+        """What says on which images a search chooses."""
+        settings = configuration(self._search_settings(search, Path("unused"))).to_dict()
+        return [settings[name] for name in _IMAGES]
+
     def _check_search(self, name: str, search: Search) -> None:
         try:
             configuration(self._search_settings(search, Path("unused")))
@@ -251,19 +262,11 @@ def _run(settings: Mapping[str, Any], searches: Sequence[Path], run: StudyRun, s
 
 
 def _tuned(searches: Sequence[Path], taken: Sequence[str]) -> dict[str, Any]:
-    """The settings of the best trial of some searches, the first of equals.
-
-    Raises:
-        ValueError: if they did not hold out alike, and so chose on other images.
-    """
-    found = [json.loads((search / "sweep.json").read_text(encoding="utf-8")) for search in searches]
-    if not found:
+    """The settings of the best trial of some searches, the first of equals."""
+    bests = [json.loads((search / "sweep.json").read_text(encoding="utf-8"))["best"] for search in searches]
+    if not bests:
         return {}
-    held_out = {search.name: record["config"].get("held_out") for search, record in zip(searches, found, strict=True)}
-    if len(set(held_out.values())) > 1:
-        told = ", ".join(f"{name} {number or 'none'}" for name, number in held_out.items())
-        raise ValueError(f"the searches chose on other images, with held_out {told}: they should hold out alike")
-    best = max((record["best"] for record in found), key=lambda trial: trial["val_accuracy"])
+    best = max(bests, key=lambda trial: trial["val_accuracy"])
     return {
         name: value
         for name, value in best["settings"].items()

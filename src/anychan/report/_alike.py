@@ -40,7 +40,8 @@ def _images(row: Run) -> str:
     """What tells the images that a run was trained on from others."""
     record = row.record
     fingerprints = (record.get("data") or {}).get("fingerprints") or {}
-    return str([fingerprints.get("train"), (record.get("config") or {}).get("held_out"), record.get("skipped") or []])
+    left = record.get("training_images") or record.get("skipped") or []  # older records do not tell of which split
+    return str([fingerprints.get("train"), (record.get("config") or {}).get("held_out"), left])
 
 
 def _amount(row: Run) -> str:

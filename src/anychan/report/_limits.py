@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from anychan.report import _format as fmt
 from anychan.report._alike import differing
+from anychan.report._compared import told_apart
 from anychan.report._protocol import processor, processors, settings, settings_of_all
 from anychan.report._records import AblationRecord, Change, Evaluation, Run
 from anychan.report._reproductions import Reproduction
@@ -181,7 +182,7 @@ def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
 
 
 def _of_tests(rows: Sequence[Run]) -> list[str]:
-    pairs = {(c.a, c.b) for run in _each_run(rows) for c in run.comparisons}
+    pairs = {(c.a, c.b) for c in told_apart(_each_run(rows))}
     several = len(pairs) + len(specialists_of(rows))
     if several > 1:
         return [f"Verdicts are corrected within a comparison, not over the {number(several)} comparisons shown."]

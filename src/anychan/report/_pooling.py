@@ -65,13 +65,13 @@ def _key(run: Run) -> str | None:
 
 
 def _without_seed(path: Any, seed: int) -> str | None:
-    """The name of a run's folder, without the seed that it ends with: "wide6" of "runs/wide6-seed0" for seed 0.
+    """The name of a run's folder, without the seed that it ends with; a bare number is one where it is the run's own.
 
     Example:
-        >>> _without_seed("runs/wide6-seed1", 1), _without_seed("runs/wide6-32", 2), _without_seed(None, 0)
-        ('wide6', 'wide6-32', None)
+        >>> _without_seed("runs/wide6-1", 1), _without_seed("runs/wide6-seed0", 1), _without_seed("runs/wide6-32", 2)
+        ('wide6', 'wide6', 'wide6-32')
     """
-    return re.sub(rf"[-_ ](seed|s)?[-_ ]?{seed}$", "", PurePath(path).name) if path else None
+    return re.sub(rf"(^|[-_ ])((seed|s)[-_ ]?\d+|{seed})$", "", PurePath(path).name) if path else None
 
 
 def _pool(runs: Sequence[Run]) -> Run:
@@ -102,8 +102,11 @@ def _evaluation(evaluations: Sequence[Evaluation]) -> Evaluation:
 
 def _retention(results: Sequence[Result]) -> float | None:
     """Mean accuracy over that on all channels, of the images that have the subset's, which each seed's own tells."""
-    on_all = _mean([r.accuracy / r.retention if r.retention else None for r in results])
-    return sum(r.accuracy for r in results) / len(results) / on_all if on_all else None
+    telling = [r for r in results if r.retention]  # nothing right on the subset says nothing of all channels
+    on_all = sum(r.accuracy / r.retention for r in telling if r.retention) / len(telling) if telling else None
+    if on_all is None:
+        return _mean([r.retention for r in results])
+    return sum(r.accuracy for r in results) / len(results) / on_all
 
 
 def _result(results: Sequence[Result]) -> Result:

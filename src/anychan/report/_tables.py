@@ -66,9 +66,6 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
     return Table(caption, (Column("run", numeric=False), *(Column(s) for s in subsets)), tuple(groups))
 
 
-_INTERVAL_OF_SEEDS = "interval of the mean accuracy over seeds and images"
-
-
 def subset_table(run: Run, evaluation: Evaluation) -> Table:
     """Every metric of one run, a row a subset; the naive answers are grouped beneath.
 
@@ -79,7 +76,10 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
         Column("channels", numeric=False),
         Column("accuracy", "percent of images named right"),
         Column(
-            "95 % interval", _INTERVAL_OF_SEEDS if run.pooled else "Wilson score interval of the accuracy over images"
+            "95 % interval",
+            "interval of the mean accuracy over seeds and images"
+            if run.pooled
+            else "Wilson score interval of the accuracy over images",
         ),
         Column("top 5", "percent of images whose class is among the five likeliest"),
         Column("precision", MACRO),
