@@ -165,6 +165,22 @@ def test_statistics_begin_as_the_models_own_and_those_that_are_there_stay():
     torch.testing.assert_close(model(of(images(), "RG"), "RG"), expected)
 
 
+def test_batches_are_counted_for_each_subset_from_its_first_on():
+    model = small()
+    model.body.norm.momentum = None  # a plain mean over all batches
+    model.train()(images(seed=1), "RGB")
+    keep_statistics(model, ["RG", "B"])
+    assert model.subset_statistics.batches_seen() == {"RG": 0, "B": 0}
+    model(of(images(seed=2), "RG"), "RG")
+    kept = model.subset_statistics.of(RGB.subset("RG"))["norm"]
+    expected = model.stems["stem"](of(images(seed=2), "RG"), RGB.subset("RG")).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(kept.running_mean, expected)
+    read = small()
+    keep_statistics(read, ["RG", "B"])
+    read.load_state_dict(model.state_dict())
+    assert read.subset_statistics.batches_seen() == {"RG": 1, "B": 0}
+
+
 def test_scale_and_shift_of_each_subset_are_trained_apart():
     model = small()
     model.body.norm.bias.requires_grad_(False)

@@ -14,6 +14,8 @@ from anychan.training import TrainConfig, train
 from anychan.training.config import NormalisationConfig, ObjectiveConfig
 from anychan.training.initial import make_model
 
+from ._runs import described
+
 DATA = "synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4"
 SETTINGS: dict[str, Any] = {"data": DATA, "image_size": 16, "model": "wide4", "model_options": {"width": 3}}
 SHARED = {"objective": ObjectiveConfig("labels"), "normalisation": NormalisationConfig(statistics="shared")}
@@ -58,6 +60,21 @@ def test_statistics_are_kept_from_those_of_the_run(runs: Path) -> None:
     trained = load_model(runs / "plain")[0].body.features[0][1].running_mean
     of_g = next(iter(model.subset_statistics.of(info.channels.subset("G")).values()))
     assert torch.equal(of_g.running_mean, trained)
+
+
+def test_batches_of_the_run_before_do_not_count_for_subsets_that_are_hardly_drawn(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "cache_dir": tmp_path, "epochs": 1}
+    before = train(TrainConfig(out=tmp_path / "before", batch_size=2, **settings))
+    assert load_model(before)[0].body.features[0][1].num_batches_tracked == 16
+    tuned = TrainConfig(
+        out=tmp_path / "tuned",
+        batch_size=16,
+        strategy="sliced",
+        initial=before,
+        unseen_subsets=["RG"],
+        **settings,
+    )
+    assert "RG" in described(train(tuned))["recalibrated"]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ class _Kept(nn.Module):
         super().__init__()
         for name in _STATISTICS:  # not all its buffers: a normalisation that anneals does so for all subsets at once
             self.register_buffer(name, norm.get_buffer(name).clone())
+        self.get_buffer("num_batches_tracked").zero_()  # the body's batches were not the subset's
         for name, parameter in norm.named_parameters(recurse=False) if affine else ():
             own = nn.Parameter(parameter.detach().clone(), requires_grad=parameter.requires_grad)
             self.register_parameter(name, own)
@@ -157,7 +158,8 @@ def keep_statistics(
 ) -> None:
     """Keep statistics of the batch normalisations apart for each subset from here on, in training too; in place.
 
-    They begin as the model's own. A call with a subset that has none is then an error.
+    They begin as the model's own, and have seen no batch yet: an average that weighs a batch by how many there were
+    forgets the model's own with the first. A call with a subset that has none is then an error.
 
     Args:
         model: adapted, with batch normalisations.
