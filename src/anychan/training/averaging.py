@@ -14,6 +14,8 @@ from torch.optim.swa_utils import PARAM_LIST, AveragedModel, get_ema_multi_avg_f
 def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """An average of a model's weights and buffers; its ``update_parameters(model)`` is called after each step.
 
+    What counts or points somewhere, tensors of whole numbers, has no average: it is as in the model.
+
     Args:
         model: whose; it is copied.
         decay: a step's, in (0, 1), once there have been enough.
@@ -30,6 +32,10 @@ def moving_average(model: nn.Module, decay: float) -> AveragedModel:
     """
 
     def update(averages: PARAM_LIST, current: PARAM_LIST, number: Tensor | int) -> None:
+        if not (averages[0].is_floating_point() or averages[0].is_complex()):  # all of one update are of one type
+            for average_of, now in zip(averages, current, strict=True):
+                average_of.copy_(now)
+            return
         steps = int(average.n_averaged)  # not ``number``, the same on the device, which would have to be waited for
         get_ema_multi_avg_fn(min(decay, (1 + steps) / (10 + steps)))(averages, current, number)
 
