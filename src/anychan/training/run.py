@@ -348,8 +348,7 @@ class _Run:
         if config.normalisation.statistics == "recalibrated":
             subsets = [str(subset) for subset in self._info.kept_subsets]
         else:
-            assert isinstance(trainer.raw, AnyChannelModel)
-            seen = trainer.raw.subset_statistics.batches_seen()  # a moving average's counts are averages
+            seen = model.subset_statistics.batches_seen()
             subsets = [subset for subset, batches in seen.items() if batches < _FEW_BATCHES]
         if subsets:
             recalibrate_on(model, trainer.batches.inputs, subsets, config.normalisation.images, config.seed)
