@@ -14,10 +14,11 @@ from huggingface_hub import constants
 from safetensors.torch import save_file
 from torch import nn
 
+from anychan.adaptation import specialize
 from anychan.cli import main
 from anychan.data import load_split, open_dataset, split_statistics
 from anychan.models import create_model, load_model, read_pretrained
-from anychan.training import TrainConfig, train
+from anychan.training import TrainConfig, initial, train
 from anychan.training.config import NormalisationConfig, ObjectiveConfig
 from anychan.training.initial import Start, make_model, read_weights
 
@@ -164,6 +165,39 @@ def test_weights_of_other_channels_are_taken_by_name(tmp_path: Path, strategy: s
     if strategy != "completed":  # G lies between R and B
         assert not torch.equal(kernel[:, 1], kernel[:, 0])
     assert model.eval()(x).shape == (2, 4)
+
+
+def test_batch_renormalisation_goes_with_weights_of_other_channels(tmp_path: Path) -> None:
+    file = saved(tmp_path / "a.pth", network().state_dict())
+    normalisation = NormalisationConfig("renorm", "shared")
+    model, _, _ = start(tmp_path, pretrained=file, trained_on="B,R,G", strategy="plain", normalisation=normalisation)
+    assert type(model.body.features[0][1]).__name__ == "BatchRenorm2d"
+
+
+def test_a_plain_network_whose_stem_would_be_another_module_is_refused(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"channels": [128] * 4, "stem_chs": 32}
+    small = {"model": "resnetv2_50x1_bit", "model_options": options, "image_size": 64}
+    trained = create_model("resnetv2_50x1_bit", "RGB", 4, model_options=options).body
+    file = saved(tmp_path / "a.pth", trained.state_dict())
+    with pytest.raises(ValueError, match=r"cannot take other planes .*: its StdConv2d at 'stem\.conv' would"):
+        start(tmp_path, pretrained=file, trained_on="B,R,G", strategy="plain", **small)
+    model, _, _ = start(tmp_path, pretrained=file, trained_on="B,R,G", strategy="sliced", **small)
+    x = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(model.eval()(x), trained.eval()(x[:, [2, 0, 1]]), rtol=1e-3, atol=1e-3)
+
+
+def test_what_could_not_be_saved_is_said_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def with_more(model: Any) -> nn.Module:
+        body = specialize(model)
+        body.add_module("more", nn.Linear(1, 1))
+        return body
+
+    monkeypatch.setattr(initial, "specialize", with_more)
+    file = saved(tmp_path / "a.pth", network().state_dict())
+    with pytest.raises(
+        ValueError, match=r"the description is of another model, .*: body\.more\.weight is None in what"
+    ):
+        start(tmp_path, pretrained=file, trained_on="B,R,G", strategy="plain")
 
 
 def test_wavelengths_of_channels_that_the_run_has_not_are_the_datas(tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ def save_model(folder: Path | str, model: AnyChannelModel, info: ModelInfo) -> N
     """
     from safetensors.torch import save_model as save_tensors
 
-    _check_describes(info, model)
+    check_describes(info, model)
     folder = Path(folder)
     # On a GPU a recurrent layer keeps its weights in one piece of memory, which safetensors refuses; not on a CPU.
     on_cpu = copy.deepcopy(model).to("cpu")
@@ -157,7 +157,8 @@ def save_model(folder: Path | str, model: AnyChannelModel, info: ModelInfo) -> N
         temporary.write_text(json.dumps(info.to_dict(), indent=1) + "\n", encoding="utf-8")
 
 
-def _check_describes(info: ModelInfo, model: AnyChannelModel) -> None:
+def check_describes(info: ModelInfo, model: AnyChannelModel) -> None:
+    """Refuse a description of another model, with a ValueError: what is saved with it could not be read back."""
     with torch.random.fork_rng(devices=()):
         described = info.create()
     wanted, has = _told(described), _told(model)

@@ -30,6 +30,7 @@ from anychan.models import (
     pretrained_network,
     read_pretrained,
 )
+from anychan.models.files import check_describes
 from anychan.nn import get_strategy
 from anychan.statistics import ChannelStatistics
 from anychan.training.config import TrainConfig
@@ -260,15 +261,33 @@ def _pretrained_model(
     # What its planes are normalised by plays no part in reading weights.
     planes = ChannelSet(trained).with_statistics([0.0] * len(trained), [1.0] * len(trained))
     body, head = pretrained_network(dataclasses.replace(info, channels=planes, statistics=None), weights)
-    if info.normalisation != "batch":
+    if info.strategy == PLAIN and trained.names != names:
+        body, trained = _with_planes(body, trained, info, config.new_kernels), info.channels
+    if info.normalisation != "batch":  # after that, which would fold it
         replace_batch_norm(body, info.normalisation)
     model = AnyChannelModel(body, (), trained, PLAIN)
     if info.strategy != PLAIN:
-        return with_stem(model, info, exact=False, trained_on=trained, new_kernels=config.new_kernels), head
-    if trained.names != names:
-        stem = adapt(body, info.channels, "sliced", trained_on=trained, new_kernels=config.new_kernels)
-        model = AnyChannelModel(specialize(stem), (), info.channels, PLAIN)
+        model = with_stem(model, info, exact=False, trained_on=trained, new_kernels=config.new_kernels)
+    check_describes(info, model)
     return model, head
+
+
+def _with_planes(body: nn.Module, trained: ChannelSet, info: ModelInfo, new_kernels: NewKernels | None) -> nn.Module:
+    """The same network with a stem of the planes that ``info`` describes.
+
+    Raises:
+        ValueError: if its stem becomes a module of another kind, which the network does not have when it is made anew.
+    """
+    stem = adapt(body, info.channels, "sliced", trained_on=trained, new_kernels=new_kernels)
+    ordinary = specialize(stem)
+    now = {path: type(module) for path, module in ordinary.named_modules()}
+    for path, module in body.named_modules():
+        if now.get(path) is not type(module):
+            raise ValueError(
+                f"{info.architecture} cannot take other planes than its weights have and stay plain: its "
+                f"{type(module).__name__} at {path!r} would be another module; take another strategy, or these planes"
+            )
+    return ordinary
 
 
 def _planes(config: TrainConfig, info: ModelInfo) -> str:
