@@ -129,6 +129,33 @@ def test_validation_images_of_other_channels_are_refused_where_statistics_are_ke
         odd.unlink()
 
 
+def without_blue(root: Path, numbers: list[int]) -> str:
+    """Four images to validate and eight to train on, of R, G and B but for some."""
+    random = np.random.default_rng(2)
+    for number in range(12):
+        path = root / ("val" if number < 4 else "train") / "ab"[number // 2 % 2] / f"{number}.npz"
+        write(path, "R,G" if number in numbers else "R,G,B", random)
+    (root / "bands.yaml").write_text("bands: [R,G,B]\npartial: true\n")
+    return str(root)
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_a_plain_network_is_not_trained_where_images_lack_channels(config: Any, tmp_path: Path, split: str) -> None:
+    data = without_blue(tmp_path / "data", {"val": [1], "train": [5, 9]}[split])
+    what = {"train": "training", "val": "validation"}[split]
+    with pytest.raises(ValueError, match=f"a {what} image has the channels RG only, and a plain network takes all of"):
+        train(config(data=data, strategy="plain"))
+    assert not config().out.exists()
+
+
+def test_a_validation_image_with_none_of_the_fixed_subset_is_refused(config: Any, tmp_path: Path) -> None:
+    data = without_blue(tmp_path / "data", [1])
+    fixed = {"channel_sampling": "fixed", "fixed_subset": "B", **LABELS}
+    with pytest.raises(ValueError, match=r"1\.npz has none of the channels B"):
+        train(config(data=data, **fixed))
+    assert not config().out.exists()
+
+
 def test_a_teacher_is_told_the_channels_of_the_images(config: Any, tmp_path: Path) -> None:
     teacher = train(config(out=tmp_path / "teacher"))
     taught = {"objective": ObjectiveConfig("teacher", teacher=teacher)}

@@ -67,7 +67,7 @@ class Inputs:
         self._memory_format = machine.memory_format
         self._augmentation = None if augmentation is None or augmentation.off else augmentation
         check_units(channels, array.channels.subset(channels.names))
-        self.present_NC = _present_of(array, channels)
+        self.present_NC = present_of(array, channels)
         self._pixels_NHWC = array.images.permute(0, 2, 3, 1)
         self._chosen: dict[tuple[str, ...], tuple[Tensor, Tensor, Tensor]] = {}
 
@@ -132,8 +132,8 @@ class Inputs:
         return (factor / std).float(), ((offset - mean) / std).float()
 
 
-def _present_of(array: ImageArray, channels: ChannelSet) -> Tensor | None:
-    """Which of the channels each image has, bool (N, C) on the CPU; None: all have all."""
+def present_of(array: ImageArray, channels: ChannelSet) -> Tensor | None:
+    """Which of the channels each image has, bool (N, C) on the CPU; None: all have all. ValueError if one has none."""
     if array.present is None:
         return None
     present_NC = array.present[:, list(array.channels.indices(channels.names))]

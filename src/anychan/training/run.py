@@ -17,7 +17,7 @@ from anychan.data import Dataset, ImageArray, hold_out, load_split, open_dataset
 from anychan.environment import environment
 from anychan.models import ModelInfo, save_model
 from anychan.training import checkpoint
-from anychan.training.batches import Inputs, TrainingBatches, unaugmented
+from anychan.training.batches import Inputs, TrainingBatches, present_of, unaugmented
 from anychan.training.command import command_line
 from anychan.training.config import TrainConfig, differences
 from anychan.training.driver import Driver
@@ -75,7 +75,7 @@ def train(config: TrainConfig) -> Path:
         data = _load(config, accelerator)
         there = data.train.channel_sets(config.channels)
         start = make_model(config, split_statistics(data.train), data.train.classes, weights, there)
-        _check_validated(data, start.model)
+        _check_channels(config, data, start.model)
         _check_deepened(config, start.model)
         trainer = _make_trainer(config, data, start.model, start.info, accelerator)
         folder = _Run(config, data, start, trainer).complete()
@@ -155,12 +155,28 @@ def _check_deepened(config: TrainConfig, model: AnyChannelModel) -> None:
         )
 
 
-def _check_validated(data: _Data, model: AnyChannelModel) -> None:
-    """Where statistics are kept for each subset, training images must give those that validation images need."""
-    if data.validation is None or not model.subset_statistics:
+def _check_channels(config: TrainConfig, data: _Data, model: AnyChannelModel) -> None:
+    """Images must have what a model needs: a plain one all of its channels, others some that there are statistics for.
+
+    Raises:
+        ValueError: if one does not.
+    """
+    if not model.stems:
+        for what, array in (("training", data.train), ("validation", data.validation)):
+            for there in () if array is None else array.channel_sets(model.channels.names):
+                if len(there) < len(model.channels):
+                    raise ValueError(
+                        f"a {what} image has the channels {there} only, and a plain network takes all of "
+                        f"{model.channels}: leave it out, or take a strategy, which takes any"
+                    )
+    if data.validation is None:
+        return
+    seen = model.channels.subset(config.fixed_subset)
+    present_of(data.validation, seen)  # which refuses images with none of them
+    if not model.subset_statistics:
         return
     kept = {frozenset(subset.names) for subset in model.subset_statistics.subsets}
-    for there in data.validation.channel_sets(model.channels.names):
+    for there in data.validation.channel_sets(seen.names):
         if frozenset(there.names) not in kept:
             raise ValueError(
                 f"a validation image has the channels {there}, and no training image has all of them, so there would "
