@@ -33,6 +33,24 @@ def test_norms_biases_and_exempt_parameters_do_not_decay() -> None:
     assert kept == ({"0.bias", "1.weight", "1.bias", "2.weight", "2.bias", "3.positions", "4.bias"}, 0.0)
 
 
+class Encoded(nn.Module):
+    """As timm's XCiT names what its positions are made with."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pos_embed, self.head = nn.Sequential(nn.Conv2d(8, 4, 1)), nn.Linear(4, 2)
+
+    def no_weight_decay(self) -> set[str]:
+        return {"pos_embed.*"}
+
+
+def test_wildcards_name_what_does_not_decay() -> None:
+    model = nn.ModuleDict({"[body]": Encoded()})
+    decayed, kept = parameter_groups(model, 0.05)
+    assert [id(parameter) for parameter in decayed["params"]] == [id(model["[body]"].head.weight)]
+    assert len(kept["params"]) == 3
+
+
 @pytest.mark.parametrize("name", ["adamw", "sgd"])
 def test_the_fused_update_is_the_plain_one(name: Any) -> None:
     def after_steps(fused: bool) -> list[torch.Tensor]:

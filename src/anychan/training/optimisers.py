@@ -6,6 +6,9 @@ where forward and backward of 64 images of 64x64 take some 215.
 
 from __future__ import annotations
 
+import glob
+from fnmatch import fnmatchcase
+
 import torch
 from torch import nn
 
@@ -16,7 +19,7 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
     """A model's trainable parameters in two groups: those that decay, and those that do not.
 
     Parameters of at most one dimension (biases, the scales of normalisations) and those that a timm network names
-    in ``no_weight_decay()`` (positions, class tokens) do not decay.
+    in ``no_weight_decay()`` (positions, class tokens), which may hold wildcards, do not decay.
 
     Example:
         >>> groups = parameter_groups(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), weight_decay=0.05)
@@ -24,15 +27,19 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
         [(0.05, 1), (0.0, 3)]
     """
     exempt = {
-        f"{prefix}.{name}".lstrip(".")
+        f"{glob.escape(prefix)}.{name}".lstrip(".")
         for prefix, module in model.named_modules()
         for name in getattr(module, "no_weight_decay", set)()
     }
+
+    def is_exempt(name: str) -> bool:
+        return any(fnmatchcase(name, pattern) for pattern in exempt)
+
     decayed: list[nn.Parameter] = []
     kept: list[nn.Parameter] = []
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            (kept if parameter.ndim <= 1 or name in exempt else decayed).append(parameter)
+            (kept if parameter.ndim <= 1 or is_exempt(name) else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
 
 
