@@ -35,6 +35,18 @@ def test_layers_for_layer_decay_are_the_bodys(name: str, coarse: bool) -> None:
     assert {name.removeprefix("body."): layer for name, layer in found.items()} == before
 
 
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0", "densenet121"])
+def test_scales_of_subsets_are_in_the_layers_of_their_normalisations(name: str) -> None:
+    with torch.device("meta"):
+        _, adapted = made(name)
+        keep_statistics(adapted, ["RG", "B"], affine=True)
+    layers = group_parameters(adapted, adapted.group_matcher(), reverse=True)
+    kept = [key for key in layers if key.startswith("subset_statistics.")]
+    assert len({layers[key] for key in kept}) > 2
+    for key in kept:
+        assert layers[key] == layers["body." + key.split(".", 2)[2].replace("/", ".")]
+
+
 def test_what_does_not_decay_is_the_bodys_and_the_stems() -> None:
     model, adapted = made("vit_tiny_patch16_224", "attentive", depth=1)
     assert {f"body.{name}" for name in model.no_weight_decay()} < adapted.no_weight_decay()

@@ -10,6 +10,8 @@ import torch
 from torch import nn
 
 _BODY = "body"
+# What stands before the names of the body's parameters, and of those that are kept for a subset.
+_BEFORE = rf"(?:{_BODY}|subset_statistics\.[^.]*)\."
 _ANCHOR = re.compile(r"(?<![\[\\])\^")  # of a pattern's start; not the one that turns a set of letters round
 
 
@@ -32,7 +34,10 @@ class TimmConventions(nn.Module):
 
     @property
     def group_matcher(self) -> Callable[..., dict[str, Any]]:
-        """The body's, for layer decay: patterns of the names of parameters, a group each."""
+        """The body's, for layer decay: patterns of the names of parameters, a group each.
+
+        What is kept for a subset is in the group of the normalisation that it is kept for.
+        """
         of_body: Any = self.body.group_matcher
 
         def matcher(*args: Any, **options: Any) -> dict[str, Any]:
@@ -72,7 +77,10 @@ class TimmConventions(nn.Module):
 
 
 def _inside_body(said: Any) -> Any:
-    """A pattern, or pairs of a pattern and a group, of names that begin with ``body.``."""
+    """A pattern, or pairs of a pattern and a group, of the body's names and of what is kept for subsets by them.
+
+    That has slashes in the place of dots.
+    """
     if isinstance(said, str):
-        return rf"{_BODY}\.(?:{_ANCHOR.sub('', said)})"
+        return _BEFORE + "(?:" + _ANCHOR.sub("", said).replace(r"\.", "[./]") + ")"
     return said if said is None else [(_inside_body(pattern), group) for pattern, group in said]
