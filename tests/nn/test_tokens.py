@@ -141,6 +141,16 @@ def test_the_transformer_is_not_changed_and_each_number_has_one_place():
     assert not stem.channel_embedding.grad[2].any()
 
 
+@pytest.mark.parametrize("frozen", ["pos_embed", STEM])
+def test_positions_are_trained_where_the_bodys_were(frozen: str) -> None:
+    body = vit()
+    for name, parameter in body.named_parameters():
+        parameter.requires_grad_(not name.startswith(frozen))
+    stem = adapted(body).stems[STEM]
+    assert stem.positions.requires_grad is (frozen == STEM)
+    assert stem.weight.requires_grad is (frozen != STEM)
+
+
 @torch.no_grad()
 def test_state_dict_round_trip():
     model = adapted(vit())

@@ -131,8 +131,8 @@ def adapt(
             if place != path:
                 body.set_submodule(place, body.get_submodule(path))
                 paths.append(place + inside)
-        replacement.prepare_body(body, path + inside)
         _freeze_as(before, replacement)
+        replacement.prepare_body(body, path + inside)  # what it takes from there stays trained or frozen as it was
     check_planes_reach_the_stem(body, paths, len(trained), len(known))
     adapted = AnyChannelModel(body, paths, known, strategy)
     # The new modules only: some of the body's may be in another mode on purpose.

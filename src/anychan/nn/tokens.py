@@ -97,8 +97,7 @@ class TokensConv2d(AnyChannelConv2d):
 
     def prepare_body(self, body: nn.Module, path: str) -> None:
         """Take over a vision transformer's position embeddings, in place; see `take_over_positions`."""
-        positions = take_over_positions(body, path)
-        self.positions = None if positions is None else nn.Parameter(positions)
+        self.positions = take_over_positions(body, path)
 
     def penalty(self) -> Tensor:
         """How far the channel embeddings are from orthogonal: the mean squared cosine between two of them.
@@ -119,7 +118,7 @@ class TokensConv2d(AnyChannelConv2d):
         return (cosines_CC - cosines_CC.diagonal().diag()).square().sum() / max(pairs, 1)
 
 
-def take_over_positions(body: nn.Module, path: str) -> Tensor | None:
+def take_over_positions(body: nn.Module, path: str) -> nn.Parameter | None:
     """Take the position embeddings of a vision transformer's patches out of it, in place.
 
     What its prefix tokens (class and register tokens) had of their own is added to them; in the body stays a zero,
@@ -131,7 +130,7 @@ def take_over_positions(body: nn.Module, path: str) -> Tensor | None:
         path: of the stem in it, which must be its patch projection.
 
     Returns:
-        (O, H', W'), or None for a body without position embeddings.
+        (O, H', W'), trained if they were in the body, or None for a body without position embeddings.
 
     Raises:
         ValueError: for any other body, one whose patches are normalised before positions are added, or one that
@@ -159,7 +158,7 @@ def take_over_positions(body: nn.Module, path: str) -> Tensor | None:
         zero = torch.zeros_like(pos_embed[:, :1])
     del body.pos_embed
     body.register_buffer("pos_embed", zero, persistent=False)  # a constant: nothing to learn or to save
-    return positions
+    return nn.Parameter(positions, requires_grad=pos_embed.requires_grad)
 
 
 _EXPECTED = ("pos_embed", "cls_token", "reg_token", "no_embed_class", "dynamic_img_size", "_pos_embed", "blocks")
