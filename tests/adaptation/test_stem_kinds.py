@@ -14,6 +14,8 @@ from anychan.adaptation._stem_kinds import reads
 from anychan.adaptation._stem_wrappers import StemWrapper
 from anychan.channels import ChannelSet
 
+from ._networks import Named
+
 RGB = ChannelSet.parse("RGB")
 CORRELATION = torch.tensor([[1.0, 0.865, 0.709], [0.865, 1.0, 0.859], [0.709, 0.859, 1.0]])
 
@@ -195,3 +197,15 @@ def test_backbones_for_segmentation_and_detection_give_their_feature_maps(name: 
 def test_only_kinds_of_wrappers_can_be_made():
     with pytest.raises(TypeError, match="abstract"):
         StemWrapper(adapt(nn.Sequential(nn.Conv2d(3, 2, 1)), strategy="sliced").stems["0"])
+
+
+@torch.no_grad()
+def test_a_wrapped_stem_in_two_places_is_specialised_in_both() -> None:
+    torch.manual_seed(0)
+    plain, x = Named("shared").eval(), torch.randn(2, 3, 9, 8)
+    plain.first = plain.second = Conv2dSame(3, 4, 3, stride=2)
+    adapted = adapt(plain, strategy="sliced")
+    ordinary = specialize(adapted, "RG")
+    assert type(ordinary.first) is Conv2dSame
+    assert ordinary.second is ordinary.first
+    torch.testing.assert_close(ordinary(x[:, :2]), adapted(x[:, :2], "RG"))

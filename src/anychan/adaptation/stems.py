@@ -170,9 +170,12 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
     body = copy.deepcopy(model.bind(chosen) if not folded else model.body, copies)
     for path, module in {**folded, **model.subset_statistics.bound(model.body, chosen)}.items():
         body.set_submodule(path, copy.deepcopy(module, copies))
-    for path, module in list(body.named_modules()):
+    ordinary: dict[nn.Module, nn.Module] = {}
+    for path, module in list(body.named_modules(remove_duplicate=False)):
         if isinstance(module, StemWrapper):
-            body.set_submodule(path, module.ordinary())
+            if module not in ordinary:
+                ordinary[module] = module.ordinary()
+            body.set_submodule(path, ordinary[module])
     body = fold_batch_renorm(body)
     branched = any(isinstance(module, FoldedConv2d) for module in body.modules())
     return fold_branches(body) if branched and not body.training else body
