@@ -98,6 +98,17 @@ def test_learnable_starts_at_the_covariance_and_learns():
     assert not any("covariance" in name for name, _ in fixed.named_parameters())
 
 
+def test_learnable_takes_every_covariance_that_is_accepted():
+    rounded = torch.full((4, 4), 1 + 1e-5)  # its diagonal was rounded down: eigenvalues of -1e-5
+    rounded.fill_diagonal_(1.0)
+    assert torch.linalg.eigvalsh(rounded.double())[0] < -5e-6
+    fixed = CompletedConv2d(4, 5, 3, channels=CHANNELS, covariance=rounded, ridge=1e-3)
+    learnable = CompletedConv2d(4, 5, 3, channels=CHANNELS, covariance=rounded, ridge=1e-3, learnable=True)
+    learnable.load_kernel(fixed.weight, fixed.bias)
+    torch.testing.assert_close(learnable.kernel("A")[0], fixed.kernel("A")[0], rtol=1e-2, atol=1e-2)
+    CompletedConv2d(4, 5, 3, channels=CHANNELS, covariance=rounded, learnable=True)
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

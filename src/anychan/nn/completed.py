@@ -230,6 +230,7 @@ def _checked_covariance(covariance: Tensor, channels: int) -> Tensor:
 
 
 def _cholesky(covariance: Tensor, ridge: float) -> Tensor:
-    """A lower-triangular factor; a singular covariance is lifted by the ridge first."""
-    lift = max(ridge, 1e-6) * covariance.diagonal().mean().clamp(min=1e-12)
+    """A lower-triangular factor; a singular covariance is lifted first: by the ridge, and from below 0 to it."""
+    below = torch.linalg.eigvalsh(covariance)[0].clamp(max=0)
+    lift = max(ridge, 1e-6) * covariance.diagonal().mean().clamp(min=1e-12) - below
     return torch.linalg.cholesky(covariance + lift * torch.eye(len(covariance), dtype=torch.float64))
