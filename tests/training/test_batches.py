@@ -11,6 +11,7 @@ import torch
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
 from anychan.data.augment_config import AugmentationConfig
+from anychan.training import batches as batches_module
 from anychan.training.batches import Inputs, TrainingBatches, unaugmented
 from anychan.training.config import ObjectiveConfig, TrainConfig
 from anychan.training.machine import Machine
@@ -40,6 +41,16 @@ def machine(channels_last: bool = True) -> Machine:
 def batches(rank: int = 0, processes: int = 1, **settings: Any) -> TrainingBatches:
     config = TrainConfig(**{"data": "", "out": ".", "strategy": "sliced", "batch_size": 8, **settings})
     return TrainingBatches(Inputs(array(), KNOWN, CPU, machine(), config.augmentation), config, CPU, rank, processes)
+
+
+def test_places_are_kept_of_the_channel_sets_that_came_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches_module, "_MOST_CHOSEN", 2)
+    inputs, rows = Inputs(array(), KNOWN, CPU, machine()), torch.tensor([3, 0])
+    first = inputs.batch(rows, KNOWN.subset("B04")).images
+    for channels in ("B02", "B04", "B02,B04", "B04,B02"):
+        inputs.batch(rows, KNOWN.subset(channels))
+    assert list(inputs._chosen) == [("B02", "B04"), ("B04", "B02")]
+    assert torch.equal(inputs.batch(rows, KNOWN.subset("B04")).images, first)
 
 
 @pytest.mark.parametrize("channels", ["B04,B02", "B02,B04", "B02", "B04"])

@@ -125,6 +125,19 @@ def test_each_kind_of_batch_has_a_graph_of_its_own(steps: Steps) -> None:
     assert steps.calls == 15
 
 
+def test_kinds_that_seldom_come_again_are_not_counted_for_ever(steps: Steps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step_graphs, "_MOST_SEEN", 3)
+    graphs = make_graphs(steps)
+    for _ in range(3):
+        graphs(batch(1.0))  # recorded
+    for count in (3, 4, 5, 6, 3, 3):
+        graphs(batch(1.0, count=count))
+    assert (len(graphs), len(graphs._seen), steps.calls) == (1, 3, 9)
+    assert graphs.refused == "there are more than 3 kinds of steps, which seldom come again"
+    graphs(batch(1.0))
+    assert steps.calls == 9  # replayed as before
+
+
 @pytest.mark.parametrize(("what", "reason"), [("draws", "draws random numbers"), ("waits", "waits for the GPU")])
 def test_what_cannot_be_recorded_is_launched_and_said(steps: Steps, what: str, reason: str) -> None:
     setattr(steps, what, True)

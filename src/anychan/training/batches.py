@@ -23,6 +23,8 @@ from anychan.training.machine import Machine
 from anychan.training.randomness import counter_seed
 from anychan.training.sampling import sample_channels, sample_smaller
 
+_MOST_CHOSEN = 256  # channel sets, of which 13 bands have 8,191, whose positions and factors are kept
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -108,9 +110,11 @@ class Inputs:
     def _of(self, channels: ChannelSet) -> tuple[Tensor, Tensor, Tensor]:
         """Positions of channels in the array (S,), and what their pixels are multiplied by and added to, (S, 1, 1).
 
-        They are kept, since copying them to a GPU anew for each batch would wait for it.
+        The last are kept, since copying them to a GPU anew for each batch would wait for it.
         """
         if channels.names not in self._chosen:
+            if len(self._chosen) >= _MOST_CHOSEN:
+                del self._chosen[next(iter(self._chosen))]  # the oldest
             known = self.channels.subset(channels)
             mean = torch.tensor([channel.mean for channel in known], dtype=torch.float64)[:, None, None]
             std = torch.tensor([channel.std for channel in known], dtype=torch.float64)[:, None, None]

@@ -92,8 +92,8 @@ class TrainConfig:
         precision: auto is bfloat16 where the machine multiplies it natively, else float32.
         channels_last: memory layout of images and kernels; auto: where convolutions are faster with it.
         cuda_graphs: record a step's work on a GPU and replay it, which for small networks is several times as fast;
-            at most 64 kinds of steps (channels, subsets, batch size) are recorded, others run as without it. auto:
-            where one process trains and a step waits for nothing on the host.
+            at most 64 kinds of steps (channels, subsets, batch size) are recorded, of the first 4,096, others run as
+            without it. auto: where one process trains and a step waits for nothing on the host.
         skip_broken: leave unreadable training images out and say how many, instead of stopping.
         deterministic: only algorithms that give the same bits again, on a GPU too.
         resume: go on from the run folder's last checkpoint (where there is none yet, from the beginning).

@@ -27,6 +27,7 @@ Update = Callable[[Batch], tuple[Tensor, Tensor]]
 _BEFORE = 2
 # Each holds a step's results in memory.
 _MOST = 64
+_MOST_SEEN = 4096  # kinds that are counted: of many bands hardly one comes again
 _WAITS = "called a synchronizing CUDA operation"
 _OF_WATCHING = "Synchronization debug mode is a prototype feature"
 
@@ -75,6 +76,8 @@ class StepGraphs:
             self._refuse("the images of a step have channels of their own")
         elif len(self) >= _MOST:
             self.refused = self.refused or f"there are more than {_MOST} kinds of steps"
+        elif kind not in self._seen and len(self._seen) >= _MOST_SEEN:
+            self.refused = self.refused or f"there are more than {_MOST_SEEN} kinds of steps, which seldom come again"
         if self.refused:
             return self._update(batch)
         self._seen[kind] = self._seen.get(kind, 0) + 1
