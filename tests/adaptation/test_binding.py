@@ -120,6 +120,23 @@ def test_what_is_bound_is_for_the_mode_that_it_was_bound_in(kept):
         bound(x)
 
 
+@pytest.mark.parametrize("affine", [False, True])
+def test_what_is_bound_and_moved_stays_with_what_is_kept_for_its_channels(affine: bool) -> None:
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten())
+    adapted, x = adapt(body, strategy="sliced").train(), torch.randn(2, 3, 6, 6).double()
+    keep_statistics(adapted, ["RG", "B"], affine=affine)
+    detector = nn.Sequential(adapted.bind("RG")).to(torch.float64)
+    norm, kept = detector[0][1], adapted.subset_statistics.of(RGB.subset("RG"))["1"]
+    detector(x[:, :2]).sum().backward()
+    assert kept.running_mean is norm.running_mean
+    assert kept.running_mean.dtype == torch.float64
+    assert kept.num_batches_tracked == 1
+    assert norm.weight is (kept if affine else adapted.body[1]).weight
+    adapted.to(torch.float64)  # with what is kept for others
+    torch.testing.assert_close(adapted(x[:, :2], "RG"), detector(x[:, :2]))
+    assert adapted(x[:, 2:], "B").dtype == torch.float64
+
+
 def test_threads_with_different_channels_do_not_meet():
     adapted = adapt(network("resnet18"), strategy="completed", statistics=CORRELATION)
     x = picture("resnet18")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -289,9 +289,19 @@ def _with(norm: _BatchNorm, kept: nn.Module) -> nn.Module:
     """A copy of a normalisation (the module only) with other statistics in it."""
     clone: nn.Module = object.__new__(type(norm))
     clone.__dict__.update(norm.__dict__)
-    clone._buffers = {**norm._buffers, **kept._buffers}
-    clone._parameters = {**norm._parameters, **kept._parameters}
+    clone._buffers = _together(norm._buffers, kept._buffers)
+    clone._parameters = _together(norm._parameters, kept._parameters)
     return clone
+
+
+def _together(own: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """What is kept, and what else a normalisation has; the dictionary itself where one has all.
+
+    When a module is moved, tensors in it are replaced, which would part a dictionary of its own from the other.
+    """
+    if own.keys() <= kept.keys():
+        return kept
+    return {**own, **kept} if kept else own
 
 
 def _slashed(path: str) -> str:
