@@ -137,6 +137,21 @@ def test_what_is_bound_and_moved_stays_with_what_is_kept_for_its_channels(affine
     assert adapted(x[:, 2:], "B").dtype == torch.float64
 
 
+@torch.inference_mode()
+def test_a_replica_for_data_parallel_binds_its_own_body() -> None:
+    adapted = adapt(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), strategy="sliced").eval()
+    keep_statistics(adapted, ["RG"])
+    bound = adapted.bind("RG")
+    replica = adapted._replicate_for_data_parallel()
+    assert not replica._clones
+    assert replica.bind("RG") is not bound
+    assert adapted.bind("RG") is bound
+    scaled = adapt(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), strategy="sliced")
+    keep_statistics(scaled, ["RG"], affine=True)
+    with pytest.raises(ValueError, match="does not see scales and shifts that are kept for each subset"):
+        scaled._replicate_for_data_parallel()
+
+
 def test_threads_with_different_channels_do_not_meet():
     adapted = adapt(network("resnet18"), strategy="completed", statistics=CORRELATION)
     x = picture("resnet18")

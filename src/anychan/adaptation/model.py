@@ -202,6 +202,19 @@ class AnyChannelModel(TimmConventions):
     def _plain_refusal(self, chosen: ChannelSet) -> str:
         return f"a plain model takes all of {self.channels}, not {chosen}: adapt it, or fill the missing planes"
 
+    def _replicate_for_data_parallel(self) -> AnyChannelModel:
+        """A replica on another device, for `torch.nn.DataParallel`, which binds its own body."""
+        if (
+            self.subset_statistics.affine
+        ):  # a replica's parameters are attributes, and are not found by the body's names
+            raise ValueError(
+                "nn.DataParallel does not see scales and shifts that are kept for each subset: take "
+                "DistributedDataParallel"
+            )
+        replica: AnyChannelModel = super()._replicate_for_data_parallel()
+        replica._clones = {}
+        return replica
+
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_clones": {}}  # a copy binds its own body, and is not compiled
 
