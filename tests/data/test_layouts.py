@@ -177,6 +177,25 @@ def test_two_folders_for_one_split(pack: Pack) -> None:
         open_dataset(pack({"train/a/1.jpg": b"", "val/a/1.jpg": b"", "valid/a/1.jpg": b""}))
 
 
+@pytest.mark.parametrize("names", [("Train", "Test"), ("Training", "Testing"), ("TRAIN", "TEST")])
+def test_split_folders_in_any_capitals(pack: Pack, names: tuple[str, str]) -> None:
+    dataset = open_dataset(pack({f"{name}/{of}/1.jpg": b"x" for name in names for of in ("cat", "dog")}))
+    assert dataset.classes == ("cat", "dog")
+    assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 2, "test": 2}
+
+
+def test_split_folders_by_unknown_names_are_no_classes(pack: Pack) -> None:
+    files = {f"{name}/{of}/1.jpg": b"x" for name in ("development", "holdout") for of in ("cat", "dog")}
+    with pytest.raises(ValueError, match=r"in each of development, holdout, as splits have .*: call splits train, tra"):
+        open_dataset(pack(files))
+
+
+@pytest.mark.parametrize("inside", ["images/1.jpg", "{}s/1.jpg"])
+def test_folders_within_classes_are_no_splits_for_that(pack: Pack, inside: str) -> None:
+    files = {f"{name}/{inside.format(name)}": b"x" for name in ("cat", "dog")}
+    assert open_dataset(pack(files)).classes == ("cat", "dog")
+
+
 def test_what_is_no_data_set(pack: Pack, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no data set: there is no train"):
         open_dataset(pack({"readme.md": b"hello", "a/b.csv": b"1,2"}))

@@ -1,9 +1,9 @@
 """The layout of ImageFolder: one folder a class, with a folder for each split above them or without.
 
 The data may be wrapped in further folders. Images are found at any depth below a class's folder. Where there are
-no folders ``train``, ``val`` (or ``validation``, ``valid``) and ``test``, a tenth of each class becomes
-validation, a tenth test (at least one each of three images or more): those whose paths have the smallest hashes,
-so that it is the same tenth on every machine and says nothing of the content.
+no folders ``train`` (or ``training``), ``val`` (or ``validation``, ``valid``) and ``test`` (or ``testing``), in any
+capitals, a tenth of each class becomes validation, a tenth test (at least one each of three images or more): those
+whose paths have the smallest hashes, so that it is the same tenth on every machine and says nothing of the content.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from anychan.data.findings import Finding
 from anychan.data.lists import Layout
 from anychan.data.sources import Source
 
-SPLIT_FOLDERS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
+SPLIT_FOLDERS = {  # in any capitals
+    **{"train": "train", "training": "train", "val": "val", "validation": "val", "valid": "val"},
+    **{"test": "test", "testing": "test"},
+}
+_MOST_SPLITS = 4  # more folders are no splits, whatever is in them
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".npy", ".npz"),
@@ -27,7 +31,7 @@ def read_folders(source: Source) -> Layout | None:
     """The layout of a source with a folder for each class, or None if it has no such folders.
 
     Raises:
-        ValueError: if a split has two folders.
+        ValueError: if a split has two folders, or the folders look like splits whose names are not known.
     """
     base = _unwrapped(source)
     prefix = f"{base}/" if base else ""
@@ -49,6 +53,8 @@ def read_folders(source: Source) -> Layout | None:
             _ignore(layout, path, "is in no class's folder")
     if not found:
         return None
+    if not split_of:
+        _refuse_unknown_splits(source, {name: paths for (_, name), paths in found.items()}, prefix)
     names = sorted({name for _, name in found})
     layout.classes = tuple(map(readable, names))
     layout.splits = {split: [] for split in ("train", "val", "test") if not split_of or split in split_of.values()}
@@ -65,7 +71,7 @@ def _unwrapped(source: Source) -> str:
     base = ""
     while True:
         folders = source.folders(base)
-        if len(folders) != 1 or folders[0] in SPLIT_FOLDERS:
+        if len(folders) != 1 or folders[0].lower() in SPLIT_FOLDERS:
             return base
         inside = f"{base}/{folders[0]}" if base else folders[0]
         if not source.folders(inside):
@@ -76,12 +82,26 @@ def _unwrapped(source: Source) -> str:
 def _split_folders(source: Source, base: str) -> dict[str, str]:
     """Which folder is which split; none unless there is a training split, or nothing but splits."""
     folders = source.folders(base)
-    splits = {name: SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS}
-    if not splits or ("train" not in splits and len(splits) < len(folders)):
+    splits = {name: SPLIT_FOLDERS[name.lower()] for name in folders if name.lower() in SPLIT_FOLDERS}
+    if not splits or ("train" not in splits.values() and len(splits) < len(folders)):
         return {}
     if len(set(splits.values())) < len(splits):
         raise ValueError(f"{source.name} has two folders for one split among {', '.join(splits)}")
     return splits
+
+
+def _refuse_unknown_splits(source: Source, found: dict[str, list[str]], prefix: str) -> None:
+    """A few folders that hold no image themselves but all the same folders are splits, not classes."""
+    below = [
+        {inside[1] if len(inside := path.removeprefix(prefix).split("/")) > 2 else "" for path in paths}
+        for paths in found.values()
+    ]
+    shared = below[0]
+    if 2 <= len(below) <= _MOST_SPLITS and len(shared) >= 2 and "" not in shared and all(it == shared for it in below):
+        raise ValueError(
+            f"{source.name} has the same folders in each of {', '.join(map(readable, sorted(found)))}, as splits have "
+            f"and classes have not: call splits {', '.join(SPLIT_FOLDERS)}, or say what is which in train.txt, ..."
+        )
 
 
 def _divide(paths: list[str], prefix: str) -> dict[str, list[str]]:
