@@ -60,6 +60,29 @@ def test_answers_are_those_that_evaluate_stores(run: Path, tiles: Path, tmp_path
         assert answer.probabilities == pytest.approx(tuple(probabilities), abs=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_tiles_larger_than_the_models_images_are_resized_as_evaluate_does(
+    run: Path, tmp_path: Path, dtype: str
+) -> None:
+    limits = np.iinfo(dtype)
+    for number, name in enumerate(CLASSES):  # of extremes, which bicubic resizing overshoots
+        pixels = np.random.default_rng(number).choice([limits.min, limits.max], (4, 23, 29)).astype(dtype)
+        (tmp_path / "tiles" / "test" / name).mkdir(parents=True)
+        np.save(tmp_path / "tiles" / "test" / name / "tile.npy", pixels)
+    (tmp_path / "tiles" / "bands.yaml").write_text("bands: [B02, B03, B04, B08]\naxes: CHW\n")
+    _check_same_as_evaluate(run, tmp_path / "tiles", tmp_path / "cache")
+
+
+def _check_same_as_evaluate(run: Path, tiles: Path, cache: Path, asked: str = "B02,B08") -> None:
+    evaluate_run(run, asked, data=tiles, cost=False, pictures=False, device="cpu", cache_dir=cache)
+    stored = read_predictions(run / "predictions" / "test.parquet")[asked, ""]
+    answers = predict(Predictor.load(run, device="cpu"), tiles, asked)
+    assert [answer.error for answer in answers] == [None] * len(stored.top)
+    for answer, labels, probabilities in zip(answers, stored.top, stored.probability, strict=True):
+        assert answer.labels == tuple(labels)
+        assert answer.probabilities == pytest.approx(tuple(probabilities), abs=1e-6)
+
+
 def test_the_bands_beside_or_above_a_file_are_read(run: Path, tiles: Path) -> None:
     told = list(Predictor.load(run, device="cpu", bands="B02,B03,B04,B08").predict(find_images([tiles])))
     assert [answer.error for answer in told] == [None] * len(CLASSES)

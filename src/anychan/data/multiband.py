@@ -176,6 +176,11 @@ def is_photograph(data: bytes) -> bool:
     return not (is_numpy(data) or is_deep(data))
 
 
+def is_kept_as_stored(image: Image, bands: Bands) -> bool:
+    """Whether a data set of such images keeps their own whole numbers, in which they are resized too."""
+    return image.pixels.dtype.kind in "iu" and image.valid is None and not (bands.values or bands.partial)
+
+
 def decode_among_photographs(data: bytes, image_size: int | None) -> Picture:
     """The picture of a file in a data set of photographs; see ``decode_photograph``.
 
@@ -213,9 +218,8 @@ def _settled(image: Image, bands: Bands) -> BandDecoder:
         )
     channels = ChannelSet(replace(channel, units=next(iter(units))) for channel in wanted)
     as_stored = image.subset(tuple(found.values()))
-    whole_numbers = as_stored.pixels.dtype.kind in "iu"
-    if bands.values or bands.partial or image.valid is not None or not whole_numbers:
-        encoding = Encoding("float32", (1.0,), (0.0,))
-    else:
+    if is_kept_as_stored(image, bands):
         encoding = Encoding(as_stored.pixels.dtype.name, as_stored.scale, as_stored.offset)
+    else:
+        encoding = Encoding("float32", (1.0,), (0.0,))
     return BandDecoder(bands, channels, encoding, only=bands.wanted is None and bands.channels is None)

@@ -11,7 +11,7 @@ photograph what it saw in its data set; images of any bands through that of `any
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,8 +26,9 @@ from anychan.data.decode import FORMATS, MAX_PIXELS, decode_photograph, known_fo
 from anychan.data.deep import is_deep
 from anychan.data.findings import BrokenFileError
 from anychan.data.images import decode_image
+from anychan.data.multiband import is_kept_as_stored
 from anychan.data.numpy_files import is_numpy
-from anychan.data.resize import resize_values
+from anychan.data.resize import resize_planes, resize_values
 from anychan.data.stacks import is_stack
 
 
@@ -86,8 +87,12 @@ def read_planes(
             raise
         except ValueError as error:  # such as two bands of one name
             raise BrokenFileError("unreadable", f"cannot be read: {error}") from error
-        values = resize_values(image.values, image_size)
-        return Planes(torch.from_numpy(values).permute(2, 0, 1), image.channels)
+        if is_kept_as_stored(image, bands or Bands()):  # resized in their own whole numbers, as in a data set
+            pixels = resize_planes(image.pixels.transpose(1, 2, 0), image_size)
+            values = replace(image, pixels=pixels.transpose(2, 0, 1)).values
+        else:
+            values = resize_values(image.values, image_size).transpose(2, 0, 1)
+        return Planes(torch.from_numpy(values), image.channels)
     pixels = decode_photograph(data, image_size).pixels  # says of broken files what is wrong
     kept = torch.from_numpy(pixels.copy())
     if (shares_SHW := _all_levels(data)) is not None:
