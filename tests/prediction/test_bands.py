@@ -73,6 +73,20 @@ def test_tiles_larger_than_the_models_images_are_resized_as_evaluate_does(
     _check_same_as_evaluate(run, tmp_path / "tiles", tmp_path / "cache")
 
 
+def test_a_channel_that_a_file_lacks_is_not_there_where_files_are_partial(run: Path, tmp_path: Path) -> None:
+    tiles, all_bands = tmp_path / "tiles", ("B02", "B03", "B08")
+    for number, name in enumerate(CLASSES):
+        there = all_bands[number % 2 :]  # every second has no B02
+        pixels = np.random.default_rng(number).integers(0, 65536, (len(there), 23, 29), dtype=np.uint16)
+        (tiles / "test" / name).mkdir(parents=True)
+        (tiles / "test" / name / "tile.npz").write_bytes(_npz(**dict(zip(there, pixels, strict=True))))
+    (tiles / "bands.yaml").write_text("channels: B02,B03,B04,B08\npartial: true\nbands: [B02, B03, B04, B08]\n")
+    _check_same_as_evaluate(run, tiles, tmp_path / "cache", "B02,B04,B08")
+    answers = predict(Predictor.load(run, device="cpu", bands=tiles / "bands.yaml"), tiles, "B02")
+    assert {answer.error for answer in answers[::2]} == {None}
+    assert {answer.error for answer in answers[1::2]} == {"has no value in any of B02"}
+
+
 def _check_same_as_evaluate(run: Path, tiles: Path, cache: Path, asked: str = "B02,B08") -> None:
     evaluate_run(run, asked, data=tiles, cost=False, pictures=False, device="cpu", cache_dir=cache)
     stored = read_predictions(run / "predictions" / "test.parquet")[asked, ""]

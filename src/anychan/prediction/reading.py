@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from anychan.channels import MEASURED, SHARE, ChannelSet
+from anychan.channels import MEASURED, SHARE, Channel, ChannelSet
 from anychan.data import tiff
 from anychan.data.bands import Bands
 from anychan.data.decode import FORMATS, MAX_PIXELS, decode_photograph, known_formats
@@ -30,6 +30,7 @@ from anychan.data.multiband import is_kept_as_stored
 from anychan.data.numpy_files import is_numpy
 from anychan.data.resize import resize_planes, resize_values
 from anychan.data.stacks import is_stack
+from anychan.sensors import match
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -66,7 +67,8 @@ def read_planes(
         data: the content of the file.
         image_size: side in pixels of the square that is wanted: the shorter side is resized to it and the middle cut
             out; None leaves the image as large as it is.
-        bands: what the file's planes are; None: what the file says, of a photograph R, G and B.
+        bands: what the file's planes are; None: what the file says, of a photograph R, G and B. Where they are said to
+            be ``partial``, the model's channels that the file lacks are planes without a value.
         known: the model's channels; where they are other than shares of R, G and B, pictures of more than 8 bits and
             TIFFs are read by their bands, as in its data set.
 
@@ -83,6 +85,8 @@ def read_planes(
     if bands is not None or not is_photograph(data) or _is_of_bands(data, known):
         try:
             image = decode_image(data, bands)
+            partial = bands is not None and bands.partial
+            missing = _missing(image.channels, known) if partial and known is not None else []
         except BrokenFileError:
             raise
         except ValueError as error:  # such as two bands of one name
@@ -92,13 +96,20 @@ def read_planes(
             values = replace(image, pixels=pixels.transpose(2, 0, 1)).values
         else:
             values = resize_values(image.values, image_size).transpose(2, 0, 1)
-        return Planes(torch.from_numpy(values), image.channels)
+        absent = np.full((len(missing), *values.shape[1:]), np.nan, dtype=np.float32)
+        return Planes(torch.from_numpy(np.concatenate([values, absent])), ChannelSet([*image.channels, *missing]))
     pixels = decode_photograph(data, image_size).pixels  # says of broken files what is wrong
     kept = torch.from_numpy(pixels.copy())
     if (shares_SHW := _all_levels(data)) is not None:
         # Bicubic resizing overshoots at edges; in 8 bits that is cut off as well.
         kept = torch.from_numpy(resize_values(shares_SHW, image_size)).clamp(0, 1)
     return Planes(kept.permute(2, 0, 1), ChannelSet.parse("RGB"))
+
+
+def _missing(there: ChannelSet, known: ChannelSet) -> list[Channel]:
+    """The model's channels that an image lacks; of one that has none of them none, so that this is said of it."""
+    found = match(known, there)
+    return [channel for channel in known if channel.name not in found] if found else []
 
 
 def _is_of_bands(data: bytes, known: ChannelSet | None) -> bool:
