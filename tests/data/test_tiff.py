@@ -9,7 +9,9 @@ import pytest
 from PIL import Image as Picture
 
 from anychan.data.bands import parse_bands
+from anychan.data.findings import BrokenFileError
 from anychan.data.images import decode_image
+from anychan.data.multiband import decode_among_photographs
 from anychan.data.tiff import is_photograph
 
 from ._files import FOUR, broken, gdal, noise, tiff
@@ -58,6 +60,15 @@ def test_four_samples_are_a_photograph_only_where_the_fourth_is_an_opacity() -> 
     placed = tiff(pixels, photometric="rgb", extrasamples=["unassalpha"], extratags=on_the_ground)
     assert not is_photograph(placed, any_bits=True)
     assert is_photograph(tiff(pixels[:, :, :3], photometric="rgb", extratags=on_the_ground))
+
+
+def test_signed_bytes_are_no_photograph() -> None:
+    data = tiff(np.full((6, 7), -1, np.int8))
+    assert not is_photograph(data)
+    assert not is_photograph(data, any_bits=True)
+    assert (decode_image(data).values == -1).all()
+    with pytest.raises(BrokenFileError, match="has numbers from -128 to 127, the first image is a photograph"):
+        decode_among_photographs(data, None)
 
 
 def test_pages_that_are_missing_are_not_filled_with_zeros() -> None:

@@ -185,12 +185,16 @@ def decode_among_photographs(data: bytes, image_size: int | None) -> Picture:
     """The picture of a file in a data set of photographs; see ``decode_photograph``.
 
     Raises:
-        BrokenFileError: also for a file of several bands or pages, of which R, G and B would be a guess, and for one of
-            more than 8 bits a sample, whose levels would be lost.
+        BrokenFileError: also for a file of several bands or pages, of which R, G and B would be a guess, for one of
+            more than 8 bits a sample, whose levels would be lost, and for one of signed numbers.
     """
     if is_numpy(data) or (tiff.is_tiff(data) and tiff.has_bands(data)):
         raise BrokenFileError(
             "mixed-type", f"has several bands or pages, the first image is a photograph: {_SAY_BANDS}"
+        )
+    if tiff.is_tiff(data) and tiff.has_signed_bytes(data):
+        raise BrokenFileError(
+            "mixed-type", f"has numbers from -128 to 127, the first image is a photograph: {_SAY_BANDS}"
         )
     picture = decode_photograph(data, image_size)
     if "16-bit" in picture.odd or is_deep(data):  # the second knows formats better, but no TIFF

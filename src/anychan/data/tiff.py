@@ -63,6 +63,17 @@ def has_more_than_8_bits(data: bytes) -> bool:
         return max(np.atleast_1d(file.pages.first.bitspersample)) > 8
 
 
+def has_signed_bytes(data: bytes) -> bool:
+    """Whether a TIFF has numbers from -128 to 127, which readers of photographs take for others."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            return file.pages.first.dtype == np.int8
+    except Exception:  # what is wrong with it is said by who reads it
+        return False
+
+
 def is_photograph(data: bytes, any_bits: bool = False) -> bool:
     """Whether a TIFF holds a picture for people: one page of gray or colours, nothing said of bands.
 
@@ -81,6 +92,8 @@ def is_photograph(data: bytes, any_bits: bool = False) -> bool:
             plain = (any_bits or page.bitspersample == 8) and page.samplesperpixel in (1, 3, 4) and len(file.pages) == 1
             if page.samplesperpixel == 4 and (_has_geo_keys(page) or not _says_opacity(page)):
                 return False  # the fourth is a band
+            if page.dtype == np.int8:
+                return False  # Pillow would make 255 of -1
             return plain and not told and (page.samplesperpixel == 1 or page.photometric.name == "RGB")
     except Exception:  # what is wrong with it is said by who reads it
         return True
