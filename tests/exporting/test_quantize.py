@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import onnx
@@ -18,6 +19,7 @@ from anychan.data.dataset import Encoding
 from anychan.exporting import CheckFailedError, export, writing
 from anychan.exporting._accuracy import accuracy_cost
 from anychan.exporting._quantize import quantize_int8
+from anychan.exporting.record import Exported
 
 from ._small import INFO, Small, small
 
@@ -118,6 +120,38 @@ def test_images_of_16_bits_are_measured_in_the_units_of_the_channels():
     values = stored.double()[:, [1, 0]] / 65535
     expected = (values - torch.tensor([0.4, 0.3])[:, None, None]) / torch.tensor([0.2, 0.1])[:, None, None]
     torch.testing.assert_close(seen[0], expected.float())
+
+
+def test_images_that_lack_a_channel_of_a_subset_are_left_out_of_it():
+    values = torch.rand(3, 2, 4, 4)
+    present = torch.tensor([[True, True], [True, False], [True, True]])
+    values[1, 1] = torch.nan
+    there, encoding = INFO.channels.subset(["R", "G"]), Encoding("float32", (1.0,), (0.0,))
+    labels, paths = torch.tensor([0, 1, 2]), ("a", "b", "c")
+    array = ImageArray(values, labels, paths, there, INFO.classes, (), "", encoding, present)
+    seen = []
+
+    def run(*inputs):
+        seen.append(len(inputs[0]))
+        return torch.eye(4)[[0, 2, 1][: len(inputs[0])]]
+
+    both, red = accuracy_cost(run, run, array, INFO, [there, there.subset("R")], one_set=False)
+    assert seen == [2, 2, 3, 3]
+    assert (both["n"], both["left_out"], both["accuracy_a"]) == (2, 1, 1.0)
+    assert (red["n"], red["left_out"]) == (3, 0)
+    array = dataclasses.replace(array, present=present & torch.tensor([True, False]))
+    (none,) = accuracy_cost(run, run, array, INFO, [there], one_set=False)
+    assert none == {"subset": "RG", "n": 0, "left_out": 3}
+    table = record_of([both, red, none | {"subset": "G"}]).table()
+    assert "n = 2; 1 lack a channel)" in table
+    assert "n = 3)" in table
+    assert "not measured: all images lack a channel" in table
+
+
+def record_of(accuracy: list[dict[str, Any]]) -> Exported:
+    check = {"calls": 1, "images": 1, "difference": 0.0, "same_class": 1}
+    int8 = {"bytes_before": 1, "weights": 1, "check": check, "accuracy": accuracy}
+    return Exported("a.onnx", "onnx", 18, ("R", "G"), None, 16, ("batch",), 1, check, int8)
 
 
 @pytest.mark.parametrize("when", ["opened", "asked"])

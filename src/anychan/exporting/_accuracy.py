@@ -11,7 +11,7 @@ import torch
 
 from anychan.channels import ChannelSet
 from anychan.data import Dataset, ImageArray, load_split
-from anychan.data.arrays import check_units
+from anychan.data.arrays import check_units, take
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predict import prepare
 from anychan.exporting._formats import Run
@@ -41,21 +41,29 @@ def load_images(
 def accuracy_cost(
     before: Run, after: Run, array: ImageArray, info: ModelInfo, subsets: Sequence[ChannelSet], *, one_set: bool
 ) -> list[dict[str, Any]]:
-    """How two files do on the same images: for each subset, model a of `Paired` is int8 and b the one before."""
+    """How two files do on the same images: for each subset, model a of `Paired` is int8 and b the one before.
+
+    Images that lack a channel of a subset are left out of it: a file takes all of its planes as there.
+    """
     found = []
     for subset in subsets:
         places = () if one_set else (torch.tensor(info.channels.indices(subset.names)),)
         planes = find(subset, array.channels)
         check_units(subset, array.channels.subset([array.channels.names[plane] for plane in planes]))
+        whole_N = torch.ones(len(array), dtype=torch.bool) if array.present is None else array.present[:, planes].all(1)
+        counts = {"subset": str(subset), "n": int(whole_N.sum()), "left_out": int((~whole_N).sum())}
+        if not counts["n"]:
+            found.append(counts)
+            continue
         right: list[list[np.ndarray]] = [[], []]
-        for first in range(0, len(array), _BATCH):
-            images_NSHW = array.images[first : first + _BATCH][:, planes]
+        for rows_N in whole_N.nonzero()[:, 0].split(_BATCH):
+            images_NSHW = take(array.images, rows_N)[:, planes]
             x_NSHW = prepare(array.values(images_NSHW, planes), info.channels, subset).contiguous()
-            labels_N = array.labels[first : first + _BATCH]
+            labels_N = array.labels[rows_N]
             for run, its in zip((after, before), right, strict=True):
                 its.append((run(x_NSHW, *places).argmax(dim=1) == labels_N).numpy())
         pair = Paired.of(*(np.concatenate(its) for its in right))
-        found.append({"subset": str(subset), **pair.to_dict()})
+        found.append({**counts, **pair.to_dict()})
     return found
 
 

@@ -24,8 +24,8 @@ class Exported:
         bytes: its size.
         check: calls, images, the largest difference between logits, images of the same class.
         int8: where weights were quantised: ``bytes_before``, the ``weights`` that are int8, what the ``check`` found
-            against the file before, and the ``accuracy`` on each subset of data, int8 as a and before as b; None
-            where it was not measured.
+            against the file before, and the ``accuracy`` on each subset of data, int8 as a and before as b, with the
+            images that were ``left_out`` as they lack a channel; None where it was not measured.
     """
 
     path: str
@@ -74,10 +74,14 @@ class Exported:
         if accuracy is None:
             return {**rows, "accuracy": "what int8 costs was not measured: name --data"}
         for row in accuracy:
+            lacking = f"; {row['left_out']} lack a channel" if row["left_out"] else ""
+            if not row["n"]:
+                rows[row["subset"]] = "not measured: all images lack a channel"
+                continue
             low, high = (100 * end for end in row["difference_interval"])
             rows[row["subset"]] = (
                 f"{100 * row['accuracy_a']:.1f} % with int8, {100 * row['accuracy_b']:.1f} % before "
-                f"({100 * row['difference']:+.1f} points, {low:+.1f} to {high:+.1f}; n = {row['n']})"
+                f"({100 * row['difference']:+.1f} points, {low:+.1f} to {high:+.1f}; n = {row['n']}{lacking})"
             )
         return rows
 
