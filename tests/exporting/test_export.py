@@ -102,6 +102,14 @@ def test_a_vision_transformer_keeps_its_size(strategy, tmp_path):
             export(model, tmp_path / "all.onnx", image_size=32)
 
 
+def test_a_network_that_branches_by_what_divides_a_size_keeps_its_size(tmp_path):
+    torch.manual_seed(0)
+    model = create_model("wide3", BANDS, 4, model_options={"width": 3, "grid": 2}).eval()
+    made = export(model, tmp_path / "a.onnx", image_size=32)
+    assert not {"height", "width"} & set(made.dynamic)
+    close(run_onnx(made.path, images(2, 3, (32, 32))), model(images(2, 3, (32, 32))))
+
+
 def test_a_program_that_would_refuse_the_models_own_size_keeps_to_it(tmp_path):
     model = adapt(timm.create_model("test_resnet", num_classes=4), BANDS, "sliced", trained_on=BANDS).eval()
     made = export(model, tmp_path / "a.pt2", "G", "torch", image_size=32)  # the last map is one pixel

@@ -28,6 +28,7 @@ from anychan.models.files import ModelInfo, load_model
 _SHARES = "shares of the largest number that the stored type holds: 8 bits divided by 255, 16 bits by 65535"
 _MEASURED = "what was measured: the stored number times its file's scale plus its file's offset"
 _OTHER_SIZE = 32  # pixels by which another size differs, a multiple of what networks divide by
+_ODD_SIZE = (7, 13)  # pixels by which height and width differ of an image that networks divide otherwise
 
 
 def export(
@@ -56,7 +57,8 @@ def export(
     as the model's are; what with is in the file, as are the names of classes and channels.
 
     The file is loaded and compared with the model: every subset, of every channel count batches of 1, 3 and 32 images
-    of two sizes. It takes its place only if no logit differs by more than 1e-4 and no class.
+    of two sizes. It takes its place only if no logit differs by more than 1e-4 and no class. An ONNX file that answers
+    otherwise for images of an odd size is made for the model's own size alone.
 
     Args:
         model: an adapted or plain model, exported as it is in evaluation mode, or a run folder or model file.
@@ -117,12 +119,23 @@ def export(
     program, sizes = _traced(module, len(planes), size, any_size, guarded=format == "torch")
     if info is not None:
         _check_classes(module(*example(module, len(planes), sizes[0])), info)
-    dynamic = varying(program)
-    description = _description(model, planes, None if one_set else taken, info, dynamic=dynamic, size=size)
-    asked = list(questions(model.channels, taken, sizes, one_set))
+
+    def written(program: ExportedProgram, file: Path) -> Run:
+        dynamic = varying(program)
+        description = _description(model, planes, None if one_set else taken, info, dynamic=dynamic, size=size)
+        write(program, file, format, description)
+        return _opened(file, format)
+
     with replacing(path) as temporary:
-        write(program, temporary, format, description)
-        run = _opened(temporary, format)
+        run = written(program, temporary)
+        odd = (size + _ODD_SIZE[0], size + _ODD_SIZE[1])
+        if format == "onnx" and len(sizes) > 1 and takes(module, example(module, len(planes), odd)):
+            try:
+                check(model, run, list(questions(model.channels, taken[:1], [odd], one_set)), taken)
+            except CheckFailedError:  # a graph has one branch of those that a network takes by size
+                program, sizes = _traced(module, len(planes), size, False, guarded=False)
+                run = written(program, temporary)
+        asked = list(questions(model.channels, taken, sizes, one_set))
         checked = check(model, run, asked, taken)
         int8 = None
         if quantize:
@@ -137,7 +150,7 @@ def export(
         channels=planes.names,
         subsets=None if one_set else tuple(map(str, taken)),
         image_size=size,
-        dynamic=tuple(dynamic),
+        dynamic=tuple(varying(program)),
         bytes=path.stat().st_size,
         check=checked.to_dict(),
         int8=int8,
