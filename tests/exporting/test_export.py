@@ -216,6 +216,7 @@ def test_refusals(tmp_path):
         ({"format": "tflite"}, "format is 'tflite'; choose from onnx, torch"),
         ({"quantize": "int4"}, "quantize is 'int4'"),
         ({"quantize": "int8", "format": "torch"}, "which is for the format 'onnx'"),
+        ({"format": "torch"}, "a.onnx is called as of the format 'onnx', but format is 'torch'"),
         ({"data": "synthetic"}, "not asked for"),
         ({"channels": "X"}, "unknown channel 'X'"),
         ({"info": None}, "image_size is None: give"),

@@ -84,7 +84,7 @@ def export(
         ValueError: for an ``info`` of other channels or classes, channels that the model does not take, more than 64
             subsets or one without statistics, a strategy that no graph holds for all subsets, a network that cannot be
             traced or returns no logits, weights that are not float32, an unknown image size, unknown options or such as
-            do not go together, or a library that is not installed.
+            do not go together, a path with the suffix of the other format, or a library that is not installed.
         FileExistsError: if the file is there and is not to be replaced.
         CheckFailedError: if the file does not answer as the model; it is removed then.
 
@@ -166,6 +166,9 @@ def _check_options(
         raise ValueError(f"quantize is {quantize!r}; there is 'int8'")
     if quantize and format != "onnx":
         raise ValueError(f"quantize is {quantize!r}, which is for the format 'onnx', not {format!r}")
+    other = next((form for form, suffix in SUFFIXES.items() if form != format and path.suffix.lower() == suffix), None)
+    if other is not None:
+        raise ValueError(f"{path} is called as of the format {other!r}, but format is {format!r}: change one of them")
     if bands is not None and data is None:
         raise ValueError(f"bands are {str(bands)!r}, and the data that they are of are not given")
     if data is not None and not quantize:
