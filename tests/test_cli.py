@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -244,6 +245,21 @@ def test_a_users_error_is_named_and_exits_with_2(words, said, runs, tmp_path, ca
 def test_an_error_is_one_line(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory."), MemoryError(), RuntimeError("CPU: can't allocate memory: ...")],
+    ids=["cuda", "numpy", "cpu"],
+)
+def test_what_does_not_fit_into_memory_is_said_in_one_line(error, monkeypatch, capsys):
+    def run(options):
+        raise error
+
+    for words, said in ((["predict", "any", "a.jpg"], ": a smaller --batch-size may do"), (["serve"], "")):
+        monkeypatch.setitem(COMMANDS, words[0], dataclasses.replace(COMMANDS[words[0]], run=run))
+        assert main(words) == 2
+        assert capsys.readouterr().err == f"anychan: error: out of memory{said}\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -37,19 +37,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     words = list(sys.argv[1:] if argv is None else argv)
     _print_any_text()
+    options = None
     try:
         name, rest = _command_name(words)
         command = COMMANDS[name]
         read = parsed_train if name in ("train", "sweep") else parsed
-        return command.run(read(name, command, rest))
+        options = read(name, command, rest)
+        return command.run(options)
     except SystemExit as stop:  # argparse has said why
         return int(stop.code or 0) if not isinstance(stop.code, str) else 2
     except KeyboardInterrupt:
         print("anychan: interrupted", file=sys.stderr)
         return 130
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
         from anychan.training import InterruptedRunError
 
+        if _is_out_of_memory(error) and not os.environ.get("ANYCHAN_TRACEBACK"):
+            smaller = ": a smaller --batch-size may do" if hasattr(options, "batch_size") else ""
+            print(f"anychan: error: out of memory{smaller}", file=sys.stderr)
+            return 2
         if not isinstance(error, InterruptedRunError):
             raise
         print("anychan: interrupted; the same command goes on from here", file=sys.stderr)
@@ -59,6 +65,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"anychan: error: {one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    # For the memory of a CPU PyTorch raises a RuntimeError of no kind of its own.
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _print_any_text() -> None:
