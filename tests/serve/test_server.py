@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +12,8 @@ import pytest
 from anychan import packaged
 from anychan.cli import main
 from anychan.serve.server import HOST, _bind, create_app, serve
+
+from ..prediction._runs import make_run
 
 pytest.importorskip("gradio", reason="gradio (extra serve) is not installed")
 
@@ -29,6 +33,21 @@ def test_a_port_that_is_taken_is_refused_before_a_model_is_loaded(monkeypatch):
     monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)  # its number there
     _bind(windows, 7860)
     assert asked == [(socket.SOL_SOCKET, -5, 1), (HOST, 7860)]
+
+
+def test_channels_that_no_photograph_has_are_off_at_first(tmp_path):
+    script = """
+import sys
+from anychan.prediction import Predictor
+from anychan.serve.page import build_page
+page = build_page({"infrared": Predictor.load(sys.argv[1], device="cpu")})
+(boxes,) = [block for block in page.blocks.values() if getattr(block, "elem_id", None) == "channels"]
+print([name for name, _ in boxes.choices], boxes.value)
+"""  # in a process of its own, as Gradio leaves sockets open
+    run = make_run(tmp_path, channels=["R", "G", "B", "NIR"])
+    asked = [sys.executable, "-c", script, str(run)]
+    shown = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=120).stdout
+    assert shown.strip() == "['R', 'G', 'B', 'NIR'] ['R', 'G', 'B']"
 
 
 def test_models_that_cannot_be_served_are_refused(runs, tmp_path, monkeypatch, capsys):

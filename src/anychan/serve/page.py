@@ -65,9 +65,9 @@ def build_page(predictors: Mapping[str, Predictor]) -> Any:
 
     first = next(iter(predictors))
 
-    def channel_choice(name: str) -> Any:
+    def channel_choice(name: str, **more: Any) -> Any:
         names = list(predictors[name].model.channels.names)
-        return gr.CheckboxGroup(choices=names, value=[name for name in names if name in "RGB"] or names)
+        return gr.CheckboxGroup(choices=names, value=[name for name in names if name in "RGB"] or names, **more)
 
     def take(text: str) -> tuple[Photograph | None, str, str]:
         try:
@@ -87,8 +87,7 @@ def build_page(predictors: Mapping[str, Predictor]) -> Any:
                 drop = drop_zone()
                 cat = gr.Button("Take the example: a cat", elem_id="example", visible=example() is not None)
                 model = gr.Dropdown(list(predictors), value=first, label="Model", elem_id="model")
-                names = list(predictors[first].model.channels.names)
-                channels = gr.CheckboxGroup(names, value=names, label="Channels", elem_id="channels")
+                channels = channel_choice(first, label="Channels", elem_id="channels")
                 maps = gr.Checkbox(False, label="Class-activation maps", elem_id="maps")
             with gr.Column(scale=2, min_width=280):
                 answer = gr.HTML(_reason(_IDLE), elem_id="answer", elem_classes="answer")
