@@ -8,7 +8,7 @@ import re
 import pytest
 import torch
 
-from anychan.channels import MEASURED, ChannelSet
+from anychan.channels import MEASURED, Channel, ChannelSet
 from anychan.evaluation.activation import overlaid
 from anychan.models import load_model
 from anychan.prediction import Predictor
@@ -120,3 +120,14 @@ def test_what_the_network_sees():
     assert view(image, ChannelSet.parse("G")).tolist() == [[[20, 20, 20]]]
     assert overlaid(view(image, ChannelSet.parse("G")), torch.zeros(1, 1)).tolist() == [[[14, 14, 14]]]
     assert overlaid(view(image, ChannelSet.parse("G")), torch.ones(1, 1))[0, 0, 0] > 190
+
+
+def test_channels_that_are_found_by_wavelength_are_shown_too(tmp_path):
+    channels = ChannelSet([Channel("blue", 0.46), Channel("red", 0.6)])
+    predictor = Predictor.load(make_run(tmp_path, channels=channels), device="cpu")
+    taken = Photograph(photograph(5))
+    page = answers_html(predictor, taken, ["red", "blue"], maps=False)
+    assert page.count("data:image/png;base64,") == 3 + 3
+    image = taken.planes(predictor.info.image_size)
+    assert (view(image, channels) == view(image, ChannelSet.parse("RB"))).all()
+    assert (view(image, channels.subset("red")) == view(image, ChannelSet.parse("R"))).all()

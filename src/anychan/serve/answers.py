@@ -88,9 +88,10 @@ def _ask(predictor: Predictor, image: Planes, channels: ChannelSet, maps: bool) 
 def view(image: Planes, channels: ChannelSet) -> Colours:
     """What a model is shown, in colour: planes that it is not shown are black. One plane alone is gray."""
     levels_CHW = image.levels.numpy()
-    shown = [name for name in "RGB" if name in channels.names and name in image.channels.names]
+    theirs = tuple(match(channels, image.channels).values())  # by name or wavelength, as they are answered
+    shown = [name for name in "RGB" if name in theirs]
     if len(channels) == 1 or not shown:
-        plane = levels_CHW[image.channels.indices([channels.names[0]])[0]]
+        plane = levels_CHW[image.channels.indices(theirs)[0]]
         return np.repeat(plane[:, :, None], 3, axis=2)
     colours = np.zeros((*levels_CHW.shape[1:], 3), np.uint8)
     for name in shown:
@@ -101,7 +102,7 @@ def view(image: Planes, channels: ChannelSet) -> Colours:
 def _seen(answer: Answer, image: Planes) -> str:
     pictures = [_figure(answer.picture, f"shown: {answer.channels}")]
     if len(answer.channels) > 1:
-        pictures += [_figure(view(image, ChannelSet([name])), name) for name in answer.channels.names]
+        pictures += [_figure(view(image, answer.channels.subset([name])), name) for name in answer.channels.names]
     note = f'<p role="note">{as_text(answer.no_map)}</p>' if answer.no_map else ""
     side, shown = image.pixels.shape[1], as_text(str(answer.channels))
     return (
