@@ -138,8 +138,12 @@ def test_a_network_without_batch_normalisation_takes_all_subsets_as_it_is(tmp_pa
     assert info.kept_subsets == ()
     subset = info.channels[1:4]
     assert model(torch.rand(2, 3, 16, 16), channels=subset).shape == (2, 4)
-    with pytest.raises(ValueError, match="has no batch normalisation, and takes every subset as it is"):
+    assert "--images" not in json.loads((tmp_path / "adapted" / "run.json").read_text())["command"]
+    said = "has no batch normalisation, and takes every subset as it is: leave out "
+    with pytest.raises(ValueError, match=f"{said}--subsets$"):
         adapt_run(run, tmp_path / "no", subsets=[str(subset)])
+    with pytest.raises(ValueError, match=f"{said}--data, --bands, --images, --seed$"):
+        adapt_run(run, tmp_path / "no", data="tiles", bands="RGB", images=16, seed=0)
 
 
 def test_the_channels_of_a_run_may_stand_in_any_order(tmp_path: Path) -> None:

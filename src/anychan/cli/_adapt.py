@@ -21,8 +21,8 @@ def _adapt_options(parser: Parser) -> None:
     )
     parser.add_argument("--data", metavar="DATA", help="where the training images are; default: where the run had them")
     parser.add_argument("--bands", metavar="BANDS", help="what the planes of --data are: a sensor, names, a bands.yaml")
-    parser.add_argument("--images", type=int, default=2560, metavar="N", help="how many to look at; default: 2560")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="which images; default: 0")
+    parser.add_argument("--images", type=int, metavar="N", help="how many to look at; default: 2560")
+    parser.add_argument("--seed", type=int, metavar="N", help="which images; default: 0")
     parser.add_argument("--cache-dir", type=Path, metavar="FOLDER", help="where decoded images are kept")
 
 

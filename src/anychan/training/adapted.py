@@ -25,6 +25,8 @@ from anychan.training.machine import Machine
 from anychan.training.recalibration import recalibrate_on
 from anychan.training.records import RunFolder
 
+_IMAGES = 2560
+
 
 def adapt_run(
     source: Path | str,
@@ -34,8 +36,8 @@ def adapt_run(
     data: str | Path | None = None,
     *,
     bands: str | Path | None = None,
-    images: int = 2560,
-    seed: int = 0,
+    images: int | None = None,
+    seed: int | None = None,
     cache_dir: Path | None = None,
     progress: bool = False,
 ) -> Path:
@@ -46,12 +48,12 @@ def adapt_run(
         out: the run folder to make.
         strategy: for a plain model; None: completed. An any-channel model has one already.
         subsets: those to recompute statistics for; None: all, of up to 6 channels. A network without batch
-            normalisation has none, and takes every subset as it is.
+            normalisation has none, and takes every subset as it is, so that neither these nor images are asked for.
         data: where the training images are; None: where the run had them.
         bands: what the planes of ``data`` are, as for ``open_dataset``; None: the data say it. What the run was trained
             on has the run's.
-        images: how many of them are looked at, 2 or more.
-        seed: which.
+        images: how many of them are looked at, 2 or more; None: 2560.
+        seed: which; None: 0.
         cache_dir: where decoded images are kept; None: the user's cache folder.
         progress: show a progress bar while images are decoded.
 
@@ -62,7 +64,8 @@ def adapt_run(
         FileNotFoundError: if the run or its data are not there.
         FileExistsError: if ``out`` is there and not empty.
         ValueError: for a strategy or subsets that do not fit, a strategy that is not exact, fewer than 2 images,
-            bands without data, or training data that have changed and are not named.
+            bands without data, training data that have changed and are not named, or any of them for a network
+            without batch normalisation.
 
     Example:
         >>> adapt_run("runs/plain", "runs/completed")  # doctest: +SKIP
@@ -72,7 +75,7 @@ def adapt_run(
     started, clock = datetime.now(UTC).isoformat(timespec="seconds"), time.monotonic()
     if out.exists() and (not out.is_dir() or any(path.name != LOCK for path in out.iterdir())):
         raise FileExistsError(f"{out} is there already; choose another folder")
-    if images < 2:
+    if images is not None and images < 2:
         raise ValueError(f"{images} images: statistics need 2 at least")
     if bands is not None and data is None:
         raise ValueError(f"bands {str(bands)!r} go with other data than the run's, whose bands are known: name --data")
@@ -81,7 +84,10 @@ def adapt_run(
     model, info = _adapted(model, info, strategy)
     config = {**record["config"], "out": str(out), "strategy": info.strategy}
     made_from = {"name": source.name, "commit": record.get("commit"), "strategy": record["config"]["strategy"]}
+    options = {"strategy": strategy, "subsets": subsets, "data": data, "bands": bands, "images": images, "seed": seed}
     if any(True for _ in batch_norms(model.body)):
+        images, seed = _IMAGES if images is None else images, 0 if seed is None else seed
+        options |= {"images": images, "seed": seed}
         _keeping(info, subsets)  # what cannot be is said before the images are read, which takes longer
         dataset = _training_data(record, data, bands)
         skip = bool(record["config"].get("skip_broken", False))
@@ -97,10 +103,12 @@ def adapt_run(
         made_from |= {"images": min(images, len(seen)), "seed": seed, "fingerprint": array.fingerprint}
         if data is not None and dataset.description["fingerprints"]["train"] == record["data"]["fingerprints"]["train"]:
             config |= {"data": str(data)} | ({} if bands is None else {"bands": str(bands)})  # where they are now
-    elif subsets is not None:
-        raise ValueError(f"{info.architecture} has no batch normalisation, and takes every subset as it is")
+    elif given := [f"--{name}" for name, value in options.items() if name != "strategy" and value is not None]:
+        raise ValueError(
+            f"{info.architecture} has no batch normalisation, and takes every subset as it is: leave out "
+            f"{', '.join(given)}"
+        )
     save_model(out, model, info)
-    options = {"strategy": strategy, "subsets": subsets, "data": data, "bands": bands, "images": images, "seed": seed}
     RunFolder(out).describe(
         {
             **record,
