@@ -12,7 +12,7 @@ import pytest
 from PIL import Image as Picture
 
 from anychan.channels import MEASURED, SHARE
-from anychan.data.bands import Bands, parse_bands, read_bands
+from anychan.data.bands import Bands, Numbers, parse_bands, read_bands
 from anychan.data.images import decode_image, read_image
 
 from ._files import PIXELS, SPECIES, broken, gdal, noise, npy, npz, png_16, stack, tiff
@@ -367,3 +367,14 @@ def test_a_stacks_bands_have_numbers_of_their_own() -> None:
     image = decode_image(both, read_bands("bands: [DNA, {name: ER, nodata: -2147483648}]"))
     np.testing.assert_array_equal(image.valid, np.concatenate([np.ones_like(first, bool), wide != -2147483648]))
     assert "beyond 16,777,216" in broken(both, read_bands("bands: [{name: DNA, nodata: -2147483648}, ER]"))
+
+
+def test_what_is_said_otherwise_comes_after_the_file() -> None:
+    pixels = noise(2, 6, 7)
+    pixels[0, 0, 0], pixels[0, 0, 1] = 9, 7
+    said = Bands(otherwise=(("a", Numbers(4.0, 1.0, 9.0)),))
+    image = decode_image(gdal(pixels, descriptions=("a", "b"), scale=10, offset=2, nodata=7), said)
+    assert (image.scale, image.offset, image.valid[0, 0, :2].tolist()) == ((10, 10), (2, 2), [True, False])
+    image = decode_image(gdal(pixels, descriptions=("a", "b")), said)
+    assert (image.scale, image.offset) == ((4, 1 / 65535), (1, 0))
+    assert (image.valid[0, 0, :2].tolist(), image.valid[1].all()) == ([False, True], True)

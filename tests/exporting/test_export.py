@@ -135,10 +135,12 @@ def test_a_file_for_a_channel_that_the_info_does_not_know(tmp_path):
 
 def test_what_was_measured_has_no_range_of_shares(tmp_path):
     measured = ChannelSet(dataclasses.replace(channel, units="measured") for channel in INFO.channels)
-    made = export(small(), tmp_path / "a.onnx", "R", info=dataclasses.replace(INFO, channels=measured))
+    info = dataclasses.replace(INFO, channels=measured, numbers={"R": {"scale": 0.1, "nodata": 0.0}})
+    made = export(small(), tmp_path / "a.onnx", "R,G", info=info)
     said = {prop.key: json.loads(prop.value) for prop in onnx.load(made.path).metadata_props}
     assert said["value_range"] is None
-    assert said["values"].startswith("what was measured: the stored number times its file's scale")
+    assert said["values"].startswith("what was measured: the stored number times its scale plus its offset")
+    assert (said["scale"], said["offset"], said["nodata"]) == ([0.1, None], [None, None], [0.0, None])
 
 
 def test_both_forms_say_what_they_are(tmp_path):

@@ -51,6 +51,7 @@ def test_missing_and_damaged_files_are_named(tmp_path):
         ({"schema": 2}, "schema 1"),
         ({"kind": "run"}, "'run'"),
         ({"classes": ["cat"]}, "2 classes, but 1 names"),
+        ({"numbers": {"X": {"scale": 2}}}, "numbers of 'X' are"),
     ):
         description.write_text(json.dumps({**record, **change}))
         with pytest.raises(ValueError, match=said):

@@ -125,6 +125,24 @@ def test_bands_are_found_by_their_wavelength(measured: Path) -> None:
     assert first.probabilities == pytest.approx(next(other).probabilities, abs=1e-6)
 
 
+def test_a_file_elsewhere_is_read_by_the_numbers_that_are_kept_with_the_model(tmp_path: Path) -> None:
+    numbers = {name: {"scale": 0.0001, "offset": -0.1, "nodata": 0.0} for name in ("B02", "B08")}
+    run = make_run(tmp_path / "run", channels=_measured("B02", "B08"), numbers=numbers)
+    pixels = np.random.default_rng(0).integers(0, 3, (2, 23, 29)).astype(np.uint16) * 4000  # a third has no value
+    (tmp_path / "tiles").mkdir()
+    np.save(tmp_path / "tiles" / "tile.npy", pixels)
+    (elsewhere,) = Predictor.load(run, device="cpu", bands="B02,B08").predict([_npy(pixels)])
+    (named,) = Predictor.load(run, device="cpu").predict([_npz(B02=pixels[0], B08=pixels[1])])
+    said = "bands: [B02, B08]\nscale: 0.0001\noffset: -0.1\n"
+    (tmp_path / "tiles" / "bands.yaml").write_text(f"{said}nodata: 0\n")
+    (at_home,) = predict(run, tmp_path / "tiles")
+    assert at_home.error is None
+    assert elsewhere.probabilities == named.probabilities == at_home.probabilities
+    (tmp_path / "tiles" / "bands.yaml").write_text(said)  # which has the last word
+    (other,) = predict(run, tmp_path / "tiles")
+    assert other.probabilities != at_home.probabilities
+
+
 def test_what_does_not_fit_is_said(run: Path) -> None:
     predictor = Predictor.load(run, device="cpu")
     lacking, empty = _npz(B02=np.ones((16, 16), np.float32)), _npz(B02=np.full((16, 16), np.nan, np.float32))

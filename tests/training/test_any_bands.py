@@ -225,6 +225,7 @@ def test_training_and_evaluation_on_a_folder_of_tiffs(tmp_path: Path, capsys: py
     assert main(["train", "--data", data, "--out", str(run), *settings]) == 0
     record = json.loads((run / "model.json").read_text())
     assert [channel["units"] for channel in record["channels"]] == ["measured"] * 4
+    assert record["numbers"] == {name: {"scale": 0.0001, "nodata": 0.0} for name in ("R", "G", "B", "NIR")}
     assert 0.3 < record["channels"][0]["mean"] < 0.4  # of (4000 + 9000) / 4 with the zeros left out
     assert main(["evaluate", str(run), "--channels", "R,G,B", "R,NIR", "--no-cost", "--cache-dir", cache]) == 0
     (evaluated,) = (run / "evaluation").glob("*.json")

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,7 @@ class Bands:
         values: whether to keep what was measured, in 32 bits, rather than the numbers that are stored.
         files: how files of one channel each are called; None: in one of the common ways (``anychan.data.planes``).
         own: scale, offset and nodata of single bands by their names, which come before those of all.
+        otherwise: the same where neither these bands nor a file says them.
 
     Raises:
         ValueError: for a value that is none of those allowed.
@@ -106,6 +107,7 @@ class Bands:
     values: bool = False
     files: str | None = None
     own: tuple[tuple[str, Numbers], ...] = ()
+    otherwise: tuple[tuple[str, Numbers], ...] = field(default=(), repr=False)  # no data set's bands have any
 
     def __post_init__(self) -> None:
         if self.axes not in ("", "CHW", "HWC"):
@@ -135,7 +137,7 @@ class Bands:
     @property
     def nodatas(self) -> tuple[float, ...]:
         """All numbers that stand for no value in any band."""
-        said = (self.nodata, *(numbers.nodata for _, numbers in self.own))
+        said = (self.nodata, *(numbers.nodata for _, numbers in (*self.own, *self.otherwise)))
         return tuple(dict.fromkeys(nodata for nodata in said if nodata is not None))
 
     def numbers(self, name: str | None) -> Numbers:
@@ -191,7 +193,7 @@ def read_bands(text: str, name: str = FILE) -> Bands:
     except yaml.YAMLError as error:
         quotes = "; what files are called must stand in quotes" if _BARE.search(text) else ""
         raise ValueError(f"{name} is no YAML: {' '.join(str(error).split())}{quotes}") from error
-    known = [field.name for field in fields(Bands) if field.name not in ("renamed", "own")]
+    known = [key.name for key in fields(Bands) if key.name not in ("renamed", "own", "otherwise")]
     if not isinstance(record, Mapping):
         raise ValueError(f"{name} is no list of keys and values; the keys are {', '.join(known)}")
     for key in record:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -117,6 +117,7 @@ class Dataset:
         layout: how the data are laid out, and how they were split where that was not given.
         encoding: how pixels are kept.
         decoding: what tells how pictures are made of the files from other ways; "" for photographs.
+        numbers: scale, offset and nodata by channel, as far as not the files but a ``bands.yaml`` says them.
     """
 
     name: str
@@ -128,6 +129,7 @@ class Dataset:
     layout: str
     encoding: Encoding = BYTES
     decoding: str = ""
+    numbers: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @cached_property
     def description(self) -> dict[str, Any]:

@@ -196,8 +196,18 @@ def _described(raw: RawImage, bands: Bands) -> Image:
     if (raw.display or raw.photograph) and len(pixels) == 1 and listed is not None and {*listed.names} == {*"RGB"}:
         pixels, raw = pixels.repeat(3, axis=0), replace(raw, display=True)  # a gray picture among those in colours
     channels = _channels(raw, bands, len(pixels))
-    said = [bands.numbers(name) for name in channels.names]
+    said = [_said(raw, bands, plane, name) for plane, name in enumerate(channels.names)]
     return _scaled(raw, said, pixels, channels, _mask(raw, said, pixels, valid))
+
+
+def _said(raw: RawImage, bands: Bands, plane: int, name: str) -> Numbers:
+    """What is said of a plane's numbers, and otherwise of those that its file does not tell."""
+    said, otherwise = bands.numbers(name), dict(bands.otherwise).get(name, Numbers())
+    if said.scale is None and said.offset is None and (raw.scale is None or raw.scale[plane] is None):
+        said = replace(said, scale=otherwise.scale, offset=otherwise.offset)
+    if said.nodata is None and (raw.nodatas[plane] if raw.nodatas else raw.nodata) is None:
+        said = replace(said, nodata=otherwise.nodata)
+    return said
 
 
 def _has_opacity(raw: RawImage) -> bool:

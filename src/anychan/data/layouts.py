@@ -124,5 +124,10 @@ def _dataset(source: Source, layout: Layout, bands: Bands | None) -> Dataset:
     if decoder is None:
         return photographs
     return replace(
-        photographs, decode=decoder, channels=decoder.channels, encoding=decoder.encoding, decoding=decoder.key
+        photographs,
+        decode=decoder,
+        channels=decoder.channels,
+        encoding=decoder.encoding,
+        decoding=decoder.key,
+        numbers=decoder.numbers,
     )

@@ -8,8 +8,9 @@ there is no value; nothing of 8 or 16 bits is lost in it. The first image and ``
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,16 @@ class BandDecoder:
         spread = np.full((len(self.channels), *values.shape[1:]), np.nan, dtype=np.float32)
         spread[list(self.channels.indices(image.channels))] = values
         return spread
+
+    @property
+    def numbers(self) -> dict[str, dict[str, float]]:
+        """Scale, offset and nodata by channel, as far as they are said of the files."""
+        said = {name: asdict(self.bands.numbers(name)) for name in self.channels.names}
+        told = {
+            name: {key: number for key, number in its.items() if number is not None and not math.isnan(number)}
+            for name, its in said.items()
+        }
+        return {name: its for name, its in told.items() if its}
 
     @property
     def key(self) -> str:

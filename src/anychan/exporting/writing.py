@@ -26,7 +26,7 @@ from anychan.exporting.record import Exported
 from anychan.models.files import ModelInfo, load_model
 
 _SHARES = "shares of the largest number that the stored type holds: 8 bits divided by 255, 16 bits by 65535"
-_MEASURED = "what was measured: the stored number times its file's scale plus its file's offset"
+_MEASURED = "what was measured: the stored number times its scale plus its offset, as its file or this one says"
 _OTHER_SIZE = 32  # pixels by which another size differs, a multiple of what networks divide by
 _ODD_SIZE = (7, 13)  # pixels by which height and width differ of an image that networks divide otherwise
 
@@ -269,6 +269,10 @@ def _description(
         "subsets": None if subsets is None else [list(subset.names) for subset in subsets],
         "value_range": None if measured else [0.0, 1.0],
         "values": f"{_MEASURED if measured else _SHARES}; a pixel without a value has its channel's mean",
+        **{
+            key: [info.numbers.get(name, {}).get(key) if info else None for name in described.names]
+            for key in ("scale", "offset", "nodata")
+        },
         "mean": [channel.mean for channel in described],
         "std": [channel.std for channel in described],
         "image_size": size,

@@ -42,9 +42,12 @@ class ModelInfo:
         kept_subsets: those that the batch normalisations keep statistics for; none: all share one set. Given as text or
             as channel sets, which are kept where a channel is not among ``channels``, for its wavelength.
         kept_affine: whether they keep a scale and shift too.
+        numbers: "scale", "offset" and "nodata" by channel, as far as not the files of its training images said them but
+            a ``bands.yaml``.
 
     Raises:
-        ValueError: if there are not as many class names as logits, or a channel has no mean or deviation.
+        ValueError: if there are not as many class names as logits, a channel has no mean or deviation, or numbers are
+            of no channel or of another kind.
     """
 
     architecture: str
@@ -59,6 +62,7 @@ class ModelInfo:
     normalisation: str = "batch"
     kept_subsets: tuple[str | ChannelSet, ...] = ()
     kept_affine: bool = False
+    numbers: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.num_classes:
@@ -66,6 +70,10 @@ class ModelInfo:
         for channel in self.channels:
             if channel.mean is None or channel.std is None:
                 raise ValueError(f"channel {channel.name!r} has no mean or no standard deviation to normalise by")
+        for name, its in self.numbers.items():
+            known = all(key in ("scale", "offset", "nodata") and isinstance(its[key], int | float) for key in its)
+            if name not in self.channels.names or not known:
+                raise ValueError(f"numbers of {name!r} are {its!r}, not scale, offset or nodata of a channel")
         object.__setattr__(self, "kept_subsets", tuple(map(self._described, self.kept_subsets)))
 
     def _described(self, subset: str | ChannelSet) -> str | ChannelSet:
@@ -130,6 +138,7 @@ class ModelInfo:
                 for subset in record.get("kept_subsets", ())
             ),
             kept_affine=record.get("kept_affine", False),
+            numbers=record.get("numbers", {}),
         )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from anychan.adaptation import PLAIN, AnyChannelModel
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.data import ImageArray
-from anychan.data.bands import Bands, parse_bands
+from anychan.data.bands import Bands, Numbers, parse_bands
 from anychan.data.dataset import Encoding
 from anychan.data.decode import strict_pillow
 from anychan.data.findings import BrokenFileError
@@ -70,7 +70,8 @@ class Predictor:
         device: where it runs; None: cuda where it is there, else cpu.
         batch_size: images that go through at once, at least 1.
         bands: what the planes of files are, as in `anychan.data.read_image`; None: what the files say, of photographs
-            R, G and B.
+            R, G and B. Where no ``bands.yaml`` is given or found, planes whose files say no scale, offset or nodata
+            have those that a ``bands.yaml`` said of the model's training images.
 
     Raises:
         ValueError: for a batch size below 1.
@@ -89,6 +90,8 @@ class Predictor:
             raise ValueError(f"batch_size {batch_size} is not a positive number of images")
         self.model, self.info, self.batch_size = model, info, batch_size
         self.bands = bands if isinstance(bands, Bands) else parse_bands(bands)
+        yaml = isinstance(bands, Bands | Path) or str(bands).lower().endswith((".yaml", ".yml"))
+        self._otherwise = () if yaml else tuple((name, Numbers(**its)) for name, its in info.numbers.items())
         self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
 
     @classmethod
@@ -231,7 +234,8 @@ class Predictor:
             data: the content of the file.
             bands: what is said of its planes where the predictor was told nothing.
         """
-        return read_planes(data, self.info.image_size, self.bands or bands, self.model.channels)
+        otherwise = self._otherwise if bands is None or self.bands is not None else ()
+        return read_planes(data, self.info.image_size, self.bands or bands, self.model.channels, otherwise)
 
     def _read(self, image: str | Path | bytes, named: Sequence[Path] = ()) -> Planes | BrokenFileError:
         try:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from anychan.channels import MEASURED, SHARE, Channel, ChannelSet
 from anychan.data import tiff
-from anychan.data.bands import Bands
+from anychan.data.bands import Bands, Numbers
 from anychan.data.decode import FORMATS, MAX_PIXELS, decode_photograph, known_formats
 from anychan.data.deep import is_deep
 from anychan.data.findings import BrokenFileError
@@ -59,7 +59,11 @@ class Planes:
 
 
 def read_planes(
-    data: bytes, image_size: int | None = None, bands: Bands | None = None, known: ChannelSet | None = None
+    data: bytes,
+    image_size: int | None = None,
+    bands: Bands | None = None,
+    known: ChannelSet | None = None,
+    otherwise: tuple[tuple[str, Numbers], ...] = (),
 ) -> Planes:
     """Decode the whole of an image file.
 
@@ -71,6 +75,7 @@ def read_planes(
             be ``partial``, the model's channels that the file lacks are planes without a value.
         known: the model's channels; where they are other than shares of R, G and B, pictures of more than 8 bits and
             TIFFs are read by their bands, as in its data set.
+        otherwise: scale, offset and nodata by band, where neither ``bands`` nor the file says them.
 
     Raises:
         BrokenFileError: if it is no image, damaged, cut off or too large, or its bands are not known.
@@ -84,7 +89,7 @@ def read_planes(
     """
     if bands is not None or not is_photograph(data) or _is_of_bands(data, known):
         try:
-            image = decode_image(data, bands)
+            image = decode_image(data, replace(bands or Bands(), otherwise=otherwise))
             partial = bands is not None and bands.partial
             missing = _missing(image.channels, known) if partial and known is not None else []
         except BrokenFileError:

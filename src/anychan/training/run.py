@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -195,7 +195,9 @@ class _Run:
     """A run's folder, its records and its model files around the training itself."""
 
     def __init__(self, config: TrainConfig, data: _Data, start: Start, trainer: Trainer) -> None:
-        self._config, self._data, self._info, self._trainer = config, data, start.info, trainer
+        self._config, self._data, self._trainer = config, data, trainer
+        numbers = {name: its for name, its in data.dataset.numbers.items() if name in start.info.channels.names}
+        self._info = replace(start.info, numbers=numbers)
         self._pretrained = start.pretrained
         self._folder = RunFolder(config.out)
         self._writes = trainer.accelerator.is_main_process
