@@ -186,7 +186,7 @@ def test_split_folders_in_any_capitals(pack: Pack, names: tuple[str, str]) -> No
 
 def test_split_folders_by_unknown_names_are_no_classes(pack: Pack) -> None:
     files = {f"{name}/{of}/1.jpg": b"x" for name in ("development", "holdout") for of in ("cat", "dog")}
-    with pytest.raises(ValueError, match=r"in each of development, holdout, as splits have .*: call splits train, tra"):
+    with pytest.raises(ValueError, match=r"in each of development, holdout, as splits have .*: call splits train, val"):
         open_dataset(pack(files))
 
 
@@ -194,6 +194,14 @@ def test_split_folders_by_unknown_names_are_no_classes(pack: Pack) -> None:
 def test_folders_within_classes_are_no_splits_for_that(pack: Pack, inside: str) -> None:
     files = {f"{name}/{inside.format(name)}": b"x" for name in ("cat", "dog")}
     assert open_dataset(pack(files)).classes == ("cat", "dog")
+
+
+def test_classes_with_the_same_folders_and_one_called_train(pack: Pack) -> None:
+    """Neither sides of a body nor vehicles are splits."""
+    files = {f"{name}/{side}/1.jpg": b"x" for name in ("healthy", "ill") for side in ("left", "right")}
+    assert open_dataset(pack(files)).classes == ("healthy", "ill")
+    vehicles = {f"{name}/{place}1.jpg": b"x" for name in ("Bus", "Train") for place in ("", "new/")}
+    assert open_dataset(pack(vehicles)).classes == ("Bus", "Train")
 
 
 def test_what_is_no_data_set(pack: Pack, tmp_path: Path) -> None:

@@ -133,6 +133,10 @@ def test_a_file_elsewhere_is_read_by_the_numbers_that_are_kept_with_the_model(tm
     np.save(tmp_path / "tiles" / "tile.npy", pixels)
     (elsewhere,) = Predictor.load(run, device="cpu", bands="B02,B08").predict([_npy(pixels)])
     (named,) = Predictor.load(run, device="cpu").predict([_npz(B02=pixels[0], B08=pixels[1])])
+    shares = (pixels * 1e-4 - 0.1).astype(np.float32)  # multiplied already
+    shares[pixels == 0] = np.nan
+    (fractions,) = Predictor.load(run, device="cpu", bands="B02,B08").predict([_npy(shares)])
+    assert fractions.probabilities == pytest.approx(elsewhere.probabilities, abs=1e-5)
     said = "bands: [B02, B08]\nscale: 0.0001\noffset: -0.1\n"
     (tmp_path / "tiles" / "bands.yaml").write_text(f"{said}nodata: 0\n")
     (at_home,) = predict(run, tmp_path / "tiles")

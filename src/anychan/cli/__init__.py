@@ -70,8 +70,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _is_out_of_memory(error: Exception) -> bool:
     import torch
 
-    # For the memory of a CPU PyTorch raises a RuntimeError of no kind of its own.
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    # For memory other than an NVIDIA GPU's own PyTorch raises errors of no kind of their own.
+    said = str(error).lower()
+    of_words = any(words in said for words in ("out of memory", "can't allocate memory", "not enough memory"))
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or of_words
 
 
 def _print_any_text() -> None:

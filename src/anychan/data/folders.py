@@ -1,8 +1,8 @@
 """The layout of ImageFolder: one folder a class, with a folder for each split above them or without.
 
 The data may be wrapped in further folders. Images are found at any depth below a class's folder. Where there are
-no folders ``train`` (or ``training``), ``val`` (or ``validation``, ``valid``) and ``test`` (or ``testing``), in any
-capitals, a tenth of each class becomes validation, a tenth test (at least one each of three images or more): those
+no folders ``train``, ``val`` (or ``validation``, ``valid``) and ``test``, and not only such as ``Training`` and
+``Testing``, a tenth of each class becomes validation, a tenth test (at least one each of three images or more): those
 whose paths have the smallest hashes, so that it is the same tenth on every machine and says nothing of the content.
 """
 
@@ -16,11 +16,10 @@ from anychan.data.findings import Finding
 from anychan.data.lists import Layout
 from anychan.data.sources import Source
 
-SPLIT_FOLDERS = {  # in any capitals
-    **{"train": "train", "training": "train", "val": "val", "validation": "val", "valid": "val"},
-    **{"test": "test", "testing": "test"},
-}
-_MOST_SPLITS = 4  # more folders are no splits, whatever is in them
+SPLIT_FOLDERS = {"train": "train", "val": "val", "validation": "val", "valid": "val", "test": "test"}
+# In any capitals, where there are no other folders: a class of vehicles may be called Train.
+_LOOSELY = {**SPLIT_FOLDERS, "training": "train", "testing": "test"}
+_LIKE_SPLITS = ("train", "dev", "val", "test", "eval", "hold")  # with which names of splits begin
 IMAGE_SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".npy", ".npz"),
@@ -71,7 +70,7 @@ def _unwrapped(source: Source) -> str:
     base = ""
     while True:
         folders = source.folders(base)
-        if len(folders) != 1 or folders[0].lower() in SPLIT_FOLDERS:
+        if len(folders) != 1 or folders[0].lower() in _LOOSELY:
             return base
         inside = f"{base}/{folders[0]}" if base else folders[0]
         if not source.folders(inside):
@@ -82,22 +81,25 @@ def _unwrapped(source: Source) -> str:
 def _split_folders(source: Source, base: str) -> dict[str, str]:
     """Which folder is which split; none unless there is a training split, or nothing but splits."""
     folders = source.folders(base)
-    splits = {name: SPLIT_FOLDERS[name.lower()] for name in folders if name.lower() in SPLIT_FOLDERS}
-    if not splits or ("train" not in splits.values() and len(splits) < len(folders)):
-        return {}
+    splits = {name: SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS}
+    if "train" not in splits.values():
+        splits = {name: _LOOSELY[name.lower()] for name in folders if name.lower() in _LOOSELY}
+        if len(splits) < len(folders):
+            return {}
     if len(set(splits.values())) < len(splits):
         raise ValueError(f"{source.name} has two folders for one split among {', '.join(splits)}")
     return splits
 
 
 def _refuse_unknown_splits(source: Source, found: dict[str, list[str]], prefix: str) -> None:
-    """A few folders that hold no image themselves but all the same folders are splits, not classes."""
+    """Folders named like splits that hold no image themselves but all the same folders are splits, not classes."""
     below = [
         {inside[1] if len(inside := path.removeprefix(prefix).split("/")) > 2 else "" for path in paths}
         for paths in found.values()
     ]
     shared = below[0]
-    if 2 <= len(below) <= _MOST_SPLITS and len(shared) >= 2 and "" not in shared and all(it == shared for it in below):
+    alike = len(below) > 1 and len(shared) > 1 and "" not in shared and all(folders == shared for folders in below)
+    if alike and any(name.lower().startswith(_LIKE_SPLITS) for name in found):
         raise ValueError(
             f"{source.name} has the same folders in each of {', '.join(map(readable, sorted(found)))}, as splits have "
             f"and classes have not: call splits {', '.join(SPLIT_FOLDERS)}, or say what is which in train.txt, ..."

@@ -201,9 +201,13 @@ def _described(raw: RawImage, bands: Bands) -> Image:
 
 
 def _said(raw: RawImage, bands: Bands, plane: int, name: str) -> Numbers:
-    """What is said of a plane's numbers, and otherwise of those that its file does not tell."""
+    """What is said of a plane's numbers, and otherwise of those that its file does not tell.
+
+    Fractions may have been multiplied already: only whole numbers are multiplied by what was said of others.
+    """
     said, otherwise = bands.numbers(name), dict(bands.otherwise).get(name, Numbers())
-    if said.scale is None and said.offset is None and (raw.scale is None or raw.scale[plane] is None):
+    untold = said.scale is None and said.offset is None and (raw.scale is None or raw.scale[plane] is None)
+    if untold and raw.pixels.dtype.kind in "iu":
         said = replace(said, scale=otherwise.scale, offset=otherwise.offset)
     if said.nodata is None and (raw.nodatas[plane] if raw.nodatas else raw.nodata) is None:
         said = replace(said, nodata=otherwise.nodata)

@@ -17,7 +17,15 @@ from anychan.adaptation import AnyChannelModel
 from anychan.channels import MEASURED, ChannelSet, ChannelsLike
 from anychan.data import open_dataset
 from anychan.exporting._accuracy import accuracy_cost, load_images
-from anychan.exporting._check import CheckFailedError, Question, check, compare, questions
+from anychan.exporting._check import (
+    TOLERANCE,
+    CheckFailedError,
+    Question,
+    answers_of,
+    check,
+    compare,
+    questions,
+)
 from anychan.exporting._formats import OPSET, SUFFIXES, Run, need_libraries, open_file, write
 from anychan.exporting._graph import AllSubsets, OneSubset, tabled_subsets
 from anychan.exporting._quantize import quantize_int8
@@ -129,12 +137,10 @@ def export(
     with replacing(path) as temporary:
         run = written(program, temporary)
         odd = (size + _ODD_SIZE[0], size + _ODD_SIZE[1])
-        if format == "onnx" and len(sizes) > 1 and takes(module, example(module, len(planes), odd)):
-            try:
-                check(model, run, list(questions(model.channels, taken[:1], [odd], one_set)), taken)
-            except CheckFailedError:  # a graph has one branch of those that a network takes by size
-                program, sizes = _traced(module, len(planes), size, False, guarded=False)
-                run = written(program, temporary)
+        varied = format == "onnx" and len(sizes) > 1 and takes(module, example(module, len(planes), odd))
+        if varied and _branches(model, run, list(questions(model.channels, taken[:1], [odd], one_set))):
+            program, sizes = _traced(module, len(planes), size, False, guarded=False)
+            run = written(program, temporary)
         asked = list(questions(model.channels, taken, sizes, one_set))
         checked = check(model, run, asked, taken)
         int8 = None
@@ -196,6 +202,14 @@ def _model_and_info(
             f"info has the channels {info.channels}, the model {model.channels}: give the model's own info"
         )
     return model, info
+
+
+def _branches(model: AnyChannelModel, run: Run, asked: list[Question]) -> bool:
+    """Whether a graph answers otherwise than the model: it has one branch of those that a network takes by size."""
+    try:
+        return compare(answers_of(model), run, asked).difference > TOLERANCE
+    except CheckFailedError:
+        return True
 
 
 def _check_classes(logits_NK: torch.Tensor, info: ModelInfo) -> None:

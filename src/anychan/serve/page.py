@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anychan.channels import ChannelSet
 from anychan.prediction import Predictor
+from anychan.sensors import match
 from anychan.serve.answers import answers_html, as_text
 from anychan.serve.drop import drop_zone
 from anychan.serve.photograph import Photograph, example
@@ -51,6 +53,20 @@ def shown_html(predictor: Predictor, photograph: Photograph | None, said: str, n
         return _reason(str(error))
 
 
+def in_photographs(known: ChannelSet) -> list[str]:
+    """Which of some channels a photograph has, by name or wavelength.
+
+    Example:
+        >>> from anychan import Channel
+        >>> in_photographs(ChannelSet([Channel("red", 0.6), Channel("NIR", 0.842), Channel("G")]))
+        ['red', 'G']
+    """
+    try:
+        return list(match(known, ChannelSet.parse("RGB")))
+    except ValueError:  # a name that stands for another wavelength
+        return []
+
+
 def _reason(words: str) -> str:
     return f'<p role="status">{as_text(words)}</p>'
 
@@ -66,8 +82,8 @@ def build_page(predictors: Mapping[str, Predictor]) -> Any:
     first = next(iter(predictors))
 
     def channel_choice(name: str, **more: Any) -> Any:
-        names = list(predictors[name].model.channels.names)
-        return gr.CheckboxGroup(choices=names, value=[name for name in names if name in "RGB"] or names, **more)
+        known = predictors[name].model.channels
+        return gr.CheckboxGroup(choices=list(known.names), value=in_photographs(known) or list(known.names), **more)
 
     def take(text: str) -> tuple[Photograph | None, str, str]:
         try:
