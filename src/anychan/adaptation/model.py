@@ -204,9 +204,7 @@ class AnyChannelModel(TimmConventions):
 
     def _replicate_for_data_parallel(self) -> AnyChannelModel:
         """A replica on another device, for `torch.nn.DataParallel`, which binds its own body."""
-        if (
-            self.subset_statistics.affine
-        ):  # a replica's parameters are attributes, and are not found by the body's names
+        if self.subset_statistics.affine:  # a replica's parameters are attributes, not found by the body's names
             raise ValueError(
                 "nn.DataParallel does not see scales and shifts that are kept for each subset: take "
                 "DistributedDataParallel"
