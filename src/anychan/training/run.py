@@ -360,10 +360,6 @@ class _Run:
             save_model(self._config.out, model, self._info)
             self._note("finished")
 
-    def _several_have(self, subset: str) -> bool:
-        """Whether there are images enough for statistics of a subset; without, it keeps those it began with."""
-        return int(self._trainer.batches.inputs.having(self._info.channels.subset(subset)).sum()) > 1
-
     def _recalibrate(self, model: AnyChannelModel) -> None:
         """Statistics for the subsets that have none of their own yet, or too few batches for an average."""
         config, trainer = self._config, self._trainer
@@ -371,9 +367,7 @@ class _Run:
             subsets = [str(subset) for subset in self._info.kept_subsets]
         else:
             seen = model.subset_statistics.batches_seen()
-            subsets = [
-                subset for subset, batches in seen.items() if batches < _FEW_BATCHES and self._several_have(subset)
-            ]
+            subsets = [subset for subset, batches in seen.items() if batches < _FEW_BATCHES]
         if subsets:
             recalibrate_on(model, trainer.batches.inputs, subsets, config.normalisation.images, config.seed)
             self._recalibrated = subsets
