@@ -69,7 +69,7 @@ def compare_runs(
         raise ValueError(f"{a} and {b} have no channel set that both answered alike, by themselves or with one fill")
     record: dict[str, Any] = {"schema": 1, "kind": "comparison", "split": split, "a": str(a), "b": str(b)}
     record["b_from_a"] = _from(runs[0], runs[1])
-    record["model_sha256"] = {name: of["model_sha256"] for name, of in zip("ab", records, strict=True)}
+    record["model_sha256"] = {name: of.get("model_sha256", "") for name, of in zip("ab", records, strict=True)}
     record["images"] = records[0]["data"]["fingerprints"][split]
     record["comparisons"] = corrected(comparisons)
     with replacing(_place(runs[0], runs[1], split)) as temporary:
