@@ -195,7 +195,12 @@ def _marked(text: str) -> Markup:
 
 
 def _formula(text: str) -> Markup:
-    """A formula that breaks between its parts, which wide gaps set apart, before it breaks within one."""
+    """A formula that breaks between its parts, which wide gaps set apart, before it breaks within one.
+
+    Example:
+        >>> print(_formula("a < b,     b = 2"))
+        <span>a &lt; b,</span>     <span>b = 2</span>
+    """
     parts = re.split(r"( {3,}|\n *)", text)  # every other one is a gap
     return Markup("").join(part if i % 2 else Markup("<span>{}</span>").format(part) for i, part in enumerate(parts))
 
