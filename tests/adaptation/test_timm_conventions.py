@@ -24,7 +24,8 @@ def made(name: str, strategy: str = "sliced", **options: object) -> tuple[nn.Mod
 
 @pytest.mark.parametrize("coarse", [False, True])
 @pytest.mark.parametrize(
-    "name", ["resnet18", "vit_tiny_patch16_224", "convnext_atto", "efficientnet_b0", "beit_base_patch16_224"]
+    "name",
+    ["resnet18", "vit_tiny_patch16_224", "convnext_atto", "efficientnet_b0", "beit_base_patch16_224", "inception_v3"],
 )
 def test_layers_for_layer_decay_are_the_bodys(name: str, coarse: bool) -> None:
     with torch.device("meta"):
@@ -35,7 +36,7 @@ def test_layers_for_layer_decay_are_the_bodys(name: str, coarse: bool) -> None:
     assert {name.removeprefix("body."): layer for name, layer in found.items()} == before
 
 
-@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0", "densenet121"])
+@pytest.mark.parametrize("name", ["resnet18", "efficientnet_b0", "densenet121", "inception_v3"])
 def test_scales_of_subsets_are_in_the_layers_of_their_normalisations(name: str) -> None:
     with torch.device("meta"):
         _, adapted = made(name)

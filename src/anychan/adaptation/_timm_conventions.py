@@ -33,15 +33,18 @@ class TimmConventions(nn.Module):
         }
 
     @property
-    def group_matcher(self) -> Callable[..., dict[str, Any]]:
-        """The body's, for layer decay: patterns of the names of parameters, a group each.
+    def group_matcher(self) -> Callable[..., Any]:
+        """The body's, for layer decay: patterns of the names of parameters, a group each, or a function of a name.
 
         What is kept for a subset is in the group of the normalisation that it is kept for.
         """
         of_body: Any = self.body.group_matcher
 
-        def matcher(*args: Any, **options: Any) -> dict[str, Any]:
-            return {group: _inside_body(said) for group, said in of_body(*args, **options).items()}
+        def matcher(*args: Any, **options: Any) -> Any:
+            said = of_body(*args, **options)
+            if callable(said):  # a function of a parameter's name
+                return lambda name: said(re.sub(f"^{_BEFORE}", "", name).replace("/", "."))
+            return {group: _inside_body(patterns) for group, patterns in said.items()}
 
         return matcher
 
