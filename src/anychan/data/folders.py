@@ -1,9 +1,10 @@
 """The layout of ImageFolder: one folder a class, with a folder for each split above them or without.
 
-The data may be wrapped in further folders. Images are found at any depth below a class's folder. Where there are
-no folders ``train``, ``val`` (or ``validation``, ``valid``) and ``test``, and not only such as ``Training`` and
-``Testing``, a tenth of each class becomes validation, a tenth test (at least one each of three images or more): those
-whose paths have the smallest hashes, so that it is the same tenth on every machine and says nothing of the content.
+The data may be wrapped in further folders. Images are found at any depth below a class's folder. Folders of splits are
+``train``, ``val`` (or ``validation``, ``valid``) and ``test``; where there are no other folders also ``Train``,
+``Training``, ``Testing`` and the like. Without them a tenth of each class becomes validation, a tenth test (at least
+one each of three images or more): those whose paths have the smallest hashes, so that it is the same tenth on every
+machine and says nothing of the content.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from anychan._records import read_run
@@ -54,10 +55,11 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
     if not is_finished(config):
         config.resume = config.out.is_dir() and any(config.out.iterdir())
         train(config)
+    _check_answers(config, split)
     asked = own_subsets(read_info(config.out))  # not of the model: its weights may be elsewhere
     measured = {"none": [], "full": asked[:1], "all": asked}[cost]
     for subsets, costs in ((measured, True), ([subset for subset in asked if subset not in measured], False)):
-        if subsets and not _evaluated(config, split, subsets, costs, flips):
+        if subsets and not _evaluated(config.out, split, subsets, costs, flips):
             evaluate_run(
                 config.out, subsets, split, data=config.data, bands=config.bands, cache_dir=config.cache_dir,
                 device=None if config.device == "auto" else config.device, cost=costs, flips=flips, pictures=False,
@@ -118,18 +120,23 @@ def weights_missing(config: TrainConfig) -> str:
     return ""
 
 
-def _evaluated(config: TrainConfig, split: str, asked: list[str], cost: bool, flips: bool) -> bool:
-    run, path = config.out, record_path(config.out, split)
-    if not path.is_file():
+def _check_answers(config: TrainConfig, split: str) -> None:
+    """Refuse answers about other images than there are now; training images are known to be the same."""
+    path = record_path(config.out, split)
+    if split == HELD_OUT or not path.is_file():
+        return
+    now = open_dataset(config.data, config.bands).description["fingerprints"].get(split)
+    if read_record(config.out, split)["data"]["fingerprints"][split] != now:
+        raise ValueError(
+            f"{path} is about other {split} images than {config.data} has: evaluate the run on these with "
+            "`anychan evaluate --replace`, or choose another folder"
+        )
+
+
+def _evaluated(run: Path, split: str, asked: list[str], cost: bool, flips: bool) -> bool:
+    if not record_path(run, split).is_file():
         return False
     record = read_record(run, split)
-    if split != HELD_OUT:  # training images, which are known to be the same
-        now = open_dataset(config.data, config.bands).description["fingerprints"].get(split)
-        if record["data"]["fingerprints"][split] != now:
-            raise ValueError(
-                f"{path} is about other {split} images than {config.data} has: evaluate the run on these with "
-                "`anychan evaluate --replace`, or choose another folder"
-            )
     known = ChannelSet.from_dict(record["channels"])
     there = {
         frozenset(known.subset(row["subset"]).names)
