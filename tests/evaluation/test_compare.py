@@ -74,6 +74,12 @@ def test_images_in_another_order_are_the_same_images(any_channel: Path, tmp_path
     assert row["verdict"] == "not distinguishable"
 
 
+def test_a_set_that_is_named_twice_is_tested_once(any_channel: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4), answers("RG", "", 0.3, 5)])
+    once = compare_runs(any_channel, other, channels=["RG"])["comparisons"]
+    assert compare_runs(any_channel, other, channels=["RG", "GR", "RG"])["comparisons"] == once
+
+
 def test_runs_of_one_name_have_a_file_each(any_channel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     near = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4)])
     far = write_run(tmp_path / "far" / "b", [answers("RGB", "", 0.2, 5)])

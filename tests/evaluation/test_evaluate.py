@@ -234,7 +234,7 @@ def test_other_data_must_have_the_same_classes(make_run: MakeRun, evaluate: Call
     run = make_run()
     other = SPEC.replace("test=30", "test=12").replace("seed=0", "seed=1")
     assert evaluate(run, ["R"], data=other)["results"][0]["n"] == 12
-    with pytest.raises(ValueError, match="is about other images: say --replace"):
+    with pytest.raises(ValueError, match="is about other images, or such as were read otherwise: say --replace"):
         evaluate(run, ["R"])
     with pytest.raises(ValueError, match=r"has no channel 'R', so nothing .* there are B01,B02"):
         evaluate(run, ["R"], data=SPEC.replace("bands=3", "bands=2"))

@@ -13,7 +13,9 @@ import yaml
 
 from anychan.cli import main
 from anychan.data import open_dataset
+from anychan.evaluation import evaluate_run
 from anychan.experiments import Ablation, SearchSpace, ablate, sweep
+from anychan.training import TrainConfig, train
 
 BANDS = "B02,B03,B04,B08"
 
@@ -48,6 +50,28 @@ def test_ablate(tiles: Path, tmp_path: Path) -> None:
         record = ablate(ablation, tmp_path / "out")
         assert [row["errors"] for row in record["rows"]] == [{}, {}]
     assert names(tmp_path / "out" / "narrow-seed0") == BANDS.split(",")
+
+
+def test_files_that_are_read_otherwise_are_other_images(tiles: Path, tmp_path: Path) -> None:
+    said = tiles / "bands.yaml"
+    said.write_text("bands: B02,B03,B04,B08\nscale: 0.0001\n")
+    own = settings(tiles, bands=None)
+    ablation = Ablation(own, {"narrow": {"model_options.width": 2}}, split="test")
+    ablate(ablation, tmp_path / "out")
+    searched = sweep({**own, "out": str(tmp_path / "sweep")}, SearchSpace({"model_options.width": [2, 4]}), trials=1)
+    run = tmp_path / "sweep" / "trial-000"
+    evaluate_run(run, [BANDS], split="test", cost=False, cache_dir=tmp_path / "cache")
+    started = TrainConfig(**{**own, "out": run, "cache_dir": Path(own["cache_dir"]), "resume": True})
+    said.write_text("bands: B02,B03,B08,B04\nscale: 0.0001\n")
+    with pytest.raises(ValueError, match="data: other train images, or read otherwise; data: other val images"):
+        ablate(ablation, tmp_path / "out")
+    with pytest.raises(ValueError, match="holds a search with other images"):
+        sweep({**own, "out": str(tmp_path / "sweep")}, SearchSpace({"model_options.width": [2, 4]}), trials=2)
+    with pytest.raises(ValueError, match="is about other images, or such as were read otherwise"):
+        evaluate_run(run, [BANDS], split="test", cost=False, cache_dir=tmp_path / "cache")
+    with pytest.raises(ValueError, match=r"cannot be resumed .*data\.decoding: "):
+        train(started)
+    assert searched["best"]
 
 
 def test_sweep(tiles: Path, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def _records(options: Any) -> int:
 
 RECORDS = Command(
     "hold records against their published schema",
-    """anychan records validate runs/any docs/records/*
+    """anychan records validate runs/any docs/records
 anychan records schema > records.schema.json""",
     _options,
     _records,

@@ -74,7 +74,7 @@ def _compare_options(parser: Parser) -> None:
         action="store_true",
         help="the runs after the first are plain ones, each trained for one subset: pair the first with each on that",
     )
-    parser.add_argument("--split", default="test", help="train, val or test; default: test")
+    parser.add_argument("--split", default="test", help="train, val, test or held-out; default: test")
     parser.add_argument("--channels", nargs="+", metavar="SET", help="channel sets; default: all that both have")
     add_json(parser)
 

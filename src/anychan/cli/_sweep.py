@@ -12,6 +12,7 @@ from anychan.cli._train import train_options
 
 def _options(parser: Any) -> None:
     train_options(parser)
+    parser.usage = parser.usage.replace(" --out RUN", " --out FOLDER --space SPACE.yaml")
     parser.add_argument("--space", type=Path, required=True, metavar="SPACE.yaml", help="what is varied")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="runs in all")
     # With an underscore, as words come to jsonargparse from the command line.

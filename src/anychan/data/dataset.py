@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -136,10 +136,12 @@ class Dataset:
         """A record that JSON can hold, with no path of the machine in it."""
         measured = any(channel.units == MEASURED for channel in self.channels)
         kept = {} if self.encoding == BYTES and not measured else {"encoding": self.encoding.to_dict()}
+        read = {"decoding": self.decoding} if self.decoding else {}
         return {
             "name": self.name,
             "layout": self.layout,
             **kept,
+            **read,
             "channels": list(self.channels.names),
             "classes": len(self.classes),
             "splits": {split: len(samples) for split, samples in self.splits.items()},
@@ -159,3 +161,17 @@ class Dataset:
             line = f"{sample.path}\0{sample.label}\0{contents[sample.path]}\n"
             digest.update(line.encode(errors="surrogateescape"))
         return digest.hexdigest()
+
+
+def same_images(one: Mapping[str, Any], other: Mapping[str, Any], split: str) -> bool:
+    """Whether two descriptions of data sets tell of the same files in a split, made into pictures in the same way.
+
+    Example:
+        >>> photographs = {"fingerprints": {"test": "a"}}
+        >>> same_images(photographs, photographs, "test")
+        True
+        >>> same_images(photographs, {**photographs, "decoding": "of a bands.yaml"}, "test")
+        False
+    """
+    alike = one["fingerprints"].get(split) == other["fingerprints"].get(split)
+    return alike and one.get("decoding", "") == other.get("decoding", "")

@@ -34,7 +34,7 @@ def compare_runs(
 
     Args:
         a, b: run folders, both evaluated on ``split``.
-        split: train, val or test.
+        split: train, val, test or held-out.
         channels: a channel set or a list of them; None or "all": those that both runs were evaluated on.
 
     Returns:
@@ -126,12 +126,12 @@ def _common(
 ) -> list[frozenset[str]]:
     if "all" in specs:
         return [subset for subset in answers_a if subset in answers_b]
-    chosen = [frozenset(known.subset(spec).names) for spec in specs]
-    for spec, subset in zip(specs, chosen, strict=True):
+    chosen = {frozenset(known.subset(spec).names): spec for spec in specs}  # each once, in whatever order it is named
+    for subset, spec in chosen.items():
         for run, answers in zip(runs, (answers_a, answers_b), strict=True):
             if subset not in answers:
                 raise ValueError(f"{run} was not evaluated on {spec}: run `anychan evaluate {run} --channels {spec}`")
-    return chosen
+    return list(chosen)
 
 
 def _pairs(first: _ByFill, second: _ByFill) -> list[tuple[Predictions, Predictions]]:

@@ -22,6 +22,7 @@ from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.cost import profile
 from anychan.data import Dataset, hold_out, load_split, open_dataset
+from anychan.data.dataset import same_images
 from anychan.environment import environment
 from anychan.evaluation._folder import predictions_path, read_record, record_path, sha256, write_record, writing
 from anychan.evaluation.metrics import metrics
@@ -108,7 +109,7 @@ def evaluate_run(
     if split == HELD_OUT:
         record = _run_record(run)
         # of all that is listed: the array leaves out what was skipped as broken
-        if dataset.description["fingerprints"]["train"] != record["data"]["fingerprints"]["train"]:
+        if not same_images(dataset.description, record["data"], "train"):
             raise ValueError(
                 f"the training images have changed since {run}, so what it was not trained on is not known"
             )
@@ -119,7 +120,7 @@ def evaluate_run(
                 model.subset_statistics.of(there)
     images = {**dataset.description, "fingerprints": {**dataset.description["fingerprints"], split: array.fingerprint}}
     model_hash = sha256(run / WEIGHTS)
-    earlier, _ = _earlier(run, split, model_hash, array.fingerprint, replace)
+    earlier, _ = _earlier(run, split, model_hash, images, replace)
     device = str(checked_device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
     made = {
         **environment(device),
@@ -148,7 +149,7 @@ def evaluate_run(
             found = metrics(both, info.classes)
             rows[given.key]["flips"] = {name: found[name] for name in ("accuracy", "accuracy_interval")}
     with writing(run, split):  # rows that another process has written meanwhile are kept
-        others, answered = _earlier(run, split, model_hash, array.fingerprint, replace)
+        others, answered = _earlier(run, split, model_hash, images, replace)
         for key in rows.keys() & others.keys():
             told = others[key]  # what is not asked for again stays
             rows[key].update(
@@ -229,7 +230,7 @@ def _run_record(run: Path) -> dict[str, Any]:
 
 
 def _earlier(
-    run: Path, split: str, model_hash: str, fingerprint: str, replace: bool
+    run: Path, split: str, model_hash: str, images: Mapping[str, Any], replace: bool
 ) -> tuple[dict[Key, dict[str, Any]], dict[Key, Predictions]]:
     """Rows and answers of earlier evaluations of the same model on the same images; others are refused or replaced."""
     path = record_path(run, split)
@@ -246,7 +247,7 @@ def _earlier(
     rows = {(row["subset"], row["fill"]): {**where, **row} for row in record["results"]}
     for same, what in (
         (record["model_sha256"] == model_hash, "is about another model"),
-        (record["data"]["fingerprints"][split] == fingerprint, "is about other images"),
+        (same_images(record["data"], images, split), "is about other images, or such as were read otherwise"),
         (rows.keys() <= answers.keys(), "does not fit its table of predictions"),
     ):
         if not same and replace:

@@ -116,6 +116,8 @@ def pairs_table(pairs: Sequence[Mapping[str, Any]]) -> str:
     ]
     images = " or ".join(sorted({f"{row['n']:,}" for row in pairs}))
     title = f"Each two on the same {images} images; rates in percent, {_CORRECTED} for the subsets of the two"
+    if len({(row["a"], row["b"]) for row in pairs}) > 1:
+        title += ", not for the number of pairs"
     return f"{title}\n\n{_aligned(names, rows, left=3)}"
 
 

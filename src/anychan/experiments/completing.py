@@ -8,6 +8,7 @@ from typing import Literal
 from anychan._records import read_run
 from anychan.channels import ChannelSet
 from anychan.data import open_dataset
+from anychan.data.dataset import same_images
 from anychan.evaluation import HELD_OUT, evaluate_run
 from anychan.evaluation._folder import read_record, record_path
 from anychan.evaluation.questions import own_subsets
@@ -77,12 +78,14 @@ def is_finished(config: TrainConfig) -> bool:
         return False
     known = read_run(config.out)
     changed = differences(TrainConfig.from_dict(known["config"]).to_dict(), config.to_dict())
-    dataset = open_dataset(config.data, config.bands).description["fingerprints"]
+    now = open_dataset(config.data, config.bands).description
     for split in ("train", "val"):
-        if known["data"]["fingerprints"].get(split) != dataset.get(split):
-            changed.append(f"data: other {split} images")
-    before, now = known.get("weights", {}), weights_taken(config)
-    changed += [f"{name}: other weights" for name in before.keys() | now.keys() if before.get(name) != now.get(name)]
+        if not same_images(known["data"], now, split):
+            changed.append(f"data: other {split} images, or read otherwise")
+    before, taken = known.get("weights", {}), weights_taken(config)
+    changed += [
+        f"{name}: other weights" for name in before.keys() | taken.keys() if before.get(name) != taken.get(name)
+    ]
     precision = known.get("machine", {}).get("precision")  # of auto it is what was chosen
     if config.precision != "auto" and precision not in (None, config.precision):
         changed.append(f"precision: {precision} -> {config.precision}")
@@ -125,11 +128,11 @@ def _check_answers(config: TrainConfig, split: str) -> None:
     path = record_path(config.out, split)
     if split == HELD_OUT or not path.is_file():
         return
-    now = open_dataset(config.data, config.bands).description["fingerprints"].get(split)
-    if read_record(config.out, split)["data"]["fingerprints"][split] != now:
+    now = open_dataset(config.data, config.bands).description
+    if not same_images(read_record(config.out, split)["data"], now, split):
         raise ValueError(
-            f"{path} is about other {split} images than {config.data} has: evaluate the run on these with "
-            "`anychan evaluate --replace`, or choose another folder"
+            f"{path} is about other {split} images than {config.data} has, or such as were read otherwise: evaluate "
+            "the run on these with `anychan evaluate --replace`, or choose another folder"
         )
 
 

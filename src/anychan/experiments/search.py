@@ -100,8 +100,11 @@ class _Search:
         self._study, self._settings, self._space = study, settings, space
         self._config = config = configuration(settings)
         settled = {**config.to_dict(), "out": None, "resume": None}
-        there = open_dataset(config.data, config.bands).description["fingerprints"]
-        images = {split: there[split] for split in ("train", "val") if split in there}
+        there = open_dataset(config.data, config.bands)
+        files = there.description["fingerprints"]
+        images = {split: files[split] for split in ("train", "val") if split in files}
+        if there.decoding:
+            images["decoding"] = there.decoding
         asked: dict[str, Any] = {"config": settled, "space": dict(space.settings), _SEED: seed}
         asked |= {"images": images, "weights": weights_taken(config), "precision": config.precision}
         noted = dict(study.user_attrs)

@@ -41,7 +41,8 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     counts = fmt.listing([fmt.count(n) for n in sorted({c.n for c in comparisons})])
     splits = fmt.listing(sorted({c.split for c in comparisons}))
     caption = f"Paired comparisons, in percent: the same {counts} images of the {splits} split for both runs. "
-    caption += "Verdicts are corrected by Holm's method for all tests of the same two runs."
+    caption += "Verdicts are corrected by Holm's method for all tests of the same two runs"
+    caption += ", not for the number of pairs." if len({(c.a, c.b) for c in comparisons}) > 1 else "."
     return Table(caption, columns, (Group("", rows),))
 
 

@@ -95,10 +95,12 @@ class _Data:
         return list(dict.fromkeys([*self.train.skipped, *validation]))
 
     @property
-    def fingerprints(self) -> dict[str, str | None]:
+    def origin(self) -> dict[str, str | None]:
+        """What tells these images from others: their files, and how pictures are made of them."""
         return {
             "train": self.train.fingerprint,
             "val": None if self.validation is None else self.validation.fingerprint,
+            "decoding": self.dataset.decoding,
         }
 
 
@@ -278,7 +280,7 @@ class _Run:
         return {
             "config": self._config.to_dict(),
             "machine": self._trainer.machine.to_dict(),
-            "data": self._data.fingerprints,
+            "data": self._data.origin,
             "weights": self._weights,
             "started": self._started,
             "seconds": self._seconds,
@@ -293,11 +295,11 @@ class _Run:
             for name in before.keys() | self._weights.keys()
             if before.get(name) != self._weights.get(name)
         ]
-        for group, now in (("machine", self._trainer.machine.to_dict()), ("data", self._data.fingerprints)):
+        for group, now in (("machine", self._trainer.machine.to_dict()), ("data", self._data.origin)):
             changed += [
-                f"{group}.{name}: {state[group][name]} -> {now[name]}"
+                f"{group}.{name}: {state[group].get(name)} -> {now[name]}"
                 for name in now
-                if state[group][name] != now[name]
+                if state[group].get(name, "") != now[name]
             ]
         if changed:
             raise ValueError(
