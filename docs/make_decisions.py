@@ -20,8 +20,9 @@ SPLIT = "test"
 
 # In the order in which one would try them.
 WHEN = {
-    "completed": "first, always: a trained model takes subsets without training, and channels that tell much of each "
-    "other (a camera's) are made up for",
+    "completed": "first, where channels tell much of each other (a camera's): what is missing is made up for, and "
+    "a trained model takes subsets without training. Not where each carries something of its own (stains, thermal "
+    "infrared)",
     "sliced": "the pixels' covariance is not to be had, or a learned baseline is wanted",
     "spectral": "the model is to meet bands it was not trained with, and every channel has a wavelength",
     "pooled": "planes have no names, or their number is open (z-slices, repeated exposures)",
@@ -36,7 +37,7 @@ WHEN = {
 # What else one can do, and the record that says what it reaches.
 WAYS = {
     "any": "train one network with `completed`, the default: the full set and two subsets a step, statistics kept",
-    "strategy-completed": "the same with one random subset a batch: a third of the passes",
+    "strategy-completed": "the same with one random subset a batch, on labels alone: a third of the passes",
     "completed": "adapt a trained plain network, without any training: `anychan adapt`",
 }
 SAID = {"exact": "exact", "foldable": "folds", "unseen": "unseen bands", "unnamed": "unnamed planes"}

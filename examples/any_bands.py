@@ -44,7 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> dict[str, float]:
 
     # 2. The model. Strategy "spectral" makes the kernel of a band from its wavelength, by a small network that is
     # trained with all the rest: so there is a kernel for wavelengths that were never seen, too. Group normalisation
-    # keeps no statistics of the images, which would differ from one subset of the bands to another.
+    # keeps no statistics of the images, which would differ from one subset of the bands to another. It is the simplest
+    # way; where it costs accuracy, as it did on photographs (docs/theory/normalisation.md), `recalibrate` is the other.
     model = create_model(
         "wide4", channels, classes, "spectral", model_options={"width": options.width}, normalisation="group"
     )
