@@ -11,11 +11,11 @@ from timm.layers import BatchNormAct2d, GroupNormAct, SyncBatchNormAct
 from torch import Tensor, nn
 
 from anychan.adaptation import adapt, recalibrate, replace_batch_norm, specialize
+from anychan.adaptation.annealing import annealed_modules
 from anychan.adaptation.batch_renorm import BatchRenorm1d, BatchRenorm2d
 from anychan.adaptation.normalisation import batch_norms
 from anychan.adaptation.replacement import fold_batch_renorm
 from anychan.models import create_model
-from anychan.training.annealing import annealed_modules
 
 
 def images(n: int = 4, planes: int = 6, seed: int = 0) -> Tensor:

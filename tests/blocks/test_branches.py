@@ -136,3 +136,16 @@ def test_a_model_with_statistics_for_each_subset_is_specialized_first() -> None:
     assert_close(ordinary(x), model(x, "R"), atol=1e-5, rtol=1e-4)
     kept = specialize(model.train(), "R")  # to be trained on
     assert any(isinstance(module, BranchedConv2d) for module in kept.modules())
+
+
+def test_an_any_channel_convolution_in_a_block_is_made_ordinary_first() -> None:
+    model = adapt(nn.Sequential(BranchedConv2d(3, 4, [3]), nn.ReLU()).eval(), "RGB", "sliced")
+    with pytest.raises(ValueError, match=r"an any-channel convolution is in body\.0, so specialize the model"):
+        fold_branches(model)
+    assert isinstance(specialize(model, "RG")[0], nn.Conv2d)
+
+
+def test_a_folded_kernel_lies_as_those_that_it_was_made_of() -> None:
+    model = nn.Sequential(BranchedConv2d(3, 4, [3, 1])).eval()
+    for layout in (torch.contiguous_format, torch.channels_last):
+        assert fold_branches(model.to(memory_format=layout))[0].weight.is_contiguous(memory_format=layout)

@@ -48,6 +48,7 @@ def test_a_recorded_network_is_made_with_its_options() -> None:
     assert [layer.kind for layer in layers] == ["Conv2d", "Conv2d", "Linear"]
     assert layers[0].weight[:2] == (16, 2)
     assert layers[-1].output == (5,)
+    assert recorded_layers(info("wide3", width=16, deepened=True).to_dict()) == layers  # as it is after a training
     assert recorded_layers(info("resnet18").to_dict()) == ()
     assert recorded_layers({"architecture": "../wide3"}) == ()
 
@@ -59,3 +60,10 @@ def test_a_damaged_record_is_refused() -> None:
         recorded_layers(record)
     with pytest.raises(ValueError, match="does not take these options"):
         recorded_layers(info("wide3", wings=2).to_dict())
+
+
+def test_what_runs_on_the_rows_of_an_image_gives_all_of_them() -> None:
+    layers = list_layers(create_model("patch_recurrent", "RGB", 5), image_size=32)
+    recurrent = next(layer for layer in layers if layer.kind == "GRU")
+    height, width = layers[0].output[1:]
+    assert recurrent.output[:2] == (height, width)

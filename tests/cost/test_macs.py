@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 import pytest
 import timm
 import torch
+import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan import ChannelSet, adapt
 from anychan.cost import MACs, count_macs
+
+from ._nets import Net
 
 _CORRELATION = torch.tensor([[1.0, 0.8, 0.6], [0.8, 1.0, 0.7], [0.6, 0.7, 1.0]])
 
@@ -97,3 +101,34 @@ def test_planes_of_an_ordinary_model() -> None:
         count_macs(five, image_size=0)
     with pytest.raises(ValueError, match=r"Sequential cannot be traced by shapes alone \(meta device\): \w+"):
         count_macs(five, "RGB", 10)
+
+
+def test_a_stem_of_two_names_makes_its_kernel_once() -> None:
+    class Aliased(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.features = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+            self.stem = self.features[0]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.features(x)
+
+    model, alone = (adapt(body, "RGB", "template") for body in (Aliased(), Aliased().features))
+    assert count_macs(model, "RG", 8) == count_macs(alone, "RG", 8)
+
+
+def test_products_that_torch_has_no_formula_for() -> None:
+    def counted(run: Callable[..., Tensor], **modules: nn.Module | nn.Parameter) -> int:
+        return count_macs(Net(run, **modules), "RGB", 8).forward
+
+    vector, points = nn.Parameter(torch.ones(192)), nn.Parameter(torch.ones(5, 192))
+    assert counted(lambda net, x: x.flatten(1) @ net.w, w=vector) == 192
+    assert counted(lambda net, x: torch.addmv(net.w[0], x.flatten(1), net.w), w=vector) == 192
+    assert counted(lambda net, x: x[0].flatten() @ net.w, w=vector) == 192
+    assert counted(lambda net, x: torch.cdist(x.flatten(1), net.w), w=points) == 5 * 192
+    tokens = 64
+    bilinear = nn.Bilinear(3, 3, 5)
+    assert counted(lambda net, x: net.b(*2 * (x.flatten(2).mT,)), b=bilinear) == tokens * 5 * 3 * 3
+    offsets, deformed = nn.Conv2d(3, 18, 3), torchvision.ops.DeformConv2d(3, 4, 3)
+    places = 36
+    assert counted(lambda net, x: net.d(x, net.o(x)), o=offsets, d=deformed) == places * 27 * (18 + 4)

@@ -138,3 +138,15 @@ def test_channels_the_model_does_not_know() -> None:
     model = adapt(nn.Sequential(nn.Conv2d(3, 4, 3)), strategy="sliced")
     with pytest.raises(ValueError, match="unknown channel 'NIR'; there are R,G,B"):
         profile(model, ["R", "NIR"], image_size=8)
+
+
+@pytest.mark.parametrize(("name", "options"), [("wide4", {"width": 4}), ("resnet18", {})])
+def test_every_scale_and_shift_that_is_kept_for_a_subset_counts(name: str, options: dict[str, Any]) -> None:
+    """The body's own does not: it is not used any more."""
+    model, plain = (create_model(name, "RG", 6, "sliced", model_options=options) for _ in range(2))
+    keep_statistics(model, affine=True)
+    own = sum(parameter.numel() for parameter in model.subset_statistics.of(model.resolve("R")).parameters())
+    found, alone = (profile(m, "R", image_size=32, batch_size=2, repeats=1) for m in (model, plain))
+    assert own > 0
+    assert found.parameters == alone.parameters + 2 * own
+    assert (found.macs, found.depth) == (alone.macs, alone.depth)

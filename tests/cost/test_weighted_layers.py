@@ -342,3 +342,28 @@ def test_attention_that_fails_does_not_stop_the_count() -> None:
         return net.head(tokens)
 
     assert depth_of(run, head=nn.Linear(64, 5)) == 1
+
+
+def test_layers_that_numbers_choose_are_told_apart() -> None:
+    bank = nn.Parameter(torch.ones(3, 192, 192))
+    places: list[Callable[[Tensor, int], Tensor]] = [
+        lambda bank, i: bank.index_select(0, torch.tensor([i]))[0],
+        lambda bank, i: bank[[i]][0],
+        lambda bank, i: F.embedding(torch.tensor(i), bank.flatten(1)).view(192, 192),
+    ]
+    for take in places:
+
+        def run(net: Net, x: Tensor, take: Callable[[Tensor, int], Tensor] = take) -> Tensor:
+            x = x.flatten(1)
+            for i in (0, 1, 2, 0):  # the first comes again, and counts once
+                x = x @ take(net.bank, i)
+            return x
+
+        assert depth_of(run, bank=bank) == 3
+
+
+def test_a_bilinear_layer_counts_from_either_side() -> None:
+    learned, layer = nn.Parameter(torch.ones(1, 4)), nn.Bilinear(4, 192, 5)
+    assert depth_of(lambda net, x: net.b(net.w.expand(len(x), 4), x.flatten(1)), b=layer, w=learned) == 1
+    other = nn.Bilinear(192, 4, 5)
+    assert depth_of(lambda net, x: net.b(x.flatten(1), net.w.expand(len(x), 4)), b=other, w=learned) == 2

@@ -51,7 +51,7 @@ def test_exported_it_gives_the_same():
     torch.testing.assert_close(exported(x), model(x))
 
 
-@pytest.mark.parametrize("option", [{"width": 18}, {"patch_size": 0}, {"expansion": 0}, {"neighbours": 0}])
+@pytest.mark.parametrize("option", [{"width": 18}, {"patch_size": 3}, {"expansion": 0}, {"neighbours": 0}])
 def test_bad_options_are_refused(option):
     name = next(iter(option))
     with pytest.raises(ValueError, match=f"{name} {option[name]}: must be"):

@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from anychan.adaptation.annealing import annealed_modules
 from anychan.channels import ChannelSet
 from anychan.nn import MixedConv2d
-from anychan.training.annealing import annealed_modules
 
 CHANNELS = ChannelSet("ABCD")
 both = pytest.mark.parametrize("attentions", ["kernel", "omni"])

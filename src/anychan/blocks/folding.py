@@ -42,8 +42,8 @@ def fold_branches(model: nn.Module) -> nn.Module:
     `anychan.specialize` makes an ordinary one first. A block that is used in two places stays one.
 
     Raises:
-        ValueError: if the model keeps statistics for each subset of its channels: `anychan.specialize` folds one of
-            these.
+        ValueError: if the model keeps statistics for each subset of its channels, or if such a block has an any-channel
+            convolution in it: `anychan.specialize` makes an ordinary model of it and folds that.
 
     Example:
         >>> from anychan.blocks import BranchedConv2d
@@ -54,17 +54,28 @@ def fold_branches(model: nn.Module) -> nn.Module:
         raise ValueError(
             "each channel subset has statistics of its own, so specialize the model for one before folding"
         )
+    stems = [f"body.{stem}" for stem in getattr(model, "stems", ())]
     root = nn.Sequential(copy.deepcopy(model).eval())  # so that the model itself may be such a block
     folded: dict[nn.Module, nn.Conv2d] = {}
     paths: list[str] = []
     for path, module in list(root.named_modules(remove_duplicate=False)):
         inside = any(path.startswith(f"{outer}.") for outer in paths)
         if isinstance(module, FoldedConv2d) and module.foldable and not inside:
+            if any(f"0.{stem}".startswith(f"{path}.") for stem in stems):
+                raise ValueError(f"an any-channel convolution is in {path[2:]}, so specialize the model before folding")
             if module not in folded:
-                folded[module] = module.fold()
+                folded[module] = module.fold().to(memory_format=_layout(module))
             root.set_submodule(path, folded[module])
             paths.append(path)
     return root[0]
+
+
+def _layout(module: nn.Module) -> torch.memory_format:
+    """How the kernels of a block lie in memory."""
+    kernels = (p for p in module.parameters() if p.dim() == 4 and p.shape[1] > 1 and p.shape[2:].numel() > 1)
+    kernel = next(kernels, None)  # others lie both ways at once
+    last = kernel is not None and kernel.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
 
 
 def _is_linear(norm: nn.Module) -> TypeGuard[nn.BatchNorm2d]:

@@ -50,7 +50,7 @@ class Value:
 
 
 class Values:
-    """Values by storage, so that views and writing in place need no care; a tensor not met before is a constant."""
+    """Values by storage, so that a view has the value of the whole; a tensor not met before is a constant."""
 
     def __init__(self) -> None:
         self._by_storage: dict[int, Value] = {}

@@ -1,8 +1,9 @@
 """The layers of a network with their sizes, in the order in which they run: what a drawing of it needs.
 
 A layer is a module that holds a parameter of two dimensions or more by itself: convolutions, linear layers, recurrent
-units, positions that are learned. Normalisations and activations are none. All are listed, those of side branches too,
-so that there may be more of them than ``depth`` counts on the longest path.
+units, positions that are learned. Normalisations and activations are none. All that are called are listed, those of
+side branches too, so that there may be more of them than ``depth`` counts on the longest path. Not listed are modules
+of which others take the weights without a call, such as the last projection of ``nn.MultiheadAttention``.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def list_layers(model: nn.Module, channels: ChannelsLike | None = None, image_si
     def note(name: str, weight: tuple[int, ...]) -> Any:
         def hook(module: nn.Module, _: Any, output: Any) -> None:
             first = next(leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor))
-            found.setdefault(name, Layer(name, type(module).__name__, weight, tuple(first.shape[1:])))
+            shape = tuple(first.shape)  # rows of the image may be a batch to a recurrent unit
+            found.setdefault(name, Layer(name, type(module).__name__, weight, shape[1:] if shape[0] == 1 else shape))
 
         return hook
 
@@ -97,4 +99,4 @@ def recorded_layers(record: Mapping[str, Any]) -> tuple[Layer, ...]:
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(f"the description of {record['architecture']!r} is damaged: {error!r}") from error
     plain = dataclasses.replace(info, strategy=PLAIN, strategy_options={}, kept_subsets=(), kept_affine=False)
-    return list_layers(specialize(plain.create().eval()), info.channels, info.image_size)
+    return list_layers(specialize(plain.create_annealed().eval()), info.channels, info.image_size)

@@ -12,11 +12,10 @@ from torch import nn
 
 from anychan.channels import ChannelsLike
 from anychan.cost._call import call_of
-from anychan.cost._folded import as_shipped
+from anychan.cost._folded import as_shipped, shipped_parameters
 from anychan.cost.latency import Latency, measure_latency
 from anychan.cost.macs import count_macs
 from anychan.cost.memory import Memory, measure_memory
-from anychan.cost.parameters import count_parameters
 from anychan.cost.weighted_layers import depth
 from anychan.environment import hardware
 
@@ -28,7 +27,7 @@ class Profile:
     Args:
         channels: the channels of the input, as ``ChannelSet.parse`` reads them.
         image_size: height and width of the input in pixels.
-        parameters: numbers in the model's parameters.
+        parameters: numbers in the model's parameters, those that it keeps for other channel sets too.
         macs: multiply-accumulate operations of one image, once the kernels are made.
         kernel_macs: those of making the kernels, once a channel set.
         depth: weighted layers on the longest path from input to output.
@@ -121,7 +120,7 @@ def profile(  # noqa: PLR0917 # all but the first are named in practice
     return Profile(
         channels=str(call.channels),
         image_size=image_size,
-        parameters=count_parameters(shipped),
+        parameters=shipped_parameters(model, channels),
         macs=macs.forward,
         kernel_macs=macs.kernel,
         depth=depth(shipped, channels, image_size),

@@ -25,7 +25,8 @@ the distance to a single learned point, which is a shift and a norm.
 
 Seen, though one may think otherwise: the mean of channels right after a scale of each of them, as in two normalisations
 written by hand one after the other and without a shift between, is a weighted sum. A scale that was copied to the size
-of what it scales is taken to differ along all of it.
+of what it scales is taken to differ along all of it. What writes to a part of a tensor is taken to write to all of it,
+so that layers which each fill a slice of one stand one after another.
 
 Where paths share weights, the longer one at each junction is followed: the other might become longer later on by what
 it does not share, and depth is then counted too small.
@@ -61,7 +62,6 @@ _PRODUCTS = {
     _aten.addmv: (1, 2),
     _aten.addbmm: (1, 2),
     _aten.baddbmm: (1, 2),
-    _aten._trilinear: (0, 1),
     _aten._grouped_mm: (0, 1),
     _aten._addmm_activation: (1, 2),
     _aten._scaled_mm: (0, 1),
@@ -115,7 +115,7 @@ def depth(model: nn.Module, channels: ChannelsLike | None = None, image_size: in
         for i, buffer in enumerate(model.buffers()):
             values.set(buffer, Value(made_by=("buffer", i)))
         watch = _Watch(values)
-        with _AttentionIsOneStep(watch), watch:
+        with _SeenAsWritten(watch), watch:
             output = call(model, x)
     paths = [path for t in tree_leaves(output) if isinstance(t, Tensor) and (path := values.get(t).path) is not None]
     if not paths:
@@ -173,6 +173,9 @@ class _Watch(TorchDispatchMode):
         operation = func.overloadpacket
         if operation in _PRODUCTS:
             through = self.product(*(args[i] for i in _PRODUCTS[operation]))
+        elif operation == _aten._trilinear:  # of two inputs and a weight between them
+            half = self.product(*args[:2])
+            through = self.product(_Operand(half, half.made_by), args[2])
         elif operation in {_aten.mul, _aten.mul_} and all(isinstance(t, Tensor) and t.is_complex() for t in args[:2]):
             through = self.product(*args[:2])
         elif func._schema.name in _CONVOLUTIONS:
@@ -223,8 +226,12 @@ class _Watch(TorchDispatchMode):
             raise RuntimeError(f"whether {func} is a weighted layer is not known")
 
 
-class _AttentionIsOneStep(TorchFunctionMode):
-    """Takes scaled dot product attention for one operation, whatever it is made of on this device."""
+class _SeenAsWritten(TorchFunctionMode):
+    """Sees what operations no longer tell, by shapes alone.
+
+    Scaled dot product attention is taken for one operation, whatever it is made of on this device. Tensors made of
+    numbers, and places in a list, are told apart by these.
+    """
 
     def __init__(self, watch: _Watch) -> None:
         super().__init__()
@@ -238,6 +245,8 @@ class _AttentionIsOneStep(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
+        if func in {torch.tensor, torch.as_tensor, Tensor.__getitem__}:
+            return self._of_numbers(func, args, kwargs)
         if func is not F.scaled_dot_product_attention:
             return func(*args, **kwargs)
         watch, tensors = self._watch, tensors_in((args, kwargs))
@@ -253,4 +262,13 @@ class _AttentionIsOneStep(TorchFunctionMode):
         operands = [watch.values.get(tensor) for tensor in tensors]
         trained, made_by = any(operand.trained for operand in operands), watch.values.recipe(func, args, kwargs)
         watch.values.set(output, Value(longest((*operands, attended)), trained, made_by))
+        return output
+
+    def _of_numbers(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        output, values = func(*args, **kwargs), self._watch.values
+        numbers = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, (bool, int, float))]
+        is_new = all(output.untyped_storage()._cdata != t.untyped_storage()._cdata for t in tensors_in((args, kwargs)))
+        if numbers and is_new:  # else it is a view, or made of another tensor
+            value = values.get(output)
+            values.set(output, replace(value, made_by=(value.made_by, *numbers)))
         return output

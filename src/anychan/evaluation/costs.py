@@ -1,6 +1,6 @@
 """The cost of evaluated runs, measured apart from their answers: later, and on a machine that has nothing else to do.
 
-What a network costs does not depend on the values of its weights, so the records of a run are enough: where its
+What a trained network costs does not depend on the values of its weights, so the records of a run are enough: where its
 weights are elsewhere, the network that model.json describes is measured with random ones. A cost says so under
 ``apart``, as the rest of its row may come from another machine.
 """
@@ -120,7 +120,7 @@ def _model(run: Path, weights: Literal["own", "random"]) -> tuple[AnyChannelMode
     if weights == "own":
         return load_model(run)
     info = read_info(run)
-    return info.create().eval(), info
+    return info.create_annealed().eval(), info
 
 
 def _shown(runs: Sequence[Path], split: str, progress: bool) -> Iterable[Path]:

@@ -144,7 +144,7 @@ def _in_training(figure: str, config: TrainConfig) -> dict[str, Any]:
 def _memory(config: TrainConfig, batch: int) -> dict[str, Any]:
     """The peak of a training step of as many images as the source reports of; the weights' values play no part."""
     info = read_info(config.out)
-    model = load_model(config.out)[0] if (config.out / WEIGHTS).is_file() else info.create()
+    model = load_model(config.out)[0] if (config.out / WEIGHTS).is_file() else info.create_annealed()
     device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     try:
         found = measure_memory(model.to(device), info.channels, info.image_size, batch).training_bytes

@@ -15,6 +15,7 @@ import torch
 
 from anychan._files import replacing
 from anychan.adaptation import AnyChannelModel, keep_statistics
+from anychan.adaptation.annealing import annealed_modules
 from anychan.channels import ChannelSet
 from anychan.models._registry import create_model, is_network
 from anychan.packaged import list_packaged, packaged_folder
@@ -95,6 +96,13 @@ class ModelInfo:
         )
         if self.kept_subsets:
             keep_statistics(model, self.kept_subsets, self.kept_affine)
+        return model
+
+    def create_annealed(self) -> AnyChannelModel:
+        """The network with random weights, in the form that it has after a training: the one that its cost is of."""
+        model = self.create()
+        for module in annealed_modules(model):
+            module.anneal(1.0)
         return model
 
     def to_dict(self) -> dict[str, Any]:

@@ -62,8 +62,8 @@ class GraphNetwork(nn.Module):
         super().__init__()
         if width < 4 or width % 4:
             raise ValueError(f"width {width}: must be a positive multiple of 4 (sines and cosines of two coordinates)")
-        if patch_size < 1:
-            raise ValueError(f"patch_size {patch_size}: must be a positive number of pixels")
+        if patch_size < 2 or patch_size % 2:
+            raise ValueError(f"patch_size {patch_size}: must be a positive even number of pixels")
         if expansion < 1:
             raise ValueError(f"expansion {expansion}: must be 1 or more")
         self.width = width

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from anychan.adaptation.annealing import annealed_modules
 from anychan.channels import ChannelSet
-from anychan.training.annealing import annealed_modules
 from anychan.training.averaging import moving_average
 from anychan.training.batches import Batch, Inputs, TrainingBatches
 from anychan.training.config import TrainConfig
