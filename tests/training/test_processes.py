@@ -82,3 +82,10 @@ def test_two_processes_prepare_the_same_stem(tmp_path: Path) -> None:
     launch(tmp_path, "whitened")
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True)["weights"] for rank in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_both_stop_where_one_was_asked_to_after_the_last_step(tmp_path: Path) -> None:
+    launch(tmp_path, "interrupted")
+    said = [(tmp_path / f"rank{rank}.interrupted").read_text() for rank in range(2)]
+    assert said == [f"interrupted after the last step; {tmp_path / 'run'} is finished"] * 2
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"

@@ -142,3 +142,24 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
     assert (state["epoch"], state["step"]) == (1, 2)
     resumed = weights(train(make(resume=True)))
     assert all(torch.equal(undisturbed[name], resumed[name]) for name in undisturbed)
+
+
+class InterruptedLast(Trainer):
+    """Is sent a signal in its last validation."""
+
+    def _validate(self) -> tuple[float | None, float | None]:
+        if self.epoch + 1 == self.config.epochs:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return super()._validate()
+
+
+def test_a_run_interrupted_after_its_last_step_is_finished_and_says_so(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "Trainer", InterruptedLast)
+        with pytest.raises(InterruptedRunError, match=r"interrupted after the last step; .*run is finished"):
+            train(make())
+    assert described(make().out)["status"] == "finished"
+    assert weights(make().out)
+    assert len(recorded(train(make(resume=True)))) == 2  # the request is that run's own

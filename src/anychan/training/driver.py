@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import torch
-
 from anychan.training.checkpoint import save_checkpoint
 from anychan.training.loop import Trainer
+from anychan.training.machine import raised_anywhere
 from anychan.training.progress import Progress
 from anychan.training.records import CONFIG, RunFolder
 from anychan.training.stopping import InterruptedRunError, NotFiniteError, StopRequest
@@ -53,7 +52,7 @@ class Driver:
 
         Raises:
             NotFiniteError: when a loss or gradient is not finite; the last checkpoint stays as it is.
-            InterruptedRunError: when somebody asked to stop, after a checkpoint.
+            InterruptedRunError: when somebody asked to stop before the last step was done, after a checkpoint.
         """
         trainer, told = self._trainer, False
         while not trainer.finished:
@@ -84,7 +83,7 @@ class Driver:
         bad_step = trainer.guard.first_bad_step()
         seconds = config.checkpoint_every_seconds
         late = seconds is not None and time.monotonic() - self._saved >= seconds
-        bad, stop, save = self._agree(bad_step is not None, bool(self._request), due or late)
+        bad, stop, save = raised_anywhere(trainer.accelerator, bad_step is not None, bool(self._request), due or late)
         if bad:
             raise NotFiniteError(self._explain(trainer.steps_done - 1 if bad_step is None else bad_step))
         if stop:
@@ -94,14 +93,6 @@ class Driver:
             )
         if save:
             self._checkpoint()
-
-    def _agree(self, *flags: bool) -> list[bool]:
-        """Each flag, if any process has it raised."""
-        accelerator = self._trainer.accelerator
-        if accelerator.num_processes == 1:
-            return list(flags)
-        raised = torch.tensor(flags, dtype=torch.float32, device=accelerator.device)
-        return [count > 0 for count in accelerator.reduce(raised).tolist()]
 
     def _checkpoint(self) -> None:
         trainer = self._trainer

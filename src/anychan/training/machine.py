@@ -118,6 +118,14 @@ def tell_all(accelerator: Accelerator, refused: FileExistsError | None) -> FileE
     return None if told[0] is None else FileExistsError(told[0])
 
 
+def raised_anywhere(accelerator: Accelerator, *flags: bool) -> list[bool]:
+    """Each flag, if any process has it raised."""
+    if accelerator.num_processes == 1:
+        return list(flags)
+    raised = torch.tensor(flags, dtype=torch.float32, device=accelerator.device)
+    return [count > 0 for count in accelerator.reduce(raised).tolist()]
+
+
 def choose(config: TrainConfig, device: torch.device, processes: int = 1) -> Machine:
     """Settle what the configuration leaves to the machine."""
     automatic = "bfloat16" if _has_bfloat16(device, config.image_size) else "float32"

@@ -23,12 +23,20 @@ from anychan.training.config import TrainConfig, differences
 from anychan.training.driver import Driver
 from anychan.training.initial import Start, load_teacher, make_model, read_weights, weights_taken
 from anychan.training.loop import Trainer
-from anychan.training.machine import algorithms, choose, finish_together, place, start_accelerator, tell_all
+from anychan.training.machine import (
+    algorithms,
+    choose,
+    finish_together,
+    place,
+    raised_anywhere,
+    start_accelerator,
+    tell_all,
+)
 from anychan.training.progress import Progress
 from anychan.training.randomness import seed_everything
 from anychan.training.recalibration import recalibrate_on
 from anychan.training.records import RunFolder, check_folder
-from anychan.training.stopping import TrainingStoppedError, listening
+from anychan.training.stopping import InterruptedRunError, TrainingStoppedError, listening
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -53,7 +61,8 @@ def train(config: TrainConfig) -> Path:
         FileExistsError: if the run folder is not empty and the run is not to be resumed, or another process is at it.
         FileNotFoundError: if the data, or weights to start from, are not there.
         WeightsUnavailableError: if pretrained weights cannot be downloaded.
-        TrainingStoppedError: if the run ended early: not finite, or interrupted.
+        TrainingStoppedError: if the run ended early: not finite, or interrupted. `InterruptedRunError` also where it
+            was interrupted after its last step and is finished.
 
     Example:
         >>> import tempfile
@@ -78,7 +87,11 @@ def train(config: TrainConfig) -> Path:
         _check_channels(config, data, start.model)
         _check_deepened(config, start.model)
         trainer = _make_trainer(config, data, start.model, start.info, accelerator)
-        folder = _Run(config, data, start, trainer).complete()
+        try:
+            folder = _Run(config, data, start, trainer).complete()
+        except InterruptedRunError:  # in all processes
+            finish_together(accelerator)
+            raise
     finish_together(accelerator)  # the model is there for all when one goes on
     return folder
 
@@ -245,7 +258,7 @@ class _Run:
                     origin=self._origin,
                     after_epoch=lambda: self._note("running"),
                 ).run()
-            self._write_model()
+                self._write_model()
         except TrainingStoppedError as stopped:
             self._note(f"stopped: {stopped}")
             raise
@@ -255,6 +268,8 @@ class _Run:
         finally:
             progress.close()
             self._folder.close()
+        if any(raised_anywhere(trainer.accelerator, bool(request))):  # so that what follows the run is not begun
+            raise InterruptedRunError(f"interrupted after the last step; {config.out} is finished")
         return config.out
 
     def _resume(self) -> str:

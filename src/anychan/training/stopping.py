@@ -11,7 +11,7 @@ from typing import Any
 
 
 class TrainingStoppedError(RuntimeError):
-    """A run that ended early; its message says why, and where it can be taken up again."""
+    """A run that was stopped; its message says why, and where it can be taken up again."""
 
 
 class NotFiniteError(TrainingStoppedError):
@@ -19,7 +19,7 @@ class NotFiniteError(TrainingStoppedError):
 
 
 class InterruptedRunError(TrainingStoppedError):
-    """Ctrl-C or a request to terminate; a checkpoint was written."""
+    """Ctrl-C or a request to terminate; a checkpoint was written, or after the last step the model."""
 
 
 class StopRequest:
