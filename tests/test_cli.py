@@ -18,6 +18,7 @@ from PIL import Image
 from anychan.cli import COMMANDS, main
 from anychan.cli._around import PROMISES
 from anychan.nn import Promises, list_strategies
+from anychan.training import InterruptedRunError, NotFiniteError
 
 DATA = "synthetic:bands=3,classes=4,train=64,val=16,test=32,size=16"
 SMALL = ["--data", DATA, "--model", "wide4", "--model-options.width", "3", "--image-size", "16", "--epochs", "1"]
@@ -260,6 +261,16 @@ def test_what_does_not_fit_into_memory_is_said_in_one_line(error, monkeypatch, c
         monkeypatch.setitem(COMMANDS, words[0], dataclasses.replace(COMMANDS[words[0]], run=run))
         assert main(words) == 2
         assert capsys.readouterr().err == f"anychan: error: out of memory{said}\n"
+
+
+@pytest.mark.parametrize(("error", "code"), [(InterruptedRunError, 130), (NotFiniteError, 1)])
+def test_an_interrupted_training_exits_as_other_commands_do(error, code, tmp_path, monkeypatch, capsys):
+    def stopped(config):
+        raise error("stopped in epoch 2; go on with --resume")
+
+    monkeypatch.setattr("anychan.training.train", stopped)
+    assert main(["train", *SMALL, "--out", str(tmp_path / "run")]) == code
+    assert capsys.readouterr().err == "anychan: stopped in epoch 2; go on with --resume\n"
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -48,7 +48,7 @@ def train_options(parser: Any) -> None:
 
 
 def _train(options: Any) -> int:
-    from anychan.training import TrainingStoppedError, train
+    from anychan.training import InterruptedRunError, TrainingStoppedError, train
     from anychan.training.config import TrainConfig
 
     settings = {key: value for key, value in vars(options).items() if key != "config"}
@@ -56,7 +56,7 @@ def _train(options: Any) -> int:
         run = train(TrainConfig(**settings))
     except TrainingStoppedError as stop:
         print(f"anychan: {one_line(stop)}", file=sys.stderr)
-        return 1
+        return 130 if isinstance(stop, InterruptedRunError) else 1
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         print(run)
     return 0
