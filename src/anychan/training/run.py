@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anychan._lock import alone
+from anychan._records import RUN, read_run
 from anychan.adaptation import AnyChannelModel
 from anychan.blocks import FoldedConv2d
 from anychan.data import Dataset, ImageArray, hold_out, load_split, open_dataset, split_statistics
 from anychan.environment import environment
 from anychan.models import ModelInfo, save_model
+from anychan.models.files import DESCRIPTION, WEIGHTS
 from anychan.training import checkpoint
 from anychan.training.batches import Inputs, TrainingBatches, present_of, unaugmented
 from anychan.training.command import command_line
@@ -36,6 +38,7 @@ from anychan.training.progress import Progress
 from anychan.training.randomness import seed_everything
 from anychan.training.recalibration import recalibrate_on
 from anychan.training.records import RunFolder, check_folder
+from anychan.training.resumed import earlier_parts, told
 from anychan.training.stopping import InterruptedRunError, TrainingStoppedError, listening
 
 if TYPE_CHECKING:
@@ -217,6 +220,7 @@ class _Run:
         self._folder = RunFolder(config.out)
         self._writes = trainer.accelerator.is_main_process
         self._environment = environment()
+        self._parts: list[dict[str, Any]] = []
         self._recalibrated: list[str] = []
         self._weights = weights_taken(config)  # now, since other weights may come to lie there
         self._started = datetime.now(UTC).isoformat(timespec="seconds")
@@ -239,13 +243,18 @@ class _Run:
     def _complete(self) -> Path:
         resumed = self._resume()
         trainer, config = self._trainer, self._config
+        progress = Progress(trainer.batches.steps * config.epochs, trainer.steps_done, config.epochs, self._writes)
+        if self._is_whole():
+            progress.say(resumed)
+            progress.close()
+            return config.out
         if self._writes:
             self._folder.start(config, self._description("running"), trainer.records)
-        steps = trainer.batches.steps
-        progress = Progress(steps * config.epochs, trainer.steps_done, config.epochs, self._writes)
-        told = self._pretrained or {}
-        starts_from = "; ".join(told[name] for name in ("source", "head", "planes") if name in told)
-        for line in (resumed, starts_from and f"weights from {starts_from}", told.get("warning"), self._skipped()):
+        taken = self._pretrained or {}
+        starts_from = "; ".join(taken[name] for name in ("source", "head", "planes") if name in taken)
+        weights_from = starts_from and f"weights from {starts_from}"
+        elsewhere = told(self._parts, self._environment)
+        for line in (resumed, elsewhere, weights_from, taken.get("warning"), self._skipped()):
             if line:
                 progress.say(line)
         try:
@@ -286,9 +295,23 @@ class _Run:
         self._check_origin(state)
         self._started, self._earlier = state["started"], state["seconds"]
         trainer.load_state_dict(state["trainer"])
+        if self._writes:
+            self._parts = earlier_parts(self._record(), (trainer.epoch, trainer.step), self._environment)
         if trainer.finished:
             return f"{config.out} is finished already, after {trainer.epoch} epochs"
         return f"going on in epoch {trainer.epoch + 1} after step {trainer.step}"
+
+    def _record(self) -> dict[str, Any]:
+        """What run.json says so far, empty where there is none."""
+        return read_run(self._config.out) if (self._config.out / RUN).is_file() else {}
+
+    def _is_whole(self) -> bool:
+        """Whether the run was finished before, and its model is there: what it was made with stays as it is noted."""
+        if not self._trainer.finished:
+            return False
+        files = all((self._config.out / name).is_file() for name in (WEIGHTS, DESCRIPTION))
+        whole = self._writes and files and self._record().get("status") == "finished"
+        return any(raised_anywhere(self._trainer.accelerator, whole))
 
     def _origin(self) -> dict[str, Any]:
         """What a checkpoint says of the run it belongs to."""
@@ -339,6 +362,7 @@ class _Run:
             "config": self._config.to_dict(),
             "command": command_line(self._config),
             **self._environment,
+            **({"resumed_from": self._parts} if self._parts else {}),
             "seed": self._config.seed,
             "machine": self._trainer.machine.to_dict(),
             "recorded_steps": self._recorded_steps,
