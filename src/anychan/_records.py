@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,17 @@ def read_run(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: {folder} is no run folder")
     return read_record(path, "run")
+
+
+def trained_by(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The commits that trained a run, by its run.json, in their order and each once; None is one not recorded.
+
+    Example:
+        >>> trained_by({"commit": "b", "dirty": True, "resumed_from": [{"commit": "a", "epochs": 2, "step": 0}]})
+        [{'commit': 'a', 'dirty': None}, {'commit': 'b', 'dirty': True}]
+    """
+    found = [{name: part.get(name) for name in ("commit", "dirty")} for part in (*run.get("resumed_from", ()), run)]
+    return [commit for i, commit in enumerate(found) if commit not in found[:i]]
 
 
 def check_record(record: Any, place: str, kind: str | None) -> None:

@@ -96,6 +96,9 @@ def test_the_card_of_a_run_tells_its_records(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((RECORDS / "any" / name).read_bytes())
     record = json.loads((tmp_path / "evaluation" / "test.json").read_text())
+    run = json.loads((tmp_path / "run.json").read_text()) | {"commit": "b"}
+    run["resumed_from"] = [{"commit": "a", "epochs": 2, "step": 0}]
+    (tmp_path / "run.json").write_text(json.dumps(run))
     results = record["results"]
     results.append({**results[-1], "fill": "zeros", "accuracy": 0.0123})  # a fill's row is not the model's own
     (tmp_path / "evaluation" / "test.json").write_text(json.dumps(record))
@@ -106,7 +109,7 @@ def test_the_card_of_a_run_tells_its_records(tmp_path):
         assert (cells in card) == (row["fill"] == "")
     for said in (
         "24,000 train, 1,000 val, 2,500 test",
-        "10 epochs, seed 0, channel sampling *hierarchical*, objective *sandwich*",
+        "10 epochs, seed 0, channel sampling *hierarchical*, objective *sandwich*. Commit `a` and `b`.",
         "## Intended use",
         "Classes: cat; dog.",
         "R 0.4800 ± 0.2700",

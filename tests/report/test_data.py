@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from anychan.evaluation._folder import trained_on
+from anychan.report._alike import training_words
 from anychan.report._data import datasets, statistics_table, versions_table
+from anychan.report._protocol import settings
 from anychan.report._reading import read_run
+from anychan.report._words import missing
 
 from ._runs import write_run
 
@@ -54,3 +58,30 @@ def test_what_a_run_was_made_with(tmp_path: Path) -> None:
     assert (facts["seed"], facts["torch"], facts["cpu"]) == ("0", "2.15.0", "Test CPU")
     assert facts["memory"] == "16.0 GiB"
     assert "gpu" not in facts
+
+
+def test_a_run_that_was_resumed_elsewhere_names_all_that_trained_it(tmp_path: Path) -> None:
+    part = {
+        "commit": "abc",
+        "dirty": True,
+        "hardware": {"cpu": "Old CPU", "gpu": None},
+        "versions": {"torch": "2.15.0"},
+    }
+    parts = [{**part, "epochs": 2, "step": 0}, {"epochs": 3, "step": 9}]
+    run = read_run(write_run(tmp_path / "first", resumed_from=parts))
+    facts = dict(versions_table(run))
+    assert facts["epochs 1 to 2 by"] == "commit abc, with changes that no commit holds; cpu Old CPU"
+    assert facts["epoch 3 and 9 steps by"] == "commit not recorded"
+    told = settings(run, "test")
+    assert told["trained on"] == "Old CPU and Test CPU"
+    assert told["trained in parts"] == (
+        "epochs 1 to 2 by commit abc, with changes that no commit holds, "
+        "epoch 3 and 9 steps by commit not recorded, the rest by commit 0123456789abcdef"
+    )
+    assert "on Old CPU and Test CPU. From a working tree with changes that no commit holds: first." in training_words(
+        [run], "test"
+    )
+    assert "It was trained from a working tree with changes that no commit holds." in missing(run, "test", False)
+    assert trained_on(run.record)["processor"] == "Old CPU and Test CPU"
+    with pytest.raises(ValueError, match=r"run\.json: resumed_from\[0\]: 'step' is missing"):
+        read_run(write_run(tmp_path / "first", resumed_from=[{"epochs": 2}]))

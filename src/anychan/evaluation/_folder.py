@@ -53,8 +53,10 @@ def sha256(path: Path) -> str:
 def trained_on(run: Mapping[str, Any]) -> dict[str, str | None]:
     """By what run.json says, in which number format (``precision``) and on what ``processor`` a run was trained.
 
-    Either is None where it was not recorded.
+    Either is None where it was not recorded; a run that was resumed on others has several processors in it.
     """
-    machine, hardware = run.get("machine") or {}, run.get("hardware") or {}
-    on_cpu = str(machine.get("device") or "cpu").startswith("cpu")
-    return {"precision": machine.get("precision"), "processor": hardware.get("cpu" if on_cpu else "gpu")}
+    machine = run.get("machine") or {}
+    kind = "cpu" if str(machine.get("device") or "cpu").startswith("cpu") else "gpu"
+    found = [(part.get("hardware") or {}).get(kind) for part in (*run.get("resumed_from", ()), run)]
+    processors = dict.fromkeys(name for name in found if name)
+    return {"precision": machine.get("precision"), "processor": " and ".join(processors) or None}

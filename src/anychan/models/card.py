@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from anychan._records import RUN, read_record
+from anychan._records import RUN, read_record, trained_by
 from anychan.channels import MEASURED
 from anychan.models.files import ModelInfo
 
@@ -99,8 +99,9 @@ def _data(info: ModelInfo, trained: Mapping[str, Any] | None) -> str:
     statistics = ", ".join(f"{c.name} {c.mean:.4f} ± {c.std:.4f}" for c in info.channels)
     measured = [channel.name for channel in info.channels if channel.units == MEASURED]
     scale = f"on a scale of 0 to 1 ({', '.join(measured)}: as measured)" if measured else "on a scale of 0 to 1"
+    commits = " and ".join(dict.fromkeys(f"`{one['commit'] or 'unknown'}`" for one in trained_by(trained)))
     return (
-        f"{data['name']} ({data['layout']}): {counts} images. {how}. Commit `{trained.get('commit') or 'unknown'}`.\n\n"
+        f"{data['name']} ({data['layout']}): {counts} images. {how}. Commit {commits}.\n\n"
         f"Pixels, {scale}, are normalised by the training images' mean ± deviation: {statistics}."
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from anychan.experiments.recipes import Recipe
 from anychan.report._json import Fields
+from anychan.report._parts import commit_words
 from anychan.training.command import command_line
 from anychan.training.config import TrainConfig
 
@@ -96,8 +97,7 @@ def _shown(value: Any) -> Any:
 
 
 def _commit(record: Fields) -> str:
-    commit = str(record.values.get("commit") or "not recorded")
-    return f"{commit}, with changes that no commit holds" if record.values.get("dirty") else commit
+    return commit_words(record.values)
 
 
 def _yaml(told: Mapping[str, Any]) -> str:

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from anychan.report import _format as fmt
 from anychan.report._config import filled
+from anychan.report._parts import was_dirty
 from anychan.report._place import place, place_words
-from anychan.report._protocol import processor, settings_of_all
+from anychan.report._protocol import settings_of_all, trained_on
 from anychan.report._records import Run
 from anychan.report._words import data_name, trained_images
 
@@ -79,7 +80,7 @@ def differing(rows: Sequence[Run], split: str | None) -> dict[str, dict[str, lis
 def training_words(rows: Sequence[Run], split: str | None) -> str:
     """On what networks were trained, which of them from an uncommitted tree, and in what else they differ."""
     said = [place_words(_named(rows, _place))]
-    if dirty := _named(rows, lambda run: "dirty" if run.record.get("dirty") else "").get("dirty"):
+    if dirty := _named(rows, lambda run: "dirty" if was_dirty(run.record) else "").get("dirty"):
         said.append(f"From a working tree with changes that no commit holds: {fmt.listing(dirty)}.")
     said += [
         f"They differ in {_values(name, values)}."
@@ -90,8 +91,8 @@ def training_words(rows: Sequence[Run], split: str | None) -> str:
 
 
 def _place(run: Run) -> str:
-    machine, hardware = run.record.get("machine") or {}, run.record.get("hardware") or {}
-    return place(str(machine.get("precision") or ""), processor(hardware, str(machine.get("device") or "cpu")))
+    precision = str((run.record.get("machine") or {}).get("precision") or "")
+    return place(precision, fmt.listing(trained_on(run.record)))
 
 
 def _named(rows: Sequence[Run], say: Callable[[Run], str]) -> dict[str, list[str]]:

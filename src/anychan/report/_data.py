@@ -8,6 +8,7 @@ from typing import Any
 
 from anychan.channels import ChannelSet
 from anychan.report import _format as fmt
+from anychan.report._parts import commit_words, earlier_parts
 from anychan.report._records import Run
 from anychan.report._table import Cell, Column, Group, Table
 
@@ -73,17 +74,21 @@ def statistics_table(run: Run) -> Table | None:
 def versions_table(run: Run) -> list[tuple[str, str]]:
     """What a run was made with, as pairs: status, commit, seed, versions, hardware."""
     record = run.record
-    commit = record.get("commit") or "not recorded"
     facts = [
         ("status", run.status),
         ("started", str(record.get("started") or "not recorded")),
         ("seed", "not recorded" if run.seed is None else str(run.seed)),
-        ("commit", f"{commit}, with changes that no commit holds" if record.get("dirty") else str(commit)),
+        ("commit", commit_words(record)),
+        *_made_with(record),
     ]
-    hardware, versions = record.get("hardware"), record.get("versions")
-    facts += _flat(hardware) if isinstance(hardware, Mapping) else []
-    facts += _flat(versions) if isinstance(versions, Mapping) else []
+    for epochs, part in earlier_parts(record):
+        others = [f"{name} {text}" for name, text in _made_with(part) if (name, text) not in facts]
+        facts.append((f"{epochs} by", "; ".join([f"commit {commit_words(part)}", *others])))
     return facts
+
+
+def _made_with(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return _flat(record.get("hardware") or {}) + _flat(record.get("versions") or {})
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

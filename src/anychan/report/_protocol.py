@@ -9,6 +9,7 @@ from typing import Any
 from anychan.report import _format as fmt
 from anychan.report._compared import short_paths
 from anychan.report._config import NEUTRAL, filled
+from anychan.report._parts import commits_in_turn, parts_of
 from anychan.report._records import Evaluation, Run
 from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._words import data_name, trained_images
@@ -71,7 +72,7 @@ def settings(run: Run, split: str | None) -> dict[str, str]:
     record, config = run.record, run.record.get("config") or {}
     data, source = record.get("data") or {}, record.get("adapted_from") or {}
     every = run.pooled or (run,)
-    machines = [(one.record.get("hardware") or {}, one.record.get("machine") or {}) for one in every]
+    machines = [one.record.get("machine") or {} for one in every]
     evaluation, known = run.on(split), filled(config)
     found = {
         "network": str(run.model.get("architecture") or config.get("model") or ""),
@@ -98,8 +99,9 @@ def settings(run: Run, split: str | None) -> dict[str, str]:
         else str(known.get("normalisation.statistics") or ""),
         "weights kept": {"last": "the last", "best": "the best on validation"}.get(str(record.get("selected")), ""),
         "seeds": fmt.listing([str(one.seed) for one in every if one.seed is not None]),
-        "trained on": _each(processor(hardware, str(machine.get("device") or "cpu")) for hardware, machine in machines),
-        "number format in training": _each(str(machine.get("precision") or "") for _, machine in machines),
+        "trained on": _each(name for one in every for name in trained_on(one.record)),
+        "trained in parts": _each(commits_in_turn(one.record) for one in every),
+        "number format in training": _each(str(machine.get("precision") or "") for machine in machines),
         "reported on": _measured(evaluation) if evaluation else "",
         "evaluated on": _each(name for one in every if (own := one.on(split)) for name in processors(own)),
     }
@@ -133,6 +135,13 @@ def processor(hardware: Mapping[str, Any], device: str) -> str:
     """What computed; never the name of a machine."""
     name = hardware.get("cpu" if device.startswith("cpu") else "gpu")
     return str(name) if name else ""
+
+
+def trained_on(record: Mapping[str, Any]) -> list[str]:
+    """What a run was trained on, by its run.json, each processor once."""
+    device = str((record.get("machine") or {}).get("device") or "cpu")
+    found = (processor(part.get("hardware") or {}, device) for part in parts_of(record))
+    return list(dict.fromkeys(name for name in found if name))
 
 
 def processors(evaluation: Evaluation) -> list[str]:

@@ -73,6 +73,9 @@ def _run_record(path: Path) -> Fields:
         record.maybe_child(key)
     for key in ("seed", "best_epoch"):
         record.maybe_integer(key)
+    for part in record.children("resumed_from") if record.values.get("resumed_from") else ():
+        part.integer("epochs")
+        part.integer("step")
     skipped = record.values.get("skipped") or []
     if not isinstance(skipped, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in skipped):
         raise ValueError(f"{path}: 'skipped' should be a list of paths with their reasons, not {skipped!r:.60}")

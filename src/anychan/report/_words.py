@@ -8,6 +8,7 @@ from typing import Any
 
 from anychan.report import _format as fmt
 from anychan.report._compared import outdated
+from anychan.report._parts import was_dirty
 from anychan.report._records import Comparison, Evaluation, Result, Run
 from anychan.report._tables import series
 
@@ -100,7 +101,7 @@ def missing(run: Run, split: str | None, pictures: bool) -> list[str]:
     gone = sum(picture.pixels is None for picture in run.pictures)
     if pictures and gone:
         sentences.append(f"{gone} of its {len(run.pictures)} thumbnails are gone from the folder.")
-    if run.record.get("dirty"):
+    if was_dirty(run.record):
         sentences.append("It was trained from a working tree with changes that no commit holds.")
     if skipped := run.record.get("skipped"):
         sentences.append(f"{len(skipped)} broken files were skipped in training; they are listed under Data.")
