@@ -215,3 +215,17 @@ def test_the_command_line_and_a_grid(base: dict[str, Any], tmp_path: Path, capsy
     assert "seeds 3" in told
     assert (out / "model-options-width-3-epochs-1-seed3" / "model.safetensors").is_file()
     assert main([*words[:-2], "--data", "nowhere", "--seeds", "4"]) == 2  # nothing was run
+
+
+def test_a_row_says_which_commits_trained_it_where_they_are_others(base: dict[str, Any], tmp_path: Path) -> None:
+    ablation = Ablation(base, WIDE, seeds=(0, 1))
+    assert all("trained_by" not in row for row in ablate(ablation, tmp_path)["rows"])
+    path = tmp_path / "base-seed0" / "run.json"
+    run = json.loads(path.read_text())
+    earlier = {"commit": "a", "dirty": True, "epochs": 1, "step": 0}
+    path.write_text(json.dumps(run | {"commit": "b", "dirty": False, "resumed_from": [earlier]}))
+    record = ablate(ablation, tmp_path)
+    others = [{"commit": "a", "dirty": True}, {"commit": "b", "dirty": False}]
+    own = {"commit": record["commit"], "dirty": record["dirty"]}
+    assert [row.get("trained_by") for row in record["rows"]] == [[*others, own], None]
+    assert validate_records([tmp_path / "ablation.json"]) == (1, [])

@@ -94,12 +94,15 @@ def test_measured_stands_beside_reported(tmp_path: Path) -> None:
     assert one["rows"] == record["rows"]  # what was run before stays
     for evaluated in (tmp_path / "out").glob("*/evaluation/val.json"):
         evaluated.unlink()  # training tells how good the epoch that it kept was with all channels
+    earlier = {"commit": "a", "dirty": False}
+    (plain / "run.json").write_text(json.dumps(run | {"resumed_from": [{**earlier, "epochs": 0, "step": 1}]}))
     for row in (again := reproduce(Recipe.read("004-A"), tmp_path / "out", settings, runs=["plain"]))["rows"]:
         known = rows[row["run"], row["figure"]]
         subsets = known["measured"] if row["figure"] != "accuracy (validation)" else ["RGB"]
         for key in ("measured", "intervals"):
             assert row.get(key) == ({s: known[key][s] for s in subsets if s in known[key]} if key in known else None)
     assert len(again["rows"]) == len(rows)
+    assert again["runs"]["plain"]["trained_by"] == [earlier, {name: run[name] for name in ("commit", "dirty")}]
     table = reproduction_table(record)
     assert "with data=synthetic:" in table
     assert "of 6 test images, 6 validation images, 16 training images; seed 0" in table

@@ -107,6 +107,12 @@ def test_it_goes_on_in_the_middle_of_an_interrupted_run(tmp_path: Path, monkeypa
     assert given[1].optimizer == given[2].optimizer
     assert len({settings.optimizer.learning_rate for settings in given}) == 3
     assert [trial["state"] for trial in record["trials"]] == ["complete"] * 3
+    assert all("trained_by" not in trial for trial in record["trials"])
+    run = tmp_path / "sweep" / "trial-001" / "run.json"
+    run.write_text(json.dumps(json.loads(run.read_text()) | {"commit": "a"}))
+    trials = sweep(config(tmp_path / "sweep"), SPACE, trials=3)["trials"]
+    assert trials[1]["trained_by"] == [{"commit": "a", "dirty": record["dirty"]}]
+    assert not any("trained_by" in trials[number] for number in (0, 2))
 
 
 def test_a_trial_killed_before_its_settings_were_noted_is_not_run(

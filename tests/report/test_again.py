@@ -84,6 +84,23 @@ def test_a_search_of_settings_that_are_none_today_has_no_command(tmp_path: Path)
     assert read_search(folder / SEARCH).again == Again("old", "", "not recorded")
 
 
+def test_it_says_what_trained_which_runs_where_that_was_another_commit(tmp_path: Path) -> None:
+    others = {"trained_by": [{"commit": "a", "dirty": True}, {"commit": "b", "dirty": False}]}
+    said = "c; {0} trained by a, with changes that no commit holds; {0} trained by b"
+    path = write_ablation(tmp_path / "width") / "ablation.json"
+    rows = json.loads(path.read_text())["rows"]
+    changed(path, rows=[rows[0] | others, *rows[1:]], commit="c")
+    assert read_ablation(path).again.commit == said.format("base")
+    path = write_search(tmp_path / "sweep") / SEARCH
+    trials = json.loads(path.read_text())["trials"]
+    changed(path, trials=[trials[0], trials[1] | others, trials[2]], commit="c")
+    assert read_search(path).again.commit == said.format("trial 1")
+    path = write_reproduction(tmp_path / "000-A-reproduction.json")
+    runs = json.loads(path.read_text())["runs"]
+    changed(path, runs=runs | {"plain": runs["plain"] | others}, commit="c")
+    assert read_reproduction(path).again.commit == said.format("plain")
+
+
 @pytest.mark.parametrize(
     ("fair", "changes", "rows", "command"),
     [

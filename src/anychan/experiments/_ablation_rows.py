@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anychan._records import read_run
+from anychan._records import read_run, trained_by
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import read_record, record_path, trained_on
 from anychan.evaluation.bootstrap import paired_bootstrap
@@ -68,6 +68,8 @@ def ablation_row(
         return row
     first = next(iter(own.values()))
     row["trained"] = [answers.trained for answers in own.values()]
+    commits = [commit for answers in own.values() for commit in answers.trained_by]
+    row["trained_by"] = [commit for i, commit in enumerate(commits) if commit not in commits[:i]]
     row["accuracy"] = {s: float(np.mean([answers.right[s].mean() for answers in own.values()])) for s in first.right}
     row["full"] = row["accuracy"].get(first.full)
     row["channels"] = first.channels
@@ -110,6 +112,7 @@ class _Answers:
         full, channels: the name of all its channels, and how many they are.
         images: their fingerprint.
         trained: in which number format and on what the run was trained.
+        trained_by: by which commits.
         cost: of a call with all channels, as the evaluation's record has it; None where it was not measured.
     """
 
@@ -120,6 +123,7 @@ class _Answers:
     channels: int
     images: str
     trained: Mapping[str, str | None]
+    trained_by: Sequence[Mapping[str, Any]]
     cost: Mapping[str, Any] | None
 
 
@@ -137,6 +141,7 @@ def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
         for row in record["results"]
         if not row["fill"] and frozenset(known.subset(row["subset"]).names) in asked
     }
+    made = read_run(run)
     return _Answers(
         right={subset: unpack_right(row["right"], row["n"]) for subset, row in rows.items()},
         left_out={subset: row.get("left_out", 0) for subset, row in rows.items()},  # older records do not say
@@ -144,7 +149,8 @@ def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
         full=str(known),
         channels=len(known),
         images=record["data"]["fingerprints"][split],
-        trained=trained_on(read_run(run)),
+        trained=trained_on(made),
+        trained_by=trained_by(made),
         cost=rows.get(str(known), {}).get("cost"),
     )
 

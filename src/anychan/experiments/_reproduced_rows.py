@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from anychan._records import read_run
+from anychan._records import read_run, trained_by
 from anychan.cost import measure_memory
 from anychan.environment import hardware
 from anychan.evaluation._folder import read_record, record_path, trained_on
@@ -74,7 +74,8 @@ def run_of(config: TrainConfig) -> dict[str, Any]:
     told = {name: run.get(name) for name in ("seconds", "epochs", "commit")}
     depth = next((row["cost"]["depth"] for row in results if row["cost"] and not row["fill"]), None)
     weights = {"weights": config.pretrained.name} if isinstance(config.pretrained, Path) else {}
-    return {**told, "data": run["data"]["name"], "trained": trained_on(run), "depth": depth, **weights}
+    several = {"trained_by": commits} if len(commits := trained_by(run)) > 1 else {}
+    return {**told, **several, "data": run["data"]["name"], "trained": trained_on(run), "depth": depth, **weights}
 
 
 def split_of(figure: str) -> str:

@@ -16,6 +16,7 @@ from anychan._columns import columns
 from anychan._files import replacing
 from anychan._lock import alone
 from anychan._records import read_record as read_record_file
+from anychan._records import trained_by
 from anychan.environment import environment
 from anychan.evaluation import HELD_OUT
 from anychan.evaluation.bootstrap import DRAWS
@@ -181,8 +182,8 @@ def ablate(
         Student's t over images and seeds (`anychan.evaluation.bootstrap`). ``method`` says which, and ``draws`` how
         many a bootstrap took, None where there was none. Where runs failed, a difference is of those ``seeds`` that
         both have. A row also has the number of the run's channels, its mean accuracy on its subsets of each size, in
-        which number format and on what the run of each seed was trained, and, where it was asked for, what a call with
-        all channels costs.
+        which number format and on what the run of each seed was trained, by which commits where that is not the
+        record's own alone, and, where it was asked for, what a call with all channels costs.
 
     Raises:
         InterruptedRunError: if it was interrupted.
@@ -218,6 +219,10 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
     if len(errors) == len(ablation.seeds) * (1 + len(ablation.changes)):
         raise ValueError(f"no run could be completed, so nothing is written; the first: {next(iter(errors.values()))}")
     rows = [ablation_row(name, ablation.seeds, ablation.split, folder, errors) for name in (BASE, *ablation.changes)]
+    made = environment()
+    for row in rows:  # which commits trained it is told where it was not that of the record alone
+        if row.get("trained_by") == trained_by(made):
+            del row["trained_by"]
     methods = {found["method"] for row in rows for name, found in row.items() if name.startswith("difference_")}
     record = {
         "schema": 1,
@@ -228,7 +233,7 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
         "seeds": list(ablation.seeds),
         "split": ablation.split,
         "draws": DRAWS if BOOTSTRAP in methods else None,
-        **environment(),
+        **made,
         "rows": rows,
     }
     with replacing(folder / RECORD) as temporary:

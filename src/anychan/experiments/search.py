@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from anychan._files import replacing
 from anychan._lock import LOCK, alone
-from anychan._records import read_run
+from anychan._records import RUN, read_run, trained_by
 from anychan.data import open_dataset
 from anychan.environment import environment
 from anychan.evaluation import HELD_OUT, evaluate_run
@@ -46,7 +46,8 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
 
     Returns:
         The record that is also written to ``sweep.json``: ``trials``, each with its number, state, settings, accuracy
-        and error, and ``best``, one of them or None.
+        and error, and which commits trained it where that is not the record's own alone, and ``best``, one of them or
+        None.
 
     Raises:
         ValueError: without Optuna (``pip install anychan[sweep]``), for fewer than one trial, wrong settings, a data
@@ -141,7 +142,7 @@ class _Search:
 
     def _run(self, number: int, chosen: dict[str, Any], resume: bool) -> None:
         """One trial: trained, told to the study, recorded."""
-        folder = self._config.out / f"trial-{number:03}"
+        folder = self._folder(number)
         try:
             place = {"out": str(folder), "resume": resume and folder.exists()}
             run = train(self._space.applied(merged(self._settings, place), chosen))
@@ -175,6 +176,7 @@ class _Search:
 
     def record(self) -> dict[str, Any]:
         """What is known so far, also written to the folder."""
+        made = environment()
         trials = [
             {
                 "number": trial.number,
@@ -182,6 +184,7 @@ class _Search:
                 "settings": trial.user_attrs.get(_CHOSEN, {}),
                 _ACCURACY: trial.value,
                 "error": self._study.user_attrs.get(_error_of(trial.number)),
+                **self._trained_by(trial.number, made),
             }
             for trial in self._study.trials
         ]
@@ -192,13 +195,22 @@ class _Search:
             "config": {**self._config.to_dict(), "out": self._config.out.name},
             "space": dict(self._space.settings),
             _SEED: self._study.user_attrs[_SEED],
-            **environment(),
+            **made,
             "trials": trials,
             "best": max(done, key=lambda trial: trial[_ACCURACY], default=None),
         }
         with replacing(self._config.out / _RECORD) as temporary:
             temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
         return record
+
+    def _trained_by(self, number: int, made: dict[str, Any]) -> dict[str, Any]:
+        """Which commits trained a trial's run, where it is there and was not trained by today's alone."""
+        folder = self._folder(number)
+        found = trained_by(read_run(folder)) if (folder / RUN).is_file() else []
+        return {"trained_by": found} if found and found != trained_by(made) else {}
+
+    def _folder(self, number: int) -> Path:
+        return self._config.out / f"trial-{number:03}"
 
 
 def _differences(known: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> list[str]:

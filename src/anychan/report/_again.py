@@ -9,6 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from anychan.experiments.recipes import Recipe
+from anychan.report import _format as fmt
 from anychan.report._json import Fields
 from anychan.report._parts import commit_words
 from anychan.training.command import command_line
@@ -23,7 +24,8 @@ _CHANGES = ("bands", "epochs", "image_size", "seed", "precision", "skip_broken")
 class Again:
     """What is made again, its command, "" where the record does not tell it, and the ``file`` that the command takes.
 
-    ``text`` is the file's, made from the record; "" where there is none. ``commit`` is what it was made with.
+    ``text`` is the file's, made from the record; "" where there is none. ``commit`` is what it was made with, and what
+    trained which of its runs where that was another.
     """
 
     name: str
@@ -97,7 +99,17 @@ def _shown(value: Any) -> Any:
 
 
 def _commit(record: Fields) -> str:
-    return commit_words(record.values)
+    """What the record was made with, and what trained which of its runs where that was another."""
+    values = record.values
+    made = [(f"trial {trial['number']}", trial) for trial in values.get("trials") or ()]
+    made += [*(values.get("runs") or {}).items()]  # of a reproduction, whose rows are its figures
+    made += [(row["name"], row) for row in values.get("rows") or () if "name" in row]
+    names: dict[str, list[str]] = {}
+    for name, run in made:
+        for commit in run.get("trained_by") or ():
+            names.setdefault(commit_words(commit), []).append(name)
+    others = [f"{fmt.listing(of)} trained by {commit}" for commit, of in names.items()]
+    return "; ".join([commit_words(values), *others])
 
 
 def _yaml(told: Mapping[str, Any]) -> str:
