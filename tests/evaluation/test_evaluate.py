@@ -15,6 +15,7 @@ from anychan.environment import environment
 from anychan.evaluation import FILLS, evaluate_run, read_predictions, table
 from anychan.evaluation import evaluate as evaluate_module
 from anychan.evaluation.metrics import metrics
+from anychan.experiments.records import validate_records
 
 from ._runs import RUN, SPEC, write_run
 
@@ -197,6 +198,26 @@ def test_each_row_says_where_it_was_timed(
     monkeypatch.undo()
     again = evaluate(run, ["B"])
     assert machines(again) == [("another", 8), ("another", 8), (where["hardware"]["cpu"], 128)]
+
+
+def test_a_row_that_is_kept_says_which_commit_answered_it_where_the_file_names_another(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, where = make_run(), environment()
+
+    def commits(commit: str, channels: str) -> tuple[str, list[str | None]]:
+        made = {**where, "commit": commit}
+        monkeypatch.setattr("anychan.evaluation.evaluate.environment", lambda device: made)
+        record = evaluate(run, [channels])
+        assert validate_records([run / "evaluation"]) == (1, [])
+        assert all(("versions" in row) == ("commit" in row) for row in record["results"])
+        return record["commit"], [row.get("commit") for row in record["results"]]
+
+    assert commits("a", "R") == ("a", [None])
+    assert commits("a", "G") == ("a", [None, None])
+    assert commits("b", "G") == ("b", ["a", None])
+    assert commits("c", "B") == ("c", ["a", "b", None])
+    assert commits("a", "B") == ("a", [None, "b", None])
 
 
 def test_answers_are_the_same_again(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:

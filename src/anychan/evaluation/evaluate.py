@@ -2,8 +2,9 @@
 
 ``predictions/<split>.parquet`` holds each answer, ``evaluation/<split>.json`` what follows from them. Both speak of
 one model on one data set: asking again replaces the rows of the same subset and fill and keeps the others. So each row
-says on which machine it was answered and timed; its cost says so for itself, and may be measured later, on another
-(`record_costs`). What a row had and is not asked for again stays: its cost, and that it is answered with flips too.
+says on which machine it was answered and timed, and by which commit and versions, if these are not the file's; its cost
+says so for itself, and may be measured later, on another (`record_costs`). What a row had and is not asked for again
+stays: its cost, and that it is answered with flips too.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from anychan.sensors import match
 
 HELD_OUT = "held-out"
 _WHERE = ("device", "autocast", "batch_size", "hardware")
+_BY = ("versions", "commit", "dirty")
 
 
 def evaluate_run(
@@ -168,7 +170,7 @@ def evaluate_run(
             "classes": list(info.classes),
             "channels": info.channels.to_dict(),
             "untold": untold(array, info.channels) if (str(info.channels), "") in rows else {},
-            "results": _with_retention({key: rows[key] for key in order}, answers, str(info.channels)),
+            "results": _with_retention({key: _less(rows[key], made) for key in order}, answers, str(info.channels)),
         }
         answers = {key: answers[key] for key in order}
         _write(run, split, record, answers.values())
@@ -243,8 +245,8 @@ def _earlier(
         if not replace:
             raise
         return {}, {}
-    where = {key: record[key] for key in _WHERE if key in record}  # of rows from before they said so themselves
-    rows = {(row["subset"], row["fill"]): {**where, **row} for row in record["results"]}
+    of_all = {key: record[key] for key in (*_WHERE, *_BY) if key in record}  # of rows that do not say it themselves
+    rows = {(row["subset"], row["fill"]): {**of_all, **row} for row in record["results"]}
     for same, what in (
         (record["model_sha256"] == model_hash, "is about another model"),
         (same_images(record["data"], images, split), "is about other images, or such as were read otherwise"),
@@ -255,6 +257,12 @@ def _earlier(
         if not same:
             raise ValueError(f"{path} {what}: say --replace to write a new one")
     return rows, {key: answers[key] for key in rows}
+
+
+def _less(row: dict[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
+    """A row that says which commit and versions answered it, only if they are not its file's."""
+    same = all(row.get(key) == made[key] for key in _BY)
+    return {key: value for key, value in row.items() if not (same and key in _BY)}
 
 
 def _row(answers: Predictions, left_out: int, info: ModelInfo, cost: dict[str, Any] | None) -> dict[str, Any]:
