@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from anychan._lock import alone
+from anychan.experiments._shapes import check_shapes
 from anychan.experiments.completing import Costs, attempt
 from anychan.experiments.pool import Task, work_through
 from anychan.experiments.search import sweep
@@ -31,12 +32,19 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 @dataclass(frozen=True)
 class Search:
-    """A search of a study: `sweep`'s settings, what is varied, and how many trials there are."""
+    """A search of a study: `sweep`'s settings, what is varied, and how many trials there are.
+
+    Raises:
+        ValueError: for what has another shape.
+    """
 
     space: Mapping[str, Any]
     trials: int
     settings: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_shapes(self)
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,9 @@ class StudyRun:
         starts_from: the run of the study, of the same seed, whose weights it starts from.
         seeds: in place of the study's.
         flips: also evaluate with test-time flips.
+
+    Raises:
+        ValueError: for what has another shape, or a seed given twice.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -60,6 +71,9 @@ class StudyRun:
     starts_from: str | None = None
     seeds: Sequence[int] | None = None
     flips: bool = False
+
+    def __post_init__(self) -> None:
+        check_shapes(self)
 
 
 @dataclass(frozen=True)
@@ -77,8 +91,8 @@ class Study:
             measured wrong, and `anychan profile --record` fills it in.
 
     Raises:
-        ValueError: for wrong settings, names that are not those of folders or stand twice, be it in capitals, or a
-            search or run that is named and is not there.
+        ValueError: for wrong settings, what has another shape, a seed given twice, names that are not those of folders
+            or stand twice, be it in capitals, or a search or run that is named and is not there.
 
     Example:
         >>> study = Study({"wide6": StudyRun({"model": "wide6"})}, settings={"data": "a.zip"}, seeds=(0, 1))
@@ -95,6 +109,7 @@ class Study:
     cost: Costs = "none"
 
     def __post_init__(self) -> None:
+        check_shapes(self)
         if not self.runs:
             raise ValueError("a study needs one run at least")
         for name in (*self.searches, *self.runs):
@@ -145,11 +160,13 @@ class Study:
         told = _checked(f"{path}", told, cls)
         seeds = settings.pop("seeds", None)
         for group, kind in (("runs", StudyRun), ("searches", Search)):
-            parts = told.get(group) or {}
+            parts = _given(told.get(group))
             if not isinstance(parts, Mapping):
                 raise ValueError(f"{path}: {group} should have a name for each, not {parts!r}")
-            told[group] = {name: kind(**_checked(f"{path}: {name}", part or {}, kind)) for name, part in parts.items()}
-        told["settings"] = merged(told.get("settings") or {}, settings)
+            told[group] = {name: _part(f"{path}: {name}", _given(part), kind) for name, part in parts.items()}
+        told["settings"] = _given(told.get("settings"))
+        if isinstance(told["settings"], Mapping):
+            told["settings"] = merged(told["settings"], settings)
         return cls(**(told if seeds is None else {**told, "seeds": seeds}))
 
     def folders(self) -> list[str]:
@@ -286,6 +303,19 @@ def _refuse_given(*settings: Mapping[str, Any]) -> None:
             there = together.get(group)
             if there is not None and (not rest or (isinstance(there, Mapping) and rest in there)):
                 raise ValueError(f"{name} is given by the study itself: name seeds, taught_by or starts_from")
+
+
+def _given(told: Any) -> Any:
+    """What stands behind a name in YAML, where nothing may."""
+    return {} if told is None else told
+
+
+def _part(what: str, told: Any, kind: type) -> Any:
+    told = _checked(what, told, kind)
+    try:
+        return kind(**told)
+    except ValueError as error:
+        raise ValueError(f"{what}: {error}") from error
 
 
 def _checked(what: str, told: Any, kind: type) -> dict[str, Any]:
