@@ -125,6 +125,22 @@ def test_the_best_of_several_searches_is_taken_whole_or_in_part(tmp_path: Path) 
         ({"runs": {"a": []}}, "a should have flips, seeds, settings"),
         ({"runs": {"a": {"settings": "wide4"}}}, "a: settings 'wide4' must be given by names"),
         ({"runs": {"a": {"tuned_by": "rates"}}}, "a: tuned_by 'rates' must be a list of names, such as [rates]"),
+        ({"runs": {"a": {"tuned": "optimizer"}}}, "a: tuned 'optimizer' must be a list of names"),
+        ({"runs": {"a": {"tuned": ["optimizer"]}}}, "a: tuned optimizer goes with tuned_by, which names searches"),
+        (
+            {"runs": {"a": {"tuned_by": ["rates"], "tuned": ["optimizer", "optimiser"]}}},
+            "a: tuned 'optimiser' is nothing that was searched; that is optimizer.learning_rate",
+        ),
+        (
+            {
+                "runs": {"a": {"tuned_by": ["rates", "widths"], "tuned": ["optimizer"]}},
+                "searches": {
+                    "rates": TOLD["searches"]["rates"],
+                    "widths": TOLD["searches"]["rates"] | {"space": {"model_options.width": [4, 6]}},
+                },
+            },
+            "a: search 'widths' varies nothing of tuned optimizer, only model_options.width",
+        ),
         ({"runs": {"a": {"seeds": []}}}, "a: seeds [] must be a list of whole numbers, one at least and each once"),
         ({"runs": {"a": {"flips": "no"}}}, "a: flips 'no' must be true or false"),
         ({"searches": {"rates": {"trials": 0, "space": {}}}}, "rates: trials 0 must be a whole number, 1 or more"),

@@ -54,7 +54,7 @@ class StudyRun:
     Args:
         settings: those of `anychan train` in which it differs from the study's.
         tuned_by: searches, of which the best trial's settings are taken; all of the same images.
-        tuned: only those settings of it that begin so ("optimizer"); empty: all.
+        tuned: only those settings of it that begin so ("optimizer"), some of every search; empty: all.
         taught_by: the run of the study, of the same seed, that teaches it.
         starts_from: the run of the study, of the same seed, whose weights it starts from.
         seeds: in place of the study's.
@@ -92,7 +92,8 @@ class Study:
 
     Raises:
         ValueError: for wrong settings, what has another shape, a seed given twice, names that are not those of folders
-            or stand twice, be it in capitals, or a search or run that is named and is not there.
+            or stand twice, be it in capitals, a search or run that is named and is not there, or ``tuned`` that takes
+            nothing from a search.
 
     Example:
         >>> study = Study({"wide6": StudyRun({"model": "wide6"})}, settings={"data": "a.zip"}, seeds=(0, 1))
@@ -127,13 +128,7 @@ class Study:
             self._check_search(name, search)
         before: list[str] = []
         for name, run in self.runs.items():
-            if unknown := [search for search in run.tuned_by if search not in self.searches]:
-                raise ValueError(f"{name}: no search {unknown[0]!r}; there are {', '.join(self.searches) or 'none'}")
-            chosen_on = [self._images_of(self.searches[search]) for search in run.tuned_by]
-            if any(images != chosen_on[0] for images in chosen_on):
-                raise ValueError(
-                    f"{name} is tuned by searches of other {' or '.join(_IMAGES)}: the best of these is none"
-                )
+            self._check_tuned(name, run)
             for other in filter(None, (run.taught_by, run.starts_from)):
                 lacking = other not in before or set(self._seeds(run)) - set(self._seeds(self.runs[other]))
                 if lacking:
@@ -231,6 +226,26 @@ class Study:
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
 
+    def _check_tuned(self, name: str, run: StudyRun) -> None:
+        """That a run's searches are there, can be compared, and give what is to be taken from them."""
+        if unknown := [search for search in run.tuned_by if search not in self.searches]:
+            raise ValueError(f"{name}: no search {unknown[0]!r}; there are {', '.join(self.searches) or 'none'}")
+        if run.tuned and not run.tuned_by:
+            raise ValueError(f"{name}: tuned {', '.join(run.tuned)} goes with tuned_by, which names searches")
+        chosen_on = [self._images_of(self.searches[search]) for search in run.tuned_by]
+        if any(images != chosen_on[0] for images in chosen_on):
+            raise ValueError(f"{name} is tuned by searches of other {' or '.join(_IMAGES)}: the best of these is none")
+        spaces = {search: list(self.searches[search].space) for search in run.tuned_by}
+        searched = list(dict.fromkeys(setting for space in spaces.values() for setting in space))
+        for one in run.tuned:
+            if not any(_is_taken(setting, [one]) for setting in searched):
+                raise ValueError(f"{name}: tuned {one!r} is nothing that was searched; that is {', '.join(searched)}")
+        for search, space in spaces.items():  # which of them is the best is not known yet
+            if not any(_is_taken(setting, run.tuned) for setting in space):
+                raise ValueError(
+                    f"{name}: search {search!r} varies nothing of tuned {', '.join(run.tuned)}, only {', '.join(space)}"
+                )
+
 
 def conduct(
     study: Study,
@@ -284,11 +299,11 @@ def _tuned(searches: Sequence[Path], taken: Sequence[str]) -> dict[str, Any]:
     if not bests:
         return {}
     best = max(bests, key=lambda trial: trial["val_accuracy"])
-    return {
-        name: value
-        for name, value in best["settings"].items()
-        if not taken or any(name == one or name.startswith(f"{one}.") for one in taken)
-    }
+    return {name: value for name, value in best["settings"].items() if _is_taken(name, taken)}
+
+
+def _is_taken(setting: str, tuned: Sequence[str]) -> bool:
+    return not tuned or any(setting == one or setting.startswith(f"{one}.") for one in tuned)
 
 
 def _folder(name: str, seed: int) -> str:
