@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from huggingface_hub import constants
+from PIL import Image
 from safetensors.torch import save_file
 
 from anychan._lock import alone
@@ -223,6 +224,19 @@ def test_runs_from_pretrained_weights_are_made_where_these_can_be_had(
     assert (
         "plain-pretrained-seed0 holds a run with other settings (pretrained: other weights" in capsys.readouterr().err
     )
+
+
+def test_a_split_there_is_not_is_said_before_the_first_run(tmp_path: Path) -> None:
+    """Of a recipe whose source reports figures on validation."""
+    for split in ("train", "test"):
+        for i in range(8):
+            place = tmp_path / "photographs" / split / f"class{i % 2}"
+            place.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (32, 32), (10 * i,) * 3).save(place / f"{i}.png")
+    without = {**SETTINGS, "data": str(tmp_path / "photographs"), "cache_dir": str(tmp_path / "cache")}
+    with pytest.raises(ValueError, match=r"plain: .*photographs has no split 'val'; it has train, test"):
+        reproduce(Recipe.read("002-A"), tmp_path / "out", without)
+    assert not list((tmp_path / "out").glob("002-A-*"))
 
 
 @pytest.mark.parametrize("there", [False, True])

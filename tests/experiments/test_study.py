@@ -91,6 +91,19 @@ def test_what_fails_is_told_and_ends_with_one(tmp_path: Path, capsys: pytest.Cap
     assert "small-seed0: was not begun, since big-seed0 failed" in printed.err
 
 
+@pytest.mark.parametrize(
+    ("split", "said"),
+    [
+        ("tset", "big-seed0: synthetic:.* has no split 'tset'; it has train, val, test"),
+        ("held-out", "big-seed0: split 'held-out' needs held_out"),
+    ],
+)
+def test_a_split_there_is_not_is_said_before_the_first_run(tmp_path: Path, split: str, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        conduct(Study.read(written(tmp_path, split=split)), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_time_nothing_is_begun(tmp_path: Path) -> None:
     study = Study.read(written(tmp_path))
     found = conduct(study, tmp_path / "out", seconds=0.0)

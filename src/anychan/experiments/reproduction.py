@@ -14,7 +14,7 @@ from anychan.evaluation._folder import record_path
 from anychan.experiments._reproduced_pairs import pairs_of, untested
 from anychan.experiments._reproduced_rows import empty_rows, rows_of, rows_of_one, run_of, validated_in_training
 from anychan.experiments._reproduced_words import trained_alike
-from anychan.experiments.completing import attempt, is_finished, weights_missing
+from anychan.experiments.completing import attempt, check_split, is_finished, weights_missing
 from anychan.experiments.recipes import Recipe
 from anychan.training import TrainConfig
 
@@ -48,8 +48,9 @@ def reproduce(
         how many epochs, on what data, by which commit and on what it was trained, and its network's depth.
 
     Raises:
-        ValueError: for a run that the recipe does not have, settings that do not fit, a run there, asked for or not,
-            with other settings or data than these, or if no run could be completed.
+        ValueError: for a run that the recipe does not have, settings that do not fit, data without a split that a run
+            is evaluated on, a run there, asked for or not, with other settings or data than these, or if no run could
+            be completed.
         OSError: if the data or a file of weights are not there, or runs cannot be written.
         FileExistsError: if another process is at the folder.
         InterruptedRunError: if it was interrupted; asked again, it goes on.
@@ -74,10 +75,16 @@ def _made(
     runs: Sequence[str] | None,
     fair: bool,
 ) -> dict[str, Any]:
-    # All before the first is trained: a run of other settings would be lost from the record, and weights that cannot be
-    # read would end it.
+    # All before the first is trained: a run of other settings would be lost from the record, weights that cannot be
+    # read would end it, and without a split there would be nothing to put into it.
     there = {name for name, config in configs.items() if is_finished(config)}
     asked = {name: config for name, config in configs.items() if runs is None or name in runs or name in there}
+    for name, config in asked.items():
+        for split in recipe.splits(name):
+            try:
+                check_split(config, split)
+            except ValueError as error:
+                raise ValueError(f"{name}: {error}") from error
     lacking = {name: said for name, config in asked.items() if name not in there and (said := weights_missing(config))}
     rows: list[dict[str, Any]] = []
     runs_made: dict[str, dict[str, Any]] = {}
