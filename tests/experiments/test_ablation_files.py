@@ -18,7 +18,11 @@ from ._ablations import BASE, DATA, WIDE
 
 def test_a_run_of_a_recipe_may_be_the_base(tmp_path: Path) -> None:
     path = tmp_path / "ablation.yaml"
-    told = {"recipe": "000-A", "run": "sliced", "changes": {"own": {"normalisation.statistics": "kept"}}}
+    told = {
+        "recipe": "000-A",
+        "run": "sliced",
+        "changes": {"own": {"normalisation.statistics": "kept", "batch_size": 8}},
+    }
 
     def base(**more: Any) -> TrainConfig:
         path.write_text(yaml.safe_dump({**told, **more}))
@@ -85,6 +89,7 @@ def test_a_base_that_no_recipe_has_is_a_users_error(
         ({"base": BASE, "changes": WIDE, "seeds": 3}, "a list of seeds"),
         ({"base": BASE, "changes": WIDE, "cost": "full"}, "cost 'full' must be true or false"),
         ({"base": BASE, "grid": {"epochs": 3}}, "a grid has a list of values"),
+        ({"base": BASE, "changes": {**WIDE, "same": {"epochs": 1}}}, "same: nothing differs from the base"),
     ],
 )
 def test_what_is_no_ablation_is_refused(told: dict[str, Any], said: str, tmp_path: Path) -> None:
@@ -95,3 +100,11 @@ def test_what_is_no_ablation_is_refused(told: dict[str, Any], said: str, tmp_pat
     path.write_text("[")
     with pytest.raises(ValueError, match="is no YAML"):
         Ablation.read(path)
+
+
+def test_a_change_may_take_all_options_away() -> None:
+    base = {**BASE, "strategy_options": {"selection": "random"}}
+    changes = {"none": {"model_options": {}}, "completed": {"strategy": "completed", "strategy_options": {}}}
+    _, none, completed = (config for _, _, config in Ablation(base, changes).runs(Path("runs")))
+    assert (none.model_options, none.strategy_options) == ({}, {"selection": "random"})
+    assert (completed.model_options, completed.strategy_options) == ({"width": 6}, {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -48,8 +48,8 @@ class Ablation:
         cost: also measure what a call of each run's model costs, with all its channels.
 
     Raises:
-        ValueError: if there is nothing to change, a name is no text, two names give one folder, a seed is given twice
-            or in a change, or settings are wrong.
+        ValueError: if there is nothing to change, a change leaves the base as it is, a name is no text, two names give
+            one folder, a seed is given twice or in a change, or settings are wrong.
 
     Example:
         >>> base = {"data": "photographs.zip", "model": "wide6"}
@@ -91,8 +91,14 @@ class Ablation:
         if twice:
             raise ValueError(f"two changes would lie in one folder, {twice[0]!r}: give them other names")
         configs = [config for _, _, config in self.runs(Path("unused"))]  # wrong settings are refused before any run
+        self._check_changes(*configs[: 1 + len(self.changes)])  # of the first seed
         if not self.split:
             object.__setattr__(self, "split", "val" if configs[0].held_out is None else HELD_OUT)
+
+    def _check_changes(self, base: TrainConfig, *changed: TrainConfig) -> None:
+        for name, config in zip(self.changes, changed, strict=True):
+            if replace(config, out=base.out) == base:
+                raise ValueError(f"{name}: nothing differs from the base, which is a run itself: leave this change out")
 
     @classmethod
     def read(cls, path: Path, **settings: Any) -> Ablation:

@@ -7,11 +7,15 @@ from typing import Any
 
 from anychan.training.config import TrainConfig
 
+_OPTIONS = ("model_options", "strategy_options")
+
 
 def merged(*settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings put together, the later before the earlier, group by group.
+    """Settings put together, the later before the earlier, group by group; empty options are none.
 
     Example:
+        >>> merged({"model_options.width": 6}, {"model_options": {}})
+        {'model_options': {}}
         >>> merged({"epochs": 10, "optimizer": {"name": "sgd"}}, {"optimizer.learning_rate": 0.1, "epochs": 2})
         {'epochs': 2, 'optimizer': {'name': 'sgd', 'learning_rate': 0.1}}
     """
@@ -21,7 +25,7 @@ def merged(*settings: Mapping[str, Any]) -> dict[str, Any]:
             group, _, rest = str(name).partition(".")
             given = {rest: value} if rest else value
             known = together.get(group)
-            if isinstance(given, Mapping):
+            if isinstance(given, Mapping) and (given or group not in _OPTIONS):
                 together[group] = merged(known if isinstance(known, Mapping) else {}, given)
             else:
                 together[group] = given
