@@ -80,6 +80,8 @@ def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, 
         ablate(Ablation(base, WIDE, seeds=(1,)), tmp_path / "out")
     with pytest.raises(ValueError, match="holds change 'Wide!', which would be lost"):
         ablate(Ablation(base, {"narrow": {"model_options.width": 3}}), tmp_path / "out")
+    with pytest.raises(ValueError, match="holds answers on 'val', which would be lost for 'test'"):
+        ablate(Ablation(base, WIDE, split="test"), tmp_path / "out")
     precision = json.loads((tmp_path / "out" / "base-seed0" / "run.json").read_text())["machine"]["precision"]
     (other,) = {"float32", "bfloat16"} - {precision}
     with pytest.raises(ValueError, match=rf"precision: {precision} -> {other}"):

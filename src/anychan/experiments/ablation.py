@@ -196,8 +196,8 @@ def ablate(
         OSError: if the data or a file of weights are not there, or runs cannot be written.
         FileExistsError: if another process is at the folder.
         ValueError: for an unknown executor, one that is not installed or has no workers, if there is nothing to compare
-            the runs on, an earlier record in the folder has seeds or changes that are not asked for now or with other
-            settings, or no run could be completed.
+            the runs on, an earlier record in the folder is of another split, has seeds or changes that are not asked
+            for now or with other settings, or no run could be completed.
     """
     if executor not in EXECUTORS:
         raise ValueError(f"unknown executor {executor!r}; there are {', '.join(EXECUTORS)}")
@@ -252,6 +252,11 @@ def _check_earlier(ablation: Ablation, path: Path) -> None:
     if not path.is_file():
         return
     earlier = read_record_file(path, "ablation")
+    if earlier["split"] != ablation.split:
+        raise ValueError(
+            f"{path} holds answers on {earlier['split']!r}, which would be lost for {ablation.split!r}: "
+            "name that split, or another folder"
+        )
     for what, before, now in (
         ("seed", earlier["seeds"], ablation.seeds),
         ("change", earlier["changes"], ablation.changes),
