@@ -257,6 +257,17 @@ def test_weights_go_to_runs_that_take_some() -> None:
         "ghostnet_100-pretrained": "b.pth",
     }
     assert _weights(recipe, ["not-a-run=c.pth"])["resnet34-pretrained"] == "not-a-run=c.pth"
+    one, other = (f"{name}-pretrained=" for name in ("resnet34", "ghostnet_100"))
+    for words, said in (
+        (
+            ["a.pth", "b.pth"],
+            "a.pth and b.pth would be of the same runs: say whose a file is, RUN=FILE, of resnet34-pre",
+        ),
+        ([f"{one}a.pth", f"{one}b.pth"], "run 'resnet34-pretrained' has one file of weights, not a.pth and b.pth"),
+        ([f"{one}a.pth", f"{other}b.pth", "c.pth"], "c.pth is of no run: each has a file of its own"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            _weights(recipe, words)
     with pytest.raises(ValueError, match=r"recipe 001-A has no run from pretrained weights, which a.pth could be of"):
         _weights(Recipe.read("001-A"), ["a.pth"])
     for fair, there in ((False, "resnet34-pretrained, ghostnet_100-pretrained"), (True, "none")):

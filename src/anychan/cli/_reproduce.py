@@ -68,17 +68,33 @@ def _reproduce(options: Any) -> int:
 
 
 def _weights(recipe: Recipe, words: Sequence[str]) -> dict[str, str]:
-    """By run, the file of its weights: one named with a run is its own, another is of all that none is named for."""
+    """By run, the file of its weights: one named with a run is its own, another is of all that none is named for.
+
+    Raises:
+        ValueError: for a file that would be of no run: a second one for the same, or of a recipe without such runs.
+    """
     found: dict[str, str] = {}
+    of_all: str | None = None
     for word in words:
         name, equals, file = word.partition("=")
         if equals and name in recipe.runs:
+            if name in found:
+                raise ValueError(f"run {name!r} has one file of weights, not {found[name]} and {file}")
             found[name] = file
         elif not recipe.from_pretrained:
             raise ValueError(f"recipe {recipe.name} has no run from pretrained weights, which {word} could be of")
+        elif of_all is not None:
+            raise ValueError(
+                f"{of_all} and {word} would be of the same runs: say whose a file is, RUN=FILE, of "
+                f"{', '.join(recipe.from_pretrained)}"
+            )
         else:
-            found = {**dict.fromkeys(recipe.from_pretrained, word), **found}
-    return found
+            of_all = word
+    if of_all is None:
+        return found
+    if not (rest := [name for name in recipe.from_pretrained if name not in found]):
+        raise ValueError(f"{of_all} is of no run: each has a file of its own")
+    return {**dict.fromkeys(rest, of_all), **found}
 
 
 REPRODUCE = Command(
