@@ -243,6 +243,16 @@ def test_a_users_error_is_named_and_exits_with_2(words, said, runs, tmp_path, ca
     assert not (tmp_path / "new").exists(), "a refused run left something behind"
 
 
+@pytest.mark.parametrize("told", ["augmentation: null\n", "optimizer: 3\n"])
+def test_a_group_of_settings_that_is_none_is_named(told, tmp_path, capsys):
+    (tmp_path / "recipe.yaml").write_text(told)
+    assert main(["train", *SMALL, "--config", str(tmp_path / "recipe.yaml"), "--out", str(tmp_path / "new")]) == 2
+    name, value = told.replace("null", "None").split(": ")
+    assert capsys.readouterr().err == (
+        f"anychan: error: {name} {value.strip()} must be settings by their names, or left out\n"
+    )
+
+
 def test_an_error_is_one_line(tmp_path, capsys):
     assert main(["evaluate", str(tmp_path)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

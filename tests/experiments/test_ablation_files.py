@@ -89,6 +89,16 @@ def test_a_base_that_no_recipe_has_is_a_users_error(
         ({"base": BASE, "changes": WIDE, "seeds": 3}, "a list of seeds"),
         ({"base": BASE, "changes": WIDE, "cost": "full"}, "cost 'full' must be true or false"),
         ({"base": BASE, "grid": {"epochs": 3}}, "a grid has a list of values"),
+        (
+            {"base": {**BASE, "optimizer": None}, "changes": WIDE},
+            "base: optimizer None must be settings by their names",
+        ),
+        ({"base": BASE, "changes": {"a": {"strategy_options": None}}}, "a: strategy_options None must be settings by"),
+        ({"base": {**BASE, "model_options": 3}, "changes": WIDE}, "model_options"),
+        (
+            {"base": {**BASE, "optimizer": 3}, "changes": {"a": {"optimizer.name": "sgd"}}},
+            "base: optimizer 3 must be settings by their names, or left out",
+        ),
         ({"base": BASE, "changes": {**WIDE, "same": {"epochs": 1}}}, "same: nothing differs from the base"),
     ],
 )

@@ -154,6 +154,10 @@ def test_the_best_of_several_searches_is_taken_whole_or_in_part(tmp_path: Path) 
             },
             "a: search 'widths' varies nothing of tuned optimizer, only model_options.width",
         ),
+        (
+            {"runs": {"b": {}, "a": {"settings": {"objective": 3}, "taught_by": "b"}}},
+            "a: objective 3 must be settings by",
+        ),
         ({"runs": {"a": {"seeds": []}}}, "a: seeds [] must be a list of whole numbers, one at least and each once"),
         ({"runs": {"a": {"flips": "no"}}}, "a: flips 'no' must be true or false"),
         ({"searches": {"rates": {"trials": 0, "space": {}}}}, "rates: trials 0 must be a whole number, 1 or more"),

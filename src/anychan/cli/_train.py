@@ -14,9 +14,12 @@ from anychan.cli._common import Command, Parser, new_parser, one_line
 
 def parsed_train(name: str, command: Command, words: list[str]) -> Any:
     """The options that ``words`` give, TrainConfig's fields among them."""
-    parser = _train_parser(name, command)
+    parser: Any = _train_parser(name, command)
     command.options(parser)
-    return parser.instantiate(parser.parse_args(_underscored(words)))  # type: ignore[attr-defined]
+    told = parser.parse_args(_underscored(words))
+    from anychan.experiments.settings import instantiated  # help does not wait for it
+
+    return instantiated(parser, told)
 
 
 def _train_parser(name: str, command: Command) -> Parser:

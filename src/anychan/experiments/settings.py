@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import MISSING, fields
+from typing import TYPE_CHECKING, Any
 
 from anychan.training.config import TrainConfig
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser, Namespace
 
 _OPTIONS = ("model_options", "strategy_options")
 
 
 def merged(*settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings put together, the later before the earlier, group by group; empty options are none.
+
+    Raises:
+        ValueError: for a group that one of them takes for a single setting, and a later one for a group.
 
     Example:
         >>> merged({"model_options.width": 6}, {"model_options": {}})
@@ -25,6 +32,8 @@ def merged(*settings: Mapping[str, Any]) -> dict[str, Any]:
             group, _, rest = str(name).partition(".")
             given = {rest: value} if rest else value
             known = together.get(group)
+            if rest and group in together:
+                _check_group(group, known)
             if isinstance(given, Mapping) and (given or group not in _OPTIONS):
                 together[group] = merged(known if isinstance(known, Mapping) else {}, given)
             else:
@@ -47,6 +56,23 @@ def configuration(settings: Mapping[str, Any]) -> TrainConfig:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(TrainConfig)
     try:
-        return TrainConfig(**vars(parser.instantiate(parser.parse_object(dict(settings)))))
+        return TrainConfig(**vars(instantiated(parser, parser.parse_object(dict(settings)))))
     except ArgumentError as error:
         raise ValueError(" ".join(str(error).split())) from error
+
+
+def instantiated(parser: ArgumentParser, told: Namespace) -> Namespace:
+    """What a parser of a run's settings has read, its groups made.
+
+    Raises:
+        ValueError: for a group that is none, such as one with nothing behind its name, which parsers let pass.
+    """
+    for field in fields(TrainConfig):
+        if field.default_factory is not MISSING:
+            _check_group(field.name, told[field.name])
+    return parser.instantiate(told)
+
+
+def _check_group(name: str, value: Any) -> None:
+    if not hasattr(value, "items"):  # which a mapping has, and a parser's namespace
+        raise ValueError(f"{name} {value!r} must be settings by their names, or left out")

@@ -204,7 +204,9 @@ class Study:
         _refuse_given(self.settings, run.settings)
         told, place = merged(self.settings, run.settings), {"out": str(folder / _folder(name, seed)), "seed": seed}
         if run.taught_by:
-            how = "sandwich" if told.get("objective", {}).get("name") == "sandwich" else "teacher"
+            objective = told.get("objective")
+            sandwich = isinstance(objective, Mapping) and objective.get("name") == "sandwich"
+            how = "sandwich" if sandwich else "teacher"
             place |= {"objective.name": how, "objective.teacher": str(folder / _folder(run.taught_by, seed))}
         if run.starts_from:
             place["initial"] = str(folder / _folder(run.starts_from, seed))
