@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +244,17 @@ def test_two_searches_do_not_meet_in_one_folder(tmp_path: Path) -> None:
     with alone(tmp_path / "sweep"), pytest.raises(FileExistsError, match="sweep is in use by another process"):
         sweep(config(tmp_path / "sweep"), SPACE, trials=1)
     assert sweep(config(tmp_path / "sweep"), SPACE, trials=1)["best"]
+
+
+def test_a_lock_that_a_killed_process_left_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, link = tmp_path / "optuna.log.lock", os.symlink
+    monkeypatch.setattr(os, "symlink", lambda *_: pytest.fail("needs a privilege on Windows"))
+    monkeypatch.setattr(time, "sleep", lambda *_: pytest.fail("is waited for"))
+    lock.touch()
+    search._study(tmp_path, 0).set_user_attr("said", 1)
+    link("sweep/optuna.log", lock)  # as Optuna's own lock is for a folder that is named from here: it dangles
+    assert search._study(tmp_path, 0).user_attrs == {"said": 1}
+    assert not lock.is_symlink()
 
 
 def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -80,12 +80,16 @@ def _study(folder: Path, seed: int) -> Study:
         raise ValueError("a search needs Optuna: pip install anychan[sweep]") from error
     from optuna.samplers import TPESampler
     from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Optuna's own lock is a link, which needs a privilege on Windows and is waited for for ever where it dangles.
+    # The folder is ours alone: what lock lies there a killed process has left.
+    journal = str(folder / _JOURNAL)
+    Path(f"{journal}.lock").unlink(missing_ok=True)
     study = optuna.create_study(
         study_name="sweep",
-        storage=JournalStorage(JournalFileBackend(str(folder / _JOURNAL))),
+        storage=JournalStorage(JournalFileBackend(journal, JournalFileOpenLock(journal))),
         direction="maximize",
         load_if_exists=True,
     )
