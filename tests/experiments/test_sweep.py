@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from anychan._lock import alone
 from anychan.cli import main
 from anychan.experiments import SearchSpace, search, sweep, sweep_table
 from anychan.training import InterruptedRunError, TrainConfig, train
+from anychan.training.machine import choose
 
 DATA = "synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4"
 SPACE = SearchSpace(
@@ -115,6 +117,37 @@ def test_it_goes_on_in_the_middle_of_an_interrupted_run(tmp_path: Path, monkeypa
     trials = sweep(config(tmp_path / "sweep"), SPACE, trials=3)["trials"]
     assert trials[1]["trained_by"] == [{"commit": "a", "dirty": record["dirty"]}]
     assert not any("trained_by" in trials[number] for number in (0, 2))
+
+
+def test_what_cannot_go_on_here_stops_the_search_and_is_no_failed_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(settings: TrainConfig) -> Path:
+        train(settings)
+        raise InterruptedRunError("interrupted")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(search, "train", interrupted)
+        with pytest.raises(InterruptedRunError):
+            sweep(config(tmp_path / "sweep"), SPACE, trials=1)
+    (damaged,) = (tmp_path / "sweep").rglob("last.pt")
+    whole = damaged.read_bytes()
+    damaged.write_bytes(b"damaged")
+    with pytest.raises(ValueError, match=r"last\.pt is damaged"):
+        sweep(config(tmp_path / "sweep"), SPACE, trials=1)
+    damaged.write_bytes(whole)
+    (trial,) = sweep(config(tmp_path / "sweep"), SPACE, trials=1)["trials"]
+    assert (trial["state"], trial["error"]) == ("complete", None)
+
+
+def test_trials_in_another_number_format_do_not_compete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search that was begun on a GPU and goes on on a CPU."""
+    settings = config(tmp_path / "sweep", device="cpu")
+    record = sweep(settings, SPACE, trials=1)
+    monkeypatch.setattr(search, "choose", lambda *words: replace(choose(*words), precision="bfloat16"))
+    with pytest.raises(ValueError, match="trial-000 was trained in float32, and on this machine it would be in bfloat"):
+        sweep(settings, SPACE, trials=2)
+    assert sweep(settings, SPACE, trials=1)["trials"] == record["trials"]  # nothing is trained
 
 
 def test_a_trial_killed_before_its_settings_were_noted_is_not_run(

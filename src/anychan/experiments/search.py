@@ -18,8 +18,10 @@ from anychan.experiments.search_space import SearchSpace
 from anychan.experiments.settings import configuration, merged
 from anychan.models.files import read_info
 from anychan.training import InterruptedRunError, TrainConfig, train
+from anychan.training.checkpoint import CheckpointError
 from anychan.training.config import differences
 from anychan.training.initial import weights_taken
+from anychan.training.machine import choose, start_accelerator
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -51,7 +53,8 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
 
     Raises:
         ValueError: without Optuna (``pip install anychan[sweep]``), for fewer than one trial, wrong settings, a data
-            set without validation, or a folder that holds another search.
+            set without validation, a folder that holds another search, a machine that would train in another number
+            format than the trials there, or an interrupted run that cannot go on from its checkpoint here.
         FileExistsError: if the folder holds something else, or another process is at it.
         InterruptedRunError: if it was interrupted.
     """
@@ -131,27 +134,56 @@ class _Search:
         """Finish what was interrupted, and run what is lacking."""
         from optuna.trial import TrialState
 
-        for interrupted in self._study.get_trials(states=[TrialState.RUNNING]):
+        running = self._study.get_trials(states=[TrialState.RUNNING])
+        if running or self._finished < trials:
+            self._check_precision()
+        for interrupted in running:
             if _CHOSEN in interrupted.user_attrs:
                 self._run(interrupted.number, interrupted.user_attrs[_CHOSEN], resume=True)
             else:  # nothing was trained, and with the settings given it would stand for a choice that nobody made
                 self._fail(interrupted.number, "was interrupted before its settings were noted")
         if not self._study.trials and (first := self._space.first()):
             self._study.enqueue_trial(first)
-        while sum(trial.state.is_finished() for trial in self._study.trials) < trials:
+        while self._finished < trials:
             trial = self._study.ask()
             chosen = self._space.suggest(trial)
             trial.set_user_attr(_CHOSEN, chosen)
             self._run(trial.number, chosen, resume=False)
 
+    @property
+    def _finished(self) -> int:
+        return sum(trial.state.is_finished() for trial in self._study.trials)
+
+    def _check_precision(self) -> None:
+        """That what is to come is trained in the number format of the trials that it competes with."""
+        from optuna.trial import TrialState
+
+        for trial in self._study.get_trials(states=[TrialState.COMPLETE, TrialState.RUNNING]):
+            folder = self._folder(trial.number)
+            if not (folder / RUN).is_file():
+                continue
+            before = read_run(folder).get("machine", {}).get("precision")
+            config = self._trial(trial.number, trial.user_attrs[_CHOSEN])
+            now = choose(config, start_accelerator(config).device).precision
+            if before not in (None, now):
+                raise ValueError(
+                    f"{folder} was trained in {before}, and on this machine it would be in {now}: go on where that is "
+                    "as before, or choose another folder"
+                )
+
+    def _folder(self, number: int) -> Path:
+        return self._config.out / f"trial-{number:03}"
+
+    def _trial(self, number: int, chosen: Mapping[str, Any], resume: bool = False) -> TrainConfig:
+        place = {"out": str(self._folder(number)), "resume": resume}
+        return self._space.applied(merged(self._settings, place), chosen)
+
     def _run(self, number: int, chosen: dict[str, Any], resume: bool) -> None:
         """One trial: trained, told to the study, recorded."""
-        folder = self._folder(number)
         try:
-            place = {"out": str(folder), "resume": resume and folder.exists()}
-            run = train(self._space.applied(merged(self._settings, place), chosen))
+            run = train(self._trial(number, chosen, resume and self._folder(number).exists()))
             self._study.tell(number, self._accuracy(run))
-        except (InterruptedRunError, OSError):
+        except (InterruptedRunError, CheckpointError, OSError):  # it may go on later, or elsewhere
             raise
         except Exception as error:  # such as a GPU's memory that does not suffice
             said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
@@ -212,9 +244,6 @@ class _Search:
         folder = self._folder(number)
         found = trained_by(read_run(folder)) if (folder / RUN).is_file() else []
         return {"trained_by": found} if found and found != trained_by(made) else {}
-
-    def _folder(self, number: int) -> Path:
-        return self._config.out / f"trial-{number:03}"
 
 
 def _differences(known: Mapping[str, Any], now: Mapping[str, Any], out: Path) -> list[str]:

@@ -19,6 +19,10 @@ LAST, PREVIOUS = "last.pt", "previous.pt"
 LEFTOVERS = ".*.partial"  # what a killed process leaves of the file that it was writing
 
 
+class CheckpointError(ValueError):
+    """A checkpoint that a run cannot go on from here: damaged, of another format, or of other settings or machines."""
+
+
 def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
     """Write a checkpoint, whole or not at all.
 
@@ -38,7 +42,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     """The newest checkpoint, on the CPU, or None where there is none.
 
     Raises:
-        ValueError: if it is damaged, saying what to do, or of another format.
+        CheckpointError: if it is damaged, saying what to do, or of another format.
     """
     last, previous = folder / LAST, folder / PREVIOUS
     path = last if last.exists() else previous  # killed between the two renames
@@ -49,9 +53,9 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         advice = f"; delete it to go on from {previous}" if path == last and previous.exists() else ""
-        raise ValueError(f"checkpoint {path} is damaged ({reason}){advice}") from error
+        raise CheckpointError(f"checkpoint {path} is damaged ({reason}){advice}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(f"checkpoint {path} is not of format {FORMAT}, the one this version reads")
+        raise CheckpointError(f"checkpoint {path} is not of format {FORMAT}, the one this version reads")
     return state
 
 

@@ -60,7 +60,8 @@ def train(config: TrainConfig) -> Path:
         The run folder.
 
     Raises:
-        ValueError: for data, channels or options that do not fit, a damaged checkpoint, or one of another run.
+        ValueError: for data, channels or options that do not fit; a CheckpointError for a damaged checkpoint, or one of
+            another run.
         FileExistsError: if the run folder is not empty and the run is not to be resumed, or another process is at it.
         FileNotFoundError: if the data, or weights to start from, are not there.
         WeightsUnavailableError: if pretrained weights cannot be downloaded.
@@ -340,7 +341,7 @@ class _Run:
                 if state[group].get(name, "") != now[name]
             ]
         if changed:
-            raise ValueError(
+            raise checkpoint.CheckpointError(
                 f"{self._config.out} cannot be resumed with other settings ({'; '.join(changed)}); "
                 "take the old ones, or start another run"
             )
