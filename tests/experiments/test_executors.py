@@ -53,8 +53,8 @@ class FakeRay(types.ModuleType):
 def test_ray_makes_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[str] = []
 
-    def attempted(config: TrainConfig, split: str, cost: str) -> str | None:
-        made.append(f"{config.out} {split} {cost}")
+    def attempted(config: TrainConfig, split: str) -> str | None:
+        made.append(f"{config.out} {split}")
         if config.seed == 1:
             raise ray.exceptions.RayError("the worker\ndied")
         if config.seed == 3:
@@ -65,8 +65,8 @@ def test_ray_makes_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(executors, "attempt", attempted)
     configs = [TrainConfig(data=DATA, out=tmp_path / str(seed), seed=seed) for seed in range(3)]
-    assert executors.by_ray(configs, "val", "full") == [None, "RayError: the worker died", "went wrong"]
-    assert made == [f"{tmp_path / str(seed)} val full" for seed in range(3)]
+    assert executors.by_ray(configs, "val") == [None, "RayError: the worker died", "went wrong"]
+    assert made == [f"{tmp_path / str(seed)} val" for seed in range(3)]
     assert [asked["num_gpus"] for asked in ray.asked] == [1, 1, 1]
     assert not ray.up
     on_cpu = TrainConfig(data=DATA, out=tmp_path / "a", device="cpu")

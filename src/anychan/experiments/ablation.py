@@ -22,7 +22,7 @@ from anychan.evaluation import HELD_OUT
 from anychan.evaluation.bootstrap import DRAWS
 from anychan.experiments._ablation_rows import BASE, BOOTSTRAP, ablation_row, folder_name
 from anychan.experiments._machine import machine_of
-from anychan.experiments.completing import check_split
+from anychan.experiments.completing import attempt, check_split
 from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.recipes import Recipe
 from anychan.experiments.settings import configuration, merged
@@ -45,7 +45,7 @@ class Ablation:
         title: what is asked.
         seeds: each is a run of the base and of every change.
         split: what the runs are compared on; "": "held-out" where the base holds training images out, else "val".
-        cost: also measure what a call of each run's model costs, with all its channels.
+        cost: also measure what a call of each run's model costs, with all its channels, when all are trained.
 
     Raises:
         ValueError: if there is nothing to change, a change leaves the base as it is, a name is no text, two names give
@@ -219,7 +219,12 @@ def ablate(
 
 def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any]:
     asked = [*ablation.runs(folder)]
-    outcomes = executor([config for _, _, config in asked], ablation.split, "full" if ablation.cost else "none")
+    outcomes = executor([config for _, _, config in asked], ablation.split)
+    if ablation.cost:  # one after another, on a machine that has nothing else to do any more
+        outcomes = [
+            failed or attempt(config, ablation.split, cost="full")
+            for (_, _, config), failed in zip(asked, outcomes, strict=True)
+        ]
     told = zip(asked, outcomes, strict=True)
     errors = {(name, seed): failed for (name, seed, _), failed in told if failed is not None}
     if len(errors) == len(ablation.seeds) * (1 + len(ablation.changes)):

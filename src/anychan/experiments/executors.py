@@ -1,5 +1,7 @@
 """How the runs of an ablation are made: one after another, several at once, or by Ray on as many machines as it has.
 
+What they cost is measured afterwards (`ablate`): beside other runs it would be that of a busy machine.
+
 Ray's machines must see the run folders and the data at the same paths, and have anychan installed.
 """
 
@@ -11,38 +13,36 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from anychan.experiments.completing import Costs, attempt
+from anychan.experiments.completing import attempt
 from anychan.experiments.pool import Task, work_through
 from anychan.training import TrainConfig
 
 # Of each run what went wrong as a sentence, or None.
-Executor = Callable[..., list[str | None]]  # of configurations, a split and costs; some take more
+Executor = Callable[..., list[str | None]]  # of configurations and a split; some take more
 
 
-def one_after_another(configs: Sequence[TrainConfig], split: str, cost: Costs = "none") -> list[str | None]:
+def one_after_another(configs: Sequence[TrainConfig], split: str) -> list[str | None]:
     """Make runs in this process; see `attempt` for what is raised."""
-    return [attempt(config, split, cost=cost) for config in configs]
+    return [attempt(config, split) for config in configs]
 
 
-def at_once(configs: Sequence[TrainConfig], split: str, cost: Costs = "none", *, workers: int = 2) -> list[str | None]:
+def at_once(configs: Sequence[TrainConfig], split: str, *, workers: int = 2) -> list[str | None]:
     """Make runs in processes of their own, as many at once as there are workers; see `work_through`.
 
-    What each prints goes to a log beside its folder. Costs that are measured meanwhile are those of a busy machine.
+    What each prints goes to a log beside its folder.
 
     Raises:
         ValueError: for fewer than one worker.
         InterruptedRunError: if it was interrupted.
     """
     tasks = [
-        Task(
-            str(config.out), partial(attempt, config, split, cost=cost), config.out.with_name(f"{config.out.name}.log")
-        )
+        Task(str(config.out), partial(attempt, config, split), config.out.with_name(f"{config.out.name}.log"))
         for config in configs
     ]
     return list(work_through(tasks, workers).values())
 
 
-def by_ray(configs: Sequence[TrainConfig], split: str, cost: Costs = "none") -> list[str | None]:
+def by_ray(configs: Sequence[TrainConfig], split: str) -> list[str | None]:
     """Make runs as tasks of Ray: in the cluster that RAY_ADDRESS names, else on this machine.
 
     A run takes a GPU where the cluster has any, and a process of its own. One whose process dies is noted as failed,
@@ -65,16 +65,16 @@ def by_ray(configs: Sequence[TrainConfig], split: str, cost: Costs = "none") -> 
         for config in configs:
             gpu = int(gpus and config.device in ("auto", "cuda"))
             task = ray.remote(num_cpus=1, num_gpus=gpu, max_calls=1, max_retries=0)(_attempt_at)
-            pending.append(task.remote(str(Path.cwd()), config.to_dict(), split, cost))
+            pending.append(task.remote(str(Path.cwd()), config.to_dict(), split))
         return [_outcome(ray, task) for task in pending]
     finally:
         if ours:
             ray.shutdown()
 
 
-def _attempt_at(place: str, settings: dict[str, Any], split: str, cost: Costs) -> str | None:
+def _attempt_at(place: str, settings: dict[str, Any], split: str) -> str | None:
     os.chdir(place)  # a run's folder and data may be named from there
-    return attempt(TrainConfig.from_dict(settings), split, cost=cost)
+    return attempt(TrainConfig.from_dict(settings), split)
 
 
 def _outcome(ray: Any, task: Any) -> str | None:
