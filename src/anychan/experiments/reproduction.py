@@ -83,8 +83,8 @@ def _made(
         for split in recipe.splits(name):
             try:
                 check_split(config, split)
-            except ValueError as error:
-                raise ValueError(f"{name}: {error}") from error
+            except ValueError as none:
+                raise ValueError(f"{name}: {none}") from none
     lacking = {name: said for name, config in asked.items() if name not in there and (said := weights_missing(config))}
     rows: list[dict[str, Any]] = []
     runs_made: dict[str, dict[str, Any]] = {}
