@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import io
+import struct
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from anychan.data.bands import Bands, parse_bands
 from anychan.data.findings import BrokenFileError
 from anychan.data.images import decode_image
+from anychan.data.multiband import decode_among_photographs
+from anychan.data.tiff import check_pages
 
 from ._files import PIXELS, SMALL, SPECIES, broken, npy, npz, stack, tiff
 
@@ -66,3 +72,31 @@ def test_the_parts_of_a_file_are_bounded_together(monkeypatch: pytest.MonkeyPatc
     assert decode_image(npz(a=SMALL[0], b=SMALL[1]), two).pixels.shape == (2, 6, 7)
     assert "bytes of pixels" in broken(npz(**{f"c{i}": SMALL[0] for i in range(4)}))
     assert "bytes of pixels" in broken(stack(**{f"x_ch{i}__npy": npy(SMALL[0]) for i in range(1, 10)}))
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "YCbCr"])
+def test_pages_that_go_round_in_a_circle_are_not_followed(mode: str) -> None:
+    file = io.BytesIO()
+    Image.new(mode, (8, 8)).save(file, "TIFF")
+    data = bytearray(file.getvalue())
+    (page,) = struct.unpack_from("<I", data, 4)
+    (entries,) = struct.unpack_from("<H", data, page)
+    struct.pack_into("<I", data, page + 2 + 12 * entries, page)  # the next is itself
+    assert broken(bytes(data)) == "has pages that follow one another in a circle"
+    with pytest.raises(BrokenFileError, match="in a circle"):
+        decode_among_photographs(bytes(data), 8)
+
+
+def test_many_pages_are_read_and_more_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = {"photometric": "minisblack", "metadata": None}
+    stacks = [tiff(SMALL[:1].repeat(pages, axis=0), bigtiff=big, **plain) for big in (False, True) for pages in (3, 4)]
+    monkeypatch.setattr("anychan.data.tiff.MAX_PAGES", 3)
+    for three, four in (stacks[:2], stacks[2:]):
+        assert decode_image(three, parse_bands("a,b,c")).pixels.shape == (3, 6, 7)
+        assert broken(four, parse_bands("a,b,c,d")) == "has more than the 3 pages that are read"
+
+
+@pytest.mark.parametrize("end", [0, 16, 100, 2**64 - 1])
+def test_pages_that_lie_outside_of_the_file_end_it(end: int) -> None:
+    for entries in (0, 2**64 - 1):
+        check_pages(b"II+\0\x08\0\0\0" + struct.pack("<QQQ", end, entries, 0))

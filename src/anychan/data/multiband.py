@@ -157,8 +157,9 @@ def band_decoder(source: Source, paths: Iterable[str], bands: Bands | None) -> B
             data = source.read(path)
         except BrokenFileError:
             continue
-        claims_photograph = bands is None and is_photograph(data)
+        claims_photograph = False
         try:  # only a file that is what it claims to be decides
+            claims_photograph = bands is None and is_photograph(data)
             if claims_photograph:
                 with strict_pillow():
                     decode_photograph(data, 1)
@@ -181,7 +182,7 @@ def band_decoder(source: Source, paths: Iterable[str], bands: Bands | None) -> B
 
 
 def is_photograph(data: bytes) -> bool:
-    """Whether a file is a picture in 8 bits for people, which is read as R, G and B."""
+    """Whether a file is a picture in 8 bits for people, which is read as R, G and B; raises ``BrokenFileError``."""
     if tiff.is_tiff(data):
         return tiff.is_photograph(data)
     return not (is_numpy(data) or is_deep(data))

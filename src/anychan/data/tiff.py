@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 from xml.etree import ElementTree
 
 import numpy as np
@@ -20,6 +22,9 @@ from anychan.data.findings import BrokenFileError
 from anychan.data.raw import RawImage, check_size, stored_but_nodata
 from anychan.data.wavelengths import micrometres
 
+Answer = TypeVar("Answer")
+
+MAX_PAGES = 10_000  # of stacks of bands and planes; each is a place in the file to go to
 _PREMULTIPLIED, _ALPHA = 1, (1, 2)  # of the tag ExtraSamples
 _ORIENTATION, _PAGE_NAME, _GDAL_METADATA, _GDAL_NODATA = 274, 285, 42112, 42113
 _COLOURS = ("PALETTE", "SEPARATED", "YCBCR", "CIELAB")  # what only a reader of photographs turns into RGB
@@ -32,46 +37,88 @@ def is_tiff(data: bytes) -> bool:
     return data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
-def is_coloured(data: bytes) -> bool:
-    """Whether a TIFF is in black and white, or in colours that only a reader of photographs turns into RGB."""
+def check_pages(data: bytes) -> None:
+    """Follow the pages of a TIFF, which its readers would do without end where one names an earlier one as the next.
+
+    Raises:
+        BrokenFileError: if the pages go round in a circle, or are more than ``MAX_PAGES``.
+    """
+    order, big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
+    place, entry_bytes = (f"{order}Q", 20) if big else (f"{order}I", 12)
+    count = f"{order}Q" if big else f"{order}H"
+    seen: set[int] = set()
+    try:
+        (page,) = struct.unpack_from(place, data, 8 if big else 4)
+        while page:
+            if page in seen:
+                raise BrokenFileError("unreadable", "has pages that follow one another in a circle")
+            seen.add(page)
+            if len(seen) > MAX_PAGES:
+                raise BrokenFileError("unreadable", f"has more than the {MAX_PAGES:,} pages that are read")
+            (entries,) = struct.unpack_from(count, data, page)
+            (page,) = struct.unpack_from(place, data, page + struct.calcsize(count) + entries * entry_bytes)
+    except (struct.error, OverflowError):  # it ends there: what is missing is said by who reads it
+        return
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Any]:
+    """tifffile's view of a TIFF whose pages come to an end."""
     import tifffile
 
+    check_pages(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        yield file
+
+
+def _told(data: bytes, question: Callable[[Any], Answer], otherwise: Answer) -> Answer:
+    """What a file says; ``otherwise`` of a damaged one, of which who reads it says what is wrong.
+
+    Raises:
+        BrokenFileError: as `check_pages`; others would follow those pages too.
+    """
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = file.pages.first
-            if page.photometric.name == "YCBCR" and _told_by_maps(file):
-                return False  # rasterio turns it into RGB too, and keeps its mask
-            return page.photometric.name in _COLOURS or page.bitspersample == 1
-    except Exception:  # what is wrong with it is said by who reads it
-        return False
+        with _opened(data) as file:
+            return question(file)
+    except BrokenFileError:
+        raise
+    except Exception:  # tifffile raises whatever a damaged file makes it stumble over
+        return otherwise
+
+
+def is_coloured(data: bytes) -> bool:
+    """Whether a TIFF is in black and white, or in colours that only a reader of photographs turns into RGB.
+
+    It raises ``BrokenFileError`` as `check_pages` does, and so do all here that look at a file.
+    """
+
+    def coloured(file: Any) -> bool:
+        page = file.pages.first
+        if page.photometric.name == "YCBCR" and _told_by_maps(file):
+            return False  # rasterio turns it into RGB too, and keeps its mask
+        return page.photometric.name in _COLOURS or page.bitspersample == 1
+
+    return _told(data, coloured, False)
 
 
 def orientation(data: bytes) -> int:
     """How a TIFF's first page is to be turned, from 1 (as it is) to 8, as in EXIF."""
-    import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    def turned(file: Any) -> int:
         tag = file.pages.first.tags.get(_ORIENTATION)
         return 1 if tag is None else int(tag.value)
+
+    return _told(data, turned, 1)
 
 
 def has_more_than_8_bits(data: bytes) -> bool:
     """Whether a TIFF has more than 8 bits a sample in its first page."""
-    import tifffile
-
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
-        return max(np.atleast_1d(file.pages.first.bitspersample)) > 8
+    return _told(data, lambda file: bool(max(np.atleast_1d(file.pages.first.bitspersample)) > 8), False)
 
 
 def has_signed_bytes(data: bytes) -> bool:
     """Whether a TIFF has numbers from -128 to 127, which readers of photographs take for others."""
-    import tifffile
-
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            return file.pages.first.dtype == np.int8
-    except Exception:  # what is wrong with it is said by who reads it
-        return False
+    return _told(data, lambda file: file.pages.first.dtype == np.int8, False)
 
 
 def is_photograph(data: bytes, any_bits: bool = False) -> bool:
@@ -81,38 +128,32 @@ def is_photograph(data: bytes, any_bits: bool = False) -> bool:
         data: the content of the file.
         any_bits: pictures of more than 8 bits count too.
     """
-    import tifffile
 
-    if is_coloured(data):
-        return True
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = file.pages.first
-            told = _GDAL_METADATA in page.tags or _GDAL_NODATA in page.tags or file.is_imagej or file.is_ome
-            plain = (any_bits or page.bitspersample == 8) and page.samplesperpixel in (1, 3, 4) and len(file.pages) == 1
-            if page.samplesperpixel == 4 and (_has_geo_keys(page) or not _says_opacity(page)):
-                return False  # the fourth is a band
-            if page.dtype == np.int8:
-                return False  # Pillow would make 255 of -1
-            return plain and not told and (page.samplesperpixel == 1 or page.photometric.name == "RGB")
-    except Exception:  # what is wrong with it is said by who reads it
-        return True
+    def photograph(file: Any) -> bool:
+        page = file.pages.first
+        told = _GDAL_METADATA in page.tags or _GDAL_NODATA in page.tags or file.is_imagej or file.is_ome
+        plain = (any_bits or page.bitspersample == 8) and page.samplesperpixel in (1, 3, 4) and len(file.pages) == 1
+        if page.samplesperpixel == 4 and (_has_geo_keys(page) or not _says_opacity(page)):
+            return False  # the fourth is a band
+        if page.dtype == np.int8:
+            return False  # Pillow would make 255 of -1
+        return plain and not told and (page.samplesperpixel == 1 or page.photometric.name == "RGB")
+
+    return is_coloured(data) or _told(data, photograph, True)
 
 
 def has_bands(data: bytes) -> bool:
     """Whether a TIFF has several pages, or samples that are neither colours nor an opacity."""
-    import tifffile
 
-    try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page, samples = file.pages.first, file.pages.first.samplesperpixel
-            if sum(not (one.is_mask or one.is_reduced) for one in file.pages) > 1:
-                return True
-            if page.photometric.name in _COLOURS or samples in (1, 3):
-                return samples == 3 and page.photometric.name not in ("RGB", *_COLOURS)
-            return samples not in (2, 4) or not _says_opacity(page) or (samples == 4 and _has_geo_keys(page))
-    except Exception:  # what is wrong with it is said by who reads it
-        return False
+    def bands(file: Any) -> bool:
+        page, samples = file.pages.first, file.pages.first.samplesperpixel
+        if sum(not (one.is_mask or one.is_reduced) for one in file.pages) > 1:
+            return True
+        if page.photometric.name in _COLOURS or samples in (1, 3):
+            return samples == 3 and page.photometric.name not in ("RGB", *_COLOURS)
+        return samples not in (2, 4) or not _says_opacity(page) or (samples == 4 and _has_geo_keys(page))
+
+    return _told(data, bands, False)
 
 
 def _has_geo_keys(page: Any) -> bool:
@@ -131,24 +172,23 @@ def _says_opacity(page: Any) -> bool:
 
 def is_premultiplied(data: bytes) -> bool:
     """Whether a TIFF's last plane is an opacity by which the others have been multiplied."""
-    import tifffile
 
-    with tifffile.TiffFile(io.BytesIO(data)) as file:
+    def premultiplied(file: Any) -> bool:
         extra = file.pages.first.extrasamples
         return bool(extra) and int(extra[-1]) == _PREMULTIPLIED
+
+    return _told(data, premultiplied, False)
 
 
 def read_tiff(data: bytes, said: Sequence[float] = ()) -> RawImage:
     """The planes of a TIFF; ``said`` is what is said of it that stands for no value, whatever it says itself.
 
     Raises:
-        BrokenFileError: if it is damaged, has pages of different sizes, other axes than planes, height and width, or
-            a compression for which a library is missing.
+        BrokenFileError: as `check_pages`, and if it is damaged, has pages of different sizes, other axes than planes,
+            height and width, or a compression for which a library is missing.
     """
-    import tifffile
-
     try:
-        with tifffile.TiffFile(io.BytesIO(data)) as file:
+        with _opened(data) as file:
             series = [series for series in file.series if not series.keyframe.is_mask]
             if len(series) != 1:
                 how_many = f"{len(series)} images of different shapes" if series else "no image"

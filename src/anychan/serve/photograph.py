@@ -32,13 +32,13 @@ class Photograph:
         if len(self.data) > MOST_BYTES:
             raise ValueError(f"The file has {len(self.data) / 1e6:.1f} MB; at most {MOST_BYTES // 10**6} MB are taken.")
         try:
-            pixels = pixel_count(self.data)
+            pixels, shown_to_people = pixel_count(self.data), is_photograph(self.data)
         except BrokenFileError as broken:
             raise ValueError(f"The file {broken.reason}.") from None
         if pixels > MOST_PIXELS:
             megapixels = MOST_PIXELS // 10**6
             raise ValueError(f"The picture has {pixels / 1e6:.1f} megapixels; at most {megapixels} are taken.")
-        if not is_photograph(self.data):
+        if not shown_to_people:
             raise ValueError("The file holds bands, not a photograph: `anychan predict` takes such files.")
 
     @classmethod
