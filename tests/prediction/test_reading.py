@@ -12,9 +12,10 @@ import pytest
 import tifffile
 from PIL import Image
 
-from anychan.data.decode import decode_photograph
+from anychan.data.decode import decode_photograph, strict_pillow
 from anychan.data.findings import BrokenFileError
 from anychan.data.images import decode_image
+from anychan.prediction import reading
 from anychan.prediction.reading import pixel_count, read_planes
 
 from ._runs import photograph
@@ -142,3 +143,20 @@ def test_16_bits_that_tifffile_cannot_decode_are_read_by_rasterio(compression):
         data = file.read()
     red = read_planes(data).pixels[0].numpy()
     np.testing.assert_allclose(red * 65535, RAMP, atol=0.02)
+
+
+def test_a_tiff_that_tifffile_stumbles_over_is_read_as_in_a_data_set_of_photographs():
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), (10, 20, 30)).save(file, "TIFF")
+    data = bytearray(file.getvalue())
+    data[struct.unpack_from("<I", data, 4)[0] + 1] ^= 1  # 256 tags more, at which Pillow stops without a word
+    with pytest.raises(tifffile.TiffFileError):
+        tifffile.TiffFile(io.BytesIO(data))
+    with strict_pillow():  # else it warns
+        np.testing.assert_array_equal(read_planes(bytes(data)).pixels[:, 0, 0], [10, 20, 30])
+
+
+def test_whatever_a_file_makes_a_reader_raise_is_said_of_that_file(monkeypatch):
+    monkeypatch.setattr(reading, "_all_levels", lambda data: {}[7])
+    with pytest.raises(BrokenFileError, match="cannot be decoded: 7"):
+        read_planes(photograph(0))

@@ -87,6 +87,21 @@ def read_planes(
         >>> str(planes.channels), tuple(planes.pixels.shape), round(float(planes.pixels[0, 0, 0] * 65535))
         ('RGB', (3, 16, 16), 1000)
     """
+    try:
+        return _decoded(data, image_size, bands, known, otherwise)
+    except BrokenFileError:
+        raise
+    except Exception as error:  # readers raise whatever a damaged file makes them stumble over
+        raise BrokenFileError("unreadable", f"cannot be decoded: {str(error) or type(error).__name__}") from error
+
+
+def _decoded(
+    data: bytes,
+    image_size: int | None,
+    bands: Bands | None,
+    known: ChannelSet | None,
+    otherwise: tuple[tuple[str, Numbers], ...],
+) -> Planes:
     if bands is not None or not is_photograph(data) or _is_of_bands(data, known):
         try:
             image = decode_image(data, replace(bands or Bands(), otherwise=otherwise))
@@ -139,7 +154,11 @@ def pixel_count(data: bytes) -> int:
 
 
 def is_photograph(data: bytes) -> bool:
-    """Whether the file's head says that it holds a picture for people, and nothing of bands."""
+    """Whether the file's head says that it holds a picture for people, and nothing of bands.
+
+    Raises:
+        BrokenFileError: if it is a TIFF whose pages have no end.
+    """
     if is_stack(data) or is_numpy(data):
         return False
     return not tiff.is_tiff(data) or tiff.is_photograph(data, any_bits=True)
