@@ -35,6 +35,21 @@ def test_a_port_that_is_taken_is_refused_before_a_model_is_loaded(monkeypatch):
     assert asked == [(socket.SOL_SOCKET, -5, 1), (HOST, 7860)]
 
 
+def _printed(script, *arguments):
+    """In a process of its own, as Gradio leaves sockets open."""
+    asked = [sys.executable, "-c", script, *map(str, arguments)]
+    return subprocess.run(asked, capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+
+
+def test_gradio_takes_all_that_the_server_asks_of_it(runs):
+    script = """
+import sys
+from anychan.serve import create_app
+print(type(create_app([sys.argv[1]], device="cpu")).__name__)
+"""
+    assert _printed(script, runs[0]) == "Guard"
+
+
 def test_channels_that_no_photograph_has_are_off_at_first(tmp_path):
     script = """
 import sys
@@ -43,11 +58,9 @@ from anychan.serve.page import build_page
 page = build_page({"infrared": Predictor.load(sys.argv[1], device="cpu")})
 (boxes,) = [block for block in page.blocks.values() if getattr(block, "elem_id", None) == "channels"]
 print([name for name, _ in boxes.choices], boxes.value)
-"""  # in a process of its own, as Gradio leaves sockets open
+"""
     run = make_run(tmp_path, channels=["R", "G", "B", "NIR"])
-    asked = [sys.executable, "-c", script, str(run)]
-    shown = subprocess.run(asked, capture_output=True, text=True, check=True, timeout=120).stdout
-    assert shown.strip() == "['R', 'G', 'B', 'NIR'] ['R', 'G', 'B']"
+    assert _printed(script, run) == "['R', 'G', 'B', 'NIR'] ['R', 'G', 'B']"
 
 
 def test_models_that_cannot_be_served_are_refused(runs, tmp_path, monkeypatch, capsys):
