@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import re
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from anychan.channels import MEASURED, Channel, ChannelSet
 from anychan.evaluation.activation import overlaid
@@ -85,6 +88,16 @@ def test_what_predict_refuses_is_refused(tmp_path):
         answers_html(predictor, Photograph(photograph(5)), ["R", "G", "B"], maps=False)
 
 
+def test_a_photograph_is_read_as_predict_reads_it(tmp_path):
+    predictor = Predictor.load(make_run(tmp_path, channels=["R", "G", "B", "NIR"]), device="cpu")
+    file = io.BytesIO()
+    Image.fromarray(np.full((20, 20), 1000, np.uint16)).save(file, "PNG")  # 8 bits would be R = G = B
+    (answer,) = predictor.predict([file.getvalue()], "RGB")
+    assert answer.error is not None
+    with pytest.raises(ValueError, match=re.escape(answer.error)):
+        answers_html(predictor, Photograph(file.getvalue()), ["R", "G", "B"], maps=False)
+
+
 def test_names_of_classes_are_text(tmp_path):
     names = ("<script>alert(1)</script>", "${value}", "{{value}}", *CLASSES[3:])
     model, info = load_model(make_run(tmp_path))
@@ -99,7 +112,7 @@ def test_names_of_channels_are_text(tmp_path):
     names = ["R", "<script>alert(1)</script>", 'B"onload="alert(1)', "${value}"]
     predictor = Predictor.load(make_run(tmp_path, channels=names), device="cpu")
     image = Planes(torch.zeros(4, 16, 16, dtype=torch.uint8), ChannelSet(names))
-    taken = Photograph(photograph(5), {16: image})
+    taken = Photograph(photograph(5), {predictor: image})
     for page in (
         shown_html(predictor, taken, "", names, False),
         shown_html(predictor, Photograph(photograph(5)), "", names, False),
@@ -128,6 +141,6 @@ def test_channels_that_are_found_by_wavelength_are_shown_too(tmp_path):
     taken = Photograph(photograph(5))
     page = answers_html(predictor, taken, ["red", "blue"], maps=False)
     assert page.count("data:image/png;base64,") == 3 + 3
-    image = taken.planes(predictor.info.image_size)
+    image = taken.planes(predictor)
     assert (view(image, channels) == view(image, ChannelSet.parse("RB"))).all()
     assert (view(image, channels.subset("red")) == view(image, ChannelSet.parse("R"))).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import struct
 import sys
@@ -13,7 +14,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from anychan.prediction import reading
+from anychan.prediction import Predictor, reading
 from anychan.serve import photograph as module
 from anychan.serve.photograph import Photograph, example
 
@@ -24,12 +25,18 @@ def _text(data: bytes) -> str:
     return base64.b64encode(data).decode()
 
 
-def test_a_photograph_is_decoded_once_for_a_size(monkeypatch):
+@pytest.fixture
+def predictor(runs):
+    return Predictor.load(runs[0], device="cpu")
+
+
+def test_a_photograph_is_decoded_once_for_a_model(predictor):
     taken = Photograph.from_base64(_text(photograph(1)))
-    first = taken.planes(16)
+    first = taken.planes(predictor)
     assert tuple(first.pixels.shape) == (3, 16, 16)
-    assert taken.planes(16) is first
-    assert tuple(taken.planes(8).pixels.shape) == (3, 8, 8)
+    assert taken.planes(predictor) is first
+    larger = dataclasses.replace(predictor.info, image_size=24)
+    assert tuple(taken.planes(Predictor(predictor.model, larger, device="cpu")).pixels.shape) == (3, 24, 24)
 
 
 def test_too_much_is_refused_before_it_is_decoded(monkeypatch):
@@ -79,12 +86,12 @@ def test_what_is_no_photograph_is_refused_in_a_sentence(text, said):
     assert caught.value.__suppress_context__
 
 
-def test_a_photograph_that_is_cut_off_is_refused_when_it_is_decoded():
+def test_a_photograph_that_is_cut_off_is_refused_when_it_is_decoded(predictor):
     with pytest.raises(ValueError, match="cannot be decoded"):
-        Photograph(photograph(1)[:-200]).planes(16)
+        Photograph(photograph(1)[:-200]).planes(predictor)
 
 
-def test_the_example_comes_from_scikit_image_or_is_not_there(tmp_path, monkeypatch):
+def test_the_example_comes_from_scikit_image_or_is_not_there(predictor, tmp_path, monkeypatch):
     package = tmp_path / "skimage" / "data"
     package.mkdir(parents=True)
     (tmp_path / "skimage" / "__init__.py").write_text("raise RuntimeError('is not to be imported')")
@@ -94,6 +101,6 @@ def test_the_example_comes_from_scikit_image_or_is_not_there(tmp_path, monkeypat
     Image.open(io.BytesIO(photograph(1))).save(package / "chelsea.png")
     found = example()
     assert found is not None
-    assert found.planes(16).pixels.shape == (3, 16, 16)
+    assert found.planes(predictor).pixels.shape == (3, 16, 16)
     monkeypatch.setattr(module, "find_spec", lambda _: None)
     assert example() is None

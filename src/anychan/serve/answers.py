@@ -49,7 +49,7 @@ def answers_html(predictor: Predictor, photograph: Photograph, names: Sequence[s
         ValueError: for a broken photograph, no channel, or channels that the model does not take; for people.
     """
     channels = predictor.model.channels
-    image = photograph.planes(predictor.info.image_size)
+    image = photograph.planes(predictor)
     chosen = [channel.name for channel in channels if channel.name in names]
     if not chosen:
         raise ValueError("Switch on one channel at least.")

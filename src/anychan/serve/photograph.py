@@ -10,7 +10,8 @@ from pathlib import Path
 
 from anychan.data.decode import strict_pillow
 from anychan.data.findings import BrokenFileError
-from anychan.prediction.reading import Planes, is_photograph, pixel_count, read_planes
+from anychan.prediction import Predictor
+from anychan.prediction.reading import Planes, is_photograph, pixel_count
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 25_000_000
@@ -26,7 +27,7 @@ class Photograph:
     """
 
     data: bytes
-    _planes: dict[int, Planes] = field(default_factory=dict, repr=False)
+    _planes: dict[Predictor, Planes] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if len(self.data) > MOST_BYTES:
@@ -51,15 +52,15 @@ class Photograph:
         except binascii.Error:
             raise ValueError("The file was damaged on its way.") from None
 
-    def planes(self, image_size: int) -> Planes:
-        """The planes as large as a model wants them, decoded once; raises ``ValueError`` for a broken file."""
-        if image_size not in self._planes:
+    def planes(self, predictor: Predictor) -> Planes:
+        """The planes as a model's predictor reads them, decoded once; raises ``ValueError`` for a broken file."""
+        if predictor not in self._planes:
             try:
                 with strict_pillow():
-                    self._planes[image_size] = read_planes(self.data, image_size)
+                    self._planes[predictor] = predictor.read(self.data)
             except BrokenFileError as broken:
                 raise ValueError(f"The file {broken.reason}.") from None
-        return self._planes[image_size]
+        return self._planes[predictor]
 
 
 def example() -> Photograph | None:
