@@ -44,6 +44,20 @@ def test_a_map_is_the_last_layers_weights_on_the_last_map():
     assert not any(module._forward_hooks for module in predictor.model.modules())
 
 
+def test_a_channel_without_any_value_is_not_there_as_for_an_answer():
+    predictor = _predictor(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 4))
+    values = IMAGE.values.clone()
+    values[1] = torch.nan
+    gap = Planes(values, RGB)
+    torch.testing.assert_close(predictor.activation_map(gap, "RGB", 0), predictor.activation_map(IMAGE, "RB", 0))
+    assert predictor.answer([gap], "RGB") == predictor.answer([IMAGE], "RB")
+    plain = Predictor(AnyChannelModel(predictor.model.body, (), RGB, "plain"), INFO, device="cpu")
+    with pytest.raises(ValueError, match="a plain model takes all of RGB, not RB"):
+        plain.activation_map(gap, "RGB", 0)
+    with pytest.raises(ValueError, match="no channel given"):
+        predictor.activation_map(gap, "G", 0)
+
+
 def test_what_has_no_map_or_no_such_class_is_refused():
     with pytest.raises(ValueError, match="label 4 is not one of 0 to 3"):
         _predictor(nn.Flatten(), nn.Linear(384, 4)).activation_map(IMAGE, None, 4)

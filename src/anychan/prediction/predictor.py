@@ -199,15 +199,18 @@ class Predictor:
     def activation_map(self, image: Planes, channels: ChannelsLike | None, label: int) -> Tensor:
         """How much each place of an image speaks for a class (`anychan.evaluation.activation`): (H, W), 0 to 1.
 
+        As for `answer`, a channel without any value is not there.
+
         Args:
             image: of the model's image size, with the channels that are asked about.
             channels: what the model is shown; None: all it knows.
             label: the class, from 0.
 
         Raises:
-            ValueError: for channels or a label that the model does not have, or a network without a map of places.
+            ValueError: for channels or a label that the model does not have, channels with a value that it does not
+                take, or a network without a map of places.
         """
-        asked = self.asked(channels)
+        asked = self.asked(_with_a_value(image, self.asked(channels)))
         if not 0 <= label < self.info.num_classes:
             raise ValueError(f"label {label} is not one of 0 to {self.info.num_classes - 1}")
         model = self.model.to(self.device).eval()
@@ -218,8 +221,7 @@ class Predictor:
         """Why the model has no answer to what was read, in words that follow the image's name; None: it has one."""
         if (said := _problem(read, asked)) is not None or isinstance(read, BrokenFileError):
             return said
-        empty_S = read.values[_places(read, asked)].flatten(1).isnan().all(dim=1).tolist()
-        there = [name for name, empty in zip(asked.names, empty_S, strict=True) if not empty]
+        there = _with_a_value(read, asked)
         try:
             self.asked(there)
         except ValueError as error:  # those that are left are a subset that a plain model, say, does not take
@@ -269,6 +271,12 @@ def _problem(read: Planes | BrokenFileError, asked: ChannelSet) -> str | None:
 
 def _named_above(path: Path, named: Sequence[Path]) -> Path | None:
     return next((folder for folder in named if path.is_relative_to(folder) and folder != path), None)
+
+
+def _with_a_value(image: Planes, asked: ChannelSet) -> list[str]:
+    """The names of the channels asked about in which an image has a value anywhere."""
+    empty_S = image.values[_places(image, asked)].flatten(1).isnan().all(dim=1).tolist()
+    return [name for name, empty in zip(asked.names, empty_S, strict=True) if not empty]
 
 
 def _places(image: Planes, asked: ChannelSet) -> list[int]:
