@@ -122,3 +122,13 @@ def test_a_body_is_counted_as_it_comes(monkeypatch):
     monkeypatch.setattr(guard, "MOST_BODY_BYTES", len(_body(["x"])))
     assert _ask("/gradio_api/queue/join", "POST", _body(["x"]), parts=2)[0] == 200
     assert _ask("/gradio_api/queue/join", "POST", _body(["xx"]), parts=2)[0] == 413
+
+
+def test_a_web_socket_is_closed():
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(Guard(_echo)({"type": "websocket", "path": "/", "headers": []}, None, send))
+    assert sent == [{"type": "websocket.close", "code": 1008}]

@@ -62,7 +62,8 @@ class Guard:
             await self._app(scope, receive, send)
         elif scope["type"] == "http":
             await self._http(scope, receive, send)
-        # Nothing else, such as a web socket, is spoken.
+        elif scope["type"] == "websocket":  # is not spoken; without an answer the server takes it for its own error
+            await send({"type": "websocket.close", "code": 1008})
 
     async def _http(self, scope: Message, receive: Receive, send: Send) -> None:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
