@@ -234,6 +234,9 @@ def test_refusals(tmp_path):
     features = adapt(nn.Sequential(nn.Conv2d(3, 4, 3)), BANDS, "sliced", trained_on=BANDS)
     with pytest.raises(ValueError, match="does not return logits"):
         export(features, path, info=INFO)
+    for replace in (False, True):
+        with pytest.raises(ValueError, match="is a folder: name a file, such as"):
+            export(model, tmp_path, info=INFO, replace=replace)
     path.write_text("mine")
     with pytest.raises(FileExistsError, match="say --replace"):
         export(model, path, info=INFO)

@@ -92,7 +92,8 @@ def export(
         ValueError: for an ``info`` of other channels or classes, channels that the model does not take, more than 64
             subsets or one without statistics, a strategy that no graph holds for all subsets, a network that cannot be
             traced or returns no logits, weights that are not float32, an unknown image size, unknown options or such as
-            do not go together, a path with the suffix of the other format, or a library that is not installed.
+            do not go together, a path that is a folder or has the suffix of the other format, or a library that is not
+            installed.
         FileExistsError: if the file is there and is not to be replaced.
         CheckFailedError: if the file does not answer as the model; it is removed then.
 
@@ -179,6 +180,8 @@ def _check_options(
         raise ValueError(f"bands are {str(bands)!r}, and the data that they are of are not given")
     if data is not None and not quantize:
         raise ValueError("data is to measure what quantize='int8' costs, which is not asked for")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: name a file, such as {path / f'model{SUFFIXES[format]}'}")
     if path.exists() and not replace:
         raise FileExistsError(f"{path} is there already: say --replace to write over it, or choose another")
     need_libraries(format)
