@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import stat
 
 import pytest
 import torch
@@ -32,6 +34,17 @@ def test_round_trip(tmp_path):
     x = torch.randn(2, 2, 16, 16)
     assert torch.equal(read(x, "BR"), model(x, "BR"))
     assert sorted(p.name for p in (tmp_path / "new" / "folder").iterdir()) == ["model.json", "model.safetensors"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_files_are_for_those_for_whom_the_users_files_are(tmp_path, mask, mode):
+    before = os.umask(mask)
+    try:
+        save_model(tmp_path, *_model())
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [mode, mode]
 
 
 def test_missing_and_damaged_files_are_named(tmp_path):

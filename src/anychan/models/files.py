@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -167,11 +168,10 @@ def save_model(folder: Path | str, model: AnyChannelModel, info: ModelInfo) -> N
     folder = Path(folder)
     # On a GPU a recurrent layer keeps its weights in one piece of memory, which safetensors refuses; not on a CPU.
     on_cpu = copy.deepcopy(model).to("cpu")
-    with replacing(folder / WEIGHTS) as temporary:
-        save_tensors(on_cpu, str(temporary))
-        temporary.chmod(0o644)  # safetensors keeps its files to their owner
-    with replacing(folder / DESCRIPTION) as temporary:
-        temporary.write_text(json.dumps(info.to_dict(), indent=1) + "\n", encoding="utf-8")
+    with replacing(folder / DESCRIPTION) as description, replacing(folder / WEIGHTS) as weights:
+        description.write_text(json.dumps(info.to_dict(), indent=1) + "\n", encoding="utf-8")
+        save_tensors(on_cpu, str(weights))
+        shutil.copymode(description, weights)  # safetensors keeps its files to their owner
 
 
 def check_describes(info: ModelInfo, model: AnyChannelModel) -> None:
