@@ -42,7 +42,7 @@ $(READY): pyproject.toml constraints.txt
 		|| { echo "anychan needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12"; exit 2; }
 	@rm -f $@
 	@if command -v uv >/dev/null; then \
-		uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
+		uv venv --quiet --seed --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) && \
 		uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'; \
 	else \
 		$(PYTHON) -m venv $(VENV) && \
