@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from argparse import ArgumentError
 from pathlib import Path
 from typing import Any
 
@@ -227,7 +228,7 @@ def test_the_command_line_reads_the_file_that_a_run_leaves(tmp_path: Path) -> No
     expected.epochs = 4
     expected.optimizer.learning_rate = 0.2
     assert read == expected
-    with pytest.raises(Exception, match="epoch"):
+    with pytest.raises(ArgumentError, match="epoch_count"):
         parse("--config", str(path), "--epoch_count", "4")
 
 

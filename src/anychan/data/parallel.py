@@ -26,7 +26,7 @@ _CPU_MAX = Path("/sys/fs/cgroup/cpu.max")  # of a container
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int | None = None
 ) -> Iterator[Result]:
-    """``map(function, items)`` on threads; an error is raised when its turn comes.
+    """``map(function, items)`` on threads; an error is raised when the turn of its task, of up to 32 items, comes.
 
     Example:
         >>> list(ordered_map(abs, range(-3, 3), workers=2))
