@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anychan.channels import Channel, ChannelSet
+from anychan.sensors import sensor
 
 RGB = ChannelSet.parse("RGB")
 
@@ -80,8 +81,23 @@ def test_a_known_name_with_another_wavelength_is_refused_where_wavelengths_count
     for asked in ([Channel("R", 2.2)], ChannelSet([Channel("G"), Channel("R", 2.2)])):
         with pytest.raises(ValueError, match=r"channel 'R' has wavelength 0\.665 here, but was given with 2\.2"):
             known.resolve(asked, unseen=True)
-        assert known.resolve(asked)[-1] == known[0]  # where they do not, the name decides
     assert known.resolve([Channel("R", 0.665), Channel("VV", 5e4)], unseen=True) == known.subset("R,VV")
+
+
+def test_where_wavelengths_do_not_count_a_name_may_be_a_little_off_but_not_another_band():
+    known = ChannelSet([Channel("R", 0.665), Channel("G", 0.56), Channel("VV")])
+    for allowed in ({}, {"unnamed": True}):
+        for asked in ([Channel("R", 0.62)], ChannelSet([Channel("VV", 5e4), Channel("R", 0.75)]), [Channel("R")]):
+            assert known.resolve(asked, **allowed)[-1] == known[0]
+        for asked in ([Channel("R", 2.2)], ChannelSet([Channel("G"), Channel("R", 2.2)])):
+            with pytest.raises(
+                ValueError, match=r"'R' is at 2\.2 micrometres, but .* here is at 0\.665: they are diff"
+            ):
+                known.resolve(asked, **allowed)
+    model, landsat = sensor("sentinel-2-l1c"), sensor("landsat-8-9").subset("B10,B11")
+    with pytest.raises(ValueError, match="'B10' is at 10"):  # thermal there, cirrus here
+        model.subset(landsat)
+    assert len(model.subset(landsat.names)) == 2
 
 
 @pytest.mark.parametrize("text", ["RG", ["R", "G"], ("R", "G"), "R,G"])

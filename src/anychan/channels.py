@@ -20,6 +20,9 @@ _RGB_WAVELENGTHS = {"R": 0.600, "G": 0.540, "B": 0.460}
 # measured (reflectance, kelvin).
 SHARE, MEASURED = "share", "measured"
 
+# One name for wavelengths further apart than this share means two bands: B8 is near infrared here, panchromatic there.
+SAME_NAME = 0.15
+
 # A wavelength so many times as long or short as any known one was written in another unit: nanometres are 1,000 times
 # as many as micrometres, and thermal infrared is 40 times as long as ultraviolet.
 _FURTHEST = 100
@@ -137,11 +140,12 @@ class ChannelSet(Sequence[Channel]):
         """Positions in this set of a subset's channels, in the subset's order (None: all of them).
 
         Raises:
-            ValueError: if a channel is not in this set, stands twice, or there is none.
+            ValueError: if a channel is not in this set, stands twice, or there is none; as `check_meaning`.
         """
         if subset is None or subset is self:
             return tuple(range(len(self._channels)))
-        names = self._names_of(subset)
+        given = self._given(subset)
+        names = tuple(channel if isinstance(channel, str) else channel.name for channel in given)
         if not names:
             raise ValueError(f"no channel given; choose from {','.join(self.names)}")
         if len(set(names)) < len(names):
@@ -149,6 +153,7 @@ class ChannelSet(Sequence[Channel]):
         for name in names:
             if name not in self._index:
                 raise ValueError(f"unknown channel {name!r}; there are {','.join(self.names)}")
+        self._check_meanings(given)
         return tuple(self._index[name] for name in names)
 
     def subset(self, subset: ChannelsLike | None) -> ChannelSet:
@@ -175,8 +180,8 @@ class ChannelSet(Sequence[Channel]):
             unnamed: channels that are not in this set are taken, whatever they are called.
 
         Raises:
-            ValueError: for a channel that is not allowed, stands twice, or if there is none; with ``unseen`` also for
-                a name of this set with another wavelength, and as `check_wavelength_unit`.
+            ValueError: for a channel that is not allowed, stands twice, or if there is none; as `check_meaning`, and
+                with ``unseen`` for a name of this set with any other wavelength, and as `check_wavelength_unit`.
 
         Example:
             >>> rgb = ChannelSet.parse("RGB")
@@ -199,6 +204,7 @@ class ChannelSet(Sequence[Channel]):
                 )
             else:
                 self.check_wavelength_unit(channel)
+        self._check_meanings(asked)
         return ChannelSet(self._channels[self._index[c.name]] if c in self else c for c in asked)
 
     def check_wavelength_unit(self, channel: Channel) -> None:
@@ -272,12 +278,15 @@ class ChannelSet(Sequence[Channel]):
         if known is not None and given is not None and known != given:
             raise ValueError(f"channel {channel.name!r} has wavelength {known} here, but was given with {given}")
 
-    def _names_of(self, subset: ChannelsLike) -> tuple[str, ...]:
+    def _check_meanings(self, given: Iterable[str | Channel]) -> None:
+        for channel in given:
+            if isinstance(channel, Channel) and channel in self:
+                check_meaning(channel, self._channels[self._index[channel.name]])
+
+    def _given(self, subset: ChannelsLike) -> Sequence[str | Channel]:
         if isinstance(subset, ChannelSet):
-            return subset.names
-        if isinstance(subset, str):
-            return _split_names(subset, known=self._index, strict=True)
-        return tuple(channel if isinstance(channel, str) else channel.name for channel in _each(subset))
+            return subset._channels
+        return _split_names(subset, known=self._index, strict=True) if isinstance(subset, str) else _each(subset)
 
     def __contains__(self, channel: object) -> bool:
         return (channel.name if isinstance(channel, Channel) else channel) in self._index
@@ -304,6 +313,26 @@ class ChannelSet(Sequence[Channel]):
 
     def __repr__(self) -> str:
         return f"ChannelSet({str(self)!r})"
+
+
+def is_near(a: Channel, b: Channel, tolerance: float) -> bool:
+    """Whether the wavelengths of two channels, which both must have, differ by no more than this share."""
+    if a.wavelength is None or b.wavelength is None:
+        return False
+    return abs(a.wavelength - b.wavelength) <= tolerance * min(a.wavelength, b.wavelength)
+
+
+def check_meaning(wanted: Channel, there: Channel) -> None:
+    """Refuse two channels of one name that cannot be the same band.
+
+    Raises:
+        ValueError: if both have wavelengths, more than 15 % apart.
+    """
+    if wanted.wavelength is not None and there.wavelength is not None and not is_near(wanted, there, SAME_NAME):
+        raise ValueError(
+            f"channel {wanted.name!r} is at {wanted.wavelength:g} micrometres, but what has that name here is at "
+            f"{there.wavelength:g}: they are different bands, give one another name"
+        )
 
 
 def _record(channel: Channel) -> dict[str, Any]:

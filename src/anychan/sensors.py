@@ -14,13 +14,11 @@ Centre wavelengths in micrometres, from:
 
 from __future__ import annotations
 
-from anychan.channels import Channel, ChannelSet
+from anychan.channels import Channel, ChannelSet, check_meaning, is_near
 
 # Two bands are the same if their wavelengths differ by no more than this share. The blues of Sentinel-2 and Landsat 8
 # do, by 2.2 %; the two bands of either that are nearest to each other do not, by 3.8 %.
 SAME_BAND = 0.025
-# One name for wavelengths further apart than this share means two bands: B8 is near infrared here, panchromatic there.
-SAME_NAME = 0.15
 
 _SENTINEL_2 = {
     "B01": 0.4427, "B02": 0.4927, "B03": 0.5598, "B04": 0.6646, "B05": 0.7041, "B06": 0.7405, "B07": 0.7828,
@@ -85,13 +83,13 @@ def match(wanted: ChannelSet, there: ChannelSet, tolerance: float = SAME_BAND) -
     by_name = {channel.name: channel for channel in there}
     for channel in wanted:
         if channel.name in by_name:
-            _check_meaning(channel, by_name[channel.name])
+            check_meaning(channel, by_name[channel.name])
             found[channel.name] = channel.name
     taken = set(found.values())
     for channel in wanted:
         if channel.name in found or channel.wavelength is None:
             continue
-        near = [other for other in there if _near(channel, other, tolerance) and other.name not in taken]
+        near = [other for other in there if is_near(channel, other, tolerance) and other.name not in taken]
         if len(near) > 1:
             raise ValueError(
                 f"channel {channel.name!r} of {channel.wavelength:g} micrometres may be "
@@ -101,7 +99,7 @@ def match(wanted: ChannelSet, there: ChannelSet, tolerance: float = SAME_BAND) -
             rivals = [
                 other
                 for other in wanted
-                if other.name != channel.name and other.name not in found and _near(other, near[0], tolerance)
+                if other.name != channel.name and other.name not in found and is_near(other, near[0], tolerance)
             ]
             if rivals:
                 raise ValueError(
@@ -130,17 +128,3 @@ def find(wanted: ChannelSet, there: ChannelSet, what: str = "the data", toleranc
             at = "" if channel.wavelength is None else f" ({channel.wavelength:g} micrometres)"
             raise ValueError(f"{what}: there is no channel {channel.name!r}{at}; there are {','.join(there.names)}")
     return list(there.indices(tuple(found.values())))
-
-
-def _near(a: Channel, b: Channel, tolerance: float) -> bool:
-    if a.wavelength is None or b.wavelength is None:
-        return False
-    return abs(a.wavelength - b.wavelength) <= tolerance * min(a.wavelength, b.wavelength)
-
-
-def _check_meaning(wanted: Channel, there: Channel) -> None:
-    if wanted.wavelength is not None and there.wavelength is not None and not _near(wanted, there, SAME_NAME):
-        raise ValueError(
-            f"channel {wanted.name!r} is at {wanted.wavelength:g} micrometres, but what has that name here is at "
-            f"{there.wavelength:g}: they are different bands, give one another name"
-        )
