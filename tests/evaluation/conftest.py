@@ -44,3 +44,9 @@ def plain(known: ChannelSet) -> AnyChannelModel:
 @pytest.fixture
 def sliced(known: ChannelSet) -> AnyChannelModel:
     return adapt(network(), known, strategy="sliced").eval()
+
+
+@pytest.fixture
+def drawing(known: ChannelSet) -> AnyChannelModel:
+    """One that draws its kernels at test time too."""
+    return adapt(network(), known, strategy="sliced", selection="random", at_test="random").eval()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from anychan.channels import ChannelSet
 from anychan.data import ImageArray
 from anychan.evaluation import FILLS, predict_subset
 from anychan.evaluation.activation import activation_map
-from anychan.evaluation.predict import prepare
+from anychan.evaluation.predict import _in_full_float32, prepare
 
 
 def probabilities(model: AnyChannelModel, x: torch.Tensor, channels: str) -> torch.Tensor:
@@ -103,16 +105,16 @@ def test_the_model_is_asked_in_evaluation_mode_and_float32(sliced: AnyChannelMod
 
 
 def test_on_a_cpu_other_devices_are_left_alone(
-    sliced: AnyChannelModel, array: ImageArray, monkeypatch: pytest.MonkeyPatch
+    drawing: AnyChannelModel, array: ImageArray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To keep the random states of all GPUs starts them, and PyTorch warns where there are several."""
     asked = []
     monkeypatch.setattr(torch.cuda, "device_count", lambda: asked.append("count") or 2)
     monkeypatch.setattr(torch.cuda, "manual_seed_all", asked.append)
     before = torch.get_rng_state()
-    predict_subset(sliced, array, "R")
-    planes = prepare(array.images[:1, :1], sliced.channels, sliced.channels.subset("R"))
-    activation_map(sliced, planes, sliced.channels.subset("R"), 0)
+    predict_subset(drawing, array, "R")
+    planes = prepare(array.images[:1, :1], drawing.channels, drawing.channels.subset("R"))
+    activation_map(drawing, planes, drawing.channels.subset("R"), 0)
     assert asked == []
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -122,6 +124,53 @@ def test_settings_of_the_caller_are_left_alone(sliced: AnyChannelModel, array: I
     try:
         predict_subset(sliced, array, "R")
         assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_where_no_stem_draws_the_random_state_is_not_touched_for_a_moment(
+    sliced: AnyChannelModel, array: ImageArray
+) -> None:
+    seen = []
+    sliced.body.get_submodule("4").register_forward_hook(lambda *_: seen.append(torch.get_rng_state()))
+    before = torch.get_rng_state()
+    predict_subset(sliced, array, "R")
+    activation_map(sliced, torch.randn(1, 1, 12, 10, generator=torch.Generator()), sliced.channels.subset("R"), 0)
+    assert len(seen) == 2
+    assert all(torch.equal(state, before) for state in seen)
+
+
+def test_threads_that_draw_take_turns(drawing: AnyChannelModel, array: ImageArray) -> None:
+    alone = predict_subset(drawing, array, "R").probability
+    answers = {}
+    other = threading.Thread(target=lambda: answers.update(other=predict_subset(drawing, array, "R").probability))
+
+    def meanwhile(*_: object) -> None:  # between two batches of the first
+        if other.ident is None:
+            other.start()
+            other.join(timeout=0.5)
+            assert other.is_alive()
+
+    hook = drawing.body.get_submodule("4").register_forward_hook(meanwhile)
+    first = predict_subset(drawing, array, "R", batch_size=4).probability
+    other.join(timeout=60)
+    hook.remove()
+    np.testing.assert_array_equal(answers["other"], alone)
+    np.testing.assert_array_equal(first, predict_subset(drawing, array, "R", batch_size=4).probability)
+
+
+def test_the_last_of_several_threads_takes_the_settings_back() -> None:
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with ExitStack() as first, ExitStack() as second:
+            first.enter_context(_in_full_float32)
+            second.enter_context(_in_full_float32)
+            first.close()
+            assert torch.get_float32_matmul_precision() == "highest"
+            assert torch.backends.cudnn.deterministic
+            second.close()
+            assert torch.get_float32_matmul_precision() == "medium"
+            assert not torch.backends.cudnn.deterministic
     finally:
         torch.set_float32_matmul_precision("highest")
 

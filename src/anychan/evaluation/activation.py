@@ -16,11 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.evaluation.predict import same_draws
 
 
-def activation_map(model: nn.Module, x_NSHW: Tensor, channels: ChannelSet, label: int) -> Tensor:
+def activation_map(model: AnyChannelModel, x_NSHW: Tensor, channels: ChannelSet, label: int) -> Tensor:
     """How much each place of an image speaks for a class.
 
     Args:
@@ -42,7 +43,7 @@ def activation_map(model: nn.Module, x_NSHW: Tensor, channels: ChannelSet, label
         torch.Size([16, 16])
     """
     maps: list[Tensor] = []
-    with torch.enable_grad(), same_draws(x_NSHW.device), ExitStack() as hooks:
+    with torch.enable_grad(), same_draws(model, x_NSHW.device), ExitStack() as hooks:
         for module in model.modules():
             handle = module.register_forward_hook(lambda of, given, output: _keep(of, given, output, x_NSHW, maps))
             hooks.callback(handle.remove)

@@ -8,8 +8,9 @@ Shape suffixes: N images, S the channels of the question, C all channels the mod
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -92,7 +93,7 @@ def predict_subset(
     rows, title = _rows_with_any(array, planes, present), str(present) if progress else None
     model = model.to(device).to(memory_format=torch.channels_last).eval()
     labels, probability, times = [], [], []
-    with torch.inference_mode(), _full_float32(), _autocast(device, autocast), same_draws(device):
+    with torch.inference_mode(), _in_full_float32, _autocast(device, autocast), same_draws(model, device):
         for path, images_NSHW, there_NS in _batches(array, rows, planes, batch_size, title):
             x_NSHW = prepare(images_NSHW.to(device), known, present, fill)
             some = {} if fill or there_NS is None else {"present": there_NS.to(device)}
@@ -216,12 +217,16 @@ def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContex
 
 
 @contextmanager
-def same_draws(device: torch.device) -> Iterator[None]:
+def same_draws(model: AnyChannelModel, device: torch.device) -> Iterator[None]:
     """A stem that draws at test time draws the same again; generators of other devices are not touched.
 
-    All are as they were afterwards, but for that of an accelerator that is none of CUDA.
+    It draws from torch's own generators, so threads take turns. They are as they were afterwards, but for that of an
+    accelerator that is none of CUDA. For a model in evaluation mode; where no stem draws, there is nothing to set.
     """
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    if all(stem.promises.any_order for stem in model.stems.values()):
+        yield
+        return
+    with _drawing, torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.default_generator.manual_seed(0)
         if device.type == "cuda":
             with torch.cuda.device(device):
@@ -241,3 +246,27 @@ def _full_float32() -> Iterator[None]:
             yield
     finally:
         torch.set_float32_matmul_precision(before)
+
+
+class _Shared:
+    """Settings of the whole process, which the first of several threads makes and the last takes back."""
+
+    def __init__(self, settings: Callable[[], AbstractContextManager[None]]) -> None:
+        self._settings, self._made = settings, ExitStack()
+        self._inside, self._counting = 0, threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._counting:
+            if self._inside == 0:
+                self._made.enter_context(self._settings())
+            self._inside += 1
+
+    def __exit__(self, *raised: object) -> None:
+        with self._counting:
+            self._inside -= 1
+            if self._inside == 0:
+                self._made.close()
+
+
+_drawing = threading.RLock()
+_in_full_float32 = _Shared(_full_float32)
