@@ -23,16 +23,14 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import torch
+from _photographs import photographs
 from _ratios import finish, interleaved, new_parser
-from training_speed import make_photographs
 
-from anychan.data import open_dataset
 from anychan.training import TrainConfig
 from anychan.training.machine import choose
 
@@ -43,20 +41,6 @@ TIMM = {
 }
 # Of the lines of an epoch, the last holds the epoch's mean speed in brackets.
 TIMM_SPEED = re.compile(r"Train: 1 \[.*\(100%\)\].*\(\d+\.\d+s, +(\d+\.\d+)/s\)")
-
-
-def unpack(data: str, folder: Path, images: int) -> Path:
-    """The first files of each class of a data set, as many as asked for in training, in one folder a class."""
-    dataset = open_dataset(data)
-    for split, wanted in (("train", images // len(dataset.classes)), ("val", 1)):
-        taken: Counter[int] = Counter()
-        for sample in dataset.splits[split]:
-            taken[sample.label] += 1
-            if taken[sample.label] <= wanted:
-                place = folder / split / dataset.classes[sample.label] / Path(sample.path).name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(dataset.source.read(sample.path))
-    return folder
 
 
 def program(arguments: list[str], threads: int) -> str:
@@ -75,27 +59,22 @@ def program(arguments: list[str], threads: int) -> str:
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """Images a second of each program's second epoch in each repetition."""
-    if options.data is None:
-        photographs = make_photographs(folder / "photographs", options.images, options.image_size)
-    else:
-        photographs = unpack(options.data, folder / "photographs", options.images)
-    classes = len(list((photographs / "train").iterdir()))
+    images = photographs(options.data, folder / "photographs", options.images, options.image_size)
+    classes = len(list((images / "train").iterdir()))
     size, threads = str(options.image_size), torch.get_num_threads()
-    config = TrainConfig(data=str(photographs), out=folder, image_size=options.image_size, device=options.device)
+    config = TrainConfig(data=str(images), out=folder, image_size=options.image_size, device=options.device)
     precision = choose(config, torch.device(options.device)).precision
     number = itertools.count()
     device = folder / "device.yaml"  # older scripts have no option for the device, but take this
     device.write_text(f"device: {options.device}\n", encoding="utf-8")
     # Its log has one update in so many, from the first on; batches that are not full it leaves out. So: first and last.
-    interval = max(len(list((photographs / "train").glob("*/*"))) // options.batch_size - 1, 1)
+    interval = max(len(list((images / "train").glob("*/*"))) // options.batch_size - 1, 1)
 
     def ours() -> float:
         out = folder / f"ours{next(number)}"
         asked = ["--model", options.model, "--image-size", size, "--batch-size", str(options.batch_size)]
         asked += ["--epochs", "2", "--device", options.device, "--cache-dir", str(folder / "cache")]
-        program(
-            [sys.executable, "-m", "anychan", "train", "--data", str(photographs), "--out", str(out), *asked], threads
-        )
+        program([sys.executable, "-m", "anychan", "train", "--data", str(images), "--out", str(out), *asked], threads)
         return json.loads((out / "records.jsonl").read_text(encoding="utf-8").splitlines()[1])["images_per_second"]
 
     def timm(extra: list[str]) -> float:
@@ -107,7 +86,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]
         asked += ["--pin-mem"] if options.device == "cuda" else []
         asked += ["--amp", "--amp-dtype", "bfloat16"] if precision == "bfloat16" else []
         asked += ["--output", str(folder / f"timm{next(number)}"), *extra]
-        said = program([sys.executable, str(options.timm_script), str(photographs), *asked], threads)
+        said = program([sys.executable, str(options.timm_script), str(images), *asked], threads)
         return float(TIMM_SPEED.findall(said)[-1])
 
     programs: dict[str, Callable[[], float]] = {"anychan": ours}

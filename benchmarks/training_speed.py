@@ -8,7 +8,9 @@ Four loops train the same network with the same optimiser, autocast, memory layo
 * anychan: ``anychan.training.train`` as it is, with crop and flip, records, and the guard against what is not finite;
 * bare: the shortest loop over a resident tensor that is already normalised; no augmentation, no measurement;
 * bare, default update: the same with torch's default AdamW in place of the fused one;
-* decoding: torchvision's transforms in a DataLoader with a worker a core, JPEGs decoded in every epoch.
+* decoding: torchvision's transforms in a DataLoader with a worker a core, files decoded in every epoch.
+
+All on the same photographs: those of ``--data`` are unpacked into a folder a class.
 
 Repetitions are interleaved, so that a machine that slows down slows all of them. Each trains one epoch to warm
 up and times the next. Ratios are those of a repetition's speeds: their median, and their range.
@@ -25,6 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from _photographs import photographs
 from _ratios import finish, interleaved, new_parser
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -33,22 +36,6 @@ from anychan.data import load_split, open_dataset, split_statistics
 from anychan.models import create_model
 from anychan.training import TrainConfig, train
 from anychan.training.machine import Machine, choose
-
-CLASSES = 10
-
-
-def make_photographs(folder: Path, images: int, size: int) -> Path:
-    """JPEGs of smooth noise in one folder a class, in a training and a small validation split."""
-    from PIL import Image
-
-    generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand(images, 3, 8, 8, generator=generator)
-    pixels = (F.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1) * 255).byte()
-    for number, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
-        place = folder / "train" / f"class{number % CLASSES}"
-        place.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(place / f"{number:06}.jpg", quality=90)
-    return folder
 
 
 def anychan_loop(config: TrainConfig) -> float:
@@ -122,9 +109,9 @@ def decoding_batches(
 
 def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
     """Images a second of each loop in each repetition."""
-    photographs = make_photographs(folder / "photographs", options.images, options.image_size)
+    images = photographs(options.data, folder / "photographs", options.images, options.image_size)
     settings: dict[str, Any] = {
-        "data": options.data or str(photographs),
+        "data": str(images),
         "model": options.model,
         "image_size": options.image_size,
         "batch_size": options.batch_size,
@@ -137,28 +124,27 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]
     array = load_split(dataset, "train", options.image_size, settings["cache_dir"])
     known = split_statistics(array).described
     mean, std = (torch.tensor(values)[:, None, None] for values in zip(*((c.mean, c.std) for c in known), strict=True))
-    count = min(options.images, len(array.labels))
-    x = ((array.images[:count].float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
-    resident = resident_batches(x, array.labels[:count], options.batch_size)
+    x = ((array.images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
+    resident = resident_batches(x, array.labels, options.batch_size)
 
     def model() -> nn.Module:
         return create_model(options.model, known, len(array.classes)).body
 
-    decoding = decoding_batches(photographs / "train", options.image_size, options.batch_size, options.workers)
+    decoding = decoding_batches(images / "train", options.image_size, options.batch_size, options.workers)
     runs = iter(range(1_000_000))
     loops: dict[str, Callable[[], float]] = {
         "anychan": lambda: anychan_loop(TrainConfig(out=folder / f"run{next(runs)}", **settings)),
         "bare": lambda: bare_loop(model(), resident, machine, fused=True),
         "bare, default update": lambda: bare_loop(model(), resident, machine, fused=False),
-        "decoding": lambda: bare_loop(create_model(options.model, "RGB", CLASSES).body, decoding, machine, fused=True),
+        "decoding": lambda: bare_loop(model(), decoding, machine, fused=True),
     }
     return interleaved(loops, options.repeats, "images/s")
 
 
 def main() -> None:
     parser = new_parser(__doc__, "training_speed", image_size=64, batch_size=64, repeats=5)
-    parser.add_argument("--data", help="train on these (all of their training split) instead of made photographs")
-    parser.add_argument("--images", type=int, default=1024, help="how many photographs to make, and to decode")
+    parser.add_argument("--data", help="photographs to take, instead of made ones")
+    parser.add_argument("--images", type=int, default=1024, help="how many to train on")
     parser.add_argument("--workers", type=int, default=torch.get_num_threads(), help="of the DataLoader")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
