@@ -118,3 +118,12 @@ def test_a_change_may_take_all_options_away() -> None:
     _, none, completed = (config for _, _, config in Ablation(base, changes).runs(Path("runs")))
     assert (none.model_options, none.strategy_options) == ({}, {"selection": "random"})
     assert (completed.model_options, completed.strategy_options) == ({"width": 6}, {})
+
+
+def test_a_grid_leaves_out_what_the_base_is(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    base = {**BASE, "model_options.width": 4, "optimizer.learning_rate": 0.002}
+    grid = {"model_options.width": [4, 6], "optimizer.learning_rate": [0.002, 0.004]}
+    path.write_text(yaml.safe_dump({"base": base, "grid": grid}))
+    assert len(Ablation.read(path).changes) == 3
+    assert all("=0.004" in name or "=6" in name for name in Ablation.read(path).changes)

@@ -104,6 +104,8 @@ class Ablation:
     def read(cls, path: Path, **settings: Any) -> Ablation:
         """From a YAML file with ``base``, ``changes`` or ``grid`` (values for each setting, all combined), and more.
 
+        Of a grid the combination that is the base's own is left out, since the base is a run itself.
+
         In place of the base, or below its settings, a ``run`` of a ``recipe``, both by name; with ``fair: true`` its
         fair twin.
 
@@ -136,13 +138,16 @@ class Ablation:
         if of_recipe:
             base = told.get("base", {})
             told["base"] = merged(_recipe_settings(path, **of_recipe), base) if isinstance(base, Mapping) else base
-        if "grid" in told:
+        of_grid = "grid" in told
+        if of_grid:
             if not isinstance(told["grid"], Mapping) or not all(isinstance(v, list) for v in told["grid"].values()):
                 raise ValueError(f"{path}: a grid has a list of values for each setting")
             told["changes"] = dict(_combined(told.pop("grid")))
         seeds = settings.pop("seeds", None)
         if isinstance(told["base"], Mapping):
-            told["base"] = merged(told["base"], settings)
+            told["base"] = base = merged(told["base"], settings)
+            if of_grid:
+                told["changes"] = {name: one for name, one in told["changes"].items() if not _is_base(base, one)}
         return cls(**(told if seeds is None else {**told, "seeds": seeds}))
 
     def runs(self, folder: Path) -> Iterable[tuple[str, int, TrainConfig]]:
@@ -154,6 +159,15 @@ class Ablation:
                     yield name, seed, configuration(merged(self.base, change, place))
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from error
+
+
+def _is_base(base: Mapping[str, Any], change: Mapping[str, Any]) -> bool:
+    """Whether a change leaves the base as it is; settings that are none are refused elsewhere."""
+    place = {"out": "unused"}
+    try:
+        return configuration(merged(base, change, place)) == configuration(merged(base, place))
+    except ValueError:
+        return False
 
 
 def _recipe_settings(path: Path, recipe: str = "", run: str = "", fair: bool = False) -> dict[str, Any]:
