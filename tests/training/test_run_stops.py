@@ -46,14 +46,14 @@ def test_a_run_that_another_process_has_just_finished_is_not_written_over(
     make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Both found the folder empty; this one comes second."""
-    load, description = run_module._load, []
+    load, description = run_module.load_images, []
 
     def while_another_trains(config: TrainConfig, accelerator: Any) -> Any:
-        monkeypatch.setattr(run_module, "_load", load)
+        monkeypatch.setattr(run_module, "load_images", load)
         description.append(described(train(config)))
         return load(config, accelerator)
 
-    monkeypatch.setattr(run_module, "_load", while_another_trains)
+    monkeypatch.setattr(run_module, "load_images", while_another_trains)
     with pytest.raises(FileExistsError, match=r"run is not empty; .*--resume"):
         train(make(epochs=1))
     assert [described(make().out)] == description

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,16 @@ from anychan._lock import alone
 from anychan._records import RUN, read_run
 from anychan.adaptation import AnyChannelModel
 from anychan.blocks import FoldedConv2d
-from anychan.data import Dataset, ImageArray, hold_out, load_split, open_dataset, split_statistics
+from anychan.data import split_statistics
 from anychan.environment import environment
 from anychan.models import ModelInfo, save_model
 from anychan.models.files import DESCRIPTION, WEIGHTS
 from anychan.training import checkpoint
-from anychan.training.batches import Inputs, TrainingBatches, present_of, unaugmented
+from anychan.training.batches import Inputs, TrainingBatches, unaugmented
 from anychan.training.command import command_line
 from anychan.training.config import TrainConfig, differences
 from anychan.training.driver import Driver
+from anychan.training.images import Images, check_channels, load_images
 from anychan.training.initial import Start, load_teacher, make_model, read_weights, weights_taken
 from anychan.training.loop import Trainer
 from anychan.training.machine import (
@@ -85,10 +85,10 @@ def train(config: TrainConfig) -> Path:
     with algorithms(config.deterministic):
         with accelerator.main_process_first():  # what cannot be had is said before images are decoded
             weights = read_weights(config)
-        data = _load(config, accelerator)
+        data = load_images(config, accelerator)
         there = data.train.channel_sets(config.channels)
         start = make_model(config, split_statistics(data.train), data.train.classes, weights, there)
-        _check_channels(config, data, start.model)
+        check_channels(config, data, start.model)
         _check_deepened(config, start.model)
         trainer = _make_trainer(config, data, start.model, start.info, accelerator)
         try:
@@ -100,50 +100,8 @@ def train(config: TrainConfig) -> Path:
     return folder
 
 
-@dataclass(frozen=True)
-class _Data:
-    dataset: Dataset
-    train: ImageArray
-    validation: ImageArray | None
-
-    @property
-    def skipped(self) -> list[tuple[str, str]]:
-        validation = () if self.validation is None else self.validation.skipped
-        return list(dict.fromkeys([*self.train.skipped, *validation]))
-
-    @property
-    def origin(self) -> dict[str, str | None]:
-        """What tells these images from others: their files, and how pictures are made of them."""
-        return {
-            "train": self.train.fingerprint,
-            "val": None if self.validation is None else self.validation.fingerprint,
-            "decoding": self.dataset.decoding,
-        }
-
-
-def _load(config: TrainConfig, accelerator: Accelerator) -> _Data:
-    dataset = open_dataset(config.data, config.bands)
-    there = [split for split, samples in dataset.splits.items() if samples]
-    if "train" not in there:
-        raise ValueError(f"{config.data} has no training split; it has {', '.join(there)}")
-    if config.early_stopping.patience is not None and "val" not in there and config.held_out is None:
-        raise ValueError(f"early stopping needs a validation split; {config.data} has {', '.join(there)}")
-    shown = accelerator.is_main_process and sys.stderr.isatty()
-
-    def load(split: str) -> ImageArray:
-        return load_split(
-            dataset, split, config.image_size, config.cache_dir, skip_broken=config.skip_broken, progress=shown
-        )
-
-    with accelerator.main_process_first():  # the first fills the cache, the others find it full
-        train = load("train")
-        if config.held_out is not None:
-            return _Data(dataset, *hold_out(train, config.held_out))
-        return _Data(dataset, train, load("val") if "val" in there else None)
-
-
 def _make_trainer(
-    config: TrainConfig, data: _Data, model: AnyChannelModel, info: ModelInfo, accelerator: Accelerator
+    config: TrainConfig, data: Images, model: AnyChannelModel, info: ModelInfo, accelerator: Accelerator
 ) -> Trainer:
     device, rank, processes = accelerator.device, accelerator.process_index, accelerator.num_processes
     machine = choose(config, device, processes)
@@ -174,35 +132,6 @@ def _check_deepened(config: TrainConfig, model: AnyChannelModel) -> None:
         )
 
 
-def _check_channels(config: TrainConfig, data: _Data, model: AnyChannelModel) -> None:
-    """Images must have what a model needs: a plain one all of its channels, others some that there are statistics for.
-
-    Raises:
-        ValueError: if one does not.
-    """
-    if not model.stems:
-        for what, array in (("training", data.train), ("validation", data.validation)):
-            for there in () if array is None else array.channel_sets(model.channels.names):
-                if len(there) < len(model.channels):
-                    raise ValueError(
-                        f"a {what} image has the channels {there} only, and a plain network takes all of "
-                        f"{model.channels}: leave it out, or take a strategy, which takes any"
-                    )
-    if data.validation is None:
-        return
-    seen = model.channels.subset(config.fixed_subset)
-    present_of(data.validation, seen)  # which refuses images with none of them
-    if not model.subset_statistics:
-        return
-    kept = {frozenset(subset.names) for subset in model.subset_statistics.subsets}
-    for there in data.validation.channel_sets(seen.names):
-        if frozenset(there.names) not in kept:
-            raise ValueError(
-                f"a validation image has the channels {there}, and no training image has all of them, so there would "
-                "be no statistics to validate it by: leave it out, or take normalisation.statistics 'shared'"
-            )
-
-
 def _prepare(config: TrainConfig, model: AnyChannelModel, images: Inputs) -> None:
     """Let a network that has `prepare` see training images before the first step, the same in each process."""
     prepare = getattr(model.body, "prepare", None)
@@ -213,7 +142,7 @@ def _prepare(config: TrainConfig, model: AnyChannelModel, images: Inputs) -> Non
 class _Run:
     """A run's folder, its records and its model files around the training itself."""
 
-    def __init__(self, config: TrainConfig, data: _Data, start: Start, trainer: Trainer) -> None:
+    def __init__(self, config: TrainConfig, data: Images, start: Start, trainer: Trainer) -> None:
         self._config, self._data, self._trainer = config, data, trainer
         numbers = {name: its for name, its in data.dataset.numbers.items() if name in start.info.channels.names}
         self._info = replace(start.info, numbers=numbers)
