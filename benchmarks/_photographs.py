@@ -35,12 +35,15 @@ def make_photographs(folder: Path, images: int, size: int) -> Path:
 def unpack(data: str, folder: Path, images: int) -> Path:
     """The first files of each class of a data set, as many as asked for in training, in one folder a class."""
     dataset = open_dataset(data)
+    if images < len(dataset.classes):
+        raise SystemExit(f"{images} images are fewer than the {len(dataset.classes)} classes of {data}")
     for split, wanted in (("train", images // len(dataset.classes)), ("val", 1)):
         taken: Counter[int] = Counter()
         for sample in dataset.splits.get(split, ()):
             taken[sample.label] += 1
             if taken[sample.label] <= wanted:
-                place = folder / split / dataset.classes[sample.label] / Path(sample.path).name
+                name = f"{taken[sample.label]:06}{Path(sample.path).suffix}"
+                place = folder / split / dataset.classes[sample.label] / name
                 place.parent.mkdir(parents=True, exist_ok=True)
                 place.write_bytes(dataset.source.read(sample.path))
     return folder

@@ -56,6 +56,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     return read_record(path, "run")
 
 
+def parts_of(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The environments that a run was trained in, by its run.json; the last is the record's own."""
+    return [*(run.get("resumed_from") or ()), run]
+
+
 def trained_by(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The commits that trained a run, by its run.json, in their order and each once; None is one not recorded.
 
@@ -63,7 +68,7 @@ def trained_by(run: Mapping[str, Any]) -> list[dict[str, Any]]:
         >>> trained_by({"commit": "b", "dirty": True, "resumed_from": [{"commit": "a", "epochs": 2, "step": 0}]})
         [{'commit': 'a', 'dirty': None}, {'commit': 'b', 'dirty': True}]
     """
-    found = [{name: part.get(name) for name in ("commit", "dirty")} for part in (*run.get("resumed_from", ()), run)]
+    found = [{name: part.get(name) for name in ("commit", "dirty")} for part in parts_of(run)]
     return [commit for i, commit in enumerate(found) if commit not in found[:i]]
 
 

@@ -366,4 +366,8 @@ def test_a_bilinear_layer_counts_from_either_side() -> None:
     learned, layer = nn.Parameter(torch.ones(1, 4)), nn.Bilinear(4, 192, 5)
     assert depth_of(lambda net, x: net.b(net.w.expand(len(x), 4), x.flatten(1)), b=layer, w=learned) == 1
     other = nn.Bilinear(192, 4, 5)
-    assert depth_of(lambda net, x: net.b(x.flatten(1), net.w.expand(len(x), 4)), b=other, w=learned) == 2
+    assert depth_of(lambda net, x: net.b(x.flatten(1), net.w.expand(len(x), 4)), b=other, w=learned) == 1
+    both, layers = nn.Bilinear(192, 192, 5), {"one": nn.Linear(192, 192), "two": nn.Linear(192, 192)}
+    for order in (1, -1):
+        run = lambda net, x, order=order: net.b(*(x.flatten(1), net.two(net.one(x.flatten(1))))[::order])  # noqa: E731
+        assert depth_of(run, b=both, **layers) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,15 @@ def test_files_that_are_read_otherwise_are_other_images(tiles: Path, tmp_path: P
     run = tmp_path / "sweep" / "trial-000"
     evaluate_run(run, [BANDS], split="test", cost=False, cache_dir=tmp_path / "cache")
     started = TrainConfig(**{**own, "out": run, "cache_dir": Path(own["cache_dir"]), "resume": True})
+    for path in tmp_path.glob("out/*/**/*.json"):  # as an earlier version wrote them
+        told = json.loads(path.read_text())
+        if told.get("data", {}).pop("decoding", None):
+            path.write_text(json.dumps(told))
+    assert [row["errors"] for row in ablate(ablation, tmp_path / "out")["rows"]] == [{}, {}]
+    for path in tmp_path.glob("out/*-seed0"):
+        rmtree(path)
+    (tmp_path / "out" / "ablation.json").unlink()
+    ablate(ablation, tmp_path / "out")
     said.write_text("bands: B02,B03,B08,B04\nscale: 0.0001\n")
     with pytest.raises(ValueError, match="data: other train images, or read otherwise; data: other val images"):
         ablate(ablation, tmp_path / "out")

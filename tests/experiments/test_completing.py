@@ -11,7 +11,7 @@ from huggingface_hub import constants
 
 from anychan.data import open_dataset
 from anychan.evaluation import evaluate_run
-from anychan.experiments import Ablation, ablate, ablation_table, completing
+from anychan.experiments import Ablation, ablate, ablation, ablation_table, completing, validate_records
 from anychan.training import TrainConfig, train
 from anychan.training.initial import read_weights
 
@@ -104,3 +104,27 @@ def test_an_evaluation_of_some_subsets_is_completed(base: dict[str, Any], tmp_pa
     row = ablate(Ablation(base, WIDE), tmp_path / "out")["rows"][1]
     assert len(row["accuracy"]) == 3
     assert row["full"] == row["accuracy"][str(open_dataset(DATA).channels)]
+
+
+def test_a_cost_that_cannot_be_measured_fails_no_run(
+    base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> None:
+        raise ValueError("device 'cuda': there is none here")
+
+    monkeypatch.setattr(ablation, "record_costs", refused)
+    record = ablate(Ablation(base, WIDE, cost=True), tmp_path / "out")
+    assert validate_records([tmp_path / "out" / "ablation.json"]) == (1, [])
+    assert [(row["errors"], row["cost_error"]) for row in record["rows"]] == [
+        ({}, "device 'cuda': there is none here")
+    ] * 2
+    assert "cost not measured: device 'cuda'" in ablation_table(record)
+
+
+def test_a_change_that_is_the_base_is_not_missed(base: dict[str, Any], tmp_path: Path) -> None:
+    """A grid of an earlier version had it, and trained it besides."""
+    ablate(Ablation(base, WIDE), tmp_path / "out")
+    path = tmp_path / "out" / "ablation.json"
+    told = json.loads(path.read_text())
+    path.write_text(json.dumps({**told, "changes": {**told["changes"], "epochs=1": {"epochs": 1}}}))
+    assert list(ablate(Ablation(base, WIDE), tmp_path / "out")["changes"]) == list(WIDE)

@@ -19,7 +19,7 @@ def as_shipped(model: nn.Module, channels: ChannelsLike | None = None) -> nn.Mod
 
     The stems of an any-channel model stay, so that it still takes any channels; where it keeps statistics for each
     subset, those of ``channels`` are folded in. A model without such blocks, and without a scale and shift for each
-    subset, is given back as it is.
+    subset, is given back as it is; so is one with an any-channel convolution in such a block.
 
     Raises:
         ValueError: for channels that the model does not take, or has no statistics for.

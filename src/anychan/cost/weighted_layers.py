@@ -34,6 +34,7 @@ it does not share, and depth is then counted too small.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -174,8 +175,7 @@ class _Watch(TorchDispatchMode):
         if operation in _PRODUCTS:
             through = self.product(*(args[i] for i in _PRODUCTS[operation]))
         elif operation == _aten._trilinear:  # of two inputs and a weight between them
-            half = self.product(*args[:2])
-            through = self.product(_Operand(half, half.made_by), args[2])
+            through = Value(longest(self.product(*pair) for pair in itertools.combinations(args[:3], 2)))
         elif operation in {_aten.mul, _aten.mul_} and all(isinstance(t, Tensor) and t.is_complex() for t in args[:2]):
             through = self.product(*args[:2])
         elif func._schema.name in _CONVOLUTIONS:

@@ -57,6 +57,6 @@ def trained_on(run: Mapping[str, Any]) -> dict[str, str | None]:
     """
     machine = run.get("machine") or {}
     kind = "cpu" if str(machine.get("device") or "cpu").startswith("cpu") else "gpu"
-    found = [(part.get("hardware") or {}).get(kind) for part in (*run.get("resumed_from", ()), run)]
+    found = [(part.get("hardware") or {}).get(kind) for part in records.parts_of(run)]
     processors = dict.fromkeys(name for name in found if name)
     return {"precision": machine.get("precision"), "processor": " and ".join(processors) or None}

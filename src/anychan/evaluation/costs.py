@@ -27,6 +27,7 @@ def record_costs(
     *,
     device: str = "cpu",
     batch_size: int = 32,
+    whole: bool = False,
     replace: bool = False,
     progress: bool = False,
 ) -> list[dict[str, Any]]:
@@ -40,6 +41,7 @@ def record_costs(
         split: which evaluation of theirs.
         device: where to measure latency and memory.
         batch_size: see ``anychan.cost.profile``.
+        whole: measure a call with all of a model's channels alone.
         replace: measure again what has a cost; otherwise it is left as it is.
         progress: show a progress bar.
 
@@ -57,7 +59,7 @@ def record_costs(
         _check(folder, split)
     made = {key: value for key, value in environment().items() if key != "hardware"}  # each cost has its own
     return [
-        _record(folder, split, made, device=device, batch_size=batch_size, replace=replace)
+        _record(folder, split, made, device=device, batch_size=batch_size, whole=whole, replace=replace)
         for folder in _shown(folders, split, progress)
     ]
 
@@ -82,9 +84,11 @@ def _check(run: Path, split: str) -> None:
 
 
 def _record(
-    run: Path, split: str, made: Mapping[str, Any], *, device: str, batch_size: int, replace: bool
+    run: Path, split: str, made: Mapping[str, Any], *, device: str, batch_size: int, whole: bool, replace: bool
 ) -> dict[str, Any]:
-    own = [row for row in read_record(run, split)["results"] if not row["fill"]]
+    answered = read_record(run, split)
+    every = str(ChannelSet.from_dict(answered["channels"]))
+    own = [row for row in answered["results"] if not row["fill"] and (not whole or row["subset"] == every)]
     kept = [row["subset"] for row in own if not replace and row["cost"]]
     measured: dict[str, dict[str, Any]] = {row["subset"]: {} for row in own if row["subset"] not in kept}
     weights: Literal["own", "random"] = "own" if (run / WEIGHTS).is_file() else "random"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, get_args
 
@@ -19,19 +19,23 @@ def check_shapes(part: Any) -> None:
     for field in fields(part):
         value = getattr(part, field.name)
         holds, allowed = _SHAPES[field.name]
-        check(field.name, value, value == field.default or holds(value), allowed)
+        check(field.name, value, (value is None and field.default is None) or holds(value), allowed)
 
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str)
+
+
 def _are_names(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(name, str) for name in value)
+    return _is_list(value) and all(isinstance(name, str) for name in value)
 
 
 def _are_seeds(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(map(_is_whole, value)) and 0 < len(value) == len(set(value))
+    return _is_list(value) and all(map(_is_whole, value)) and 0 < len(value) == len(set(value))
 
 
 _Shape = tuple[Callable[[Any], bool], str]

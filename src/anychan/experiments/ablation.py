@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from anychan._columns import columns
@@ -18,11 +19,11 @@ from anychan._lock import alone
 from anychan._records import read_record as read_record_file
 from anychan._records import trained_by
 from anychan.environment import environment
-from anychan.evaluation import HELD_OUT
+from anychan.evaluation import HELD_OUT, record_costs
 from anychan.evaluation.bootstrap import DRAWS
 from anychan.experiments._ablation_rows import BASE, BOOTSTRAP, ablation_row, folder_name
 from anychan.experiments._machine import machine_of
-from anychan.experiments.completing import attempt, check_split
+from anychan.experiments.completing import check_split
 from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.recipes import Recipe
 from anychan.experiments.settings import configuration, merged
@@ -203,7 +204,8 @@ def ablate(
         many a bootstrap took, None where there was none. Where runs failed, a difference is of those ``seeds`` that
         both have. A row also has the number of the run's channels, its mean accuracy on its subsets of each size, in
         which number format and on what the run of each seed was trained, by which commits where that is not the
-        record's own alone, and, where it was asked for, what a call with all channels costs.
+        record's own alone, and, where it was asked for, what a call with all channels costs, or in ``cost_error`` why
+        that could not be measured.
 
     Raises:
         InterruptedRunError: if it was interrupted.
@@ -234,20 +236,19 @@ def ablate(
 def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any]:
     asked = [*ablation.runs(folder)]
     outcomes = executor([config for _, _, config in asked], ablation.split)
-    if ablation.cost:  # one after another, on a machine that has nothing else to do any more
-        outcomes = [
-            failed or attempt(config, ablation.split, cost="full")
-            for (_, _, config), failed in zip(asked, outcomes, strict=True)
-        ]
     told = zip(asked, outcomes, strict=True)
     errors = {(name, seed): failed for (name, seed, _), failed in told if failed is not None}
     if len(errors) == len(ablation.seeds) * (1 + len(ablation.changes)):
         raise ValueError(f"no run could be completed, so nothing is written; the first: {next(iter(errors.values()))}")
+    costed = [(name, config) for name, seed, config in asked if ablation.cost and (name, seed) not in errors]
+    uncosted = {name: said for name, config in costed if (said := _measure(config, ablation.split))}
     rows = [ablation_row(name, ablation.seeds, ablation.split, folder, errors) for name in (BASE, *ablation.changes)]
     made = environment()
-    for row in rows:  # which commits trained it is told where it was not that of the record alone
-        if row.get("trained_by") == trained_by(made):
+    for row in rows:
+        if row.get("trained_by") == trained_by(made):  # told where it was not the record's own commit alone
             del row["trained_by"]
+        if row["name"] in uncosted:
+            row["cost_error"] = uncosted[row["name"]]
     methods = {found["method"] for row in rows for name, found in row.items() if name.startswith("difference_")}
     record = {
         "schema": 1,
@@ -266,6 +267,16 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
     return record
 
 
+def _measure(config: TrainConfig, split: str) -> str:
+    """Put what a call with all channels costs beside a run's answers, here, and say why that cannot be; else ""."""
+    own = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        record_costs([config.out], split, device=own if config.device == "auto" else config.device, whole=True)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 def _check_earlier(ablation: Ablation, path: Path) -> None:
     """That no row of an earlier record would be lost."""
     if not path.is_file():
@@ -276,17 +287,17 @@ def _check_earlier(ablation: Ablation, path: Path) -> None:
             f"{path} holds answers on {earlier['split']!r}, which would be lost for {ablation.split!r}: "
             "name that split, or another folder"
         )
-    for what, before, now in (
-        ("seed", earlier["seeds"], ablation.seeds),
-        ("change", earlier["changes"], ablation.changes),
-    ):
+    changes = {  # one that is the base is in its row; earlier versions took it
+        name: change for name, change in earlier["changes"].items() if not _is_base(earlier["base"], change)
+    }
+    for what, before, now in (("seed", earlier["seeds"], ablation.seeds), ("change", changes, ablation.changes)):
         lost = [item for item in before if item not in now]
         if lost:
             raise ValueError(f"{path} holds {what} {lost[0]!r}, which would be lost: name it too, or another folder")
-    for name in (BASE, *earlier["changes"]):
+    for name in (BASE, *changes):
         before, now = (
-            configuration(merged(base, changes.get(name, {}), {"out": "unused"})).to_dict()
-            for base, changes in ((earlier["base"], earlier["changes"]), (ablation.base, ablation.changes))
+            configuration(merged(base, every.get(name, {}), {"out": "unused"})).to_dict()
+            for base, every in ((earlier["base"], changes), (ablation.base, ablation.changes))
         )
         if changed := differences(before, now):
             raise ValueError(
@@ -305,7 +316,8 @@ def ablation_table(record: Mapping[str, Any]) -> str:
     further = _further_columns(record["rows"])
     rows = [("change", "all", "difference", "", "subsets", "difference", "", *further, "")]
     for row in record["rows"]:
-        failed = "; ".join([*_fewer(row, record), *(f"seed {s} failed: {error}" for s, error in row["errors"].items())])
+        said = [*_fewer(row, record), *(f"seed {s} failed: {error}" for s, error in row["errors"].items())]
+        failed = "; ".join([*said, *(f"cost not measured: {row[key]}" for key in ("cost_error",) if key in row)])
         full, mean = (_told(row.get(f"difference_{what}")) for what in ("full", "mean"))
         more = (tell(row) for tell in further.values())
         rows.append((row["name"], _percent(row.get("full")), *full, _percent(row.get("mean")), *mean, *more, failed))

@@ -108,16 +108,16 @@ class _Search:
         self._study, self._settings, self._space = study, settings, space
         self._config = config = configuration(settings)
         settled = {**config.to_dict(), "out": None, "resume": None}
-        there = open_dataset(config.data, config.bands)
-        files = there.description["fingerprints"]
-        images = {split: files[split] for split in ("train", "val") if split in files}
-        if there.decoding:
-            images["decoding"] = there.decoding
+        there = open_dataset(config.data, config.bands).description
+        images = {split: there["fingerprints"].get(split) for split in ("train", "val")}
+        images["decoding"] = there["decoding"]
         asked: dict[str, Any] = {"config": settled, "space": dict(space.settings), _SEED: seed}
         asked |= {"images": images, "weights": weights_taken(config), "precision": config.precision}
         noted = dict(study.user_attrs)
         if noted and "images" not in noted:  # begun before they were noted
             noted["images"] = images if noted["config"]["data"] == settled["data"] else None
+        elif noted:  # or before all of what tells them apart was
+            noted["images"] = {**dict.fromkeys(("train", "val")), "decoding": images["decoding"], **noted["images"]}
         for name, value in asked.items():
             now = json.loads(json.dumps(value))
             if name not in noted:  # of a new search, or of one from before this was noted

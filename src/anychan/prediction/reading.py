@@ -89,7 +89,7 @@ def read_planes(
     """
     try:
         return _decoded(data, image_size, bands, known, otherwise)
-    except BrokenFileError:
+    except (BrokenFileError, MemoryError):
         raise
     except Exception as error:  # readers raise whatever a damaged file makes them stumble over
         raise BrokenFileError("unreadable", f"cannot be decoded: {str(error) or type(error).__name__}") from error

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from anychan.training.resumed import epochs_words
-
-
-def parts_of(record: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The environments that a run was trained in, by its run.json; the last is the record's own."""
-    return [*(record.get("resumed_from") or ()), record]
+from anychan._records import parts_of
+from anychan.training.resumed import epochs_words, with_first_epochs
 
 
 def earlier_parts(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -20,9 +16,7 @@ def earlier_parts(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any
         >>> earlier_parts({"commit": "b", "resumed_from": [{"commit": "a", "epochs": 2, "step": 0}]})
         [('epochs 1 to 2', {'commit': 'a', 'epochs': 2, 'step': 0})]
     """
-    earlier = parts_of(record)[:-1]
-    starts = [1, *(part["epochs"] + 1 for part in earlier)]
-    return [(epochs_words(part, first), part) for part, first in zip(earlier, starts, strict=False)]
+    return [(epochs_words(part, first), part) for first, part in with_first_epochs(parts_of(record)[:-1])]
 
 
 def was_dirty(record: Mapping[str, Any]) -> bool:

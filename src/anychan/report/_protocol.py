@@ -6,10 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from anychan._records import parts_of
 from anychan.report import _format as fmt
 from anychan.report._compared import short_paths
 from anychan.report._config import NEUTRAL, filled
-from anychan.report._parts import commits_in_turn, parts_of
+from anychan.report._parts import commits_in_turn
 from anychan.report._records import Evaluation, Run
 from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._words import data_name, trained_images

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anychan.training.config import differences
@@ -47,10 +47,15 @@ def told(parts: list[dict[str, Any]], now: Mapping[str, Any]) -> str:
         'trained in another environment: epochs 1 to 2 and 3 steps (commit: a -> b)'
     """
     said = []
-    for part, first in zip(parts, [1, *(part["epochs"] + 1 for part in parts)], strict=False):
+    for first, part in with_first_epochs(parts):
         changed = "; ".join(differences(_environment(part), _environment(now)))
         said.append(f"{epochs_words(part, first)} ({changed})")
     return f"trained in another environment: {'; '.join(said)}" if said else ""
+
+
+def with_first_epochs(parts: Sequence[Mapping[str, Any]]) -> list[tuple[int, Mapping[str, Any]]]:
+    """Parts with the epoch that each began in."""
+    return [(1 if i == 0 else parts[i - 1]["epochs"] + 1, part) for i, part in enumerate(parts)]
 
 
 def epochs_words(part: Mapping[str, Any], first: int) -> str:

@@ -265,9 +265,9 @@ class _Run:
         ]
         for group, now in (("machine", self._trainer.machine.to_dict()), ("data", self._data.origin)):
             changed += [
-                f"{group}.{name}: {state[group].get(name)} -> {now[name]}"
-                for name in now
-                if state[group].get(name, "") != now[name]
+                f"{group}.{name}: {state[group][name]} -> {now[name]}"
+                for name in now.keys() & state[group].keys()  # earlier versions noted less
+                if state[group][name] != now[name]
             ]
         if changed:
             raise checkpoint.CheckpointError(
