@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from anychan.cli import main
-from anychan.evaluation import evaluate_run
-from anychan.experiments import Search, Study, StudyRun, ablate, completing, conduct, validate_records
+from anychan.evaluation import record_costs
+from anychan.experiments import Search, Study, StudyRun, ablate, conduct, validate_records
+from anychan.experiments import ablation as ablation_module
 from anychan.experiments.ablation import Ablation
 from anychan.experiments.study import _tuned
 
@@ -209,18 +210,18 @@ def test_the_studies_of_the_documents_can_be_asked_for(path: Path) -> None:
 
 
 def test_an_ablation_may_make_its_runs_in_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here: list[tuple[str, bool]] = []
+    here: list[str] = []
 
-    def noted(run: Path, *words: Any, cost: bool, **options: Any) -> dict[str, Any]:
-        here.append((run.name, cost))
-        return evaluate_run(run, *words, cost=cost, **options)
+    def noted(runs: list[Path], *words: Any, **options: Any) -> list[dict[str, Any]]:
+        here.extend(run.name for run in runs)
+        return record_costs(runs, *words, **options)
 
     base = {**TOLD["settings"], **SMALL, "cache_dir": str(tmp_path / "cache")}
     ablation = Ablation(base, {"wider": {"model_options.width": 6}}, cost=True)
     with monkeypatch.context() as patched:
-        patched.setattr(completing, "evaluate_run", noted)
+        patched.setattr(ablation_module, "record_costs", noted)
         side_by_side = ablate(ablation, tmp_path / "out", "processes", workers=2)
-    assert here == [("base-seed0", True), ("wider-seed0", True)]  # costs are measured when nothing else runs
+    assert here == ["base-seed0", "wider-seed0"]  # costs are measured here, when nothing else runs
     assert all(row["cost"]["macs"] for row in side_by_side["rows"])
     one_by_one = ablate(ablation, tmp_path / "again")
     assert [row["full"] for row in side_by_side["rows"]] == [row["full"] for row in one_by_one["rows"]]
