@@ -19,14 +19,14 @@ def photographs(data: str | None, folder: Path, images: int, size: int) -> Path:
 
 
 def make_photographs(folder: Path, images: int, size: int) -> Path:
-    """JPEGs of smooth noise in one folder a class, in a training split alone."""
+    """JPEGs of smooth noise in one folder a class, so many in training and one of each class to validate with."""
     from PIL import Image
 
     generator = torch.Generator().manual_seed(0)
-    coarse = torch.rand(images, 3, 8, 8, generator=generator)
+    coarse = torch.rand(images + CLASSES, 3, 8, 8, generator=generator)
     pixels = (F.interpolate(coarse, size=(size, size), mode="bicubic").clamp(0, 1) * 255).byte()
     for number, image in enumerate(pixels.permute(0, 2, 3, 1).numpy()):
-        place = folder / "train" / f"class{number % CLASSES}"
+        place = folder / ("train" if number < images else "val") / f"class{number % CLASSES}"
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(place / f"{number:06}.jpg", quality=90)
     return folder
