@@ -19,6 +19,7 @@ from torch.utils._pytree import tree_map
 
 from anychan.adaptation._timm_conventions import TimmConventions
 from anychan.adaptation.normalisation import SubsetStatistics
+from anychan.blocks.folding import kernel_layout
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d
 from anychan.nn._contract import channel_groups, cut
@@ -145,7 +146,7 @@ class AnyChannelModel(TimmConventions):
 
     def _bound_stems(self, chosen: ChannelSet, present: Tensor | None) -> dict[str, BoundStem]:
         bound: dict[AnyChannelConv2d, BoundStem] = {}  # a stem that is used in two places has two paths
-        last = len(chosen) == 1 and is_channels_last(self.body)
+        last = len(chosen) == 1 and kernel_layout(self.body) == torch.channels_last
         for stem in self.stems.values():
             bound.setdefault(stem, BoundStem(stem, chosen, present, last))
         return {path: bound[stem] for path, stem in self.stems.items()}
@@ -215,13 +216,6 @@ class AnyChannelModel(TimmConventions):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_clones": {}}  # a copy binds its own body, and is not compiled
-
-
-def is_channels_last(body: nn.Module) -> bool:
-    """Whether its kernels lie with channels last in memory, by the first of which it can be told."""
-    kernels = (own for own in body.parameters() if own.ndim == 4 and own.shape[1] > 1 and own[0, 0].numel() > 1)
-    first = next(kernels, None)
-    return first is not None and first.is_contiguous(memory_format=torch.channels_last)
 
 
 def check_reached(body: nn.Module, stems: Mapping[str, BoundStem]) -> None:

@@ -13,9 +13,10 @@ from anychan.adaptation._image_path import check_no_other_reads_the_image, check
 from anychan.adaptation._new_channels import NewKernels, load_with_new_channels
 from anychan.adaptation._stem_kinds import ReadStem, may_be_stem, read_stem
 from anychan.adaptation._stem_wrappers import StemWrapper
-from anychan.adaptation.model import AnyChannelModel, is_channels_last
+from anychan.adaptation.model import AnyChannelModel
 from anychan.adaptation.replacement import fold_batch_renorm
 from anychan.blocks import FoldedConv2d, fold_branches
+from anychan.blocks.folding import kernel_layout
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d, conv_geometry, get_strategy
 from anychan.sensors import SENSORS
@@ -163,7 +164,7 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
     chosen = model.resolve(channels)
     if not model.stems and len(chosen) == len(model.channels) and chosen.names != model.channels.names:
         model = adapt(model.body, model.channels, "sliced", trained_on=model.channels)  # kernels in any order
-    layout = torch.channels_last if is_channels_last(model.body) else torch.contiguous_format
+    layout = kernel_layout(model.body)
     convolutions = {stem: _folded(stem, chosen).to(memory_format=layout) for stem in model.stems.values()}
     folded = {path: convolutions[stem] for path, stem in model.stems.items()}
     copies: dict[int, Any] = {}  # what is used in two places stays one

@@ -64,17 +64,17 @@ def fold_branches(model: nn.Module) -> nn.Module:
             if any(f"0.{stem}".startswith(f"{path}.") for stem in stems):
                 raise ValueError(f"an any-channel convolution is in {path[2:]}, so specialize the model before folding")
             if module not in folded:
-                folded[module] = module.fold().to(memory_format=_layout(module))
+                folded[module] = module.fold().to(memory_format=kernel_layout(module))
             root.set_submodule(path, folded[module])
             paths.append(path)
     return root[0]
 
 
-def _layout(module: nn.Module) -> torch.memory_format:
-    """How the kernels of a block lie in memory."""
-    kernels = (p for p in module.parameters() if p.dim() == 4 and p.shape[1] > 1 and p.shape[2:].numel() > 1)
-    kernel = next(kernels, None)  # others lie both ways at once
-    last = kernel is not None and kernel.is_contiguous(memory_format=torch.channels_last)
+def kernel_layout(module: nn.Module) -> torch.memory_format:
+    """How a module's kernels lie in memory, by the first of which it can be told: others lie both ways at once."""
+    kernels = (own for own in module.parameters() if own.ndim == 4 and own.shape[1] > 1 and own[0, 0].numel() > 1)
+    first = next(kernels, None)
+    last = first is not None and first.is_contiguous(memory_format=torch.channels_last)
     return torch.channels_last if last else torch.contiguous_format
 
 
