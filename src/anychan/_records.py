@@ -61,6 +61,18 @@ def parts_of(run: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [*(run.get("resumed_from") or ()), run]
 
 
+def processor(hardware: Mapping[str, Any], device: str) -> str:
+    """What computed, by the ``hardware`` of a record; never the name of a machine, and "" where it was not recorded."""
+    return str(hardware.get("cpu" if device.startswith("cpu") else "gpu") or "")
+
+
+def processors_of(run: Mapping[str, Any]) -> list[str]:
+    """What a run was trained on, by its run.json, each processor once; one that was resumed may have several."""
+    device = str((run.get("machine") or {}).get("device") or "cpu")
+    found = (processor(part.get("hardware") or {}, device) for part in parts_of(run))
+    return list(dict.fromkeys(name for name in found if name))
+
+
 def trained_by(run: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The commits that trained a run, by its run.json, in their order and each once; None is one not recorded.
 

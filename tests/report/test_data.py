@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from anychan.evaluation._folder import trained_on
+from anychan.evaluation._folder import training_conditions
 from anychan.report._alike import training_words
 from anychan.report._data import datasets, statistics_table, versions_table
 from anychan.report._protocol import settings
@@ -82,6 +82,6 @@ def test_a_run_that_was_resumed_elsewhere_names_all_that_trained_it(tmp_path: Pa
         [run], "test"
     )
     assert "It was trained from a working tree with changes that no commit holds." in missing(run, "test", False)
-    assert trained_on(run.record)["processor"] == "Old CPU and Test CPU"
+    assert training_conditions(run.record)["processor"] == "Old CPU and Test CPU"
     with pytest.raises(ValueError, match=r"run\.json: resumed_from\[0\]: 'step' is missing"):
         read_run(write_run(tmp_path / "first", resumed_from=[{"epochs": 2}]))

@@ -50,13 +50,10 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def trained_on(run: Mapping[str, Any]) -> dict[str, str | None]:
+def training_conditions(run: Mapping[str, Any]) -> dict[str, str | None]:
     """By what run.json says, in which number format (``precision``) and on what ``processor`` a run was trained.
 
     Either is None where it was not recorded; a run that was resumed on others has several processors in it.
     """
-    machine = run.get("machine") or {}
-    kind = "cpu" if str(machine.get("device") or "cpu").startswith("cpu") else "gpu"
-    found = [(part.get("hardware") or {}).get(kind) for part in records.parts_of(run)]
-    processors = dict.fromkeys(name for name in found if name)
-    return {"precision": machine.get("precision"), "processor": " and ".join(processors) or None}
+    precision = (run.get("machine") or {}).get("precision")
+    return {"precision": precision, "processor": " and ".join(records.processors_of(run)) or None}

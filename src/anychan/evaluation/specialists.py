@@ -17,7 +17,7 @@ import numpy.typing as npt
 from anychan._files import replacing
 from anychan._records import read_run
 from anychan.channels import ChannelSet
-from anychan.evaluation._folder import read_record, trained_on
+from anychan.evaluation._folder import read_record, training_conditions
 from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
 from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
@@ -100,7 +100,7 @@ def compare_specialists(
             partly.append(str(subset))
         paired = Paired.of(of_run, of_specialist)
         names_of = {"subset": str(subset), "specialist": path.name, "model_sha256": own["model_sha256"]}
-        of_its_own = {"specialist_right": pack_bits(of_specialist), "trained": trained_on(read_run(path))}
+        of_its_own = {"specialist_right": pack_bits(of_specialist), "trained": training_conditions(read_run(path))}
         rows.append({**names_of, **paired.to_dict(), **of_its_own})
         differences.append(of_run.astype(np.float64) - of_specialist)
     if len(rows) > 1 and partly:  # as many as of another subset may be others
@@ -121,7 +121,7 @@ def compare_specialists(
         "run": run.name,
         "model_sha256": record["model_sha256"],
         "images": record["data"]["fingerprints"][split],
-        "trained": trained_on(read_run(run)),
+        "trained": training_conditions(read_run(run)),
         "differs": sorted({name for path in paths for name in _differing(read_run(run), read_run(path))}),
         "rows": corrected([rows[i] for i in order]),
         "mean": _mean(rows, np.stack(differences), seed),

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from anychan._records import read_run, trained_by
 from anychan.channels import ChannelSet
-from anychan.evaluation._folder import read_record, record_path, trained_on
+from anychan.evaluation._folder import read_record, record_path, training_conditions
 from anychan.evaluation.bootstrap import paired_bootstrap
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE, Paired
 from anychan.evaluation.predictions import unpack_right
@@ -149,7 +149,7 @@ def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
         full=str(known),
         channels=len(known),
         images=record["data"]["fingerprints"][split],
-        trained=trained_on(made),
+        trained=training_conditions(made),
         trained_by=trained_by(made),
         cost=rows.get(str(known), {}).get("cost"),
     )

@@ -12,7 +12,7 @@ import torch
 from anychan._records import read_run, trained_by
 from anychan.cost import measure_memory
 from anychan.environment import hardware
-from anychan.evaluation._folder import read_record, record_path, trained_on
+from anychan.evaluation._folder import read_record, record_path, training_conditions
 from anychan.evaluation.intervals import wilson_interval
 from anychan.experiments._kept import has_new_statistics, kept_epoch
 from anychan.experiments._machine import machine_of
@@ -75,7 +75,8 @@ def run_of(config: TrainConfig) -> dict[str, Any]:
     depth = next((row["cost"]["depth"] for row in results if row["cost"] and not row["fill"]), None)
     weights = {"weights": config.pretrained.name} if isinstance(config.pretrained, Path) else {}
     several = {"trained_by": commits} if len(commits := trained_by(run)) > 1 else {}
-    return {**told, **several, "data": run["data"]["name"], "trained": trained_on(run), "depth": depth, **weights}
+    trained = training_conditions(run)
+    return {**told, **several, "data": run["data"]["name"], "trained": trained, "depth": depth, **weights}
 
 
 def split_of(figure: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from anychan._records import processors_of
 from anychan.report import _format as fmt
 from anychan.report._config import filled
 from anychan.report._parts import was_dirty
 from anychan.report._place import place, place_words
-from anychan.report._protocol import settings_of_all, trained_on
+from anychan.report._protocol import settings_of_all
 from anychan.report._records import Run
 from anychan.report._words import data_name, trained_images
 
@@ -92,7 +93,7 @@ def training_words(rows: Sequence[Run], split: str | None) -> str:
 
 def _place(run: Run) -> str:
     precision = str((run.record.get("machine") or {}).get("precision") or "")
-    return place(precision, fmt.listing(trained_on(run.record)))
+    return place(precision, fmt.listing(processors_of(run.record)))
 
 
 def _named(rows: Sequence[Run], say: Callable[[Run], str]) -> dict[str, list[str]]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from anychan._records import processor
 from anychan.report import _format as fmt
 from anychan.report._alike import differing
 from anychan.report._compared import told_apart
-from anychan.report._protocol import processor, processors, settings, settings_of_all
+from anychan.report._protocol import evaluation_processors, settings, settings_of_all
 from anychan.report._records import AblationRecord, Change, Evaluation, Run
 from anychan.report._reproductions import Reproduction
 from anychan.report._searches import Search
@@ -147,7 +148,8 @@ def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation], split: 
     costs = [result.cost for evaluation in evaluations for result in evaluation.results if result.cost]
     # Costs may have been measured later and elsewhere, so they are not held against the times of answers.
     timed = _distinct(processor(cost.hardware, cost.device) for cost in costs)
-    answered = _distinct(name for run in _each_run(rows) if (own := run.on(split)) for name in processors(own))
+    evaluated = [own for run in _each_run(rows) if (own := run.on(split))]
+    answered = _distinct(name for one in evaluated for name in evaluation_processors(one))
     apart = "times of different processors cannot be held against each other"
     if len(timed) > 1:
         said.append(f"Timed on {fmt.listing(timed)}: {apart}.")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from anychan._records import parts_of
+from anychan._records import processor, processors_of
 from anychan.report import _format as fmt
 from anychan.report._compared import short_paths
 from anychan.report._config import NEUTRAL, filled
@@ -100,11 +100,11 @@ def settings(run: Run, split: str | None) -> dict[str, str]:
         else str(known.get("normalisation.statistics") or ""),
         "weights kept": {"last": "the last", "best": "the best on validation"}.get(str(record.get("selected")), ""),
         "seeds": fmt.listing([str(one.seed) for one in every if one.seed is not None]),
-        "trained on": _each(name for one in every for name in trained_on(one.record)),
+        "trained on": _each(name for one in every for name in processors_of(one.record)),
         "trained in parts": _each(commits_in_turn(one.record) for one in every),
         "number format in training": _each(str(machine.get("precision") or "") for machine in machines),
         "reported on": _measured(evaluation) if evaluation else "",
-        "evaluated on": _each(name for one in every if (own := one.on(split)) for name in processors(own)),
+        "evaluated on": _each(name for one in every if (own := one.on(split)) for name in evaluation_processors(own)),
     }
     return {name: text for name, text in found.items() if text}
 
@@ -132,20 +132,7 @@ def ablated_words(base: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def processor(hardware: Mapping[str, Any], device: str) -> str:
-    """What computed; never the name of a machine."""
-    name = hardware.get("cpu" if device.startswith("cpu") else "gpu")
-    return str(name) if name else ""
-
-
-def trained_on(record: Mapping[str, Any]) -> list[str]:
-    """What a run was trained on, by its run.json, each processor once."""
-    device = str((record.get("machine") or {}).get("device") or "cpu")
-    found = (processor(part.get("hardware") or {}, device) for part in parts_of(record))
-    return list(dict.fromkeys(name for name in found if name))
-
-
-def processors(evaluation: Evaluation) -> list[str]:
+def evaluation_processors(evaluation: Evaluation) -> list[str]:
     """Those that answered an evaluation's rows, each once; what costs were measured on may be others."""
     found = (processor(result.hardware, result.device) for result in evaluation.results)
     return list(dict.fromkeys(name for name in found if name))

@@ -7,10 +7,11 @@ from collections.abc import Collection, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+from anychan._records import processor
 from anychan.report._again import ablation_again
 from anychan.report._config import filled
 from anychan.report._json import Fields, read_json
-from anychan.report._protocol import ablated_words, processor
+from anychan.report._protocol import ablated_words
 from anychan.report._reading import spread_of
 from anychan.report._reading_pairs import trained_words
 from anychan.report._records import AblationRecord, Change, Gap
