@@ -2,7 +2,7 @@
 
 What a deep network buys with depth (a wide view, many features) is bought here with strides, pooling and width:
 the last convolution of ``wide6`` sees 78 x 78 pixels, more than an image of 64x64 has. No path is longer than the
-depth in the name, so a gradient passes six layers at most and no shortcuts are needed. A global maximum keeps the
+depth in the name, so a gradient passes six layers at most, and there are no shortcuts. A global maximum keeps the
 strongest answer of each feature, wherever it was.
 
 Nothing that the options add makes a path of the trained network longer: branches of other kernel sizes fold into the
