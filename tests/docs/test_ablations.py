@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import yaml
 
 from anychan.cli import COMMANDS, main
 from anychan.experiments import Ablation, SearchSpace
+from anychan.experiments.settings import merged
 
 DOCS = Path(__file__).parents[2] / "docs"
 ABLATIONS, SPACES = (sorted((DOCS / kind).glob("*.yaml")) for kind in ("ablations", "sweeps"))
@@ -23,6 +25,13 @@ def test_each_ablation_can_be_run(path: Path) -> None:
     command = path.read_text(encoding="utf-8").splitlines()[0]
     data = "" if "data" in yaml.safe_load(path.read_text(encoding="utf-8"))["base"] else " --data DATA"
     assert command == f"# anychan ablate docs/ablations/{path.name} --out runs/{path.stem}{data}"
+
+
+@pytest.mark.parametrize("path", ABLATIONS, ids=lambda path: path.stem)
+def test_each_record_is_of_the_base_that_is_written_down(path: Path) -> None:
+    record = DOCS / "records" / f"ablation-{path.stem}" / "ablation.json"
+    of_record, written = json.loads(record.read_text(encoding="utf-8"))["base"], yaml.safe_load(path.read_text("utf-8"))
+    assert of_record == merged({"data": of_record["data"]}, written["base"])
 
 
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.stem)

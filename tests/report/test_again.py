@@ -41,7 +41,9 @@ def changed(path: Path, **fields: Any) -> Path:
 def test_an_ablation_is_its_command_and_its_file(tmp_path: Path) -> None:
     path = write_ablation(tmp_path / "width") / "ablation.json"
     base = {"data": "/home/someone/animals.zip", "model": "wide6", "model_options": {"width": 32}, "cache_dir": "/c"}
-    changes = {"no": {"initial": "/home/someone/runs/first"}, "narrow": {"model_options.width": 16}}
+    first, teacher = "/home/someone/runs/first", "runs/teacher"
+    taught = {"objective.name": "teacher", "objective.teacher": teacher}
+    changes = {"no": {"initial": first}, "taught": taught, "narrow": {"model_options.width": 16}}
     record = json.loads(path.read_text())
     record["rows"][0]["cost"] = {"macs": 1, "device": "cpu"}
     changed(path, base=base, changes=changes, rows=record["rows"], commit="abc", dirty=True)
@@ -55,7 +57,8 @@ def test_an_ablation_is_its_command_and_its_file(tmp_path: Path) -> None:
     (tmp_path / "width.yaml").write_text(found.text)
     again = Ablation.read(tmp_path / "width.yaml", data="animals.zip")
     assert again.base == {"model": "wide6", "model_options": {"width": 32}, "data": "animals.zip"}
-    assert again.changes == {"no": {"initial": "first"}, "narrow": {"model_options.width": 16}}
+    assert again.changes == changes | {"no": {"initial": "first"}}
+    assert found.needs == ("first", "runs/teacher")
     assert (again.title, again.seeds, again.split, again.cost) == ("Does width help?", [0, 1], "val", True)
     assert read_ablation(changed(path, base={}, changes={})).again.command == ""
 

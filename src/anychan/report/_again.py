@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
 from anychan.experiments.recipes import Recipe
+from anychan.experiments.settings import merged
 from anychan.report import _format as fmt
 from anychan.report._json import Fields
 from anychan.report._parts import commit_words
@@ -25,7 +26,7 @@ class Again:
     """What is made again, its command, "" where the record does not tell it, and the ``file`` that the command takes.
 
     ``text`` is the file's, made from the record; "" where there is none. ``commit`` is what it was made with, and what
-    trained which of its runs where that was another.
+    trained which of its runs where that was another. ``needs`` are runs that have to be there before.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Again:
     commit: str
     file: str = ""
     text: str = ""
+    needs: tuple[str, ...] = ()
 
 
 def ablation_again(record: Fields, folder: str) -> Again:
@@ -52,7 +54,8 @@ def ablation_again(record: Fields, folder: str) -> Again:
     name = record.text("title") or folder
     if not told["changes"]:
         return Again(name, "", _commit(record))
-    return Again(name, shlex.join(words), _commit(record), f"{folder}.yaml", _yaml(told))
+    needs = _runs_taken([told["base"], *told["changes"].values()])
+    return Again(name, shlex.join(words), _commit(record), f"{folder}.yaml", _yaml(told), needs)
 
 
 def search_again(record: Fields, folder: str) -> Again:
@@ -87,6 +90,14 @@ def reproduction_again(record: Fields, recipe: Recipe, heading: str) -> Again:
     words += ["--pretrained", *weights] if weights else []
     words += ["--runs", *asked] if asked != every else []
     return Again(f"{heading}, fair twins" if fair else heading, shlex.join(words), _commit(record))
+
+
+def _runs_taken(every: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The runs that some of these settings start from or are taught by, each once."""
+    nested = [merged(settings) for settings in every]
+    found = [settings.get("initial") for settings in nested]
+    found += [(settings.get("objective") or {}).get("teacher") for settings in nested]
+    return tuple(dict.fromkeys(str(run) for run in found if run))
 
 
 def _shown(value: Any) -> Any:
