@@ -21,6 +21,7 @@ from anychan.report._reading_ablations import read_ablation
 from anychan.report._records import Run, Specialist, Specialists
 from anychan.report._summary import summary
 from anychan.report._terms import terms
+from anychan.report._words import headline
 
 from ._runs import seeded_run, write_ablation, write_run
 
@@ -93,8 +94,14 @@ def test_words_of_the_protocol_are_explained_where_they_occur(tmp_path: Path) ->
     config = {"objective": {"name": "sandwich"}, "normalisation": {"statistics": "kept", "affine": False}}
     first = run(tmp_path / "first", config=config | {"strategy": "completed", "channel_sampling": "hierarchical"})
     words = dict(terms(settings_of_all([first], "test")))
-    assert list(words) == ["objective: sandwich", "channel sampling: hierarchical", "batch statistics: kept"]
+    assert list(words) == ["objective: sandwich", "channel sampling: by size", "batch statistics: kept"]
     assert "learns the labels" in words["objective: sandwich"]
+    six = run(tmp_path / "six", config=first.record["config"] | {"objective": {"name": "sandwich", "subsets": 6}})
+    assert [settings(one, None)["channel sampling"] for one in (first, six)] == [
+        "by size, 2 smaller subsets in each step",
+        "every subset, in each step",
+    ]
+    assert "0 epochs by the sandwich rule, every subset in each step, on" in headline(six, None)[0]
     second = run(tmp_path / "second", "plain", config={"objective": {"name": "labels"}, "label_smoothing": 0.1})
     both = dict(terms(settings_of_all([first, second], "test")))
     assert list(both)[:2] == ["objective: labels", "objective: sandwich"]

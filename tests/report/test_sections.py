@@ -117,6 +117,27 @@ def test_a_difference_of_fewer_seeds_than_the_others_says_so(tmp_path: Path) -> 
     assert said in ablation_table(read_ablation(path)).caption
 
 
+def test_a_table_of_an_ablation_has_the_columns_that_say_something(tmp_path: Path) -> None:
+    path = write_ablation(tmp_path / "width") / "ablation.json"
+    whole = ablation_table(read_ablation(path))
+    assert [column.label for column in whole.columns] == [
+        "change", "all channels", "mean over subsets", "difference", "verdict",
+    ]  # fmt: skip
+    assert whole.caption.endswith("Differences are of the mean over subsets.")
+    record = json.loads(path.read_text())
+    record["rows"][1]["difference_full"] = record["rows"][1].pop("difference_mean")
+    path.write_text(json.dumps(record))
+    both = ablation_table(read_ablation(path))
+    assert [row[-2].text for row in both.groups[0].rows] == ["", "all channels", *["mean over subsets"] * 2, ""]
+    for row in record["rows"]:
+        row.pop("mean", None)
+        row["difference_full"] = row.pop("difference_mean", record["rows"][1]["difference_full"])
+    path.write_text(json.dumps(record))
+    plain = ablation_table(read_ablation(path))
+    assert [column.label for column in plain.columns] == ["change", "all channels", "difference", "verdict"]
+    assert "Differences" not in plain.caption
+
+
 def test_classes_that_lose_most_stand_first(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run")
     path = run / "evaluation" / "test.json"

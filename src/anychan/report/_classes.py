@@ -39,7 +39,7 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
         Column("images"),
         Column("recall on all", "percent of the class's images named right on all channels"),
         Column("recall without", "percent named right without the channel"),
-        Column("lost", "points of percent"),
+        Column("lost", "percentage points"),
         *([Column("untold", _UNTOLD)] if evaluation.untold else []),
         Column("taken for", "the class that gains most of its images without the channel", numeric=False),
     )

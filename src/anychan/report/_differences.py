@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 # A row of a chart: its label and its gaps, each drawn with its marker.
 _Row = tuple[str, Sequence[tuple[str, Gap]]]
+# A column of a table, and a change's cell in it.
+_Shown = tuple[Column, Callable[[Change], Cell]]
 _MEAN, _FULL = "o", "s"
+_OF = {"mean": "mean over subsets", "full": "all channels"}
 _LONGEST, _LONGEST_TITLE, _LINES = 26, 46, 2
 _MOST_NAMED = 3  # of the changes that are decided, in the words below a chart
 
@@ -79,25 +82,25 @@ def gap_chart(found: Specialists, index: int) -> Markup:
 
 def ablation_table(ablation: AblationRecord) -> Table:
     """What each change came to, a row each; one that failed says so."""
-    further = _further(ablation.changes)
+    further = _accuracies(ablation.changes) + _costs(ablation.changes)
+    judged = [_judged(change) for change in ablation.changes]
+    judged_by = {of.text for _, of, _ in judged if of.text}
     columns = (
         Column("change", numeric=False),
-        Column("all channels", "accuracy, percent, mean over seeds"),
-        Column("mean over subsets", "accuracy, percent, mean over seeds"),
         *(column for column, _ in further),
-        Column("difference", "from the base, in points of percent, with its 95 % interval"),
-        Column("of", "what the difference is of", numeric=False),
+        Column("difference", "from the base, in percentage points, with its 95 % interval"),
+        *([Column("of", "what the difference is of", numeric=False)] if len(judged_by) > 1 else []),
         Column("verdict", numeric=False),
     )
     rows = tuple(
         (
             Cell(change.name),
-            share_cell(change.full),
-            share_cell(change.mean),
             *(cell(change) for _, cell in further),
-            *_judged(change),
+            difference,
+            *([of] if len(judged_by) > 1 else []),
+            verdict,
         )
-        for change in ablation.changes
+        for change, (difference, of, verdict) in zip(ablation.changes, judged, strict=True)
     )
     seeds = fmt.listing([str(seed) for seed in ablation.seeds])
     several = "seeds" if len(ablation.seeds) > 1 else "seed"
@@ -106,6 +109,7 @@ def ablation_table(ablation: AblationRecord) -> Table:
     base = f" Base: {ablation.base}." if ablation.base else ""
     caption = f"{title}{base} Percent of {counted}{ablation.split} split, {several} {seeds}; {_sure(ablation)}"
     caption += _places(ablation)
+    caption += f" Differences are of the {_OF['mean']}." if judged_by == {_OF["mean"]} else ""
     return Table(caption, columns, (Group("", rows),))
 
 
@@ -141,29 +145,35 @@ def _judged(change: Change) -> tuple[Cell, Cell, Cell]:
     said = [*([gap.verdict] if gap else []), *(f"seed {seed} failed: {error}" for seed, error in change.errors.items())]
     return (
         difference_cell(gap.difference, gap.interval) if gap else Cell(""),
-        Cell({"mean": "mean over subsets", "full": "all channels"}.get(what, "")),
+        Cell(_OF.get(what, "")),
         Cell("; ".join(said)),
     )
 
 
-def _further(changes: Sequence[Change]) -> list[tuple[Column, Callable[[Change], Cell]]]:
-    """What only some ablations need: accuracies on fewer channels where the runs' differ, and costs."""
-    found: list[tuple[Column, Callable[[Change], Cell]]] = []
+def _accuracies(changes: Sequence[Change]) -> list[_Shown]:
+    """On all channels, on the subsets where runs answered some, and on fewer channels where the runs' differ."""
+    accuracy = "accuracy, percent, mean over seeds"
+    found: list[_Shown] = [(Column("all channels", accuracy), lambda change: share_cell(change.full))]
+    if any(change.mean is not None for change in changes):
+        found.append((Column(_OF["mean"], accuracy), lambda change: share_cell(change.mean)))
     if len({change.channels for change in changes if change.channels}) > 1:
         accuracy = "accuracy, percent, mean over the subsets asked for and over seeds"
         found += [
             (Column("half of its channels", accuracy), lambda change: share_cell(change.half)),
             (Column("one of its channels", accuracy), lambda change: share_cell(change.one)),
         ]
-    if any(change.macs is not None for change in changes):
-        found += [
-            (Column("MACs", "of one image with all channels"), lambda change: Cell(fmt.scaled(change.macs))),
-            (
-                Column("ms", "of one image with all channels, one call at a time, median and quartiles"),
-                lambda change: latency_cell(change.latency),
-            ),
-        ]
     return found
+
+
+def _costs(changes: Sequence[Change]) -> list[_Shown]:
+    """MACs and time, where they were measured."""
+    if all(change.macs is None for change in changes):
+        return []
+    time = "of one image with all channels, one call at a time, median and quartiles"
+    return [
+        (Column("MACs", "of one image with all channels"), lambda change: Cell(fmt.scaled(change.macs))),
+        (Column("ms", time), lambda change: latency_cell(change.latency)),
+    ]
 
 
 def _chart(name: str, title: str, rows: Sequence[_Row]) -> Markup:
@@ -184,7 +194,7 @@ def _chart(name: str, title: str, rows: Sequence[_Row]) -> Markup:
         axes.set_yticks(range(len(rows)), [_wrapped(label, _LONGEST) for label, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.set_xlim(min(bounds) - margin, max(bounds) + margin)
-        axes.set_xlabel("points of percent")
+        axes.set_xlabel("percentage points")
         axes.set_title(_wrapped(title, _LONGEST_TITLE))
         axes.grid(visible=False, axis="y")
 

@@ -27,7 +27,7 @@ def interval(bounds: tuple[float, float]) -> str:
 
 
 def difference(share: float) -> str:
-    """A difference of shares in points of percent, with its sign.
+    """A difference of shares in percentage points, with its sign.
 
     Example:
         >>> difference(0.0123), difference(-0.02)

@@ -68,7 +68,7 @@ def network_table(
         Column("accuracy", f"percent of images named right, with its {interval_words([run for run, _ in evaluated])}"),
         *([Column(f"of {against}", f"accuracy in percent of {against}'s")] if against else []),
         *(
-            [Column(f"difference from {against}", "points of percent, paired by image, 95 % interval")]
+            [Column(f"difference from {against}", "percentage points, paired by image, 95 % interval")]
             if paired
             else []
         ),

@@ -13,7 +13,7 @@ from anychan.report._config import NEUTRAL, filled
 from anychan.report._parts import commits_in_turn
 from anychan.report._records import Evaluation, Run
 from anychan.report._table import Cell, Column, Group, Table
-from anychan.report._words import data_name, trained_images
+from anychan.report._words import EVERY, channel_names, data_name, sandwich_subsets, trained_images
 
 # Settings that `settings` tells in words of its own.
 _TOLD = {
@@ -83,7 +83,7 @@ def settings(run: Run, split: str | None) -> dict[str, str]:
         "classes": _count(data.get("classes")),
         "made from": _adapted(source),
         "starting weights": _each(map(_start, every)),
-        "channels": ", ".join(_channels(run)),
+        "channels": ", ".join(channel_names(run)),
         "image size": f"{size}×{size}" if (size := config.get("image_size")) else "",
         "epochs": _count(config.get("epochs")),
         "batch size": _count(config.get("batch_size")),
@@ -93,7 +93,7 @@ def settings(run: Run, split: str | None) -> dict[str, str]:
         "schedule": _schedule(config.get("schedule") or {}),
         "augmentation": _augmentation(config.get("augmentation") or {}),
         "label smoothing": _number(config.get("label_smoothing")),
-        "channel sampling": _sampling(config),
+        "channel sampling": _sampling(known, len(channel_names(run))),
         "objective": str(known.get("objective.name") or ""),
         "batch statistics": "recalibrated"
         if source.get("images")
@@ -141,12 +141,6 @@ def evaluation_processors(evaluation: Evaluation) -> list[str]:
 def _each(names: Iterable[str]) -> str:
     """Those that are known, each once."""
     return fmt.listing(list(dict.fromkeys(name for name in names if name)))
-
-
-def _channels(run: Run) -> list[str]:
-    """The names of the run's own channels, which need not be all that the data have."""
-    own = run.model.get("channels") or (run.record.get("data") or {}).get("channels") or []
-    return [str(one.get("name") if isinstance(one, Mapping) else one) for one in own]
 
 
 def _start(run: Run) -> str:
@@ -226,11 +220,13 @@ def _augmentation(settings: Mapping[str, Any]) -> str:
     return ", ".join(used) if used else "none" if settings else ""
 
 
-def _sampling(config: Mapping[str, Any]) -> str:
-    how = config.get("channel_sampling")
-    if not how or config.get("strategy", "plain") == "plain":
+def _sampling(known: Mapping[str, Any], channels: int) -> str:
+    if not known or known["strategy"] == "plain":
         return ""
-    return str(how) if how == "all" else f"{how}, for each {config.get('sampling_unit', 'batch')}"
+    if subsets := sandwich_subsets(known, channels):
+        return f"{subsets}, in each step" if subsets == EVERY else f"by size, {subsets} in each step"
+    how = str(known["channel_sampling"])
+    return how if how == "all" else f"{how}, for each {known['sampling_unit']}"
 
 
 def _number(value: Any) -> str:

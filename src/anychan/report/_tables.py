@@ -85,7 +85,7 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
         Column("precision", MACRO),
         Column("recall", MACRO),
         Column("F1", MACRO),
-        Column("ECE", "expected calibration error: mean distance of confidence and accuracy, points of percent"),
+        Column("ECE", "expected calibration error: mean distance of confidence and accuracy, percentage points"),
         Column("retention", "accuracy on the subset over accuracy on all channels, percent"),
         *([Column("ms", "milliseconds an image while it was evaluated")] if timed else []),
     )

@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 _MEANINGS: Mapping[str, Mapping[str, str]] = {
     "objective": {
         "labels": "the network learns the labels, from the channels of the step.",
-        "sandwich": "in a step the network answers on all channels and on a few smaller subsets of them, one channel "
-        "alone among two or more; on all it learns the labels, on the subsets what it answered on all (arXiv "
-        "1903.05134), and with a trained teacher on each what that one answers.",
+        "sandwich": "in a step the network answers on all channels and on smaller subsets of them; on all it learns "
+        "the labels, on the subsets what it answered on all (arXiv 1903.05134), and with a trained teacher what that "
+        "one answers on each.",
         "teacher": "the network learns what another one, trained before, answers to all channels.",
     },
     "channel sampling": {
+        "every subset": "all that there are.",
+        "by size": "first how many channels each has, of several subsets one a single one, then which.",
         "hierarchical": "first how many channels, then which, each with equal chances.",
         "bernoulli": "each channel with the same probability, at least one.",
         "diverse": "first how many channels, then one, and others the likelier the less they go with it.",

@@ -8,10 +8,12 @@ from typing import Any
 
 from anychan.report import _format as fmt
 from anychan.report._compared import outdated
+from anychan.report._config import filled
 from anychan.report._parts import was_dirty
 from anychan.report._records import Comparison, Evaluation, Result, Run
 from anychan.report._tables import series
 
+EVERY = "every subset"
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
@@ -30,6 +32,12 @@ def model_name(run: Run) -> str:
     if not strategy:
         return str(architecture)
     return f"{architecture}, {'ordinary' if strategy == 'plain' else strategy} stem"
+
+
+def channel_names(run: Run) -> list[str]:
+    """The names of the run's own channels, which need not be all that the data have."""
+    own = run.model.get("channels") or (run.record.get("data") or {}).get("channels") or []
+    return [str(one.get("name") if isinstance(one, Mapping) else one) for one in own]
 
 
 def data_name(data: Any) -> str:
@@ -160,13 +168,16 @@ def _trained(run: Run) -> str:
         looked = f", statistics from {fmt.count(source['images'])} training images" if source.get("images") else ""
         return f"{model_name(run)}: made from {source.get('name')} without training{looked}."
     words = f"{model_name(run)}: trained for {len(run.epochs)} epoch{'' if len(run.epochs) == 1 else 's'}"
+    known = filled(config)
+    subsets = sandwich_subsets(known, len(channel_names(run))) if known else ""
     sampling = config.get("channel_sampling", "all")
-    if sampling != "all":
+    if sampling != "all" and not subsets:
         words += f" with {sampling} channel sampling"
     objective = config.get("objective") or {}
     how = ["the sandwich rule"] if objective.get("name") == "sandwich" else []
     how += ["a trained teacher"] if objective.get("teacher") is not None else []
     words += f" by {' and '.join(how)}" if how else ""
+    words += f", {subsets} in each step," if subsets else ""
     if isinstance(images, int):
         words += f" on {fmt.count(images)} images"
     if name := data_name(data):
@@ -174,6 +185,22 @@ def _trained(run: Run) -> str:
     if isinstance(data, Mapping) and isinstance(classes := data.get("classes"), int):
         words += f" ({classes} classes)"
     return f"{words}, {_seeds(run)}."
+
+
+def sandwich_subsets(known: Mapping[str, Any], channels: int) -> str:
+    """How many subsets below the full one a step of the sandwich rule shows, where their sizes are drawn first.
+
+    Args:
+        known: every setting, see ``filled``.
+        channels: how many the run has.
+
+    Returns:
+        ``EVERY`` where a step shows them all, else "2 smaller subsets"; "" of other objectives and ways to draw them.
+    """
+    if known["objective.name"] != "sandwich" or known["channel_sampling"] != "hierarchical":
+        return ""
+    count = int(known["objective.subsets"])
+    return EVERY if 0 < 2**channels - 2 <= count else f"{count} smaller subset{'' if count == 1 else 's'}"
 
 
 def trained_images(record: Mapping[str, Any]) -> int | None:
