@@ -34,7 +34,7 @@ def test_the_table_says_what_each_reaches_and_costs(runs: list[Path]) -> None:
         "network", "accuracy", "of deep", "depth", "author's layers", "parameters", "MACs", "ms, batch of 1",
         "ms, batch of 32", "MiB at inference, batch of 32", "MiB in training, batch of 32", "precision", "recall", "F1",
     ]  # fmt: skip
-    deep, wide = ([cell.text for cell in row] for row in table.groups[0].rows)
+    wide, deep = ([cell.text for cell in row] for row in table.groups[0].rows)  # the most accurate first
     assert deep[:5] == ["deep", "60.0", "100.0", "18", ""]
     assert wide[:5] == ["wide", "66.0", "110.0", "18", "2"]
     assert all(wide[5:])
@@ -94,7 +94,7 @@ def test_answers_with_flips_stand_apart(runs: list[Path]) -> None:
     record = json.loads(path.read_text())
     record["results"][0]["flips"] = {"accuracy": 0.675, "accuracy_interval": [0.65, 0.7]}
     path.write_text(json.dumps(record))
-    deep, wide = markdown_networks(runs).splitlines()[-2:]
+    wide, deep = markdown_networks(runs).splitlines()[-2:]
     assert deep.split(" | ")[1:3] == ["60.0 (58.0–61.9)", ""]
     assert wide.split(" | ")[1:3] == ["66.0 (64.0–67.9)", "67.5 (65.0–70.0)"]
 
@@ -189,7 +189,7 @@ def test_the_batch_of_a_memory_is_named_where_all_have_the_same(runs: list[Path]
         record["results"][0]["cost"] |= cost
         path.write_text(json.dumps(record))
         table = network_table([read_run(run) for run in of], "test")
-        told = zip(table.columns, table.groups[0].rows[-1], strict=True)
+        told = zip(table.columns, table.groups[0].rows[0], strict=True)
         return {column.label: cell.text for column, cell in told if "MiB" in column.label}
 
     at_32, trained_at_32 = "MiB at inference, batch of 32", "MiB in training, batch of 32"

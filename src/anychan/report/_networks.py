@@ -43,7 +43,7 @@ def network_table(
     notes: Mapping[str, Mapping[str, str]] | None = None,
     gaps: bool = False,
 ) -> Table:
-    """A row for each run: its metrics on all channels, its depth and its cost.
+    """A row for each run, the most accurate first: its metrics on all channels, its depth and its cost.
 
     Args:
         runs: those without an evaluation of all channels on ``split`` are left out.
@@ -93,7 +93,7 @@ def network_table(
             *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], costs),
             *macro_cells(result),
         )
-        for number, (run, result) in enumerate(evaluated)
+        for number, (run, result) in sorted(enumerate(evaluated), key=lambda one: -one[1][1].accuracy)
     )
     counted = image_count(evaluation for run, _ in evaluated if (evaluation := run.on(split)))
     cost = f" Cost{conditions(costs)}." if costs else ""
