@@ -54,7 +54,7 @@ def test_ray_makes_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     made: list[str] = []
 
     def attempted(config: TrainConfig, split: str) -> str | None:
-        made.append(f"{config.out} {split}")
+        made.append(f"{config.out} {split} {config.as_given()['channel_sampling']}")
         if config.seed == 1:
             raise ray.exceptions.RayError("the worker\ndied")
         if config.seed == 3:
@@ -66,7 +66,7 @@ def test_ray_makes_the_same_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(executors, "attempt", attempted)
     configs = [TrainConfig(data=DATA, out=tmp_path / str(seed), seed=seed) for seed in range(3)]
     assert executors.by_ray(configs, "val") == [None, "RayError: the worker died", "went wrong"]
-    assert made == [f"{tmp_path / str(seed)} val" for seed in range(3)]
+    assert made == [f"{tmp_path / str(seed)} val auto" for seed in range(3)]
     assert [asked["num_gpus"] for asked in ray.asked] == [1, 1, 1]
     assert not ray.up
     on_cpu = TrainConfig(data=DATA, out=tmp_path / "a", device="cpu")

@@ -222,14 +222,41 @@ def test_a_record_holds_everything_through_yaml() -> None:
 def test_the_command_line_reads_the_file_that_a_run_leaves(tmp_path: Path) -> None:
     config = unusual()
     path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(config.to_dict()), encoding="utf-8")
-    read = parse("--config", str(path), "--optimizer.learning_rate", "0.2", "--epochs", "4")
-    expected = unusual()
-    expected.epochs = 4
-    expected.optimizer.learning_rate = 0.2
-    assert read == expected
+    for told in (config.to_dict(), config.as_given()):
+        path.write_text(yaml.safe_dump(told), encoding="utf-8")
+        read = parse("--config", str(path), "--optimizer.learning_rate", "0.2", "--epochs", "4")
+        expected = unusual()
+        expected.epochs = 4
+        expected.optimizer.learning_rate = 0.2
+        assert read == expected
     with pytest.raises(ArgumentError, match="epoch_count"):
         parse("--config", str(path), "--epoch_count", "4")
+
+
+@pytest.mark.parametrize("change", ["--strategy=sliced", "--optimizer.name=sgd", "--channel_sampling=hierarchical"])
+@pytest.mark.parametrize("given", [{}, {"optimizer": OptimizerConfig(weight_decay=0.3)}])
+def test_what_follows_from_a_changed_setting_follows_when_a_recipe_is_taken(
+    given: dict[str, Any], change: str, tmp_path: Path
+) -> None:
+    config = make(**given)
+    assert TrainConfig.from_dict(config.as_given()) == config
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump({**config.as_given(), "strategy": "masked"}), encoding="utf-8")
+    words = ["--data=photographs.zip", "--out=runs/first", "--strategy=masked"]
+    words += [f"--optimizer.weight_decay={group.weight_decay}" for group in given.values()]
+    assert parse(f"--config={path}", change) == parse(*words, change)
+
+
+def test_a_setting_that_is_given_is_kept_as_given() -> None:
+    config = make(channel_sampling="all", optimizer=OptimizerConfig(learning_rate=1e-3))
+    config.objective = ObjectiveConfig("teacher")  # given afterwards
+    told = config.as_given()
+    assert (told["channel_sampling"], told["objective"]["name"], told["normalisation"]["statistics"]) == (
+        "all",
+        "teacher",
+        "auto",
+    )
+    assert (told["optimizer"]["learning_rate"], told["optimizer"]["weight_decay"]) == (1e-3, None)
 
 
 def test_differences_leave_out_only_what_is_neutral() -> None:

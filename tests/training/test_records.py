@@ -61,6 +61,7 @@ def test_settings_are_read_back_in_any_encoding(tmp_path: Path) -> None:
     for encoding in ("utf-8", "cp1252"):
         settings = yaml.safe_load((given.out / "config.yaml").read_text(encoding))
         assert TrainConfig.from_dict(settings) == given
+    assert (settings["channel_sampling"], settings["optimizer"]["learning_rate"]) == ("auto", None)
 
 
 def test_records_are_rewritten_from_what_is_known(tmp_path: Path) -> None:

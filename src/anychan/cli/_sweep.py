@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from anychan.cli._common import Command, print_record
-from anychan.cli._train import train_options
+from anychan.cli._train import train_options, warn_of_kept
+
+if TYPE_CHECKING:
+    from anychan.experiments import SearchSpace
 
 
 def _options(parser: Any) -> None:
@@ -26,10 +29,29 @@ def _sweep(options: Any) -> int:
     # The groups as they were given: what is left out follows from what a trial chooses.
     settings = {name: _written(value) for name, value in vars(options).items()}
     space, trials, seed = (settings.pop(name) for name in ("space", "trials", "proposals_seed"))
-    as_json, _ = settings.pop("json"), settings.pop("config")
-    record = sweep(settings, SearchSpace.read(Path(space)), trials, seed)
+    as_json, recipes = settings.pop("json"), settings.pop("config")
+    searched = SearchSpace.read(Path(space))
+    if recipes:
+        warn_of_kept(recipes, _kept(settings, searched))
+    record = sweep(settings, searched, trials, seed)
     print_record(record, sweep_table, as_json)
     return 0 if record["best"] else 1
+
+
+def _kept(settings: dict[str, Any], space: SearchSpace) -> dict[str, tuple[Any, Any]]:
+    """Settings that stay as they are in all trials, though what they followed from is searched; see `kept_choices`."""
+    from anychan.experiments.settings import configuration
+    from anychan.training.config import kept_choices
+
+    base = configuration(settings)
+    kept: dict[str, tuple[Any, Any]] = {}
+    for name in ("strategy", "optimizer.name"):
+        for value in space.settings.get(name, ()):
+            try:
+                kept |= kept_choices(base, space.applied(settings, {name: value}))
+            except ValueError:  # which its trials say
+                continue
+    return {name: values for name, values in kept.items() if name not in space.settings}
 
 
 def _written(value: Any) -> Any:

@@ -7,6 +7,7 @@ import dataclasses
 import os
 import re
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from anychan.cli._common import Command, Parser, new_parser, one_line
@@ -16,10 +17,48 @@ def parsed_train(name: str, command: Command, words: list[str]) -> Any:
     """The options that ``words`` give, TrainConfig's fields among them."""
     parser: Any = _train_parser(name, command)
     command.options(parser)
-    told = parser.parse_args(_underscored(words))
+    words = _underscored(words)
+    told = parser.parse_args(words)
     from anychan.experiments.settings import instantiated  # help does not wait for it
 
-    return instantiated(parser, told)
+    options = instantiated(parser, told)
+    if told.config:
+        here = {word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")}
+        needed = [f"--{name}={told[name]}" for name in ("data", "out", "space") if name in told]
+        recipe = parser.parse_args([*needed, *(f"--config={path}" for path in told.config)])
+        _compare(instantiated(parser, recipe), options, here)
+    return options
+
+
+def _compare(recipe: Any, options: Any, here: set[str]) -> None:
+    """Say what of a recipe stays as it is, though what it followed from is another on the command line.
+
+    Args:
+        recipe, options: what is read from the recipe alone, and with the command line.
+        here: settings of the command line.
+    """
+    from anychan.training.config import kept_choices
+
+    try:
+        kept = kept_choices(_configuration(recipe), _configuration(options))
+    except ValueError:  # half a recipe, which the command line completes; or settings that are refused when it runs
+        return
+    warn_of_kept(options.config, {name: values for name, values in kept.items() if name not in here})
+
+
+def warn_of_kept(recipes: Sequence[Any], kept: Mapping[str, tuple[Any, Any]]) -> None:
+    """Say on one line which settings of recipes stay; see `kept_choices`."""
+    if kept and os.environ.get("RANK", "0") == "0":
+        files = ", ".join(map(str, recipes))
+        there = ", ".join(f"{name} {value}" for name, (value, _) in kept.items())
+        other = ", ".join(str(value) for _, value in kept.values())
+        print(f"anychan: warning: {files} gives {there}, which stays; not given, it would be {other}", file=sys.stderr)
+
+
+def _configuration(options: Any) -> Any:
+    from anychan.training.config import TrainConfig
+
+    return TrainConfig(**{field.name: getattr(options, field.name) for field in dataclasses.fields(TrainConfig)})
 
 
 def _train_parser(name: str, command: Command) -> Parser:
@@ -52,11 +91,9 @@ def train_options(parser: Any) -> None:
 
 def _train(options: Any) -> int:
     from anychan.training import InterruptedRunError, TrainingStoppedError, train
-    from anychan.training.config import TrainConfig
 
-    settings = {key: value for key, value in vars(options).items() if key != "config"}
     try:
-        run = train(TrainConfig(**settings))
+        run = train(_configuration(options))
     except TrainingStoppedError as stop:
         print(f"anychan: {one_line(stop)}", file=sys.stderr)
         return 130 if isinstance(stop, InterruptedRunError) else 1

@@ -65,7 +65,7 @@ def by_ray(configs: Sequence[TrainConfig], split: str) -> list[str | None]:
         for config in configs:
             gpu = int(gpus and config.device in ("auto", "cuda"))
             task = ray.remote(num_cpus=1, num_gpus=gpu, max_calls=1, max_retries=0)(_attempt_at)
-            pending.append(task.remote(str(Path.cwd()), config.to_dict(), split))
+            pending.append(task.remote(str(Path.cwd()), config.as_given(), split))
         return [_outcome(ray, task) for task in pending]
     finally:
         if ours:

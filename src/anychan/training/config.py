@@ -5,9 +5,11 @@ The docstrings are the command line's help: ``anychan train`` builds its options
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,11 +35,21 @@ __all__ = [
     "TrainConfig",
     "differences",
     "jsonable",
+    "kept_choices",
 ]
 
 ChannelSampling = Literal["all", "hierarchical", "bernoulli", "diverse", "fixed"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
+
+# Settings that follow from others where they are not given, and what they are then.
+_NOT_GIVEN = {
+    "channel_sampling": "auto",
+    "objective.name": "auto",
+    "normalisation.statistics": "auto",
+    "optimizer.learning_rate": None,
+    "optimizer.weight_decay": None,
+}
 
 PLAIN = "plain"  # the strategy of an ordinary network; as in anychan.adaptation, which would bring torch
 
@@ -172,8 +184,6 @@ class TrainConfig:
         self.pretrained = self.pretrained if isinstance(self.pretrained, bool) else Path(self.pretrained)
         self.cache_dir = None if self.cache_dir is None else Path(self.cache_dir)
         self.unseen_subsets = as_list(self.unseen_subsets)
-        # Here and not in the group itself: the command line asks the group for its defaults before it knows its name.
-        self.optimizer = self.optimizer.settled()
         for name in ("image_size", "epochs", "batch_size"):
             check(name, getattr(self, name), getattr(self, name) >= 1, "1 or more")
         check("held_out", self.held_out, self.held_out is None or self.held_out >= 1, "1 or more, or not given")
@@ -183,7 +193,7 @@ class TrainConfig:
         check("trained_on", self.trained_on, alone, "left out without pretrained")
         alone = self.new_kernels is None or self.trained_on is not None
         check("new_kernels", self.new_kernels, alone, "left out without trained_on")
-        self._settle_sampling()
+        self._settle()
         check_choice("channel_sampling", self.channel_sampling, ChannelSampling)
         check("sampling_unit", self.sampling_unit, self.sampling_unit in ("batch", "image"), "batch or image")
         check_choice("device", self.device, Device)
@@ -198,8 +208,11 @@ class TrainConfig:
             check(name, value, value is None or value > 0, "above 0, or not given")
         self._check_sampling()
 
-    def _settle_sampling(self) -> None:
-        """Replace what is left to this by what it comes to, so that a record says what it was."""
+    def _settle(self) -> None:
+        """Replace what is not given by what it comes to, so that a record says what it was; note what that was."""
+        left = [name for name, absent in _NOT_GIVEN.items() if attrgetter(name)(self) == absent]
+        # Here and not in the group itself: the command line asks the group for its defaults before it knows its name.
+        self.optimizer = self.optimizer.settled()
         if self.channel_sampling == "auto":
             fixed = "all" if self.fixed_subset is None else "fixed"
             self.channel_sampling = "hierarchical" if self.strategy != PLAIN and fixed == "all" else fixed  # type: ignore[assignment] # one of them
@@ -212,6 +225,17 @@ class TrainConfig:
             own = sampled and self.normalisation.kind == "batch" and self.sampling_unit == "batch"
             chosen: Statistics = ("recalibrated" if named else "kept") if own else "shared"
             self.normalisation = dataclasses.replace(self.normalisation, statistics=chosen)
+        self._chosen: dict[str, Any] = {name: attrgetter(name)(self) for name in left}
+
+    def _own_choices(self) -> dict[str, Any]:
+        """What each of the settings that follow from others would be, were it not given."""
+        free = copy.copy(self)
+        free.channel_sampling = "auto"
+        free.objective = dataclasses.replace(self.objective, name="auto")
+        free.normalisation = dataclasses.replace(self.normalisation, statistics="auto")
+        free.optimizer = dataclasses.replace(self.optimizer, learning_rate=None, weight_decay=None)
+        free._settle()
+        return free._chosen
 
     def _check_sampling(self) -> None:
         if (self.channel_sampling == "fixed") != (self.fixed_subset is not None):
@@ -317,9 +341,25 @@ class TrainConfig:
         """A record that JSON and YAML can hold."""
         return jsonable(dataclasses.asdict(self))
 
+    def as_given(self) -> dict[str, Any]:
+        """The same with what was not given left open, so that it follows from a setting that is changed later.
+
+        Example:
+            >>> config = TrainConfig(data="a.zip", out=Path("runs/a"))
+            >>> config.channel_sampling, config.as_given()["channel_sampling"]
+            ('all', 'auto')
+        """
+        record = self.to_dict()
+        for name, chosen in self._chosen.items():
+            group, _, inner = name.rpartition(".")
+            place = record[group] if group else record
+            if place[inner] == chosen:  # and was not set since
+                place[inner] = _NOT_GIVEN[name]
+        return record
+
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> TrainConfig:
-        """Read back what ``to_dict`` wrote."""
+        """Read back what ``to_dict`` or ``as_given`` wrote."""
         augmentation = dict(record["augmentation"])
         scale = augmentation["random_resized_crop"]
         augmentation["random_resized_crop"] = None if scale is None else tuple(scale)
@@ -333,6 +373,27 @@ class TrainConfig:
             "normalisation": NormalisationConfig(**record.get("normalisation", {"statistics": "shared"})),
         }
         return cls(**{**record, **groups})
+
+
+def kept_choices(before: TrainConfig, now: TrainConfig) -> dict[str, tuple[Any, Any]]:
+    """Settings given to both that are just what the first would have chosen, and not what the second would.
+
+    Returns:
+        Each by its dotted name, with its value and what it would be were it not given.
+
+    Example:
+        >>> plain = TrainConfig(data="a.zip", out=Path("runs/a")).to_dict()
+        >>> now = TrainConfig.from_dict({**plain, "strategy": "completed"})
+        >>> kept_choices(TrainConfig.from_dict(plain), now)["channel_sampling"]
+        ('all', 'hierarchical')
+    """
+    old, new = before._own_choices(), now._own_choices()
+    return {
+        name: (old[name], new[name])
+        for name in _NOT_GIVEN
+        if name not in {**before._chosen, **now._chosen}
+        and attrgetter(name)(before) == attrgetter(name)(now) == old[name] != new[name]
+    }
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

@@ -51,12 +51,12 @@ class RunFolder:
         self._board: Any = None
 
     def start(self, config: TrainConfig, description: dict[str, Any], records: list[dict[str, Any]]) -> None:
-        """Write the configuration and the run's description, and the records so far: no more, no fewer.
+        """Write what was given and the run's description, and the records so far: no more, no fewer.
 
         Lines that a killed run wrote after its last checkpoint are dropped, since their epoch is run again.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        settings = {**config.to_dict(), "resume": False}
+        settings = {**config.as_given(), "resume": False}
         with replacing(self.path / CONFIG) as temporary:
             # In ASCII, since `--config` reads it in the encoding of the locale.
             temporary.write_text(yaml.safe_dump(settings, sort_keys=False), encoding="ascii")

@@ -1,0 +1,98 @@
+"""What ``--config`` gives ``anychan train`` and ``anychan sweep``, and what is said of it; nothing is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from anychan import experiments, training
+from anychan.cli import main
+from anychan.training import TrainConfig
+
+
+@pytest.fixture(autouse=True)
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+    """The configurations that would have been trained."""
+    found: list[TrainConfig] = []
+
+    def train(config: TrainConfig) -> Path:
+        found.append(config)
+        return config.out
+
+    monkeypatch.setattr(training, "train", train)
+    return found
+
+
+def written(path: Path, settings: Mapping[str, Any]) -> str:
+    path.write_text(yaml.safe_dump(dict(settings)), encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> TrainConfig:
+    return TrainConfig(data="a.zip", out=tmp_path / "run")
+
+
+def test_a_runs_recipe_with_another_strategy_or_optimiser_is_that_command(
+    config: TrainConfig, tmp_path: Path, trained: list[TrainConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = written(tmp_path / "config.yaml", config.as_given())
+    changes = ["--strategy", "completed", "--optimizer.name", "sgd"]
+    assert main(["train", "--config", recipe, *changes]) == 0
+    assert main(["train", "--data", "a.zip", "--out", str(config.out), *changes]) == 0
+    assert trained[0] == trained[1]
+    assert capsys.readouterr().err == ""
+
+
+def test_an_old_recipe_whose_choices_stay_is_warned_of(
+    config: TrainConfig, tmp_path: Path, trained: list[TrainConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = written(tmp_path / "old.yaml", config.to_dict())
+    assert main(["train", "--config", recipe, "--epochs", "3"]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["train", "--config", recipe, "--strategy", "completed"]) == 0
+    assert capsys.readouterr().err == (
+        f"anychan: warning: {recipe} gives channel_sampling all, objective.name labels, "
+        "normalisation.statistics shared, which stays; not given, it would be hierarchical, sandwich, kept\n"
+    )
+    assert main(["train", "--config", recipe, "--optimizer.name", "sgd", "--optimizer.learning-rate", "1e-3"]) == 0
+    assert "old.yaml gives optimizer.weight_decay 0.05, which stays; " in capsys.readouterr().err
+    assert [found.optimizer.weight_decay for found in trained] == [0.05] * 3
+
+
+def test_half_a_recipe_is_completed_on_the_command_line(
+    config: TrainConfig, tmp_path: Path, trained: list[TrainConfig], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = written(tmp_path / "half.yaml", {"channel_sampling": "hierarchical"})
+    place = ["--data", "a.zip", "--out", str(config.out)]
+    assert main(["train", "--config", recipe, *place, "--strategy", "completed"]) == 0
+    assert (trained[0].objective.name, capsys.readouterr().err) == ("sandwich", "")
+
+
+def test_a_search_from_a_recipe_tells_what_of_it_stays(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[Mapping[str, Any], experiments.SearchSpace]] = []
+
+    def sweep(settings: Mapping[str, Any], space: experiments.SearchSpace, *_: Any) -> dict[str, Any]:
+        asked.append((settings, space))
+        return {"trials": [], "best": True}
+
+    monkeypatch.setattr(experiments, "sweep", sweep)
+    space = written(tmp_path / "space.yaml", {"optimizer.name": ["adamw", "sgd"], "strategy": ["plain", "completed"]})
+    new = written(tmp_path / "new.yaml", config.as_given())
+    assert main(["sweep", "--config", new, "--space", space]) == 0
+    assert capsys.readouterr().err == ""
+    settings, searched = asked[0]
+    trial = searched.applied(settings, {"optimizer.name": "sgd", "strategy": "completed"})
+    assert (trial.optimizer.learning_rate, trial.channel_sampling) == (0.05, "hierarchical")
+    old = written(tmp_path / "old.yaml", config.to_dict())
+    assert main(["sweep", "--config", old, "--space", space]) == 0
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "old.yaml gives channel_sampling all, objective.name labels" in said
+    assert "optimizer.learning_rate 0.001" in said
