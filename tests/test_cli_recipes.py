@@ -73,6 +73,14 @@ def test_half_a_recipe_is_completed_on_the_command_line(
     assert (trained[0].objective.name, capsys.readouterr().err) == ("sandwich", "")
 
 
+def test_a_group_that_is_none_is_refused_beside_options_of_the_group(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = written(tmp_path / "wrong.yaml", {"data": "a.zip", "out": "run", "optimizer": 3})
+    assert main(["train", "--config", recipe, "--optimizer.name", "sgd"]) == 2
+    assert "optimizer 3 must be settings by their names" in capsys.readouterr().err
+
+
 def test_a_search_from_a_recipe_tells_what_of_it_stays(
     config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
