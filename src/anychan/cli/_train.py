@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -62,23 +60,11 @@ def _configuration(options: Any) -> Any:
 
 
 def _train_parser(name: str, command: Command) -> Parser:
-    from jsonargparse import ArgumentParser, DefaultHelpFormatter
+    from anychan.cli._recipe_parser import RecipeFormatter, RecipeParser  # other commands do not wait for jsonargparse
 
-    class Formatter(DefaultHelpFormatter, argparse.RawDescriptionHelpFormatter):
-        """jsonargparse's help, with the examples' line breaks kept."""
-
-    class Hyphenated(ArgumentParser):
-        """Options are shown with hyphens, where jsonargparse spells them as Python spells fields."""
-
-        def format_help(self) -> str:
-            return _hyphenated(super().format_help().replace(" \b", ""))  # jsonargparse's way to hide a space
-
-        def error(self, message: str, ex: Exception | None = None) -> Any:
-            self.exit(2, f"anychan: error: {_hyphenated(one_line(message))}\n")
-
-    parser = new_parser(Hyphenated, name, command)
+    parser = new_parser(RecipeParser, name, command)
     parser.usage = f"anychan {name} --data DATA --out RUN [--config RECIPE.yaml] [options]"
-    parser.formatter_class = Formatter
+    parser.formatter_class = RecipeFormatter
     return parser
 
 
@@ -117,10 +103,6 @@ def _underscored(words: list[str]) -> list[str]:
         alone = not equals and words[i + 1 : i + 2] not in (["true"], ["false"])
         read.append(f"{name}=true" if name in flags and alone else name + equals + value)
     return read
-
-
-def _hyphenated(text: str) -> str:
-    return re.sub(r"--[a-z][\w.]*|key \"[\w.]+\"", lambda option: option[0].replace("_", "-"), text)
 
 
 TRAIN = Command(

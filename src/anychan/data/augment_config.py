@@ -14,7 +14,7 @@ class AugmentationConfig:
     Args:
         crop_padding: pixels of black border on each side, out of which a window of the old size is cut.
         random_resized_crop: smallest and largest area of a box relative to the image, in (0, 1]; the box has an
-            aspect ratio of 3/4 to 4/3 and is resized to the image's size. None: off.
+            aspect ratio of 3/4 to 4/3 and is resized to the image's size. Not given: off.
         flip: probability of a mirror image, left to right.
         rotation: largest angle in degrees, either way, 0 to 180.
         perspective: how far the corners may move inwards, 1 being to the image's centre; 0 to 2/3, beyond which
