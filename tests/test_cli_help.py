@@ -32,3 +32,20 @@ def test_settings_are_told_without_python(name: str, capsys: pytest.CaptureFixtu
         "Not given: off. (default: null)",
     ):
         assert told in said
+
+
+def test_a_search_says_what_is_other_than_in_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    said = help_of(capsys, "sweep")
+    assert "--out OUT the search's folder" in said
+    assert "one for all trials. (default: 0)" in said
+    assert "judged by their accuracy on validation, on all channels" in said
+    assert "--resume" not in said
+    assert "--resume {true,false}" in help_of(capsys, "train")
+
+
+@pytest.mark.parametrize("word", ["--resume", "--resume=false"])
+def test_a_search_is_not_resumed(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--data", "a.zip", "--out", "new", "--space", "no.yaml", word]) == 2
+    assert capsys.readouterr().err == (
+        "anychan: error: --resume is not for a search, which always goes on where it stopped\n"
+    )

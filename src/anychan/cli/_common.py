@@ -18,20 +18,22 @@ Parser = argparse.ArgumentParser
 
 @dataclass(frozen=True)
 class Command:
-    """A command: what it says of itself, its options, and what it does, returning the exit code."""
+    """A command: what it says of itself, its options, what it does, returning the exit code, and what else to know."""
 
     summary: str
     examples: str
     options: Callable[[Parser], None]
     run: Callable[[Any], int]
+    notes: str = ""
 
 
 def new_parser(kind: type[Parser], name: str, command: Command) -> Parser:
     """A command's parser without its options; ``kind`` is argparse's or jsonargparse's class."""
+    examples = "examples:\n" + "\n".join(f"  {line}" for line in command.examples.splitlines())
     return kind(
         prog=f"anychan {name}",
         description=command.summary[0].upper() + command.summary[1:] + ".",
-        epilog="examples:\n" + "\n".join(f"  {line}" for line in command.examples.splitlines()),
+        epilog=f"{examples}\n\n{command.notes}" if command.notes else examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,19 @@ if TYPE_CHECKING:
     from anychan.experiments import SearchSpace
 
 
+# What `train` says of these is not so here; None: not an option, though a run's config.yaml holds it.
+_SAID = {
+    "out": "the search's folder, to make or to go on in; it holds a run folder for each trial.",
+    "seed": "of everything random in a run, one for all trials.",
+    "resume": None,
+}
+
+
 def _options(parser: Any) -> None:
     train_options(parser)
+    for action in parser._actions:
+        if action.dest in _SAID:
+            action.help = _SAID[action.dest] or argparse.SUPPRESS
     parser.usage = parser.usage.replace(" --out RUN", " --out FOLDER --space SPACE.yaml")
     parser.add_argument("--space", type=Path, required=True, metavar="SPACE.yaml", help="what is varied")
     parser.add_argument("--trials", type=int, default=20, metavar="N", help="runs in all")
@@ -72,4 +84,7 @@ cat space.yaml
   model_options.kernel_size: [3, 5]""",
     _options,
     _sweep,
+    """Trials are judged by their accuracy on validation, on all channels, or on
+those of --fixed-subset where given. The same command goes on with a search
+that was interrupted, and with more --trials adds to it.""",
 )

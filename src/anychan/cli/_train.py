@@ -16,6 +16,8 @@ def parsed_train(name: str, command: Command, words: list[str]) -> Any:
     parser: Any = _train_parser(name, command)
     command.options(parser)
     words = _underscored(words)
+    if name == "sweep" and any(word.partition("=")[0] == "--resume" for word in words):
+        parser.error("--resume is not for a search, which always goes on where it stopped")
     told = parser.parse_args(words)
     from anychan.experiments.settings import instantiated  # help does not wait for it
 
