@@ -64,6 +64,14 @@ def test_an_old_recipe_whose_choices_stay_is_warned_of(
     assert [found.optimizer.weight_decay for found in trained] == [0.05] * 3
 
 
+@pytest.mark.parametrize(
+    ("words", "resume"), [(["--resume"], True), (["--resume", "True"], True), (["--resume", "FALSE"], False)]
+)
+def test_flags_are_read_in_any_case(words: list[str], resume: bool, trained: list[TrainConfig]) -> None:
+    assert main(["train", "--data", "a.zip", "--out", "new", *words]) == 0
+    assert trained[0].resume is resume
+
+
 def test_half_a_recipe_is_completed_on_the_command_line(
     config: TrainConfig, tmp_path: Path, trained: list[TrainConfig], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,7 +102,7 @@ def _underscored(words: list[str]) -> list[str]:
             continue
         name, equals, value = word.partition("=")
         name = "--" + name[2:].replace("-", "_")
-        alone = not equals and words[i + 1 : i + 2] not in (["true"], ["false"])
+        alone = not equals and "".join(words[i + 1 : i + 2]).lower() not in ("true", "false")
         read.append(f"{name}=true" if name in flags and alone else name + equals + value)
     return read
 
