@@ -17,6 +17,7 @@ from PIL import Image
 
 from anychan.cli import COMMANDS, main
 from anychan.cli._around import PROMISES
+from anychan.evaluation import FILLS
 from anychan.nn import Promises, list_strategies
 from anychan.training import InterruptedRunError, NotFiniteError
 
@@ -158,8 +159,12 @@ def test_list(capsys):
         assert (row.split()[0], marks) == (record["name"], [record[promise] for promise in PROMISES])
     assert main(["list", "models", "--timm", "--json"]) == 0
     assert {"wide6", "resnet18"} <= set(_json(capsys))
+    assert main(["list", "fills", "--json"]) == 0
+    assert _json(capsys) == list(FILLS)
     assert main(["list", "fills"]) == 0
-    assert "zeros-rescaled" in capsys.readouterr().out
+    told = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+    assert (list(told), told["zeros"]) == (list(FILLS), "black")
+    assert told["zeros-rescaled"].startswith("black, and the planes that are there times C / S")
 
 
 def test_a_plain_run_is_adapted_and_compared_with_a_specialist(runs, tmp_path, capsys):

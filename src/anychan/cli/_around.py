@@ -42,15 +42,15 @@ def _list(options: Any) -> int:
         from anychan.experiments import list_recipes_with_results, recipes_table
 
         return print_record(list_recipes_with_results(), lambda _: recipes_table(), options.json)
-    if options.what == "models":
-        from anychan.models import list_models
+    if options.what == "fills":
+        from anychan.evaluation.fills import describe_fills
 
-        names = list_models(timm=options.timm)
-    else:
-        from anychan.evaluation import FILLS
+        fills = describe_fills()
+        lines = "\n".join(f"{name:<17}{what}" for name, what in fills.items())
+        return print_record(list(fills), lambda _: lines, options.json)
+    from anychan.models import list_models
 
-        names = list(FILLS)
-    return print_record(names, "\n".join, options.json)
+    return print_record(list_models(timm=options.timm), "\n".join, options.json)
 
 
 def _packaged() -> list[dict[str, Any]]:
@@ -140,7 +140,7 @@ anychan data check folder --json""",
     _data,
 )
 LIST = Command(
-    "list networks, packaged models, strategies, answers to missing channels, or recipes of the sources' experiments",
+    "list networks, packaged models, strategies, fills for missing channels, or recipes of the sources' experiments",
     """anychan list packaged
 anychan list recipes
 anychan list strategies

@@ -57,6 +57,17 @@ def list_fills(channels: ChannelSet) -> list[str]:
     return [fill for fill in FILLS if fill == "mean" or all(channel.units != MEASURED for channel in channels)]
 
 
+def describe_fills() -> dict[str, str]:
+    """What each fill puts in the place of missing channels, as ``anychan list fills`` says it.
+
+    Example:
+        >>> describe_fills()["zeros"]
+        'black'
+    """
+    lines = {fill: (function.__doc__ or "").strip(".") for fill, function in FILLS.items()}
+    return {fill: line[:1].lower() + line[1:] for fill, line in lines.items()}
+
+
 def check_fill(fill: str, channels: ChannelSet) -> str:
     """The name of a fill, as it is.
 
@@ -75,6 +86,7 @@ def check_fill(fill: str, channels: ChannelSet) -> str:
 
 
 def _zeros(pixels_NSHW: Tensor, channels: ChannelSet, present: ChannelSet) -> Tensor:
+    """Black."""
     n, _, height, width = pixels_NSHW.shape
     planes_NCHW = pixels_NSHW.new_zeros(n, len(channels), height, width)
     planes_NCHW[:, list(channels.indices(present))] = pixels_NSHW
@@ -82,10 +94,12 @@ def _zeros(pixels_NSHW: Tensor, channels: ChannelSet, present: ChannelSet) -> Te
 
 
 def _zeros_rescaled(pixels_NSHW: Tensor, channels: ChannelSet, present: ChannelSet) -> Tensor:
+    """Black, and the planes that are there times C / S, of C channels S there: their sum stays about as large."""
     return _zeros(pixels_NSHW * (len(channels) / len(present)), channels, present)
 
 
 def _mean(pixels_NSHW: Tensor, channels: ChannelSet, present: ChannelSet) -> Tensor:
+    """Each missing channel's mean."""
     means = [channel.mean for channel in channels if channel not in present]
     if None in means:
         raise ValueError(f"the fill 'mean' needs the mean of every channel, and one of {channels} has none")
@@ -95,6 +109,7 @@ def _mean(pixels_NSHW: Tensor, channels: ChannelSet, present: ChannelSet) -> Ten
 
 
 def _mean_of_present(pixels_NSHW: Tensor, channels: ChannelSet, present: ChannelSet) -> Tensor:
+    """Each pixel the mean of the planes that are there."""
     planes_NCHW = _zeros(pixels_NSHW, channels, present)
     planes_NCHW[:, _missing(channels, present)] = pixels_NSHW.mean(dim=1, keepdim=True)
     return planes_NCHW
