@@ -49,3 +49,12 @@ def test_a_search_is_not_resumed(word: str, capsys: pytest.CaptureFixture[str]) 
     assert capsys.readouterr().err == (
         "anychan: error: --resume is not for a search, which always goes on where it stopped\n"
     )
+
+
+def test_exit_codes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
+    said = help_of(capsys)
+    assert "exit codes: 0 done; 1 done, but something is unfit, or a run stopped; 2 wrong input; 130" in said
+    assert said.count("exit code") == 1
+    assert help_of(capsys, "predict").endswith(
+        "exit codes: 0 all images are answered; 1 some cannot be read; 2 none can"
+    )

@@ -88,7 +88,8 @@ def _command_name(words: list[str]) -> tuple[str, list[str]]:
         description="Image models that take any channels: train once, classify RGB, RG, R, or any bands.",
         epilog="commands:\n"
         + "\n".join(f"  {name:<10} {command.summary}" for name, command in COMMANDS.items())
-        + "\n\n`anychan COMMAND --help` gives a command's options and examples.",
+        + "\n\nexit codes: 0 done; 1 done, but something is unfit, or a run stopped; 2 wrong input; 130 interrupted\n"
+        + "`anychan COMMAND --help` gives a command's options and examples.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"anychan {__version__}")

@@ -83,11 +83,12 @@ def _show_text(answer: Prediction) -> None:
 
 
 PREDICT = Command(
-    "name the most likely classes of photographs; exit code 1 where some cannot be read, 2 where none can",
+    "name the most likely classes of photographs",
     """anychan predict runs/any photo.jpg --channels RG
 anychan predict animals-50 holiday/ "more/*.png" --top 3
 anychan predict runs/any photos/ --json > answers.json
 anychan predict runs/bands tile.tif --bands sentinel-2-l2a""",
     _predict_options,
     _predict,
+    "exit codes: 0 all images are answered; 1 some cannot be read; 2 none can",
 )
