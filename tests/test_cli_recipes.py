@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ from anychan.training import TrainConfig
 
 
 @pytest.fixture(autouse=True)
-def trained(monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
-    """The configurations that would have been trained."""
+def trained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[TrainConfig]:
+    """The configurations that would have been trained, in a folder with a.zip."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.zip").touch()
     found: list[TrainConfig] = []
 
     def train(config: TrainConfig) -> Path:
@@ -112,3 +116,17 @@ def test_a_search_from_a_recipe_tells_what_of_it_stays(
     assert said.count("\n") == 1
     assert "old.yaml gives channel_sampling all, objective.name labels" in said
     assert "optimizer.learning_rate 0.001" in said
+
+
+def test_data_that_are_not_there_are_said_at_once() -> None:
+    script = """
+import sys
+from anychan.cli import main
+for words in (["train"], ["sweep", "--space", "no.yaml"]):
+    assert main([*words, "--data", "no.zip", "--out", "new"]) == 2
+heavy = {"torch", "accelerate", "numpy", "optuna"} & set(sys.modules)
+sys.exit(f"imported {heavy}" if heavy else 0)
+"""
+    found = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, timeout=60)
+    said = "anychan: error: no data at no.zip: give a folder, a zip archive, or 'synthetic'\n"
+    assert (found.returncode, found.stderr) == (0, said * 2)

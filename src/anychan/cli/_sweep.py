@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anychan.cli._common import Command, print_record
-from anychan.cli._train import train_options, warn_of_kept
+from anychan.cli._train import check_data_is_there, train_options, warn_of_kept
 
 if TYPE_CHECKING:
     from anychan.experiments import SearchSpace
@@ -36,6 +36,7 @@ def _options(parser: Any) -> None:
 
 
 def _sweep(options: Any) -> int:
+    check_data_is_there(options.data)
     from anychan.experiments import SearchSpace, sweep, sweep_table
 
     # The groups as they were given: what is left out follows from what a trial chooses.

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from anychan.cli._common import Command, Parser, new_parser, one_line
@@ -78,16 +79,30 @@ def train_options(parser: Any) -> None:
 
 
 def _train(options: Any) -> int:
+    config = _configuration(options)
+    check_data_is_there(config.data)
     from anychan.training import InterruptedRunError, TrainingStoppedError, train
 
     try:
-        run = train(_configuration(options))
+        run = train(config)
     except TrainingStoppedError as stop:
         print(f"anychan: {one_line(stop)}", file=sys.stderr)
         return 130 if isinstance(stop, InterruptedRunError) else 1
     if os.environ.get("RANK", "0") == "0":  # of several processes one speaks
         print(run)
     return 0
+
+
+def check_data_is_there(data: str) -> None:
+    """What takes no time to find out, before torch and the rest are imported.
+
+    Raises:
+        FileNotFoundError: if there is nothing of that name.
+    """
+    from anychan.data.sources import open_source
+
+    if data.partition(":")[0] != "synthetic" and not Path(data).exists():
+        open_source(Path(data))  # which says so
 
 
 def _underscored(words: list[str]) -> list[str]:
