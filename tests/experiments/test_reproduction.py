@@ -23,6 +23,7 @@ from anychan.experiments import (
     list_recipes,
     recipes,
     reproduce,
+    reproduction,
     reproduction_table,
     validate_records,
 )
@@ -198,7 +199,7 @@ def test_under_fair_twins_stands_how_they_were_trained(tmp_path: Path) -> None:
     changes = {**SETTINGS, "cache_dir": str(tmp_path / "cache")}
     record = reproduce(Recipe.read("000-A"), tmp_path / "out", changes, runs=["plain"], fair=True)
     assert validate_records([tmp_path / "out" / "000-A-fair-seed0-reproduction.json"]) == (1, [])
-    assert record["pairs"] == []
+    assert (record["pairs"], record.get("untested")) == ([], None)
     table = reproduction_table(record)
     recipe = Recipe.read("000-A")
     assert " ".join(recipe.note.split()) not in table
@@ -215,6 +216,33 @@ def test_under_fair_twins_stands_how_they_were_trained(tmp_path: Path) -> None:
         assert said in table
     older = {name: value for name, value in record.items() if name != "note"}
     assert "before fair twins said how they were trained" in reproduction_table(older)
+
+
+def reproduced(folder: Path, monkeypatch: pytest.MonkeyPatch, fair: bool, *runs: str) -> dict[str, Any]:
+    """What `reproduce` writes of 000-A's committed runs."""
+    for name, told in (("is_finished", True), ("check_split", None), ("attempt", None)):  # without their images
+        monkeypatch.setattr(reproduction, name, lambda *_, told=told, **__: told)
+    for run in runs:
+        name = f"000-A{'-fair' * fair}-{run}-seed0"
+        shutil.copytree(RECORDS / name, folder / name)
+    record = reproduce(Recipe.read("000-A"), folder, {"data": "animals.zip"}, runs=runs, fair=fair)
+    assert validate_records([folder]) == (4 * len(runs) + 1, [])
+    return record
+
+
+@pytest.mark.parametrize("fair", [False, True])
+def test_each_two_runs_are_tested_however_they_were_trained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fair: bool
+) -> None:
+    record = reproduced(tmp_path, monkeypatch, fair, "plain", "sliced")
+    (pair,) = record["pairs"]
+    accuracies = [row["measured"]["RGB"] / 100 for row in record["rows"] if row["figure"] == "accuracy"]
+    assert (pair["a"], pair["b"], pair["subset"], pair["n"]) == ("plain", "sliced", "RGB", 2500)
+    assert [pair["accuracy_a"], pair["accuracy_b"]] == pytest.approx(accuracies[:2])
+    lines = reproduction_table(record).splitlines()
+    assert any(line.startswith("Each two on the same 2,500 images; ") for line in lines)
+    own = "Each was trained as its source says, so two runs may differ in more than their system."
+    assert (own in lines) == (not fair)
 
 
 def test_fair_twins_are_tested_as_runs_are_compared(tmp_path: Path) -> None:
@@ -261,6 +289,7 @@ def test_subsets_of_which_images_were_left_out_are_not_compared(tmp_path: Path) 
     path.write_text(json.dumps({**record, "results": rows[-1:]}))
     assert pairs_of(configs) == []
     assert untested(configs) == "b: no record of which images are right, so not tested against others"
+    assert untested({"b": configs["b"]}) == ""  # there is no other
 
 
 def parameters_of(run: Path) -> int:

@@ -1,4 +1,4 @@
-"""Fair twins beside one another: each two of a recipe's runs, on the test images that both answered."""
+"""Runs beside one another: each two of a recipe's runs, or of its fair twins, on the test images that both answered."""
 
 from __future__ import annotations
 
@@ -44,7 +44,9 @@ def pairs_of(configs: Mapping[str, TrainConfig]) -> list[dict[str, Any]]:
 
 
 def untested(configs: Mapping[str, TrainConfig]) -> str:
-    """Which runs are compared with no other, and why; empty if there is none."""
+    """Which runs are compared with no other, and why; empty if there is none, or one run alone."""
+    if len(configs) < 2:
+        return ""
     told = [name for name, config in configs.items() if not _answers(config)]
     said = [f"{', '.join(told)}: no record of which images are right, so not tested against others"] if told else []
     by_images: dict[str, list[str]] = {}

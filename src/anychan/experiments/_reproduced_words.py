@@ -12,7 +12,7 @@ from anychan._layers import layers_words
 from anychan.data.augment_config import AugmentationConfig
 from anychan.evaluation.tables import pairs_table
 from anychan.experiments._reproduced_rows import LATENCY, split_of
-from anychan.experiments.recipes import Recipe, decimals
+from anychan.experiments.recipes import DIFFER_IN_MORE, Recipe, decimals
 from anychan.training import TrainConfig
 
 _SPLITS = {"test": "test", "val": "validation", "train": "training"}
@@ -35,7 +35,7 @@ def reproduction_table(record: Mapping[str, Any]) -> str:
     said = f"Rates in percent, of {_images(record['rows'])}; seed {record['seed']}; 95 %: Wilson's interval."
     lines = [title, said, "", *columns(rows, left=range(3)), ""]
     if pairs := record.get("pairs"):  # older records have none
-        lines += [pairs_table(pairs), ""]
+        lines += [pairs_table(pairs), *([] if record["fair"] else ["", DIFFER_IN_MORE]), ""]
     return "\n".join([*lines, *_notes(record, recipe)])
 
 

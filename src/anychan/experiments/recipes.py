@@ -36,6 +36,8 @@ _SOURCES_DATA = (
     "test on."
 )
 
+DIFFER_IN_MORE = "Each was trained as its source says, so two runs may differ in more than their system."
+
 
 def decimals(reported: Mapping[str, float | None]) -> int:
     """How many decimal places a source gives a figure with, by the subset that has most.

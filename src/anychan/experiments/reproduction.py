@@ -43,9 +43,10 @@ def reproduce(
         The record, also written to ``<recipe>-seed<seed>-reproduction.json`` in the folder: ``rows``, each a run and a
         figure, with what was ``reported`` and what was ``measured``, by subset. Runs that were there already are in it.
         Accuracies have their Wilson ``intervals`` of 95 %, times and memory the ``machine``. What could not be measured
-        says why: ``missing``, such as pretrained weights that cannot be downloaded. Of fair twins ``note`` says how
-        they were trained, and ``pairs`` has a test of each two of them. ``runs`` says by name how long each took, for
-        how many epochs, on what data, by which commit and on what it was trained, and its network's depth.
+        says why: ``missing``, such as pretrained weights that cannot be downloaded. ``pairs`` has a test of each two
+        runs, and ``untested`` why there is none of some. Of fair twins ``note`` says how they were trained. ``runs``
+        says by name how long each took, for how many epochs, on what data, by which commit and on what it was trained,
+        and its network's depth.
 
     Raises:
         ValueError: for a run that the recipe does not have, settings that do not fit, data without a split that a run
@@ -109,6 +110,8 @@ def _made(
         raise ValueError(f"no run could be completed, so nothing is written; the first: {first}")
     rows += rows_of_one(recipe, [row["run"] for row in rows])
     seed = next(iter(configs.values())).seed
+    made = {name: configs[name] for name in runs_made}
+    apart = untested(made)
     record = {
         "schema": 1,
         "kind": "reproduction",
@@ -120,15 +123,10 @@ def _made(
         **({"note": trained_alike(recipe, configs)} if fair else {}),
         "runs": runs_made,
         "rows": rows,
-        **(_beside_one_another({name: configs[name] for name in runs_made}) if fair else {}),
+        "pairs": pairs_of(made),
+        **({"untested": apart} if apart else {}),
         "errors": errors,
     }
     with replacing(folder / f"{recipe.label(fair)}-seed{seed}-{RECORD}") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
-
-
-def _beside_one_another(configs: Mapping[str, TrainConfig]) -> dict[str, Any]:
-    """Fair twins' ``pairs``, and ``untested``, why there are none of some."""
-    lacking = untested(configs)
-    return {"pairs": pairs_of(configs), **({"untested": lacking} if lacking else {})}

@@ -11,8 +11,13 @@ from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._tables import fill_name, share_cell
 
 
-def comparison_table(comparisons: Sequence[Comparison]) -> Table:
-    """Paired comparisons of runs on the same images, with their verdicts as they were recorded."""
+def comparison_table(comparisons: Sequence[Comparison], note: str = "") -> Table:
+    """Paired comparisons of runs on the same images, with their verdicts as they were recorded.
+
+    Args:
+        comparisons: in the order of the rows.
+        note: a sentence for the end of the caption.
+    """
     columns = (
         Column("channels", numeric=False),
         Column("a", numeric=False),
@@ -43,6 +48,7 @@ def comparison_table(comparisons: Sequence[Comparison]) -> Table:
     caption = f"Paired comparisons, in percent: the same {counts} images of the {splits} split for both runs. "
     caption += "Verdicts are corrected by Holm's method for all tests of the same two runs"
     caption += ", not for the number of pairs." if len({(c.a, c.b) for c in comparisons}) > 1 else "."
+    caption += f" {note}" if note else ""
     return Table(caption, columns, (Group("", rows),))
 
 

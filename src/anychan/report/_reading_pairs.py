@@ -39,8 +39,11 @@ def read_comparisons(folder: Path, record: Fields) -> list[Comparison]:
     ]
 
 
-def read_twins(record: Fields) -> list[Comparison]:
-    """Each two fair twins beside one another, as ``anychan reproduce`` wrote them; older records have none."""
+def read_pairs(record: Fields) -> list[Comparison]:
+    """Each two of a reproduction's runs beside one another, as ``anychan reproduce`` wrote them.
+
+    Older records have none.
+    """
     return [
         _comparison(
             pair,

@@ -8,13 +8,13 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from anychan._layers import layers_words
-from anychan.experiments.recipes import Recipe, decimals
+from anychan.experiments.recipes import DIFFER_IN_MORE, Recipe, decimals
 from anychan.report import _format as fmt
 from anychan.report._again import Again, reproduction_again
 from anychan.report._json import Fields, read_json
 from anychan.report._pair_tables import comparison_table
 from anychan.report._place import place, place_words
-from anychan.report._reading_pairs import read_twins
+from anychan.report._reading_pairs import read_pairs
 from anychan.report._records import Comparison
 from anychan.report._table import Cell, Column, Group, Table
 
@@ -40,7 +40,7 @@ class Reproduction:
 
     ``heading`` and ``how`` say which and how they were made, ``notes`` what failed or was not run, what to beware of,
     and in what ours differ; ``where`` they were trained, or of older records what the record was made on. ``pairs`` are
-    fair twins, each two beside one another. ``layers`` has by run the depth of its network and its author's count of
+    each two runs beside one another. ``layers`` has by run the depth of its network and its author's count of
     layers, in words, as far as they are known; ``again`` is how it is made again.
     """
 
@@ -100,15 +100,16 @@ def read_reproduction(path: Path) -> Reproduction:
         figures=tuple(map(_figure, rows)),
         notes=(*_troubles(record, rows), *([note] if note else []), *recipe.explained(fair)),
         where=_where(record),
-        pairs=tuple(read_twins(record)),
+        pairs=tuple(read_pairs(record)),
         layers=_layers(recipe, fair, record),
         again=reproduction_again(record, recipe, heading),
     )
 
 
 def reproduction_tables(found: Reproduction) -> list[Table]:
-    """What was measured above what was reported and, of fair twins, each two beside one another."""
-    return [_beside_reported(found), *([comparison_table(found.pairs)] if found.pairs else [])]
+    """What was measured above what was reported and, where there are several, each two runs beside one another."""
+    note = "" if found.fair else DIFFER_IN_MORE
+    return [_beside_reported(found), *([comparison_table(found.pairs, note)] if found.pairs else [])]
 
 
 def _beside_reported(found: Reproduction) -> Table:

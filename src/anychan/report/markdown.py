@@ -154,7 +154,7 @@ def channel_figures(folder: Path | str) -> dict[str, str]:
 def markdown_reproductions(paths: Sequence[Path | str]) -> str:
     """For each reproduction its title, its tables in Markdown and its notes.
 
-    They hold what was measured above what was reported and, of fair twins, each two beside one another.
+    They hold what was measured above what was reported and, where there are several, each two runs beside one another.
 
     Args:
         paths: records of reproductions and folders of them; they come by recipe and seed.
