@@ -82,12 +82,14 @@ def test_what_ours_lack_and_why_they_differ_is_told(record: Path) -> None:
         "pretrained and other were not measured: the weights cannot be downloaded.",
         "Measured on A CPU (threads: 1): inference_s.",
         "Beware: they have seen the test images.",
+        "Not run: 'sliced', 'plain-pretrained' and 'sliced-pretrained'.",
         *recipe.explained(fair=False),
     ]
     write_reproduction(record, fair=True, note="Alike:  all.", dirty=True, errors={}, rows=[])
     of_twins = read_reproduction(record)
-    dirty, alike, *why = of_twins.notes
+    dirty, lacking, alike, *why = of_twins.notes
     assert (dirty, alike) == ("Made from a working tree with changes that no commit holds.", "Alike: all.")
+    assert lacking == "Not run: 'plain' and 'sliced'."
     assert why == recipe.explained(fair=True) == list(found.notes[-2:])
     assert of_twins.how == "all trained alike, on labels, with data=animals.zip"
 

@@ -51,6 +51,9 @@ def _images(rows: Sequence[Mapping[str, Any]]) -> str:
 def _notes(record: Mapping[str, Any], recipe: Recipe) -> list[str]:
     """What went wrong, where was measured, what to beware of, how runs were trained and why ours must differ."""
     notes = [f"{name} failed: {error}" for name, error in record["errors"].items()]
+    there = {row["run"] for row in record["rows"]} | record["errors"].keys()
+    if lacking := [repr(name) for name in recipe.names(record["fair"]) if name not in there]:
+        notes.append(f"Not run: {', '.join(lacking)}.")
     places: dict[str, list[str]] = {}
     for name, run in record.get("runs", {}).items():
         trained = {key: value or "not recorded" for key, value in run["trained"].items()}
@@ -111,7 +114,7 @@ def _interval(bounds: Sequence[float] | None) -> str:
 
 
 def trained_alike(recipe: Recipe, configs: Mapping[str, TrainConfig]) -> str:
-    """How fair twins were trained, which is not as their source says."""
+    """How these fair twins were trained, which is not as their source says."""
     one = next(iter(configs.values()))  # as good as any, but for its channels
     optimizer, schedule = one.optimizer, one.schedule
     off = dataclasses.asdict(AugmentationConfig())

@@ -105,6 +105,16 @@ class Recipe:
         one_network = merged(own, self.settings)  # stems are compared on the same body
         return merged({name: value for name, value in one_network.items() if name in _OWN}, _SAME)
 
+    def names(self, fair: bool) -> list[str]:
+        """Its runs, or those that have a fair twin of their own.
+
+        Example:
+            >>> Recipe.read("002-A").names(fair=True)
+            ['plain', 'mixed, 10 epochs']
+        """
+        left_out = self.left_out if fair else {}
+        return [name for name in self.runs if name not in left_out]
+
     def configurations(
         self,
         folder: Path,
@@ -124,9 +134,7 @@ class Recipe:
             ValueError: for weights of a run that takes none, or settings that a run does not have.
         """
         found: dict[str, TrainConfig] = {}
-        for name in self.runs:
-            if fair and name in self.left_out:
-                continue
+        for name in self.names(fair):
             settings = self.settings_of(name, fair)
             file = (weights or {}).get(name) if settings.get("pretrained") else None
             settings = merged(settings, changes or {}, {} if file is None else {"pretrained": str(file)})

@@ -120,7 +120,7 @@ def _made(
         "seed": seed,
         "changes": {name: str(value) if isinstance(value, Path) else value for name, value in changes.items()},
         **environment(),
-        **({"note": trained_alike(recipe, configs)} if fair else {}),
+        **({"note": trained_alike(recipe, made)} if fair else {}),
         "runs": runs_made,
         "rows": rows,
         "pairs": pairs_of(made),

@@ -77,7 +77,7 @@ def search_again(record: Fields, folder: str) -> Again:
 def reproduction_again(record: Fields, recipe: Recipe, heading: str) -> Again:
     """``anychan reproduce``, of those of the recipe's runs that the record has."""
     fair, changes = record.values.get("fair") is True, _shown(record.child("changes").values)
-    every = [name for name in recipe.runs if not fair or name not in recipe.left_out]
+    every = recipe.names(fair)
     there = {row.text("run") for row in record.children("rows")} | record.child("errors").values.keys()
     asked = [name for name in every if name in there]
     words = ["anychan", "reproduce", recipe.name, "--data", changes.get("data") or _UNKNOWN, "--out", "runs"]

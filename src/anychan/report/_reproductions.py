@@ -98,7 +98,7 @@ def read_reproduction(path: Path) -> Reproduction:
         heading=heading,
         how=f"{how}, with {told}" if told else how,
         figures=tuple(map(_figure, rows)),
-        notes=(*_troubles(record, rows), *([note] if note else []), *recipe.explained(fair)),
+        notes=(*_troubles(record, rows), *_not_run(record, recipe), *([note] if note else []), *recipe.explained(fair)),
         where=_where(record),
         pairs=tuple(read_pairs(record)),
         layers=_layers(recipe, fair, record),
@@ -213,6 +213,13 @@ def _troubles(record: Fields, rows: Sequence[Fields]) -> list[str]:
     if record.values.get("dirty"):
         said.append("Made from a working tree with changes that no commit holds.")
     return said
+
+
+def _not_run(record: Fields, recipe: Recipe) -> list[str]:
+    """Which of the recipe's runs, or of its fair twins, the record does not have."""
+    there = {row.text("run") for row in record.children("rows")} | record.child("errors").values.keys()
+    lacking = [repr(name) for name in recipe.names(record.values.get("fair") is True) if name not in there]
+    return [f"Not run: {fmt.listing(lacking)}."] if lacking else []
 
 
 def _by(rows: Sequence[Fields], key: str, say: Callable[[str, str], str]) -> list[tuple[str, list[str]]]:
