@@ -170,12 +170,20 @@ def test_what_records_hold_is_what_is_expected(tmp_path: Path, monkeypatch: pyte
     assert (own["fair"], own["expected"]) == (False, None)
     assert (twins["fair"], twins["command"]) == (True, "anychan reproduce 001-A --data DATA --out runs --fair")
     lines = {line.split()[0]: line for line in recipes_table().splitlines() if line}
-    assert "2.0 h, A CPU" in lines["004-A"]
+    assert own["not_run"] == ["plain", "sliced"]
+    assert twins["not_run"] == ["plain"]
+    assert "2.0 h for plain and v3 alone, A CPU" in lines["004-A"]  # not of v1, v2 and v4
     assert lines["004-A"].endswith("plain 47.8 (45.8 to 49.8); v3 44.0 (42.0 to 46.0)")
     assert lines["004-B"].endswith("--out runs")  # not run: empty cells
     assert lines["004-A-fair"].endswith("--out runs --fair")
     assert lines["001-A-fair"].startswith("001-A-fair  its fair twins")
-    assert lines["001-A-fair"].endswith("1.0 h, A CPU  sliced 41.4 (39.4 to 43.4)")
+    assert lines["001-A-fair"].endswith("1.0 h for sliced alone, A CPU        sliced 41.4 (39.4 to 43.4)")
+    _write_record(tmp_path / "own", "000-A", {"plain": 37.4, "sliced": 21.9})  # all but those from pretrained weights
+    _write_record(tmp_path / "fair", "004-A", dict.fromkeys(("plain", "v1", "v2", "v3"), 40.0), fair=True)  # v4 is v2
+    (tmp_path / "results.json").write_text(json.dumps(recipe_results(tmp_path)))
+    lines = {line.split()[0]: line for line in recipes_table().splitlines() if line}
+    assert "  2.0 h, A CPU  " in lines["000-A"]
+    assert "  4.0 h, A CPU  " in lines["004-A-fair"]
 
 
 @pytest.mark.parametrize(

@@ -33,11 +33,17 @@ def recipes_table() -> str:
     for told in list_recipes_with_results():
         expected = told["expected"] or {}
         scores = "; ".join(_score(name, score) for name, score in expected.get("runs", {}).items())
-        spent = f"{expected['seconds'] / 3600:.1f} h, {expected['hardware']}" if expected else ""
+        spent = _spent(expected, alone=bool(told["not_run"])) if expected else ""
         name = f"{told['name']}-fair" if told["fair"] else told["name"]
         title = "its fair twins" if told["fair"] else told["title"]
         rows.append((name, title, told["command"], spent, scores))
     return "\n".join([*columns(rows), "", *_NOTES])
+
+
+def _spent(expected: Mapping[str, Any], alone: bool) -> str:
+    """How long training took and on what; of which runs alone, where others would take longer still."""
+    of = f" for {' and '.join(expected['runs'])} alone" if alone else ""
+    return f"{expected['seconds'] / 3600:.1f} h{of}, {expected['hardware']}"
 
 
 def _score(name: str, score: Mapping[str, Any]) -> str:
@@ -46,9 +52,10 @@ def _score(name: str, score: Mapping[str, Any]) -> str:
 
 
 def list_recipes_with_results() -> list[dict[str, Any]]:
-    """Each recipe's name, title, source, command, and what was ``expected`` of it by the committed records, or None.
+    """Each recipe's name, title, source, command, and what is ``expected`` of it by the committed records, or None.
 
-    Behind each stand its ``fair`` twins, with a command and results of their own.
+    Behind each stand its ``fair`` twins, with a command and results of their own. ``not_run`` are runs without a
+    result, whose time is not in that of ``expected``; those from pretrained weights, which may not be had, aside.
 
     Example:
         >>> list_recipes_with_results()[0]["command"]
@@ -56,19 +63,23 @@ def list_recipes_with_results() -> list[dict[str, Any]]:
     """
     path = RECIPES.joinpath(RESULTS)
     known = json.loads(path.read_text(encoding="utf-8"))["recipes"] if path.is_file() else {}
-    return [
-        {
-            "name": name,
-            "title": recipe.title,
-            "source": recipe.source,
-            "fair": fair,
-            "command": f"anychan reproduce {name} --data DATA --out runs{' --fair' if fair else ''}",
-            "expected": known.get(recipe.label(fair)),
-        }
-        for name in list_recipes()
-        for recipe in [Recipe.read(name)]
-        for fair in (False, True)
-    ]
+    recipes = [Recipe.read(name) for name in list_recipes()]
+    return [_told(recipe, fair, known.get(recipe.label(fair))) for recipe in recipes for fair in (False, True)]
+
+
+def _told(recipe: Recipe, fair: bool, expected: Mapping[str, Any] | None) -> dict[str, Any]:
+    """One of the list."""
+    there = expected["runs"] if expected else {}
+    asked = [run for run in recipe.names(fair) if not recipe.settings_of(run, fair).get("pretrained")]
+    return {
+        "name": recipe.name,
+        "title": recipe.title,
+        "source": recipe.source,
+        "fair": fair,
+        "command": f"anychan reproduce {recipe.name} --data DATA --out runs{' --fair' if fair else ''}",
+        "expected": expected,
+        "not_run": [run for run in asked if run not in there],
+    }
 
 
 def recipe_results(folder: Path) -> dict[str, Any]:
