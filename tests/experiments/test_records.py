@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,7 @@ def test_pictures_may_carry_schema_and_kind_and_then_the_right_ones(tmp_path: Pa
     [
         ("run.json", {"seed": "0"}, "seed is '0'; it should be an integer"),
         ("run.json", {"seed": True}, "seed is True; it should be an integer"),
+        ("run.json", {"seed": 0.5}, "seed is 0.5; it should be an integer"),
         ("run.json", {"selected": "mean"}, "selected is 'mean'; it should be one of 'last', 'best'"),
         ("run.json", {"schema": 2}, "schema is 2; this version of anychan reads 1"),
         ("run.json", {"kind": "model"}, "kind is 'model'; it should be 'run'"),
@@ -157,15 +158,64 @@ def test_another_schema_is_refused_wherever_records_are_read(run: Path) -> None:
         read_record(run / "run.json", "ablation")
 
 
-def test_it_is_the_json_schema_that_others_read(run: Path) -> None:
+def example(schema: Mapping[str, Any]) -> Any:
+    """A value that a schema takes, with all that may be in it."""
+    if "$ref" in schema:
+        return example(record_schema()["$defs"][schema["$ref"].rpartition("/")[2]])
+    if "anyOf" in schema:
+        return example(schema["anyOf"][-1])
+    if "const" in schema or "enum" in schema:
+        return schema.get("const", schema.get("enum", [None])[0])
+    kind = schema.get("type", "string")
+    kind = kind if isinstance(kind, str) else kind[0]
+    if kind == "array":
+        return [example(schema.get("items", {})) for _ in range(schema.get("minItems", 1) or 1)]
+    if kind == "object":
+        others = {"other": schema["additionalProperties"]} if schema.get("additionalProperties") else {}
+        return {name: example(inner) for name, inner in {**schema.get("properties", {}), **others}.items()}
+    return {"string": "a", "boolean": True, "null": None}.get(kind, schema.get("minimum", 0))
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Each list or object in a value with each of its keys."""
+    keys = [*value] if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    return [place for key in keys for place in ((value, key), *places(value[key]))]
+
+
+@pytest.mark.parametrize("name", record_schema()["$defs"])
+def test_it_is_the_json_schema_that_others_read(name: str) -> None:
+    """What is wrong there is wrong here, at each place of a record, and nothing else."""
     jsonschema = pytest.importorskip("jsonschema", reason="jsonschema is not installed")
     schema = record_schema()
-    check = jsonschema.Draft202012Validator({"$ref": "#/$defs/evaluation", "$defs": schema["$defs"]})
-    jsonschema.Draft202012Validator.check_schema(dict(schema))
-    good = json.loads((run / "evaluation" / "test.json").read_text())
-    for key in ("n", "accuracy", "calibration", "cost", "right", "accuracy_interval"):
-        for value in (None, -1, "a", [], {}, 0.5, True):
-            record = copy.deepcopy(good)
-            record["results"][0][key] = value
-            ours = list(faults(record, schema["$defs"]["evaluation"], schema))
-            assert bool(ours) == (not check.is_valid(record)), (key, value)
+    theirs = jsonschema.Draft202012Validator({"$ref": f"#/$defs/{name}", "$defs": schema["$defs"]})
+    theirs.check_schema(dict(schema))
+
+    def alike(said: Any) -> bool:
+        """Whether the record is as good here as there."""
+        fine = not list(faults(whole[0], schema["$defs"][name], schema))
+        assert fine == theirs.is_valid(whole[0]), said
+        return fine
+
+    whole = [example(schema["$defs"][name])]
+    assert alike("unbroken")
+    broken = 0
+    for inside, key in places(whole):
+        good = inside[key]
+        for inside[key] in (None, True, 0, -1, 2, 1.0, 0.5, "a", [], [None], [1, 2], ["a"], {}, {"a": None}):
+            broken += not alike((key, inside[key]))
+        if isinstance(inside, dict):
+            del inside[key]
+            alike(key)
+        inside[key] = good
+    assert broken
+
+
+def test_of_several_schemas_a_value_need_keep_to_one(run: Path) -> None:
+    for kept, said in (
+        ([["R"], "RG"], "kept_subsets[0][0] is 'R'; it should be an object"),
+        ([42, "RG"], "kept_subsets[0] is 42; it should be a text or a list"),
+        ([[], "RG"], "kept_subsets[0] is []; it should be a text or a list of 1 or more"),
+        ([[{"name": "R"}], "RG"], None),
+    ):
+        change(run / "model.json", kept_subsets=kept)
+        assert validate_records([run / "model.json"])[1] == ([f"{run / 'model.json'}: {said}"] if said else [])

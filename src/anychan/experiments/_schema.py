@@ -51,27 +51,44 @@ def faults(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], place
         >>> list(faults({"n": 0}, schema, schema)), list(faults({}, schema, schema))
         ([('n', 'is 0; it should be 1 or more')], [('n', 'is missing')])
     """
+    if said := _itself(value, schema, root):
+        yield place, f"is {value!r:.80}; it should be {said}"
+        return  # what else is wrong with it follows from that
     for keyword, told in schema.items():
         if keyword == "$ref":
-            *_, name = told.split("/")
-            yield from faults(value, root["$defs"][name], root, place)
-        elif keyword in _VALUES:
-            said = _VALUES[keyword](value, told)
-            if said:
-                yield place, f"is {value!r:.80}; it should be {said}"
-                return  # what else is wrong with it follows from that
+            yield from faults(value, _defined(told, root), root, place)
         elif keyword in _INSIDE:
             yield from _INSIDE[keyword](value, schema, root, place)
-        elif keyword not in _REMARKS:
+        elif keyword not in _VALUES and keyword not in _REMARKS:
             raise ValueError(f"keyword {keyword!r} of the schema is not known")
+
+
+def _itself(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
+    """What a value should be, whatever is in it; empty if it is that."""
+    if "$ref" in schema and (said := _itself(value, _defined(schema["$ref"], root), root)):
+        return said
+    return next((said for name, told in schema.items() if name in _VALUES and (said := _VALUES[name](value, told))), "")
+
+
+def _defined(reference: str, root: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = root["$defs"][reference.rpartition("/")[2]]
+    return found
 
 
 def _type(value: Any, told: str | list[str]) -> str:
     names = [told] if isinstance(told, str) else told
-    right = any(
-        isinstance(value, _TYPES[name]) and (name == "boolean" or not isinstance(value, bool)) for name in names
-    )
-    return "" if right else " or ".join(_WORDS[name] for name in names)
+    return "" if any(_is(value, name) for name in names) else " or ".join(_WORDS[name] for name in names)
+
+
+def _is(value: Any, name: str) -> bool:
+    if isinstance(value, bool):
+        return name == "boolean"
+    whole = isinstance(value, float) and value.is_integer()  # 1.0 is 1 in JSON
+    return isinstance(value, _TYPES[name]) or (name == "integer" and whole)
+
+
+def _among(value: Any, allowed: list[Any]) -> bool:
+    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed)  # true is not 1
 
 
 def _minimum(value: Any, told: float) -> str:
@@ -96,8 +113,8 @@ def _is_number(value: Any) -> bool:
 
 _VALUES: Mapping[str, Callable[[Any, Any], str]] = {
     "type": _type,
-    "const": lambda value, told: "" if value == told and type(value) is type(told) else repr(told),
-    "enum": lambda value, told: "" if value in told else f"one of {', '.join(map(repr, told))}",
+    "const": lambda value, told: "" if _among(value, [told]) else repr(told),
+    "enum": lambda value, told: "" if _among(value, told) else f"one of {', '.join(map(repr, told))}",
     "minimum": _minimum,
     "maximum": _maximum,
     "minItems": _items_at_least,
@@ -129,6 +146,16 @@ def _required(value: Any, schema: Mapping[str, Any], _: Mapping[str, Any], place
             yield _inside(place, name), "is missing"
 
 
+def _any_of(value: Any, schema: Mapping[str, Any], root: Mapping[str, Any], place: str) -> Iterator[Fault]:
+    tried = [(_itself(value, one, root), list(faults(value, one, root, place))) for one in schema["anyOf"]]
+    if not all(found for _, found in tried):
+        return
+    if inside := [found for said, found in tried if not said]:  # the value itself is right for these
+        yield from inside[0]
+    else:
+        yield place, f"is {value!r:.80}; it should be {' or '.join(said for said, _ in tried)}"
+
+
 def _inside(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name
 
@@ -138,5 +165,6 @@ _INSIDE: Mapping[str, Callable[..., Iterator[Fault]]] = {
     "properties": _properties,
     "additionalProperties": _others,
     "required": _required,
+    "anyOf": _any_of,
 }
-_REMARKS = {"$schema", "$defs", "title", "description", "anyOf"}
+_REMARKS = {"$schema", "$defs", "title", "description"}
