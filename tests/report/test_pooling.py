@@ -60,7 +60,8 @@ def test_tables_and_page_have_one_row(runs: list[Path], tmp_path: Path) -> None:
     page = write_report([*runs, other], tmp_path / "report.html").read_text("utf-8")
     assert "three seeds (0, 1 and 2)" in page
     assert "one seed (0)" in page
-    assert "Student's t" in page
+    footer = " ".join(page[page.index("<footer>") :].split())
+    assert "a row is their mean, and its interval is Student's t on the variances of seeds and of images.</p>" in footer
 
 
 def compare_with_specialists(run: Path, right: Any, recorded: bool = True) -> None:
