@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safetensors.torch import save_file
 from anychan._lock import alone
 from anychan.cli import main
 from anychan.cli._reproduce import _weights
+from anychan.data.augment_config import AugmentationConfig
 from anychan.experiments import (
     Recipe,
     expected,
@@ -119,16 +121,71 @@ def test_runs_that_differ_in_how_they_were_trained_alone_are_one_fair_twin() -> 
         reproduce(Recipe.read("002-B"), Path("runs"), {"data": DATA}, runs=["rrdb"], fair=True)
 
 
-def test_recipes_are_as_their_sources_describe_them() -> None:
-    sliced = Recipe.read("000-A").configurations(Path("runs"), {"data": DATA})["sliced"]
-    assert (sliced.model, sliced.image_size, sliced.epochs) == ("mobilenetv3_small_100", 128, 10)
-    assert sliced.strategy_options == {"selection": "random", "at_test": "random"}
-    assert (sliced.optimizer.rate, sliced.optimizer.decay, sliced.schedule.name) == (1e-3, 0.0, "constant")
-    dropped = Recipe.read("001-A").configurations(Path("runs"), {"data": DATA})["sliced"]
-    assert (dropped.image_size, dropped.epochs, dropped.batch_size, dropped.optimizer.name) == (96, 30, 64, "sgd")
-    assert (dropped.schedule.milestones, dropped.augmentation.channel_drop) == ((0.5, 0.75, 0.85), 0.5)
-    v4 = Recipe.read("004-A").configurations(Path("runs"), {"data": DATA})["v4"]
-    assert (v4.image_size, v4.early_stopping.patience, v4.channel_sampling) == (84, 5, "bernoulli")
+SOME = bool  # there is one, and which is not said
+EACH = ""
+DROPS = {"schedule.name": "steps", "schedule.milestones": [0.5, 0.75, 0.85], "epochs": 30}
+ADAM = {"optimizer.name": "adamw", "optimizer.weight_decay": 0.0, "optimizer.learning_rate": 1e-3}  # no decay: Adam
+CROPS = {f"augmentation.{name}": SOME for name in ("random_resized_crop", "flip", "rotation", "perspective")}
+SIZE_84 = {"image_size": 84, "early_stopping.patience": SOME}
+# By recipe and run what shared/reference/systems.md says of how it was made: a value, or what a value must pass.
+DESCRIBED: dict[tuple[str, str], dict[str, Any]] = {
+    ("000-A", EACH): {"image_size": 128, "epochs": 10, "model": "mobilenetv3_small_100", **ADAM},
+    ("000-A", "sliced"): {
+        **{"strategy": "sliced", "strategy_options": {"selection": "random", "at_test": "random"}},
+        **{"channel_sampling": "hierarchical"},  # random subsets
+    },
+    ("000-A", "plain-pretrained"): {"pretrained": True},
+    ("000-A", "sliced-pretrained"): {
+        **{"strategy": "sliced", "strategy_options": {"selection": "random", "at_test": "random"}},
+        **{"channel_sampling": "hierarchical", "pretrained": True},
+    },
+    ("000-B", EACH): {"image_size": 128, "epochs": 30, "augmentation": lambda found: found != NO_AUGMENTATION},
+    ("000-B", "resnet34"): {"model": "resnet34", "pretrained": False},
+    ("000-B", "resnet34-pretrained"): {"model": "resnet34", "pretrained": True},
+    ("000-B", "ghostnet_100"): {"pretrained": False},
+    ("000-B", "ghostnet_100-pretrained"): {"pretrained": True},
+    ("001-A", EACH): {
+        "image_size": 96,
+        "batch_size": 64,
+        "optimizer.name": "sgd",
+        "model": "resnet18",
+        **DROPS,
+        **CROPS,
+    },
+    ("001-A", "sliced"): {"strategy": "sliced", "augmentation.channel_drop": SOME},
+    ("001-B", EACH): {
+        **{"objective.name": "labels", "label_smoothing": 0.0},  # cross-entropy
+        **{"optimizer.name": "sgd", "optimizer.momentum": SOME, "schedule.name": lambda found: found != "constant"},
+    },
+    ("002-A", EACH): {"model": "resnet18"},
+    ("002-A", "mixed, 10 epochs"): {"strategy": "mixed", "epochs": 10, "optimizer.learning_rate": 0.1},
+    ("002-A", "mixed, 30 epochs"): {"strategy": "mixed", "epochs": 30, "optimizer.learning_rate": 0.001},
+    ("002-B", EACH): {"epochs": 20},
+    ("004-A", EACH): {**SIZE_84, "batch_size": 64, "epochs": lambda most: most >= 18},  # as many as v4 took
+    ("004-A", "v1"): {"strategy": "masked", "channel_sampling": "all"},  # one channel set
+    ("004-A", "v2"): {"strategy": "by_count"},
+    ("004-A", "v3"): {"strategy": "mixed"},
+    ("004-A", "v4"): {"strategy": "by_count", "channel_sampling": "bernoulli", "channel_probability": SOME},
+    ("004-B", EACH): {**SIZE_84, "batch_size": 16, "epochs": lambda most: most >= 57},  # as many as v2 took
+}
+NO_AUGMENTATION = asdict(AugmentationConfig())
+
+
+@pytest.mark.parametrize(
+    ("name", "run", "setting", "value"),
+    [(*which, *told) for which, settings in DESCRIBED.items() for told in settings.items()],
+)
+def test_recipes_are_as_their_sources_describe_them(name: str, run: str, setting: str, value: Any) -> None:
+    configs = Recipe.read(name).configurations(Path("runs"), {"data": DATA})
+    for config in [configs[run]] if run else configs.values():
+        found: Any = config.to_dict()
+        for key in setting.split("."):
+            found = found[key]
+        assert value(found) if callable(value) else found == value
+
+
+def test_every_recipe_is_described() -> None:
+    assert {name for name, _ in DESCRIBED} == {*list_recipes()}
 
 
 def _write_record(folder: Path, recipe: str, accuracies: dict[str, float], **changed: Any) -> None:
