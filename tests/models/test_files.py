@@ -47,6 +47,17 @@ def test_files_are_for_those_for_whom_the_users_files_are(tmp_path, mask, mode):
     assert [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()] == [mode, mode]
 
 
+def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path, full_disk):
+    model, info = _model()
+    save_model(tmp_path, model, info)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    big = dataclasses.replace(info, model_options={"width": 64})
+    refused = pytest.raises(OSError, match=r"model\.safetensors cannot be written \(is the disk full\?\): .+")
+    with refused, full_disk(len(before[tmp_path / "model.json"]) + 100):
+        save_model(tmp_path, big.create(), big)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def test_missing_and_damaged_files_are_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="holds no model"):
         load_model(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,19 +48,23 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
         load_checkpoint(tmp_path)
 
 
-def test_a_failed_write_leaves_the_last_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("values", [25_000, 10])  # torch writes the first at once, the second when it closes the file
+def test_a_full_disk_is_named_and_leaves_the_last_one(tmp_path: Path, full_disk: Any, values: int) -> None:
     save_checkpoint(tmp_path, {"step": 0})
-
-    def fail(state: object, path: Path) -> None:
-        path.write_bytes(b"half")
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr(torch, "save", fail)
-    with pytest.raises(OSError, match="no space"):
-        save_checkpoint(tmp_path, {"step": 1})
-    monkeypatch.undo()
+    refused = pytest.raises(OSError, match=rf"{LAST} cannot be written \(is the disk full\?\): .+")
+    with refused, full_disk(1000):
+        save_checkpoint(tmp_path, {"step": 1, "weights": torch.zeros(values)})
     assert load_checkpoint(tmp_path) == {"format": 1, "step": 0}
     assert [path.name for path in tmp_path.iterdir()] == [LAST]
+
+
+def test_what_a_device_is_short_of_is_not_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "save", fail)
+    with pytest.raises(torch.OutOfMemoryError):
+        save_checkpoint(tmp_path, {"step": 0})
 
 
 def test_leftovers_are_swept(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from anychan._files import replacing
+from anychan._files import replacing, unwritten
 from anychan.adaptation import AnyChannelModel, keep_statistics
 from anychan.adaptation.annealing import annealed_modules
 from anychan.channels import ChannelSet
@@ -161,7 +161,9 @@ def save_model(folder: Path | str, model: AnyChannelModel, info: ModelInfo) -> N
 
     Raises:
         ValueError: if that describes another model, which could not be read back.
+        OSError: if they cannot be written, as on a full disk.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_model as save_tensors
 
     check_describes(info, model)
@@ -170,7 +172,10 @@ def save_model(folder: Path | str, model: AnyChannelModel, info: ModelInfo) -> N
     on_cpu = copy.deepcopy(model).to("cpu")
     with replacing(folder / DESCRIPTION) as description, replacing(folder / WEIGHTS) as weights:
         description.write_text(json.dumps(info.to_dict(), indent=1) + "\n", encoding="utf-8")
-        save_tensors(on_cpu, str(weights))
+        try:
+            save_tensors(on_cpu, str(weights))
+        except SafetensorError as error:
+            raise unwritten(folder / WEIGHTS, error) from error
         shutil.copymode(description, weights)  # safetensors keeps its files to their owner
 
 

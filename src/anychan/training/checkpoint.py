@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from anychan._files import move, replacing
+from anychan._files import move, replacing, unwritten
 
 FORMAT = 1
 LAST, PREVIOUS = "last.pt", "previous.pt"
@@ -29,10 +29,18 @@ def save_checkpoint(folder: Path, state: dict[str, Any]) -> Path:
     Args:
         folder: made if it is not there.
         state: tensors, numbers, text, None, and lists and dictionaries of them.
+
+    Raises:
+        OSError: if it cannot be written, as on a full disk.
     """
     last = folder / LAST
     with replacing(last) as temporary:
-        torch.save({"format": FORMAT, **state}, temporary)
+        try:
+            torch.save({"format": FORMAT, **state}, temporary)
+        except RuntimeError as error:
+            if type(error) is not RuntimeError:  # a device's, on the way from it
+                raise
+            raise unwritten(last, error) from error
         if last.exists():
             move(last, folder / PREVIOUS)
     return last
