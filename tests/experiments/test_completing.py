@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 from huggingface_hub import constants
+from PIL import Image
 
 from anychan.data import open_dataset
 from anychan.evaluation import evaluate_run
 from anychan.experiments import Ablation, ablate, ablation, ablation_table, completing, validate_records
+from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig, train
 from anychan.training.initial import read_weights
 
@@ -65,6 +67,22 @@ def test_pretrained_weights_that_are_not_there(
     with pytest.raises(FileNotFoundError, match=r"typo.pth, where pretrained weights are to be read, is no file"):
         ablate(Ablation(base, {"start": {"pretrained": "typo.pth"}}), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_image_of_the_split_is_said_before_the_first_run(base: dict[str, Any], tmp_path: Path) -> None:
+    for split, count in {"train": 4, "test": 2}.items():
+        for number in range(count):
+            path = tmp_path / "data" / split / f"class{number % 2}" / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (16, 16), (30 * number, 0, 200)).save(path)
+    for broken in ("train", "test"):
+        (tmp_path / "data" / broken / "class0" / "broken.png").write_bytes(b"no image")
+    skipping = {**base, "data": str(tmp_path / "data"), "skip_broken": True}
+    with pytest.raises(ValueError, match=r"base: data: 1 of 3 images of the split test are broken: test/.*/broken.png"):
+        ablate(Ablation(skipping, WIDE, split="test"), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    held_out = configuration(merged(skipping, {"held_out": 2, "out": str(tmp_path / "out")}))
+    completing.check_split(held_out, "held-out")  # of training images broken ones are left out
 
 
 def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, Any], tmp_path: Path) -> None:

@@ -359,6 +359,10 @@ def test_without_validation_it_trains_but_does_not_stop_early(make: Any, tmp_pat
     skipping = train(make(**data, out=tmp_path / "second", skip_broken=True))
     assert [path for path, _ in described(skipping)["skipped"]] == ["train/class0/broken.png"]
     assert described(skipping)["training_images"] == described(skipping)["data"]["splits"]["train"] - 1
+    (tmp_path / "data" / "val" / "class0").mkdir(parents=True)
+    (tmp_path / "data" / "val" / "class0" / "seen.png").write_bytes(b"no image")  # what is measured is not chosen so
+    with pytest.raises(ValueError, match=r"1 of 1 images of the split val are broken: val/class0/seen.png"):
+        train(make(**data, out=tmp_path / "third", skip_broken=True))
 
 
 def test_what_is_not_there_is_said(make: Any) -> None:

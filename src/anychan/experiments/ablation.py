@@ -23,7 +23,7 @@ from anychan.evaluation import HELD_OUT, record_costs
 from anychan.evaluation.bootstrap import DRAWS
 from anychan.experiments._ablation_rows import BASE, BOOTSTRAP, ablation_row, folder_name
 from anychan.experiments._machine import machine_of
-from anychan.experiments.completing import check_split
+from anychan.experiments.completing import check_splits
 from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.recipes import Recipe
 from anychan.experiments.settings import configuration, merged
@@ -212,8 +212,8 @@ def ablate(
         OSError: if the data or a file of weights are not there, or runs cannot be written.
         FileExistsError: if another process is at the folder.
         ValueError: for an unknown executor, one that is not installed or has no workers, if there is nothing to compare
-            the runs on, an earlier record in the folder is of another split, has seeds or changes that are not asked
-            for now or with other settings, or no run could be completed.
+            the runs on or an image of it is broken, an earlier record in the folder is of another split, has seeds or
+            changes that are not asked for now or with other settings, or no run could be completed.
     """
     if executor not in EXECUTORS:
         raise ValueError(f"unknown executor {executor!r}; there are {', '.join(EXECUTORS)}")
@@ -221,9 +221,9 @@ def ablate(
         raise ValueError(f"workers {workers} go with executor 'processes', not {executor!r}")
     made_by = EXECUTORS[executor] if workers is None else partial(EXECUTORS[executor], workers=workers)
     folder = Path(folder)
+    check_splits(((name, config) for name, _, config in ablation.runs(folder)), ablation.split)
     for name, _, config in ablation.runs(folder):
         try:
-            check_split(config, ablation.split)
             if isinstance(config.pretrained, Path):  # what cannot be downloaded fails its own run only
                 read_weights(config)
         except ValueError as error:

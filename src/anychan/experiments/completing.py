@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from anychan._records import read_run
 from anychan.channels import ChannelSet
-from anychan.data import open_dataset
+from anychan.data import load_split, open_dataset
 from anychan.data.dataset import same_images
 from anychan.evaluation import HELD_OUT, evaluate_run
 from anychan.evaluation._folder import read_record, record_path
@@ -95,18 +96,39 @@ def is_finished(config: TrainConfig) -> bool:
 
 
 def check_split(config: TrainConfig, split: str) -> None:
-    """That a run of these settings will have images to be compared on.
+    """That a run of these settings will have images to be compared on; they are decoded into the cache.
 
     Raises:
-        ValueError: if there are none.
+        ValueError: if there are none, or one is broken, which would end the evaluation of a trained run.
     """
-    if split == HELD_OUT:
-        if config.held_out is None:
-            raise ValueError(f"split {split!r} needs held_out, which says how many training images")
-        return
-    there = [name for name, samples in open_dataset(config.data, config.bands).splits.items() if samples]
-    if split not in there:
-        raise ValueError(f"{config.data} has no split {split!r}; it has {', '.join(there)}")
+    held_out = split == HELD_OUT
+    if held_out and config.held_out is None:
+        raise ValueError(f"split {split!r} needs held_out, which says how many training images")
+    dataset = open_dataset(config.data, config.bands)
+    there = [name for name, samples in dataset.splits.items() if samples]
+    read = "train" if held_out else split
+    if read not in there:
+        raise ValueError(f"{config.data} has no split {read!r}; it has {', '.join(there)}")
+    skip = held_out and config.skip_broken  # as the evaluation
+    load_split(dataset, read, config.image_size, config.cache_dir, skip_broken=skip)
+
+
+def check_splits(configs: Iterable[tuple[str, TrainConfig]], split: str) -> None:
+    """`check_split` of each by name, of the same images once: to look at many takes seconds.
+
+    Raises:
+        ValueError: see there; it begins with the name.
+    """
+    known = set()
+    for name, config in configs:
+        images = (config.data, config.bands, config.image_size, config.cache_dir, config.held_out, config.skip_broken)
+        if images in known:
+            continue
+        try:
+            check_split(config, split)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        known.add(images)
 
 
 def weights_missing(config: TrainConfig) -> str:

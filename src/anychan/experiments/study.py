@@ -18,7 +18,7 @@ import yaml
 
 from anychan._lock import alone
 from anychan.experiments._shapes import check_shapes
-from anychan.experiments.completing import Costs, attempt, check_split
+from anychan.experiments.completing import Costs, attempt, check_splits
 from anychan.experiments.pool import Task, work_through
 from anychan.experiments.search import sweep
 from anychan.experiments.search_space import SearchSpace
@@ -276,25 +276,13 @@ def conduct(
         InterruptedRunError: if it was interrupted.
         FileExistsError: if another process is at the folder.
         FileNotFoundError: if data are not there.
-        ValueError: for fewer than one worker, or a run whose data have no such split as it is to be evaluated on.
+        ValueError: for fewer than one worker, or a run whose data have no such split as it is to be evaluated on or
+            a broken image in it.
     """
     folder = Path(folder)
-    _check_splits(study, folder)
+    check_splits(study.configurations(folder), study.split)
     with alone(folder):
         return work_through(study.tasks(folder), workers, seconds=seconds, tell=tell)
-
-
-def _check_splits(study: Study, folder: Path) -> None:
-    known = set()
-    for name, config in study.configurations(folder):
-        images = (config.data, config.bands, config.held_out)
-        if images in known:  # a look at many images takes seconds
-            continue
-        try:
-            check_split(config, study.split)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
-        known.add(images)
 
 
 def _search(settings: Mapping[str, Any], search: Search) -> str | None:

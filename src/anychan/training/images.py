@@ -24,11 +24,6 @@ class Images:
     validation: ImageArray | None
 
     @property
-    def skipped(self) -> list[tuple[str, str]]:
-        validation = () if self.validation is None else self.validation.skipped
-        return list(dict.fromkeys([*self.train.skipped, *validation]))
-
-    @property
     def origin(self) -> dict[str, str | None]:
         """What tells these images from others: their files, and how pictures are made of them."""
         return {
@@ -43,7 +38,7 @@ def load_images(config: TrainConfig, accelerator: Accelerator) -> Images:
 
     Raises:
         ValueError: if there are no training images, or none to validate with where early stopping needs them, and as
-            ``load_split``.
+            ``load_split``; of the validation split's, which would measure something else, none is skipped.
     """
     dataset = open_dataset(config.data, config.bands)
     there = [split for split, samples in dataset.splits.items() if samples]
@@ -54,9 +49,8 @@ def load_images(config: TrainConfig, accelerator: Accelerator) -> Images:
     shown = accelerator.is_main_process and sys.stderr.isatty()
 
     def load(split: str) -> ImageArray:
-        return load_split(
-            dataset, split, config.image_size, config.cache_dir, skip_broken=config.skip_broken, progress=shown
-        )
+        skip = config.skip_broken and split == "train"
+        return load_split(dataset, split, config.image_size, config.cache_dir, skip_broken=skip, progress=shown)
 
     with accelerator.main_process_first():  # the first fills the cache, the others find it full
         train = load("train")

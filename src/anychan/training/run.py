@@ -306,7 +306,7 @@ class _Run:
             "best_epoch": stopping.best_epoch,
             "selected": "last" if stopping.best_epoch is None else "best",
             "statistics": self._info.statistics.to_dict(),
-            "skipped": [list(entry) for entry in self._data.skipped],
+            "skipped": [list(entry) for entry in self._data.train.skipped],
             "recalibrated": self._recalibrated,
         }
 
@@ -317,8 +317,8 @@ class _Run:
         return None if graphs is None else {"kinds": len(graphs), "refused": graphs.refused}
 
     def _skipped(self) -> str:
-        count = len(self._data.skipped)
-        return f"{count} broken image(s) left out; run.json lists them" if count else ""
+        count = len(self._data.train.skipped)
+        return f"{count} broken training image(s) left out; run.json lists them" if count else ""
 
     def _write_model(self) -> None:
         trainer = self._trainer
