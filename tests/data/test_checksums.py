@@ -11,6 +11,7 @@ import pytest
 
 from anychan.data import open_dataset
 from anychan.data.checksums import Checksums
+from anychan.data.findings import ReadError
 from anychan.data.sources import FolderSource
 
 
@@ -26,6 +27,10 @@ class Counted:
     def read(self, path: str) -> bytes:
         self.read_files.append(path)
         return self.files[path]
+
+
+def refuse(error: Exception) -> bytes:
+    raise error
 
 
 @pytest.fixture
@@ -45,6 +50,15 @@ def test_each_file_is_read_once_as_long_as_it_is_the_same(files: Counted) -> Non
     assert sorted(files.read_files) == ["a", "a", "b"]
     assert files.checksums().of(["a", "b"])["b"] == first["b"]
     assert sorted(files.read_files) == ["a", "a", "b"]
+
+
+def test_of_what_cannot_be_read_for_now_nothing_is_kept(files: Counted) -> None:
+    content = files.files.pop("b")
+    files.read = lambda path: files.files[path] if path in files.files else refuse(ReadError(5, "no answer", path))
+    with pytest.raises(ReadError):
+        files.checksums().of(["a", "b"])
+    files.files["b"] = content
+    assert files.checksums().of(["b"]) == {"b": f"{zlib.crc32(b'22'):08x}:2"}
 
 
 def test_without_a_cache_they_are_computed_each_time(

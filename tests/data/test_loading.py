@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from anychan.data import ImageArray, open_dataset
+from anychan.data import ImageArray, decode, open_dataset
 from anychan.data import load_split as load
 from anychan.data.dataset import Dataset, Picture
 
@@ -218,6 +219,22 @@ def test_a_file_that_was_restored_is_read(folder: Pack, photographs: Files, tmp_
     assert len(load(open_dataset(root), "train", 16, tmp_path / "cache", skip_broken=True)) == 2
     folder(photographs)
     assert len(load(open_dataset(root), "train", 16, tmp_path / "cache")) == 4
+
+
+@pytest.mark.parametrize("lacking", [OSError(errno.EIO, "Input/output error"), MemoryError()])
+def test_what_passes_leaves_no_image_broken(
+    folder: Pack, photographs: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lacking: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        raise lacking
+
+    dataset = open_dataset(folder(photographs))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", fail) if isinstance(lacking, OSError) else patch.setattr(decode, "fit", fail)
+        for _ in range(2):
+            with pytest.raises(OSError, match=r"(Input/output error|no memory to decode it): .*n00/train_0.JPEG"):
+                load(dataset, "train", 16, tmp_path / "cache", skip_broken=True)
+    assert len(load(dataset, "train", 16, tmp_path / "cache")) == 4
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import tracemalloc
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from anychan.data import sources
-from anychan.data.findings import BrokenFileError
+from anychan.data.findings import BrokenFileError, ReadError
 from anychan.data.sources import open_source, safe_path
 
 Pack = Callable[[dict[str, bytes]], Path]
@@ -101,6 +102,19 @@ def test_a_file_that_may_not_be_read(folder: Pack, monkeypatch: pytest.MonkeyPat
     assert kind_of(root, "a") == "unreadable"
 
 
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ESTALE])
+def test_what_the_machine_lacks_is_no_fault_of_a_file(pack: Pack, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    def fail(path: Path, *_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    source = open_source(pack({"a": b"1"}))
+    monkeypatch.setattr(Path, "read_bytes", fail)
+    monkeypatch.setattr(Path, "open", fail)
+    with pytest.raises(ReadError, match=os.strerror(number)) as caught:
+        source.read("a")
+    assert (caught.value.errno, Path(caught.value.filename).is_file()) == (number, True)  # and says where
+
+
 def test_names_too_long(folder: Pack) -> None:
     assert kind_of(folder({}), "a" * 5000) == "unreadable"
 
@@ -123,6 +137,12 @@ def test_stored_members_and_archives_behind_other_bytes(tmp_path: Path) -> None:
     behind.write_bytes(b"#!/bin/sh\n" + plain.read_bytes())
     assert open_source(plain).read("a") == b"content"
     assert open_source(behind).read("a") == b"content"
+
+
+def test_an_archive_without_its_beginning(tmp_path: Path) -> None:
+    path = archive_of(tmp_path / "a.zip", b"content", zipfile.ZIP_STORED)
+    path.write_bytes(path.read_bytes()[5:])
+    assert kind_of(path, "a") == "unreadable"
 
 
 def test_other_packing_is_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ of the images and to the way they are decoded. Labels are not in it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import importlib.util
 import logging
@@ -19,7 +20,7 @@ from anychan.data.cache_dir import default_cache_dir
 from anychan.data.cache_file import FORMAT, Decoded, in_memory, read_cache, write_cache
 from anychan.data.dataset import Dataset, Pixels, Sample
 from anychan.data.decode import strict_pillow
-from anychan.data.findings import BrokenFileError
+from anychan.data.findings import BrokenFileError, ReadError
 from anychan.data.parallel import ordered_map
 
 _logger = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ def decode_split(
 
     Raises:
         ValueError: if the cache cannot be written.
+        ReadError: if a file cannot be read or decoded this time; what is broken for good is kept as such.
     """
     samples = dataset.splits[split]
     if not dataset.source.kept:
@@ -75,6 +77,8 @@ def _build(path: Path, pictures: Generator[Pixels | BrokenFileError, None, None]
     try:
         with strict_pillow(), closing(pictures):
             write_cache(path, pictures, kept_as)
+    except ReadError:
+        raise
     except OSError as error:
         raise ValueError(f"the cache {path.parent} cannot be written ($ANYCHAN_CACHE moves it): {error}") from error
     found = _found_in_cache(path, count)
@@ -106,6 +110,8 @@ def _decode_all(
             return dataset.decode(dataset.source.read(sample.path), image_size).pixels
         except BrokenFileError as broken:
             return broken
+        except MemoryError as error:
+            raise ReadError(errno.ENOMEM, "there is no memory to decode it", sample.path) from error
 
     pictures = ordered_map(decode, samples)
     yield from tqdm(pictures, "decoding", len(samples), unit=" images", disable=not progress, mininterval=0.5)

@@ -36,7 +36,7 @@ class Checksums:
 
     Args:
         root: the folder, which is told by its place.
-        read: the content of a file by its path; raises ``BrokenFileError``.
+        read: the content of a file by its path; raises ``BrokenFileError``, of which the kind is kept, and others.
         stamp: what changes whenever the file may have changed.
     """
 

@@ -93,7 +93,7 @@ def decode_photograph(data: bytes, image_size: int | None = None) -> Picture:
             odd = _oddities(image)
             rgb = _fast_jpeg(image, data) or _upright_rgb(image)
             return Picture(np.asarray(fit(rgb, image_size)), odd)
-    except BrokenFileError:
+    except (BrokenFileError, MemoryError):
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise BrokenFileError("too-large", f"has more pixels than the {MAX_PIXELS:,} that are decoded") from error
@@ -178,5 +178,7 @@ def orientation(image: Image.Image) -> int:
     """How an image is to be turned, from 1 (as it is) to 8, by its EXIF data."""
     try:
         return int(image.getexif().get(_ORIENTATION_TAG, 1))
+    except MemoryError:
+        raise
     except Exception:  # damaged metadata leave the pixels as they are
         return 1

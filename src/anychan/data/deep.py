@@ -33,6 +33,8 @@ def is_deep(data: bytes) -> bool:
     try:
         with Image.open(io.BytesIO(data), formats=known_formats()) as image:
             return image.mode == "F" or image.mode.startswith("I") or _deep_colours(image, data)
+    except MemoryError:
+        raise
     except Exception:  # what is wrong with it is said by who reads it
         return False
 

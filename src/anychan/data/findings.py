@@ -70,3 +70,7 @@ class BrokenFileError(ValueError):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class ReadError(OSError):
+    """A file that could not be read this time, for what may pass: nothing is known of it, so nothing is kept of it."""

@@ -123,7 +123,7 @@ def decode_image(data: bytes, bands: Bands | None = None) -> Image:
         bands = bands or Bands()
         raw = stacks.read_stack(data, bands) if stacks.is_stack(data) else read_raw(data, bands.nodatas)
         return _described(raw, bands)
-    except BrokenFileError:
+    except (BrokenFileError, MemoryError):
         raise
     except Exception as error:  # the readers raise whatever a damaged file makes them stumble over
         raise BrokenFileError("unreadable", f"cannot be read: {error or type(error).__name__}") from error

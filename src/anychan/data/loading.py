@@ -37,6 +37,7 @@ def load_split(  # noqa: PLR0917 (the first three are needed, the others are nam
 
     Raises:
         ValueError: if there is no such split, no image in it, or an image is broken and is not to be skipped.
+        OSError: if one cannot be read for what may pass, such as a network's fault.
     """
     if split not in dataset.splits:
         raise ValueError(f"{dataset.name} has no split {split!r}; there are {', '.join(dataset.splits)}")

@@ -6,6 +6,7 @@ nothing is ever written. A source keeps no file open, so threads and processes m
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zipfile
@@ -16,11 +17,13 @@ from pathlib import Path
 from typing import Protocol
 
 from anychan.data.checksums import Checksums
-from anychan.data.findings import BrokenFileError
+from anychan.data.findings import BrokenFileError, ReadError
 
 # Larger than an uncompressed photograph of the most pixels that are decoded.
 MAX_FILE_BYTES = 2**29
 _LOCAL_HEADER_BYTES = 30
+# What is refused because of a file or its path, until these are changed; all else is the machine's, and may pass.
+_OF_THE_FILE = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP}
 
 
 class Source(Protocol):
@@ -39,13 +42,13 @@ class Source(Protocol):
         """Whether there is something at ``path``, be it readable or not."""
 
     def read(self, path: str) -> bytes:
-        """The content of a file; raises ``BrokenFileError``."""
+        """The content of a file; raises ``BrokenFileError``, and ``ReadError`` where the machine is at fault."""
 
     def contents(self, paths: Sequence[str]) -> Mapping[str, str]:
         """What tells the content of each file from another, wherever the data are copied to: its CRC-32 and size."""
 
     def stamp(self, path: str) -> str:
-        """What changes whenever the file may have changed; only for this machine's cache."""
+        """What changes whenever the file may have changed; only for this machine's cache. Raises ``ReadError``."""
 
 
 def safe_path(path: str) -> str:
@@ -114,7 +117,7 @@ class FolderSource:
         try:
             return Path(location).read_bytes()
         except OSError as error:
-            raise BrokenFileError("unreadable", f"cannot be read: {error.strerror}") from error
+            raise _refused(error, location) from error
 
     def contents(self, paths: Sequence[str]) -> Mapping[str, str]:
         return self._checksums.of(paths)
@@ -135,7 +138,7 @@ class FolderSource:
         except (FileNotFoundError, NotADirectoryError) as error:
             raise BrokenFileError("missing", "is missing") from error
         except OSError as error:
-            raise BrokenFileError("unreadable", f"cannot be read: {error.strerror}") from error
+            raise _refused(error, location) from error
 
 
 class ZipSource:
@@ -188,6 +191,8 @@ class ZipSource:
             raise BrokenFileError("unreadable", "is encrypted")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise BrokenFileError("unreadable", "is packed by a method other than store and deflate")
+        if member.header_offset < 0:
+            raise BrokenFileError("unreadable", "lies before the archive's beginning, which is cut off")
         if max(member.file_size, member.compress_size) > MAX_FILE_BYTES:
             raise BrokenFileError("too-large", f"has {member.file_size:,} bytes; up to {MAX_FILE_BYTES:,} are read")
         return self._unpack(member)
@@ -203,7 +208,9 @@ class ZipSource:
             if member.compress_type == zipfile.ZIP_DEFLATED:
                 # One byte more than was promised at most, so that an archive that lies fills no memory.
                 packed = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, member.file_size + 1)
-        except (OSError, zlib.error) as error:
+        except OSError as error:  # of the archive, which holds the file as before
+            raise ReadError(error.errno, error.strerror, str(self._path)) from error
+        except zlib.error as error:
             raise BrokenFileError("unreadable", f"cannot be unpacked: {error}") from error
         if len(packed) != member.file_size or zlib.crc32(packed) != member.CRC:
             raise BrokenFileError("unreadable", "is damaged in the archive: its checksum is not the one kept there")
@@ -235,6 +242,12 @@ def open_source(path: Path) -> Source:
     if not path.is_file():
         raise ValueError(f"{path} is neither a folder nor a zip archive")
     return ZipSource(path)
+
+
+def _refused(error: OSError, location: str) -> BrokenFileError | ReadError:
+    if error.errno in _OF_THE_FILE:
+        return BrokenFileError("unreadable", f"cannot be read: {error.strerror}")
+    return ReadError(error.errno, error.strerror, location)
 
 
 def _is_hidden(path: str) -> bool:

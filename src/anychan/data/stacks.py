@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from anychan.channels import ChannelSet
 from anychan.data.bands import Bands, Numbers
-from anychan.data.findings import BrokenFileError
+from anychan.data.findings import BrokenFileError, ReadError
 from anychan.data.planes import Plane, grouped, plane_of
 from anychan.data.raw import RawImage, check_size, planes_first
 from anychan.data.sources import MAX_FILE_BYTES, FolderSource, Source
@@ -105,6 +105,8 @@ def _has_one_plane(source: Source, path: str) -> bool | None:
 
     try:
         raw = read_raw(source.read(path))
+    except (ReadError, MemoryError):
+        raise
     except Exception:  # whatever a damaged file makes a reader stumble over; who needs it says what is wrong
         return None
     try:

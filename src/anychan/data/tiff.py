@@ -80,7 +80,7 @@ def _told(data: bytes, question: Callable[[Any], Answer], otherwise: Answer) -> 
     try:
         with _opened(data) as file:
             return question(file)
-    except BrokenFileError:
+    except (BrokenFileError, MemoryError):
         raise
     except Exception:  # tifffile raises whatever a damaged file makes it stumble over
         return otherwise
@@ -209,7 +209,7 @@ def read_tiff(data: bytes, said: Sequence[float] = ()) -> RawImage:
             else:
                 raw = _raw(file, series[0], pixels, masks, said)
             return _black_at_0(raw) if white_at_0 else raw
-    except BrokenFileError:
+    except (BrokenFileError, MemoryError):
         raise
     except Exception as error:  # tifffile raises whatever a damaged file makes it stumble over
         raise BrokenFileError("unreadable", f"cannot be decoded: {error or type(error).__name__}") from error
@@ -236,7 +236,7 @@ def _read_with_rasterio(data: bytes, series: Any, error: Exception | None, said:
         raise BrokenFileError("unreadable", reason) from missing
     try:
         raw = read_geotiff(data, said)
-    except BrokenFileError:
+    except (BrokenFileError, MemoryError):
         raise
     except Exception as second:
         raise BrokenFileError("unreadable", f"cannot be decoded: {second}") from error

@@ -113,10 +113,10 @@ def read_file(path: Path, bands: Bands | None = None) -> bytes:
     Raises:
         BrokenFileError: if it is missing, no file, too large, or cannot be read.
     """
-    planes = read_planes(path, bands)
-    if planes is not None:
-        return planes
     try:
+        planes = read_planes(path, bands)
+        if planes is not None:
+            return planes
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
             with os.scandir(path):  # says so where it cannot be listed
