@@ -12,7 +12,7 @@ from PIL import Image
 
 from anychan.data import open_dataset
 from anychan.evaluation import evaluate_run
-from anychan.experiments import Ablation, ablate, ablation, ablation_table, completing, validate_records
+from anychan.experiments import Ablation, ablate, ablation, ablation_table, completing, executors, validate_records
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig, train
 from anychan.training.initial import read_weights
@@ -127,15 +127,25 @@ def test_an_evaluation_of_some_subsets_is_completed(base: dict[str, Any], tmp_pa
 def test_a_cost_that_cannot_be_measured_fails_no_run(
     base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: Any, **__: Any) -> None:
-        raise ValueError("device 'cuda': there is none here")
+    errors = [ValueError("device 'cuda': there is none here"), RuntimeError("CUDA out of memory.\nTried 2 GiB")]
+    measured = []
+
+    def refused(runs: list[Path], *_: Any, **__: Any) -> None:
+        measured.append(runs[0].name)
+        raise errors[len(measured) % 2]
+
+    def failing(config: TrainConfig, split: str) -> str | None:
+        return "died" if config.out.name == "wide-seed0" else completing.attempt(config, split)
 
     monkeypatch.setattr(ablation, "record_costs", refused)
-    record = ablate(Ablation(base, WIDE, cost=True), tmp_path / "out")
+    monkeypatch.setattr(executors, "attempt", failing)
+    record = ablate(Ablation(base, WIDE, seeds=(0, 1), cost=True), tmp_path / "out")
     assert validate_records([tmp_path / "out" / "ablation.json"]) == (1, [])
     assert [(row["errors"], row["cost_error"]) for row in record["rows"]] == [
-        ({}, "device 'cuda': there is none here")
-    ] * 2
+        ({}, "CUDA out of memory. Tried 2 GiB"),
+        ({"0": "died"}, "device 'cuda': there is none here"),
+    ]
+    assert measured == ["base-seed0", "wide-seed1"]  # the first of each that did not fail
     assert "cost not measured: device 'cuda'" in ablation_table(record)
 
 

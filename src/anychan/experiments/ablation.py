@@ -46,7 +46,8 @@ class Ablation:
         title: what is asked.
         seeds: each is a run of the base and of every change.
         split: what the runs are compared on; "": "held-out" where the base holds training images out, else "val".
-        cost: also measure what a call of each run's model costs, with all its channels, when all are trained.
+        cost: also measure what a call of a run's model costs, with all its channels, when all are trained: of each
+            change the first seed's that did not fail.
 
     Raises:
         ValueError: if there is nothing to change, a change leaves the base as it is, a name is no text, two names give
@@ -240,8 +241,11 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
     errors = {(name, seed): failed for (name, seed, _), failed in told if failed is not None}
     if len(errors) == len(ablation.seeds) * (1 + len(ablation.changes)):
         raise ValueError(f"no run could be completed, so nothing is written; the first: {next(iter(errors.values()))}")
-    costed = [(name, config) for name, seed, config in asked if ablation.cost and (name, seed) not in errors]
-    uncosted = {name: said for name, config in costed if (said := _measure(config, ablation.split))}
+    costed: dict[str, TrainConfig] = {}  # by change the run that its row's cost is of
+    for name, seed, config in asked if ablation.cost else ():
+        if (name, seed) not in errors:
+            costed.setdefault(name, config)
+    uncosted = {name: said for name, config in costed.items() if (said := _measure(config, ablation.split))}
     rows = [ablation_row(name, ablation.seeds, ablation.split, folder, errors) for name in (BASE, *ablation.changes)]
     made = environment()
     for row in rows:
@@ -272,8 +276,8 @@ def _measure(config: TrainConfig, split: str) -> str:
     own = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         record_costs([config.out], split, device=own if config.device == "auto" else config.device, whole=True)
-    except ValueError as error:
-        return str(error)
+    except (ValueError, RuntimeError) as error:  # the latter such as a GPU's memory that does not suffice
+        return " ".join(str(error).split())
     return ""
 
 
