@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 
 from anychan.training.config import TrainConfig
 from anychan.training.machine import algorithms, choose, start_accelerator
@@ -45,6 +46,15 @@ def test_explicit_choices_are_kept() -> None:
 
 def test_the_accelerator_takes_the_cpu_when_told() -> None:
     assert start_accelerator(config(device="cpu")).device == CPU
+
+
+def test_the_environment_changes_no_training_behind_the_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    AcceleratorState._reset_state(reset_partial_state=True)  # what an earlier run started would be taken
+    assert start_accelerator(config(device="cpu")).mixed_precision == "no"
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "4")
+    with pytest.raises(ValueError, match="ACCELERATE_GRADIENT_ACCUMULATION_STEPS is '4', but every batch is a step"):
+        start_accelerator(config(device="cpu"))
 
 
 def test_processes_wait_while_the_first_decodes_a_large_data_set() -> None:

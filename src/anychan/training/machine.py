@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -27,6 +28,8 @@ _SMALLEST_FOR_BFLOAT16 = 32
 
 # How long processes wait for each other: the first may decode a whole data set meanwhile.
 _PATIENCE = timedelta(hours=3)
+
+_ACCUMULATION = "ACCELERATE_GRADIENT_ACCUMULATION_STEPS"
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,8 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     Ranks agree on the channels of a batch, so a rank's graph may lack what another subset would use.
 
     Raises:
-        ValueError: if the device that was asked for is not there, or processes that were started together do not
-            find each other.
+        ValueError: if the device that was asked for is not there, processes that were started together do not find
+            each other, or the environment asks accelerate to gather gradients of several batches.
     """
     from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
     from accelerate.state import AcceleratorState
@@ -75,13 +78,18 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
         DistributedDataParallelKwargs(find_unused_parameters=config.strategy != PLAIN),
         InitProcessGroupKwargs(timeout=_PATIENCE),
     ]
+    steps = os.environ.get(_ACCUMULATION, "1")
+    if steps != "1":
+        raise ValueError(f"{_ACCUMULATION} is {steps!r}, but every batch is a step: unset it, and give a batch_size")
     # Left to itself, accelerate starts several processes on a GPU only; on a CPU each would train alone.
     on_cpu = config.device == "cpu" or not torch.accelerator.is_available()
-    accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=handlers)
+    # And takes a number format from the environment, beside the one that is chosen and recorded here.
+    start = partial(Accelerator, cpu=on_cpu, mixed_precision="no", kwargs_handlers=handlers)
+    accelerator = start()
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if started == 1 and on_cpu != (accelerator.device.type == "cpu"):  # it keeps an earlier run's device
         AcceleratorState._reset_state(reset_partial_state=True)
-        accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=handlers)
+        accelerator = start()
     if accelerator.num_processes != started:
         raise ValueError(f"{started} processes were started, but {accelerator.num_processes} found each other")
     if config.device not in ("auto", accelerator.device.type):
