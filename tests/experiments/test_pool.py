@@ -38,6 +38,10 @@ def fail() -> None:
     raise KeyError("no such thing")
 
 
+def refuse(error: OSError) -> None:
+    raise error
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -93,6 +97,20 @@ def test_what_fails_or_dies_is_told_and_the_rest_is_done(tmp_path: Path) -> None
     assert found["needs-that"] == "was not begun, since needs failed"
     assert found["fine"] is None
     assert not (tmp_path / "needs").exists()
+
+
+def test_nothing_is_begun_after_files_have_failed(tmp_path: Path) -> None:
+    exists = partial(refuse, FileExistsError(17, "another process is there"))
+    full = partial(refuse, OSError(28, "No space left on device"))
+    tasks = [task(tmp_path, name, work) for name, work in (("exists", exists), ("full", full), ("later", None))]
+    found = work_through([*tasks, task(tmp_path, "needs", after=("full",))], 1)
+    assert found == {
+        "exists": "FileExistsError: [Errno 17] another process is there",
+        "full": "OSError: [Errno 28] No space left on device",
+        "later": "was not begun, since full failed by files, as this would",
+        "needs": "was not begun, since full failed by files, as this would",
+    }
+    assert not (tmp_path / "later").exists()
 
 
 def test_a_death_is_heard_though_somebody_holds_the_pipe(tmp_path: Path) -> None:

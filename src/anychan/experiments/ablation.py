@@ -187,7 +187,8 @@ def ablate(
     """Run what is not there yet, and compare every change with the base.
 
     Asked again, it goes on where it was interrupted, in the middle of a run too. A run that fails is noted, and the
-    rest is finished.
+    rest is finished. Files that are not there or cannot be written end it; with executor "processes" what runs is
+    finished, and the rest is noted as not begun.
 
     Args:
         ablation: what to run.

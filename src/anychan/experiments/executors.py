@@ -29,7 +29,8 @@ def one_after_another(configs: Sequence[TrainConfig], split: str) -> list[str | 
 def at_once(configs: Sequence[TrainConfig], split: str, *, workers: int = 2) -> list[str | None]:
     """Make runs in processes of their own, as many at once as there are workers; see `work_through`.
 
-    What each prints goes to a log beside its folder.
+    What each prints goes to a log beside its folder. After one that raises an OSError (see `attempt`) none is begun;
+    those that run are let to their end.
 
     Raises:
         ValueError: for fewer than one worker.

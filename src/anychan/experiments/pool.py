@@ -61,6 +61,9 @@ def work_through(
 ) -> dict[str, str | None]:
     """Do the tasks, the first ones first, as many at once as there are workers.
 
+    One that raises an OSError is the last that is begun: files that are not there or cannot be written the others would
+    meet too. But for a FileExistsError, which need not be theirs.
+
     Args:
         tasks: in order of priority; one that waits for others lets later ones pass.
         workers: processes at once.
@@ -99,6 +102,7 @@ class _Pool:
         self._workers, self._until, self._request, self._tell = workers, until, request, tell
         self._context = _processes()
         self._running: list[_Running] = []
+        self._met: str | None = None  # which task met what the others would too
         self.ended: dict[str, str | None] = {}
 
     def work(self, waiting: list[Task]) -> None:
@@ -115,7 +119,10 @@ class _Pool:
     def _begin_what_can(self, waiting: list[Task]) -> None:
         for task in list(waiting):
             failed = next((name for name in task.after if self.ended.get(name)), None)
-            if failed is not None:
+            if self._met is not None:
+                waiting.remove(task)
+                self._end(task, 0.0, f"was not begun, since {self._met} failed by files, as this would")
+            elif failed is not None:
                 waiting.remove(task)
                 self._end(task, 0.0, f"was not begun, since {failed} failed")
             elif len(self._running) < self._workers and all(name in self.ended for name in task.after):
@@ -149,7 +156,10 @@ class _Pool:
     def _heard(self, one: _Running) -> str | None:
         with contextlib.suppress(EOFError, BrokenPipeError):
             if one.said.poll():
-                failed: str | None = one.said.recv()
+                failed: str | None
+                failed, by_files = one.said.recv()
+                if by_files:
+                    self._met = one.task.name
                 return failed
         one.process.join()
         if self._over:
@@ -187,14 +197,16 @@ def _in_process(work: Callable[[], str | None], log: str, told: Connection, thre
     import torch
 
     torch.set_num_threads(threads)
+    by_files = False
     try:
         failed = work()
     except InterruptedRunError:
         failed = _STOPPED
     except Exception as error:
+        by_files = isinstance(error, OSError) and not isinstance(error, FileExistsError)
         failed = f"{type(error).__name__}: {' '.join(str(error).split())}"
     with contextlib.suppress(OSError):  # nobody listens any more
-        told.send(failed)
+        told.send((failed, by_files))
 
 
 def _redirect(log: str) -> None:

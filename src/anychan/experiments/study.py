@@ -260,7 +260,7 @@ def conduct(
     """Search, train and evaluate what is not there yet.
 
     Asked again it goes on where it was interrupted, in the middle of a run too. What fails is told, and the rest is
-    finished, but for what needs it.
+    finished, but for what needs it; after files that are not there or cannot be written nothing more is begun.
 
     Args:
         study: what to do.
