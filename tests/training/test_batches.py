@@ -137,6 +137,11 @@ def test_unseen_subsets_are_never_drawn(objective: Any) -> None:
         assert {tuple(map(str, drawn.subsets(*step))) for step in steps} == {("B04", "B04")}
 
 
+def test_labels_alone_may_have_no_subset_left() -> None:
+    drawn = batches(strategy="sliced", unseen_subsets=["B02", "B04"], objective=ObjectiveConfig("labels"))
+    assert {str(drawn.channels(epoch, 0)) for epoch in range(10)} == {"B04,B02"}
+
+
 @pytest.mark.parametrize(
     ("unseen", "words"),
     [

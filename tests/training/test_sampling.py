@@ -78,11 +78,37 @@ def test_a_sandwich_has_one_channel_alone_and_other_sizes(channels: ChannelSet, 
     assert chisquare(singles).pvalue > 0.01
 
 
+@pytest.mark.parametrize("channels", [RGB, BANDS])
+def test_a_sandwich_with_unseen_subsets_is_otherwise_the_same(channels: ChannelSet) -> None:
+    unseen = {frozenset(channels.names[:1]), frozenset(channels.names[1:])}
+    for seed in range(60):
+        without, drawn = (
+            sample_smaller(channels, 2, torch.Generator().manual_seed(seed), *more) for more in ((), (unseen,))
+        )
+        assert not unseen & {frozenset(subset.names) for subset in drawn}
+        assert [len(subset) for subset in drawn] == [len(subset) for subset in without]
+        if not unseen & {frozenset(subset.names) for subset in without}:
+            assert drawn == without
+
+
+@pytest.mark.parametrize(
+    ("unseen", "drawn"), [(["R", "G", "B"], {"RG", "RB", "GB"}), (["G", "B", "RG", "RB", "GB"], {"R"})]
+)
+def test_a_sandwich_takes_what_sizes_there_are(unseen: list[str], drawn: set[str]) -> None:
+    """And repeats a subset only where there is no other."""
+    generator, left_out = torch.Generator().manual_seed(0), {frozenset(names) for names in unseen}
+    found = [set(map(str, sample_smaller(RGB, 2, generator, left_out))) for _ in range(40)]
+    assert set.union(*found) == drawn
+    assert {len(subsets) for subsets in found} == {min(2, len(drawn))}
+
+
 def test_a_sandwich_needs_two_channels_and_a_subset() -> None:
     with pytest.raises(ValueError, match="there must be 2 channels"):
         sample_smaller(RGB.subset("R"), 2, torch.Generator())
     with pytest.raises(ValueError, match="0 smaller subsets"):
         sample_smaller(RGB, 0, torch.Generator())
+    with pytest.raises(ValueError, match="every subset below RG is unseen"):
+        sample_smaller(RGB.subset("RG"), 2, torch.Generator(), [frozenset("R"), frozenset("G")])
 
 
 def test_all_and_fixed_draw_nothing() -> None:

@@ -5,7 +5,7 @@ Shape suffixes: N images of a batch, S its channels, C all channels of the array
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -192,8 +192,8 @@ class TrainingBatches:
 
     Raises:
         ValueError: if the processes cannot have equal shares of a batch, images have too rare a channel set or lack
-            channels of the fixed subset, or for subsets left out that are none of the channels', leave nothing below
-            the full set to draw, or stand beside images with channels of their own.
+            channels of the fixed subset, or for subsets left out that are none of the channels', leave a sandwich
+            nothing below the full set to draw, or stand beside images with channels of their own.
     """
 
     def __init__(
@@ -223,7 +223,7 @@ class TrainingBatches:
         self._augmentation_generator = torch.Generator(device)
         self._channel_generator = torch.Generator()
         self._order: tuple[int, Tensor] | None = None
-        self._unseen = _left_out(inputs, config.unseen_subsets or ())
+        self._unseen = _left_out(inputs, config)
 
     def batch(self, epoch: int, step: int) -> Batch:
         """This process's share of a step, both counted from 0."""
@@ -261,8 +261,8 @@ class TrainingBatches:
         objective, generator, there = self._config.objective, self._seeded(epoch, step), self._all(epoch, step)
         if objective.name == "sandwich" and len(there) == 1:
             return ()  # images of one channel have no smaller subset
-        if objective.name == "sandwich" and self._config.channel_sampling == "hierarchical" and not self._unseen:
-            return tuple(sample_smaller(there, objective.subsets, generator))
+        if objective.name == "sandwich" and self._config.channel_sampling == "hierarchical":
+            return tuple(sample_smaller(there, objective.subsets, generator, self._unseen))
         if objective.name == "sandwich":
             return tuple(self._sample_smaller(there, generator) for _ in range(objective.subsets))
         return (self._sample(there, generator),) if objective.name == "teacher" else ()
@@ -309,13 +309,14 @@ class TrainingBatches:
         return self._order[1]
 
 
-def _left_out(inputs: Inputs, subsets: Iterable[str]) -> set[frozenset[str]]:
+def _left_out(inputs: Inputs, config: TrainConfig) -> set[frozenset[str]]:
     """The subsets that are never drawn, whatever the order of their channels; something else must be left."""
     channels = inputs.channels
-    left_out = {frozenset(channels.subset(subset).names) for subset in subsets}
+    left_out = {frozenset(channels.subset(subset).names) for subset in config.unseen_subsets or ()}
     if frozenset(channels.names) in left_out:
         raise ValueError(f"unseen_subsets names {channels}, which is all channels; it must name some of them")
-    if left_out and len(left_out) == 2 ** len(channels) - 2:
+    # A sandwich has the full set besides, others draw it among the rest.
+    if config.objective.name == "sandwich" and left_out and len(left_out) == 2 ** len(channels) - 2:
         raise ValueError(f"unseen_subsets names every subset below {channels}, so that none is left to draw")
     if left_out and inputs.present_NC is not None:
         raise ValueError("unseen_subsets goes with images that all have the same channels only")

@@ -9,6 +9,10 @@ its seed alone.
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
@@ -66,7 +70,9 @@ def sample_channels(
     return _diverse(channels, size, correlation, temperature, generator)
 
 
-def sample_smaller(channels: ChannelSet, count: int, generator: torch.Generator) -> list[ChannelSet]:
+def sample_smaller(
+    channels: ChannelSet, count: int, generator: torch.Generator, unseen: Collection[frozenset[str]] = ()
+) -> list[ChannelSet]:
     """Draw the subsets of a sandwich step: one channel alone, and others of different sizes below the full one.
 
     Args:
@@ -74,9 +80,11 @@ def sample_smaller(channels: ChannelSet, count: int, generator: torch.Generator)
         count: how many subsets, at least 1; with one, its size is uniform on 1..C-1. Sizes repeat only where there
             are fewer of them than ``count``, and subsets only where there are fewer than that below the full one.
         generator: on the CPU; the same state gives the same subsets.
+        unseen: the names of subsets, of these channels and below the full one, that are drawn again. A size that has no
+            others is as if it were not there.
 
     Raises:
-        ValueError: for fewer than two channels, or a count below 1.
+        ValueError: for fewer than two channels, a count below 1, or nothing left to draw.
 
     Source: the sandwich rule, arXiv 1903.05134 (the smallest, the largest, and random ones between).
 
@@ -87,17 +95,29 @@ def sample_smaller(channels: ChannelSet, count: int, generator: torch.Generator)
     """
     if len(channels) < 2 or count < 1:
         raise ValueError(f"{count} smaller subsets of {channels}: there must be 2 channels and 1 subset at least")
-    sizes: list[int] = [1] if count > 1 else []
+    unseen_of = Counter(map(len, unseen))
+    there = [size for size in range(1, len(channels)) if math.comb(len(channels), size) > unseen_of[size]]
+    if not there:
+        raise ValueError(f"every subset below {channels} is unseen, so that none is left to draw")
+    sizes: list[int] = [1] if count > 1 and 1 in there else []
     while len(sizes) < count:
-        unused = [size for size in range(1, len(channels)) if size not in sizes] or list(range(1, len(channels)))
+        unused = [size for size in there if size not in sizes] or there
         sizes.append(unused[int(torch.randint(len(unused), (), generator=generator))])
     drawn: list[ChannelSet] = []
+    enough = 2 ** len(channels) - 2 - len(unseen)
     for size in sizes:
-        while (subset := _of_size(channels, size, generator)) in drawn and count <= 2 ** len(channels) - 2:
-            sizes_left = list(range(1, len(channels)))
-            size = sizes_left[int(torch.randint(len(sizes_left), (), generator=generator))]  # noqa: PLW2901 # this one is full
+        while (subset := _seen(channels, size, generator, unseen)) in drawn and count <= enough:
+            size = there[int(torch.randint(len(there), (), generator=generator))]  # noqa: PLW2901 # this one is full
         drawn.append(subset)
     return drawn
+
+
+def _seen(
+    channels: ChannelSet, size: int, generator: torch.Generator, unseen: Collection[frozenset[str]]
+) -> ChannelSet:
+    while frozenset((subset := _of_size(channels, size, generator)).names) in unseen:
+        pass
+    return subset
 
 
 def _of_size(channels: ChannelSet, size: int, generator: torch.Generator) -> ChannelSet:
