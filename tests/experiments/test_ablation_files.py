@@ -127,3 +127,13 @@ def test_a_grid_leaves_out_what_the_base_is(tmp_path: Path) -> None:
     path.write_text(yaml.safe_dump({"base": base, "grid": grid}))
     assert len(Ablation.read(path).changes) == 3
     assert all("=0.004" in name or "=6" in name for name in Ablation.read(path).changes)
+
+
+def test_a_grid_numbers_what_would_lie_in_one_folder(tmp_path: Path) -> None:
+    path = tmp_path / "grid.yaml"
+    grid = {"model_options.stem_kernel_size": [-1, 1, 1, "1"]}
+    path.write_text(yaml.safe_dump({"base": BASE, "grid": grid}))
+    changes, setting = Ablation.read(path).changes, "model_options.stem_kernel_size"
+    assert {name: change[setting] for name, change in changes.items()} == {
+        f"{setting}=-1": -1, f"{setting}=1 (2)": 1, f"{setting}=1 (3)": "1",
+    }  # fmt: skip

@@ -106,7 +106,8 @@ class Ablation:
     def read(cls, path: Path, **settings: Any) -> Ablation:
         """From a YAML file with ``base``, ``changes`` or ``grid`` (values for each setting, all combined), and more.
 
-        Of a grid the combination that is the base's own is left out, since the base is a run itself.
+        Of a grid the combination that is the base's own is left out, since the base is a run itself; combinations whose
+        runs would lie in one folder are numbered, in their order.
 
         In place of the base, or below its settings, a ``run`` of a ``recipe``, both by name; with ``fair: true`` its
         fair twin.
@@ -144,7 +145,7 @@ class Ablation:
         if of_grid:
             if not isinstance(told["grid"], Mapping) or not all(isinstance(v, list) for v in told["grid"].values()):
                 raise ValueError(f"{path}: a grid has a list of values for each setting")
-            told["changes"] = dict(_combined(told.pop("grid")))
+            told["changes"] = _combined(told.pop("grid"))
         seeds = settings.pop("seeds", None)
         if isinstance(told["base"], Mapping):
             told["base"] = base = merged(told["base"], settings)
@@ -310,10 +311,22 @@ def _check_earlier(ablation: Ablation, path: Path) -> None:
             )
 
 
-def _combined(grid: Mapping[str, Sequence[Any]]) -> Iterable[tuple[str, dict[str, Any]]]:
+def _combined(grid: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
+    """A grid's changes by name; numbered where two would lie in one folder, such as those of -1 and 1."""
+    found: dict[str, dict[str, Any]] = {}
+    folders: set[str] = set()
+    known: list[tuple[str, dict[str, Any]]] = []
     for values in itertools.product(*grid.values()):
         change = dict(zip(grid, values, strict=True))
-        yield ", ".join(f"{name}={value}" for name, value in change.items()), change
+        name = ", ".join(f"{setting}={value}" for setting, value in change.items())
+        if (name, change) in known:  # a value that is given twice
+            continue
+        known.append((name, change))
+        numbered = itertools.chain([name], (f"{name} ({number})" for number in itertools.count(2)))
+        told = next(one for one in numbered if folder_name(one) not in folders)
+        folders.add(folder_name(told))
+        found[told] = change
+    return found
 
 
 def ablation_table(record: Mapping[str, Any]) -> str:
