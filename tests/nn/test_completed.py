@@ -74,6 +74,23 @@ def test_no_guess_is_better_than_least_squares():
     np.testing.assert_allclose(completion(covariance, [0, 3], [1, 2], ridge=0.0).T, fitted, rtol=1e-8)
 
 
+@pytest.mark.parametrize("learnable", [False, True])
+def test_the_units_of_channels_play_no_part(learnable):
+    """Red and infrared as reflectances beside kelvins: a guess is what it is in units of one size."""
+    units = torch.tensor([1e-2, 1e-2, 20.0, 1e4], dtype=torch.float64)
+    correlation = 0.9 ** (torch.arange(4)[:, None] - torch.arange(4)[None]).abs().double()
+    covariance = correlation * units[:, None] * units[None, :]
+    expected = completion(correlation, [0, 2], [1, 3]) * units[[1, 3], None] / units[None, [0, 2]]
+    torch.testing.assert_close(completion(covariance, [0, 2], [1, 3]), expected, rtol=1e-9, atol=0)
+    one, other = (
+        CompletedConv2d(4, 1, 1, channels=CHANNELS, covariance=sigma, dtype=torch.float64, learnable=learnable)
+        for sigma in (correlation, covariance)
+    )
+    other.load_kernel(one.weight / units[:, None, None], one.bias)
+    of_other = other.kernel("A")[0] * units[0]
+    torch.testing.assert_close(of_other, one.kernel("A")[0], rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     "covariance",
     [torch.ones(4, 4), torch.zeros(4, 4), torch.diag(torch.tensor([1.0, 0.0, 1.0, 1.0]))],

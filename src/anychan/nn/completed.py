@@ -15,9 +15,10 @@ vanishes and this is exact with zero padding. Where it does not, a padded tap mu
 planes are zero there, the missing ones too. Then an implied plane of ones, zero-padded like the image, carries
 it, and the convolution does not fold.
 
-Sigma_SS may be singular (two equal channels, a constant one): it is solved in float64 with a ridge of ``ridge``
-times its mean variance on its diagonal. It must not be rounded further than to float32 either, or it is no covariance
-any more: mean and covariance keep that precision in a model of half of it, and kernels come out in the weight's.
+Sigma_SS may be singular (two equal channels, a constant one): it is solved in float64 as a matrix of correlations with
+``ridge`` on its diagonal, so that the units of the channels play no part. It must not be rounded further than to
+float32 either, or it is no covariance any more: mean and covariance keep that precision in a model of half of it, and
+kernels come out in the weight's.
 
 Source: conditional means are textbook; building them into the kernel of a stem is our own (it may be known elsewhere).
 
@@ -48,7 +49,7 @@ def completion(covariance: Tensor, present: list[int], missing: list[int], ridge
         covariance: (C, C), symmetric and positive semi-definite.
         present: indices of the |S| channels there are.
         missing: indices of the |M| channels to guess.
-        ridge: added to the diagonal of Sigma_SS, in units of its mean variance; not negative.
+        ridge: added to the diagonal of Sigma_SS, of each channel in units of its variance; not negative.
 
     Returns:
         (|M|, |S|), float64, differentiable in ``covariance``; on the CPU if the covariance is on an Apple GPU.
@@ -61,10 +62,20 @@ def completion(covariance: Tensor, present: list[int], missing: list[int], ridge
     there, gone = (positions(indices, sigma.device) for indices in (present, missing))
     sigma_SC = sigma.index_select(0, there)
     sigma_SS, sigma_SM = sigma_SC.index_select(1, there), sigma_SC.index_select(1, gone)
-    variance = sigma_SS.diagonal().mean()
-    unit = torch.where(variance > 0, variance, 1.0)  # planes that are all constant guess nothing: A is 0
+    scale_S1 = _scale(sigma_SS)[:, None]
     eye = torch.eye(len(present), dtype=torch.float64, device=sigma.device)
-    return solve(sigma_SS + ridge * unit * eye, sigma_SM).T
+    return (scale_S1 * solve(_correlation(sigma_SS) + ridge * eye, scale_S1 * sigma_SM)).T
+
+
+def _scale(covariance: Tensor) -> Tensor:
+    """What each channel is multiplied by so that its variance is 1; a constant one, which guesses nothing, by 1."""
+    variance = covariance.diagonal()
+    return torch.where(variance > 0, variance, 1.0).rsqrt()
+
+
+def _correlation(covariance: Tensor) -> Tensor:
+    scale_C1 = _scale(covariance)[:, None]
+    return scale_C1 * covariance * scale_C1.T
 
 
 def solve(matrix_SS: Tensor, right_SM: Tensor) -> Tensor:
@@ -223,14 +234,21 @@ def _checked_covariance(covariance: Tensor, channels: int) -> Tensor:
         raise ValueError("covariance holds infinite numbers or NaN: a channel has no values, or too large ones")
     if not torch.allclose(covariance, covariance.T, rtol=1e-4, atol=1e-8):
         raise ValueError("covariance is not symmetric")
-    smallest = float(torch.linalg.eigvalsh(covariance)[0])
-    if smallest < -1e-4 * float(covariance.diagonal().abs().max()):
-        raise ValueError(f"covariance is not positive semi-definite: its smallest eigenvalue is {smallest:.3g}")
+    smallest = _smallest_eigenvalue(covariance)
+    if smallest < -1e-4:
+        raise ValueError(
+            f"covariance is not positive semi-definite: as a correlation its smallest eigenvalue is {smallest:.3g}"
+        )
     return covariance
+
+
+def _smallest_eigenvalue(covariance: Tensor) -> float:
+    """Of the covariance as a correlation."""
+    return float(torch.linalg.eigvalsh(_correlation(covariance))[0])
 
 
 def _cholesky(covariance: Tensor, ridge: float) -> Tensor:
     """A lower-triangular factor; a singular covariance is lifted first: by the ridge, and from below 0 to it."""
-    below = torch.linalg.eigvalsh(covariance)[0].clamp(max=0)
-    lift = max(ridge, 1e-6) * covariance.diagonal().mean().clamp(min=1e-12) - below
-    return torch.linalg.cholesky(covariance + lift * torch.eye(len(covariance), dtype=torch.float64))
+    lift = max(ridge, 1e-6) - min(_smallest_eigenvalue(covariance), 0.0)
+    eye = torch.eye(len(covariance), dtype=torch.float64)
+    return torch.linalg.cholesky(_correlation(covariance) + lift * eye) / _scale(covariance)[:, None]
