@@ -136,6 +136,8 @@ def test_learnable_takes_every_covariance_that_is_accepted():
         ({"covariance": torch.full((4, 4), torch.inf)}, "covariance holds infinite numbers or NaN"),
         ({"covariance": torch.eye(4), "mean": torch.zeros(3)}, r"shape \(4,\), not \(3,\)"),
         ({"covariance": torch.eye(4), "ridge": -1.0}, "ridge is -1.0"),
+        ({"covariance": torch.ones(4, 4), "ridge": 0.0}, "ridge is 0, but the covariance is singular"),
+        ({"covariance": torch.diag(torch.tensor([1.0, 0, 1, 1])), "ridge": 0}, "ridge is 0, .* eigenvalue is 0:"),
     ],
 )
 def test_bad_statistics_are_refused(options, said):

@@ -108,13 +108,13 @@ class CompletedConv2d(KernelConv2d):
         *conv2d_args, **conv2d_options: those of `AnyChannelConv2d`, which are those of ``torch.nn.Conv2d``.
         covariance: (C, C), of the planes as this convolution sees them (after normalisation).
         mean: (C,), of the same; None: zero, as after normalisation.
-        ridge: see `completion`.
+        ridge: see `completion`; 0 only for a covariance that is not singular, or a learnable one, which starts lifted.
         learnable: the covariance's Cholesky factor becomes a parameter, so that training can move the guess
             away from the data set's (for all subsets at once: C (C + 1) / 2 numbers).
 
     Raises:
         ValueError: for a covariance or mean of the wrong shape, not symmetric or not positive semi-definite,
-            or a negative ridge.
+            a negative ridge, or none for a singular covariance.
 
     Example:
         >>> correlation = torch.tensor([[1.0, 0.9], [0.9, 1.0]])
@@ -140,6 +140,8 @@ class CompletedConv2d(KernelConv2d):
         if ridge < 0:
             raise ValueError(f"ridge is {ridge}; it must not be negative")
         covariance = _checked_covariance(covariance, self.in_channels)
+        if ridge == 0 and not learnable:
+            _check_not_singular(covariance)
         mean = torch.zeros(self.in_channels) if mean is None else mean
         if mean.shape != (self.in_channels,):
             raise ValueError(f"mean must have the shape ({self.in_channels},), not {tuple(mean.shape)}")
@@ -240,6 +242,16 @@ def _checked_covariance(covariance: Tensor, channels: int) -> Tensor:
             f"covariance is not positive semi-definite: as a correlation its smallest eigenvalue is {smallest:.3g}"
         )
     return covariance
+
+
+def _check_not_singular(covariance: Tensor) -> None:
+    """Then that of no subset is: its eigenvalues lie between those of all channels."""
+    smallest = _smallest_eigenvalue(covariance)
+    if smallest <= len(covariance) * torch.finfo(torch.float32).eps:  # what rounding to float32 can take away
+        raise ValueError(
+            f"ridge is 0, but the covariance is singular, as a correlation its smallest eigenvalue is {smallest:.3g}: "
+            "take a ridge above 0, such as 1e-6, or leave out a channel that is constant or that the others tell"
+        )
 
 
 def _smallest_eigenvalue(covariance: Tensor) -> float:
