@@ -9,10 +9,15 @@ import stat
 
 import pytest
 import torch
+from torch import nn
 
-from anychan import Channel, packaged, recalibrate
+from anychan import Channel, ChannelSet, packaged, recalibrate
 from anychan.models import ModelInfo, create_model, find_model, load_model, save_model
-from anychan.statistics import RunningStatistics
+from anychan.statistics import ChannelStatistics, RunningStatistics
+
+CORRELATED = ChannelStatistics(
+    ChannelSet.parse("RGB"), torch.zeros(3).double(), 0.1 * torch.eye(3).double() + 0.9, count=9
+)
 
 
 def _model():
@@ -118,6 +123,58 @@ def test_a_description_of_another_model_is_refused(tmp_path):
     assert not (tmp_path / "new").exists()
     save_model(tmp_path / "new", model, info)
     assert torch.equal(torch.get_rng_state(), state)  # a run goes on as if it had not been saved
+
+
+def _described(**options):
+    rgb = ChannelSet.parse("RGB").with_statistics([0.5] * 3, [0.2] * 3)
+    return ModelInfo(
+        "wide4", 2, options.pop("strategy"), rgb, ("cat", "dog"), 16, **options, model_options={"width": 3}
+    )
+
+
+@pytest.mark.parametrize(
+    ("info", "options"),
+    [
+        (_described(strategy="pooled"), {"pooling": "sum"}),
+        (_described(strategy="completed", statistics=CORRELATED), {"ridge": 0.3}),
+        (_described(strategy="sliced", kept_subsets=("RG", "G")), {"selection": "random"}),
+    ],
+)
+def test_a_description_that_lacks_options_is_refused(tmp_path, info, options):
+    """Names and shapes are the same, so that another model would be read back."""
+    made = dataclasses.replace(info, strategy_options=options)
+    model = made.create().train()
+    with pytest.raises(ValueError, match="answers otherwise than the network that info describes, on "):
+        save_model(tmp_path, model, info)
+    assert not list(tmp_path.iterdir())
+    state = torch.get_rng_state()
+    save_model(tmp_path, model, made)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert all(module.training for module in model.modules())
+
+
+def test_a_model_whose_modules_were_changed_is_not_what_its_description_says(tmp_path):
+    info = _described(strategy="plain")
+    for path, other in (("body.features.0.2", nn.Tanh()), ("body.dropout", nn.Unflatten(1, (1, -1)))):
+        model = info.create()
+        model.set_submodule(path, other)
+        with pytest.raises(ValueError, match=r"answers otherwise than .* on RGB: info lacks options"):
+            save_model(tmp_path, model, info)
+    with pytest.raises(ValueError, match="wide4 does not take images of 1x1 pixels"):
+        save_model(tmp_path, info.create(), dataclasses.replace(info, image_size=1))
+
+
+@pytest.mark.parametrize("options", [{}, {"selection": "random", "at_test": "random"}], ids=["named", "drawn"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+def test_models_of_any_number_format_are_what_their_description_says(tmp_path, dtype, options):
+    info = _described(strategy="sliced", strategy_options=options)
+    model = info.create().to(dtype, memory_format=torch.channels_last)
+    model.compile()
+    save_model(tmp_path, model, info)
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.nan)
+    save_model(tmp_path, model, info)  # a training that failed can be looked at
+    assert next(load_model(tmp_path)[0].parameters()).isnan().all()
 
 
 def test_a_description_needs_means_to_normalise_by():

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from anychan._files import replacing, unwritten
 from anychan.adaptation import AnyChannelModel, keep_statistics
@@ -160,7 +162,8 @@ def save_model(folder: Path | str, model: AnyChannelModel, info: ModelInfo) -> N
         info: its description.
 
     Raises:
-        ValueError: if that describes another model, which could not be read back.
+        ValueError: if that describes another model, by names and shapes or by what both answer to an image of its
+            ``image_size``, so that it could not be read back.
         OSError: if they cannot be written, as on a full disk.
     """
     from safetensors import SafetensorError
@@ -180,16 +183,62 @@ def save_model(folder: Path | str, model: AnyChannelModel, info: ModelInfo) -> N
 
 
 def check_describes(info: ModelInfo, model: AnyChannelModel) -> None:
-    """Refuse a description of another model, with a ValueError: what is saved with it could not be read back."""
+    """Refuse a description of another model, with a ValueError: what is saved with it could not be read back.
+
+    The network that it describes is given the model's weights, and a copy of the model and it are asked about an image,
+    on the CPU in float32 and in evaluation mode.
+    """
     with torch.random.fork_rng(devices=()):
         described = info.create()
-    wanted, has = _told(described), _told(model)
-    if wanted != has:
-        what = next(key for key in {**wanted, **has} if wanted.get(key) != has.get(key))
-        raise ValueError(
-            "the description is of another model, and the file could not be read: "
-            f"{what} is {wanted.get(what)} in what it describes, and {has.get(what)} in the model"
-        )
+        wanted, has = _told(described), _told(model)
+        if wanted != has:
+            what = next(key for key in {**wanted, **has} if wanted.get(key) != has.get(key))
+            raise ValueError(
+                "the description is of another model, and the file could not be read: "
+                f"{what} is {wanted.get(what)} in what it describes, and {has.get(what)} in the model"
+            )
+        described.load_state_dict(model.state_dict())
+        twins = [_as_asked(network) for network in (described, copy.deepcopy(model))]
+        for channels in _asked(model):
+            got, expected = (_answers(twin, channels, info) for twin in twins)
+            if len(got) != len(expected) or not all(map(_alike, got, expected)):
+                raise ValueError(
+                    f"the model answers otherwise than the network that info describes, on {channels}: info lacks "
+                    "options that it was made with (strategy_options, model_options), or its modules were changed since"
+                )
+
+
+def _as_asked(network: AnyChannelModel) -> AnyChannelModel:
+    """In the number format and layout in which two networks of the same weights compute the same."""
+    return network.to("cpu", torch.float32, memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+
+
+def _asked(model: AnyChannelModel) -> list[ChannelSet]:
+    """The largest and the smallest channel set that a model is asked about; a plain one takes one only."""
+    if not model.stems:
+        return [model.channels]
+    by_size = sorted(model.subset_statistics.subsets or (model.channels, model.channels[:1]), key=len)
+    return [by_size[-1], by_size[0]]
+
+
+def _answers(network: AnyChannelModel, channels: ChannelSet, info: ModelInfo) -> list[Tensor]:
+    side = info.image_size
+    image = torch.randn(1, len(channels), side, side, generator=torch.Generator().manual_seed(0))
+    torch.default_generator.manual_seed(0)  # for a stem that draws in evaluation too
+    try:
+        with torch.no_grad():
+            return tree_leaves(network(image, channels))
+    except (RuntimeError, AssertionError) as error:  # timm asserts
+        said = " ".join(str(error).split())
+        raise ValueError(f"{info.architecture} does not take images of {side}x{side} pixels: {said}") from error
+
+
+def _alike(got: Tensor, expected: Tensor) -> bool:
+    """But for rounding; infinities and NaN, which a training may end with, are like themselves."""
+    if got.shape != expected.shape:
+        return False
+    largest = float(expected.nan_to_num(0.0, 0.0, 0.0).abs().max())
+    return torch.allclose(got, expected, rtol=0, atol=1e-6 + 1e-5 * largest, equal_nan=True)
 
 
 def _told(model: AnyChannelModel) -> dict[str, object]:
