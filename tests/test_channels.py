@@ -30,6 +30,14 @@ def test_parse_reads_names(spec, names):
     assert ChannelSet.parse(spec).names == names
 
 
+@pytest.mark.parametrize("channels", [{"R", "G"}, frozenset({"B"}), {Channel("R"), Channel("NIR", 0.8)}])
+def test_sets_are_refused_as_they_have_no_order(channels):
+    for read in (ChannelSet, ChannelSet.parse, RGB.subset, RGB.indices, lambda asked: RGB.resolve(asked, unseen=True)):
+        with pytest.raises(ValueError, match="a set, which has no order: give a list"):
+            read(channels)
+    assert ChannelSet.parse(dict.fromkeys("BR")).names == ("B", "R")
+
+
 def test_parse_within_keeps_what_is_known():
     known = ChannelSet([Channel("B04", 0.665, 0.2, 0.1), Channel("B08", 0.842, 0.4, 0.2)])
     assert ChannelSet.parse("B08", within=known)[0] == known[1]

@@ -67,10 +67,10 @@ class ChannelSet(Sequence[Channel]):
     """An ordered set of channels, immutable.
 
     Args:
-        channels: channels, or names of channels.
+        channels: channels, or names of channels, in their order.
 
     Raises:
-        ValueError: if there are none, or a name stands twice.
+        ValueError: if there are none, a name stands twice, or for a Python set, which has no order.
 
     Example:
         >>> rgb = ChannelSet.parse("RGB")
@@ -87,6 +87,7 @@ class ChannelSet(Sequence[Channel]):
     __slots__ = ("_channels", "_index")
 
     def __init__(self, channels: Iterable[Channel | str]) -> None:
+        _check_has_order(channels)
         self._channels = tuple(Channel(c) if isinstance(c, str) else c for c in channels)
         self._index = {channel.name: i for i, channel in enumerate(self._channels)}
         if not self._channels:
@@ -107,7 +108,8 @@ class ChannelSet(Sequence[Channel]):
             within: the channels to choose from; the result keeps their wavelengths, means and deviations.
 
         Raises:
-            ValueError: if a channel is not in ``within``, stands twice, is no name or channel, or there is none.
+            ValueError: if a channel is not in ``within``, stands twice, is no name or channel, or there is none; or
+                for a Python set, which has no order.
         """
         if within is not None:
             return within.subset(spec)
@@ -346,13 +348,19 @@ ChannelsLike = str | Sequence[str] | Sequence[Channel] | ChannelSet
 
 
 def _each(channels: Sequence[str] | Sequence[Channel]) -> list[str | Channel]:
-    """The channels of a sequence; ValueError for what is neither a name nor a channel."""
+    """The channels of a sequence; ValueError for a set, which has no order, or what is neither a name nor a channel."""
+    _check_has_order(channels)
     given: list[Any] = list(channels) if hasattr(channels, "__iter__") else [channels]
     for channel in given:
         if not isinstance(channel, str | Channel):
             said = f"a {type(channels).__name__}" if hasattr(channels, "shape") else f"{channels!r:.60}"
             raise ValueError(f"channels must be names or Channel objects, such as 'RG', not {said}")
     return given
+
+
+def _check_has_order(channels: object) -> None:
+    if isinstance(channels, set | frozenset):
+        raise ValueError(f"channels are {channels!r:.60}, a set, which has no order: give a list, or text such as 'RG'")
 
 
 def _split_names(text: str, known: Mapping[str, Any], strict: bool = False) -> tuple[str, ...]:
