@@ -212,6 +212,22 @@ def test_a_file_that_answers_what_it_should_not_is_found():
         _check.check(model, lambda x, c: by_image.get(id(x), x.mean((2, 3))), asked, BANDS.subsets())
 
 
+def test_large_logits_may_differ_as_rounding_makes_them():
+    asked = list(_check.questions(BANDS, [BANDS], [(16, 16)], one_set=True))
+    model = small()
+    with torch.no_grad():
+        model.body.head.weight.mul_(1e5)
+
+    def off_by(share: float) -> _check.Checked:
+        return _check.check(model, lambda x: model(x).detach() * (1 + share), asked, [BANDS])
+
+    found = off_by(1e-5)
+    assert found.difference > 1e-2
+    assert found.largest > 1e3
+    with pytest.raises(CheckFailedError, match=r"does not answer as the model does, within .*\d: same class for 36"):
+        off_by(1e-3)
+
+
 def test_refusals(tmp_path):
     model, path = small(), tmp_path / "a.onnx"
     for options, said in (

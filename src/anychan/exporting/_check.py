@@ -31,13 +31,20 @@ class Checked:
         calls: how often both were asked.
         images: about how many images together.
         difference: the largest between two logits.
+        largest: the largest logit of the first of both, whatever its sign.
         same_class: images to which both give the same class.
     """
 
     calls: int
     images: int
     difference: float
+    largest: float
     same_class: int
+
+    @property
+    def allowed(self) -> float:
+        """The difference that rounding may make: 1e-4, or that share of the largest logit if that is above 1."""
+        return TOLERANCE * max(1.0, self.largest)
 
     def to_dict(self) -> dict[str, Any]:
         """A record that JSON can hold."""
@@ -90,7 +97,7 @@ def questions(
 
 def compare(reference: Run, run: Run, asked: Sequence[Question]) -> Checked:
     """Ask two ways to run a model the same questions; ``reference`` is given a question's channels by name."""
-    difference, images, same = 0.0, 0, 0
+    difference, largest, images, same = 0.0, 0.0, 0, 0
     for question in asked:
         expected = reference(question)
         got = run(*question.inputs)
@@ -99,21 +106,22 @@ def compare(reference: Run, run: Run, asked: Sequence[Question]) -> Checked:
         if not (got.isfinite().all() and expected.isfinite().all()):
             raise CheckFailedError(f"some logits are not finite, for {question.channels}")
         difference = max(difference, float((got - expected).abs().max()))
+        largest = max(largest, float(expected.abs().max()))
         images += len(got)
         same += int((got.argmax(dim=1) == expected.argmax(dim=1)).sum())
-    return Checked(len(asked), images, difference, same)
+    return Checked(len(asked), images, difference, largest, same)
 
 
 def check(model: AnyChannelModel, run: Run, asked: Sequence[Question], subsets: Sequence[ChannelSet]) -> Checked:
     """Compare a file with the model it was made from.
 
     Raises:
-        CheckFailedError: if logits differ by more than 1e-4, a class differs, or a file of all subsets answers a call
-            that names no subset that it has.
+        CheckFailedError: if logits differ by more than `Checked.allowed`, a class differs, or a file of all subsets
+            answers a call that names no subset that it has.
     """
     found = compare(answers_of(model), run, asked)
-    if found.difference > TOLERANCE or found.same_class < found.images:
-        raise CheckFailedError(f"the file does not answer as the model does, within {TOLERANCE:g}: {found}")
+    if found.difference > found.allowed or found.same_class < found.images:
+        raise CheckFailedError(f"the file does not answer as the model does, within {found.allowed:.3g}: {found}")
     if asked[0].places is not None:
         for image, places in _unanswerable(model.channels, subsets, asked[0].image):
             if not run(image, places).isnan().all():

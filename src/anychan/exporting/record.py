@@ -22,7 +22,8 @@ class Exported:
         image_size: height and width in pixels that the model was made for.
         dynamic: the dimensions of its images that may vary: "batch", "channels", "height", "width".
         bytes: its size.
-        check: calls, images, the largest difference between logits, images of the same class.
+        check: calls, images, the largest difference between logits and the model's largest logit, images of the same
+            class.
         int8: where weights were quantised: ``bytes_before``, the ``weights`` that are int8, what the ``check`` found
             against the file before, and the ``accuracy`` on each subset of data, int8 as a and before as b, with the
             images that were ``left_out`` as they lack a channel; None where it was not measured.

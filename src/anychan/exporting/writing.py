@@ -18,7 +18,6 @@ from anychan.channels import MEASURED, ChannelSet, ChannelsLike
 from anychan.data import open_dataset
 from anychan.exporting._accuracy import accuracy_cost, load_images
 from anychan.exporting._check import (
-    TOLERANCE,
     CheckFailedError,
     Question,
     answers_of,
@@ -65,8 +64,9 @@ def export(
     as the model's are; what with is in the file, as are the names of classes and channels.
 
     The file is loaded and compared with the model: every subset, of every channel count batches of 1, 3 and 32 images
-    of two sizes. It takes its place only if no logit differs by more than 1e-4 and no class. An ONNX file that answers
-    otherwise for images of an odd size is made for the model's own size alone.
+    of two sizes. It takes its place only if no class differs, and no logit by more than 1e-4 or, if the model's largest
+    is above 1, that share of it. An ONNX file that answers otherwise for images of an odd size is made for the model's
+    own size alone.
 
     Args:
         model: an adapted or plain model, exported as it is in evaluation mode, or a run folder or model file.
@@ -210,9 +210,10 @@ def _model_and_info(
 def _branches(model: AnyChannelModel, run: Run, asked: list[Question]) -> bool:
     """Whether a graph answers otherwise than the model: it has one branch of those that a network takes by size."""
     try:
-        return compare(answers_of(model), run, asked).difference > TOLERANCE
+        found = compare(answers_of(model), run, asked)
     except CheckFailedError:
         return True
+    return found.difference > found.allowed
 
 
 def _check_classes(logits_NK: torch.Tensor, info: ModelInfo) -> None:
