@@ -228,6 +228,16 @@ def test_large_logits_may_differ_as_rounding_makes_them():
         off_by(1e-3)
 
 
+@pytest.mark.parametrize(
+    "told", [{"pretrained_cfg": {"input_size": (3, 16, 16)}}, {"default_cfg": {"input_size": (3, 16, 16)}}]
+)
+def test_a_network_may_say_its_size_itself(told, tmp_path):
+    model = small()
+    vars(model.body).update(told)
+    assert export(model, tmp_path / "a.pt2", "R", "torch", any_size=False).image_size == 16
+    assert export(model, tmp_path / "b.pt2", "R", "torch", image_size=12, any_size=False).image_size == 12
+
+
 def test_refusals(tmp_path):
     model, path = small(), tmp_path / "a.onnx"
     for options, said in (

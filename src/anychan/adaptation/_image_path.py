@@ -96,7 +96,12 @@ def _twin(body: nn.Module) -> nn.Module:
 
 def _sides(body: nn.Module) -> Iterator[int]:
     """Sides of images that a body may take, those that it says of itself first."""
-    config = getattr(body, "pretrained_cfg", None)
+    yield from dict.fromkeys([*told_sides(body), *_USUAL_SIDES])
+
+
+def told_sides(body: nn.Module) -> list[int]:
+    """Sides of images in pixels that a body says of itself, as timm's, torchvision's and transformers' do."""
+    config = getattr(body, "pretrained_cfg", None) or getattr(body, "default_cfg", None)
     told = [
         getattr(body, "image_size", None),
         getattr(body, "img_size", None),
@@ -105,7 +110,7 @@ def _sides(body: nn.Module) -> Iterator[int]:
         (config.get("input_size") or (None,))[-1] if isinstance(config, Mapping) else None,
     ]
     sides = [side[-1] if isinstance(side, Sequence) and side else side for side in told]
-    yield from dict.fromkeys([*(side for side in sides if isinstance(side, int)), *_USUAL_SIDES])
+    return [side for side in sides if isinstance(side, int)]
 
 
 def _noise(planes: int, side: int, body: nn.Module) -> Tensor:

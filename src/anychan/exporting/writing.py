@@ -14,6 +14,7 @@ from torch.export import ExportedProgram
 from anychan import __version__
 from anychan._files import replacing
 from anychan.adaptation import AnyChannelModel
+from anychan.adaptation._image_path import told_sides
 from anychan.channels import MEASURED, ChannelSet, ChannelsLike
 from anychan.data import open_dataset
 from anychan.exporting._accuracy import accuracy_cost, load_images
@@ -76,7 +77,8 @@ def export(
         subsets: those that a file of several takes, 64 at most; None: those that the model has statistics for, or all.
         format: "onnx" (opset 18, by ``torch.onnx``, one file) or "torch" (a ``.pt2`` of ``torch.export``).
         info: of a model given as such: its classes and preprocessing; None: the file does not say them.
-        image_size: height and width in pixels; None: those of ``info``.
+        image_size: height and width in pixels; None: those of ``info``, or without it what the network says of itself,
+            as timm's do.
         any_size: let height and width vary where the network does.
         quantize: "int8": weights in 8 bits, ONNX only.
         data: images to measure what int8 costs in accuracy; None: it is not measured.
@@ -111,7 +113,9 @@ def export(
     path = Path(path)
     _check_options(path, format, quantize, data, bands, replace=replace)
     model, info = _model_and_info(model, info)
-    size = info.image_size if image_size is None and info else image_size
+    size = image_size
+    if size is None:
+        size = info.image_size if info else next(iter(told_sides(model.body)), None)
     if size is None or size < 1:
         raise ValueError(f"image_size is {size}: give a number of pixels, or the model's info")
     if data is not None and info is None:
