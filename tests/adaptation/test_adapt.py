@@ -146,6 +146,38 @@ def test_what_statistics_say_is_not_said_by_an_option_too():
             adapt(nn.Sequential(nn.Conv2d(3, 2, 1)), statistics=statistics, **{option: value})
 
 
+def test_a_mean_may_be_a_list():
+    model = adapt(nn.Sequential(nn.Conv2d(3, 2, 1)), statistics=CORRELATION, mean=[1, 0, 2])
+    assert model.stems["0"].mean.tolist() == [1.0, 0.0, 2.0]
+    with pytest.raises(ValueError, match=r"mean must have the shape \(3,\), not \(2,\)"):
+        adapt(nn.Sequential(nn.Conv2d(3, 2, 1)), statistics=CORRELATION, mean=[0.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "options", "said"),
+    [
+        (
+            "completed",
+            {"ridg": 0.1, "statistics": CORRELATION},
+            "'completed' .* 'ridg'; there are mean, ridge, learnable",
+        ),
+        ("sliced", {"stride": 2}, "'sliced' does not take the option 'stride'; there are selection, at_test"),
+        ("tokens", {"heads": 2}, "'tokens' does not take the option 'heads'; it has none"),
+    ],
+)
+def test_an_option_that_a_strategy_does_not_have_is_refused_with_those_it_has(strategy, options, said):
+    with pytest.raises(ValueError, match=said):
+        adapt(nn.Sequential(nn.Conv2d(3, 2, 1)), strategy=strategy, **options)
+
+
+def test_a_model_is_adapted_once():
+    model = adapt(nn.Sequential(nn.Conv2d(3, 2, 1)), strategy="sliced")
+    for again in (model, model.body):
+        with pytest.raises(ValueError, match="the model is adapted already"):
+            adapt(again, strategy="sliced")
+    assert adapt(specialize(model), strategy="sliced").stems.keys() == {"0"}
+
+
 def test_a_network_is_made_with_a_normalisation_that_there_is():
     with pytest.raises(ValueError, match="unknown normalisation 'layer'; there are batch, group, renorm"):
         create_model("wide4", normalisation="layer")

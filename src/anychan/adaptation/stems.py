@@ -19,6 +19,7 @@ from anychan.blocks import FoldedConv2d, fold_branches
 from anychan.blocks.folding import kernel_layout
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d, conv_geometry, get_strategy
+from anychan.nn._registry import own_options
 from anychan.sensors import SENSORS
 from anychan.statistics import ChannelStatistics
 
@@ -68,12 +69,12 @@ def adapt(
 
     Raises:
         ValueError: if no convolution of as many planes is found there, saying what is; if another one reads the
-            image too, as far as torch.fx can follow the model, or shares the stem's weight, or the model is compiled;
-            if the strategy is unknown, or needs statistics that are not given, or cannot use those that are; if
-            ``new_kernels`` is needed and not said, or wavelengths are missing; if planes are treated by position, or
-            counted, before the stem; if it has to be said what the model was trained on; if an option says what
-            ``statistics`` says; or if the strategy's kernels do not stay on the channels trained on, though it promises
-            to be exact.
+            image too, as far as torch.fx can follow the model, or shares the stem's weight, or the model is compiled
+            or adapted already; if the strategy is unknown, has no such option, needs statistics that are not given, or
+            cannot use those that are; if ``new_kernels`` is needed and not said, or wavelengths are missing; if planes
+            are treated by position, or counted, before the stem; if it has to be said what the model was trained on; if
+            an option says what ``statistics`` says; or if the strategy's kernels do not stay on the channels trained
+            on, though it promises to be exact.
 
     Example:
         >>> import timm, torch
@@ -96,6 +97,7 @@ def adapt(
         options = _with_moments(options, statistics, known)
     elif statistics is not None:
         raise ValueError(f"strategy {strategy!r} makes no use of statistics; leave them out")
+    _check_options(strategy, options)
     trained = _trained_channels(trained_on, known)
     if trained.names != known.names:
         _check_mean_is_zero(options, "channels that the model was not trained on")
@@ -214,6 +216,15 @@ def _with_moments(
     return {**options, **moments}
 
 
+def _check_options(strategy: str, options: Mapping[str, Any]) -> None:
+    """ValueError for an option that a strategy does not have, naming those that it has."""
+    own = own_options(get_strategy(strategy))
+    if unknown := [option for option in options if option not in own]:
+        there = ", ".join(option for option in own if option != "covariance")  # which ``statistics`` says
+        has = f"there are {there}" if there else "it has none"
+        raise ValueError(f"strategy {strategy!r} does not take the option {unknown[0]!r}; {has}")
+
+
 def _trained_channels(trained_on: ChannelsLike | None, known: ChannelSet) -> ChannelSet:
     """The channels of the model's own weights, each with the wavelength it has among those wanted, if it is there.
 
@@ -260,6 +271,8 @@ def _check_mean_is_zero(options: Mapping[str, Any], what: str) -> None:
 
 
 def _check_body(model: nn.Module) -> None:
+    if any(isinstance(module, AnyChannelConv2d) for module in model.modules()):
+        raise ValueError("the model is adapted already: adapt the ordinary one that it was made from")
     if hasattr(model, "_orig_mod"):  # torch.compile's
         raise ValueError("the model is compiled: adapt the model itself, and compile what comes of it")
     if getattr(model, "transform_input", False):

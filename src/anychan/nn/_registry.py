@@ -6,6 +6,7 @@ import dataclasses
 import re
 import sys
 from collections.abc import Callable
+from inspect import Parameter, signature
 from typing import Any, TypeVar
 
 import torch
@@ -40,6 +41,18 @@ def get_strategy(name: str) -> type[AnyChannelConv2d]:
     if name not in _STRATEGIES and name not in list_strategies():
         raise ValueError(f"unknown strategy {name!r}; there are {', '.join(list_strategies())}")
     return _STRATEGIES[name]
+
+
+def own_options(strategy: type[AnyChannelConv2d]) -> list[str]:
+    """Names of the options that a strategy takes besides those of every any-channel convolution, in its order.
+
+    Example:
+        >>> own_options(get_strategy("sliced"))
+        ['selection', 'at_test']
+    """
+    of_all = signature(AnyChannelConv2d).parameters
+    named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    return [name for name, its in signature(strategy).parameters.items() if its.kind in named and name not in of_all]
 
 
 def describe_strategies() -> list[dict[str, Any]]:

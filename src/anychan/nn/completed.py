@@ -31,7 +31,7 @@ image's own covariance is far from the data set's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
@@ -107,7 +107,7 @@ class CompletedConv2d(KernelConv2d):
     Args:
         *conv2d_args, **conv2d_options: those of `AnyChannelConv2d`, which are those of ``torch.nn.Conv2d``.
         covariance: (C, C), of the planes as this convolution sees them (after normalisation).
-        mean: (C,), of the same; None: zero, as after normalisation.
+        mean: (C,), of the same, a tensor or a list; None: zero, as after normalisation.
         ridge: see `completion`; 0 only for a covariance that is not singular, or a learnable one, which starts lifted.
         learnable: the covariance's Cholesky factor becomes a parameter, so that training can move the guess
             away from the data set's (for all subsets at once: C (C + 1) / 2 numbers).
@@ -131,7 +131,7 @@ class CompletedConv2d(KernelConv2d):
         self,
         *conv2d_args: Any,
         covariance: Tensor,
-        mean: Tensor | None = None,
+        mean: Tensor | Sequence[float] | None = None,
         ridge: float = 1e-6,
         learnable: bool = False,
         **conv2d_options: Any,
@@ -142,7 +142,7 @@ class CompletedConv2d(KernelConv2d):
         covariance = _checked_covariance(covariance, self.in_channels)
         if ridge == 0 and not learnable:
             _check_not_singular(covariance)
-        mean = torch.zeros(self.in_channels) if mean is None else mean
+        mean = torch.zeros(self.in_channels) if mean is None else torch.as_tensor(mean)
         if mean.shape != (self.in_channels,):
             raise ValueError(f"mean must have the shape ({self.in_channels},), not {tuple(mean.shape)}")
         self.ridge, self.learnable = ridge, learnable
