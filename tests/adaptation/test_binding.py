@@ -9,6 +9,7 @@ import threading
 import pytest
 import torch
 from torch import nn
+from torch._dynamo.testing import CompileCounter
 
 from anychan.adaptation import AnyChannelModel, adapt, keep_statistics, recalibrate, specialize
 from anychan.channels import ChannelSet
@@ -171,6 +172,38 @@ def test_threads_with_different_channels_do_not_meet():
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+@torch.no_grad()
+def test_a_graph_is_not_compiled_anew_when_other_calls_reach_the_stem() -> None:
+    adapted, x = adapt(nn.Sequential(nn.Conv2d(3, 4, 1)), strategy="sliced"), torch.randn(1, 2, 4, 4)
+    graphs = CompileCounter()
+    compiled = torch.compile(adapted, backend=graphs)
+    for _ in range(3):
+        torch.testing.assert_close(compiled(x, "RG"), adapted(x, "RG"))
+    assert graphs.frame_count == 1
+
+
+@torch.no_grad()
+def test_threads_with_the_same_channels_each_know_that_they_reached_the_stem(monkeypatch: pytest.MonkeyPatch):
+    adapted, x = adapt(nn.Sequential(nn.Conv2d(3, 4, 1)), strategy="sliced"), torch.randn(1, 2, 4, 4)
+    bind, expected = adapted._bind, adapted(x, "RG")
+    others: list[torch.Tensor] = []
+
+    def bind_and_be_overtaken(*call: object) -> nn.Module:
+        """Between binding and running, another thread calls with the same channels, and one binds them."""
+        bound = bind(*call)
+        adapted._bind = bind
+        for work in (lambda: others.append(adapted(x, "RG").detach()), lambda: adapted.bind("RG")):
+            thread = threading.Thread(target=work)
+            thread.start()
+            thread.join()
+        return bound
+
+    monkeypatch.setattr(adapted, "_bind", bind_and_be_overtaken)
+    for output in (adapted(x, "RG"), *others):
+        assert torch.equal(output, expected)
+    assert len(others) == 1
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own

@@ -10,6 +10,7 @@ specialise on. What a forward writes to attributes of a copied module stays in t
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
@@ -36,14 +37,21 @@ class BoundStem(nn.Module):
     """A stem with the channels of one call, the mode that it was bound in, and the layout of its body's kernels.
 
     The layout in memory of a single plane is open: as it comes, it could bring the whole body into the other layout.
+    Each thread that runs it adds its number to those that ``reached`` a stem of the model: threads that call with the
+    same channels share a copy of the body, in which each puts stems of its own, so that one may run another's.
     """
 
     def __init__(
-        self, stem: AnyChannelConv2d, channels: ChannelSet, present: Tensor | None, channels_last: bool = False
+        self,
+        stem: AnyChannelConv2d,
+        channels: ChannelSet,
+        present: Tensor | None,
+        channels_last: bool,
+        reached: set[int],
     ) -> None:
         super().__init__()
         self.stem, self.channels, self.present, self.channels_last = stem, channels, present, channels_last
-        self.training, self.ran = stem.training, False
+        self.training, self.reached = stem.training, reached
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training != self.stem.training:  # the copies beside this one have the old mode, the shared modules not
@@ -52,7 +60,7 @@ class BoundStem(nn.Module):
                 f"{self.channels} were bound in {before} mode, but the model is in {now} mode now: bind again"
             )
         if not torch.compiler.is_compiling():
-            self.ran = True
+            self.reached.add(threading.get_ident())
         if self.channels_last and x.ndim == 4:
             x = x.to(memory_format=torch.channels_last)
         stem = self.stem
@@ -85,6 +93,7 @@ class AnyChannelModel(TimmConventions):
         self._stem_paths = tuple(stems)
         # Of the channel sets bound last, by path in the body; this dictionary is replaced, never changed.
         self._clones: dict[Any, dict[str, nn.Module]] = {}
+        self._reached: set[int] = set()  # threads whose last call came to a stem
 
     @property
     def stems(self) -> dict[str, AnyChannelConv2d]:
@@ -137,18 +146,19 @@ class AnyChannelModel(TimmConventions):
             if chosen.names != self.channels.names or present is not None:
                 raise ValueError(self._plain_refusal(chosen))
             return self.body
-        return self._bind(chosen, present)[1]
+        return self._bind(chosen, present)
 
     @_beside_the_graph
-    def _bind(self, chosen: ChannelSet, present: Tensor | None) -> tuple[dict[str, BoundStem], nn.Module]:
-        stems = self._bound_stems(chosen, present)
-        return stems, self._bound(stems, chosen, present)
+    def _bind(self, chosen: ChannelSet, present: Tensor | None) -> nn.Module:
+        return self._bound(self._bound_stems(chosen, present), chosen, present)
 
     def _bound_stems(self, chosen: ChannelSet, present: Tensor | None) -> dict[str, BoundStem]:
         bound: dict[AnyChannelConv2d, BoundStem] = {}  # a stem that is used in two places has two paths
         last = len(chosen) == 1 and kernel_layout(self.body) == torch.channels_last
+        # A compiled graph does not say that it reached a stem, and must not be compiled anew when other calls do.
+        reached = set() if torch.compiler.is_compiling() else self._reached
         for stem in self.stems.values():
-            bound.setdefault(stem, BoundStem(stem, chosen, present, last))
+            bound.setdefault(stem, BoundStem(stem, chosen, present, last, reached))
         return {path: bound[stem] for path, stem in self.stems.items()}
 
     def _bound(self, stems: Mapping[str, BoundStem], chosen: ChannelSet, present: Tensor | None) -> nn.Module:
@@ -172,10 +182,18 @@ class AnyChannelModel(TimmConventions):
         return clones
 
     def _answer(self, x: Tensor, chosen: ChannelSet, present: Tensor | None) -> Any:
-        stems, bound = self._bind(chosen, present)
+        bound = self._bind(chosen, present)
+        if torch.compiler.is_compiling():
+            return bound(x)
+        thread = threading.get_ident()
+        self._reached.discard(thread)
         output = bound(x)
-        if not torch.compiler.is_compiling():
-            check_reached(self.body, stems)
+        if thread not in self._reached:
+            raise ValueError(
+                f"{type(self.body).__name__} does not reach its stem {self._stem_paths[0]!r} as an attribute of its "
+                "modules, so that no channels can be bound there: it keeps layers in a list, or a method on the "
+                "instance"
+            )
         return output
 
     @property
@@ -215,20 +233,8 @@ class AnyChannelModel(TimmConventions):
         return replica
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_clones": {}}  # a copy binds its own body, and is not compiled
-
-
-def check_reached(body: nn.Module, stems: Mapping[str, BoundStem]) -> None:
-    """Refuse a body that went another way than through the stems that were bound, and so knows nothing of channels.
-
-    Raises:
-        ValueError: if none of them ran.
-    """
-    if not any(stem.ran for stem in stems.values()):
-        raise ValueError(
-            f"{type(body).__name__} does not reach its stem {next(iter(stems))!r} as an attribute of its modules, so "
-            "that no channels can be bound there: it keeps layers in a list, or a method on the instance"
-        )
+        # A copy binds its own body, is not compiled, and was not called.
+        return {**super().__getstate__(), "_clones": {}, "_reached": set()}
 
 
 def _clone_path(
