@@ -8,6 +8,7 @@ import threading
 
 import pytest
 import torch
+from timm.layers import Conv2dSame
 from torch import nn
 from torch._dynamo.testing import CompileCounter
 
@@ -204,6 +205,47 @@ def test_threads_with_the_same_channels_each_know_that_they_reached_the_stem(mon
     for output in (adapted(x, "RG"), *others):
         assert torch.equal(output, expected)
     assert len(others) == 1
+
+
+class Asking(nn.Module):
+    """A body that asks its stem what bodies ask of a convolution."""
+
+    def __init__(self, stem: nn.Module, how: str = "") -> None:
+        super().__init__()
+        self.stem, self.how = stem, how
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        stem = self.stem
+        if self.how == "computes":
+            return nn.functional.conv2d(x, stem.weight, stem.bias, stem.stride)
+        if self.how == "multiplies":
+            return x.mean() * stem.weight
+        assert self.how == "pads" or x.shape[1] == stem.in_channels
+        assert (stem.out_channels, stem.groups, stem.padding_mode) == (4, 1, "zeros")
+        geometry = (stem.kernel_size, stem.stride, stem.padding, stem.dilation)
+        assert geometry == ((3, 3), (2, 2), (0, 0), (1, 1))
+        return stem(x.to(stem.weight.device, stem.weight.dtype))
+
+
+@torch.no_grad()
+def test_a_body_may_ask_its_stem_about_itself_but_not_compute_with_its_weight() -> None:
+    x = torch.randn(2, 2, 9, 9)
+    ordinary = adapt(Asking(nn.Conv2d(3, 4, 3, 2)), strategy="generated").to(torch.bfloat16)
+    expected = ordinary.body.stem(x.bfloat16(), "RG")
+    assert torch.equal(ordinary(x, "RG"), expected)
+    assert torch.equal(torch.export.export(ordinary.bind("RG"), (x,)).module()(x), expected)
+    assert torch.equal(torch.compile(ordinary.bind("RG"), backend="eager", fullgraph=True)(x), expected)
+    assert ordinary.bind("RG").stem.bias is not None
+    same = adapt(Asking(Conv2dSame(3, 4, 3, 2, bias=False), "pads"), strategy="sliced")
+    assert same(x, "RG").shape == (2, 4, 5, 5)
+    for how, function in (("computes", "conv2d"), ("multiplies", "mul")):
+        adapted = adapt(Asking(nn.Conv2d(3, 4, 3), how), strategy="sliced")
+        with pytest.raises(
+            ValueError, match=rf"{function}\w* is given the weight of an any-channel stem, which can be"
+        ):
+            adapted(x, "RG")
+    alone = adapt(nn.Sequential(nn.Conv2d(3, 4, 3, bias=False)), strategy="attentive").bind("B")[0]
+    assert (alone.in_channels, alone.bias) == (1, None)
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own

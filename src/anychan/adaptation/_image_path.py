@@ -13,6 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from anychan.adaptation._stem_wrappers import StemWeight
+
 Shown = Callable[[Tensor], "Tensor | None"]  # what comes of an image to a stem
 
 _USUAL_SIDES = (64, 224, 32, 256)  # of images, tried where a model does not say its own
@@ -135,8 +137,11 @@ def _shown(twin: nn.Module, stems: Sequence[nn.Module]) -> Shown:
 
     for stem in stems:
         stem.register_forward_pre_hook(stop, with_kwargs=True)
+        vars(stem)["weight"] = StemWeight(next(stem.parameters()))  # as in a call
 
     def shown(x: Tensor) -> Tensor | None:
+        for stem in stems:
+            vars(stem)["in_channels"] = x.shape[1]
         try:
             with torch.no_grad(), warnings.catch_warnings():
                 warnings.simplefilter("ignore")

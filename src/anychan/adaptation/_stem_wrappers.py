@@ -6,7 +6,7 @@ A wrapper has the convolution as ``conv``, and makes an ordinary module of it wh
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,12 +15,41 @@ from torch.nn import functional as F
 from anychan.nn import AnyChannelConv2d, conv_geometry
 
 
+class StemWeight:
+    """In the place of a stem's weight, which there is for a channel set only.
+
+    Bodies ask for its precision and device, to bring an image to them. There is nothing to compute with.
+    """
+
+    def __init__(self, like: Tensor) -> None:
+        self.dtype, self.device = like.dtype, like.device
+
+    @classmethod
+    def __torch_function__(cls, function: Any, *call: Any) -> NoReturn:
+        raise ValueError(
+            f"{getattr(function, '__name__', function)} is given the weight of an any-channel stem, which can be asked "
+            "for its dtype and device only, as each channel set has another: call the stem itself, or take what "
+            "anychan.specialize makes of the model"
+        )
+
+
+def tell_geometry(module: nn.Module, conv: AnyChannelConv2d) -> None:
+    """Let a module in the place of a convolution be asked how that moves over the image, and what comes of it."""
+    for name, value in {**conv_geometry(conv), "out_channels": conv.out_channels, "groups": conv.groups}.items():
+        setattr(module, name, value)
+
+
 class StemWrapper(nn.Module, ABC):
     """A module around an any-channel convolution (abstract)."""
 
     def __init__(self, conv: AnyChannelConv2d) -> None:
         super().__init__()
         self.conv: nn.Module = conv  # the convolution, bound to a channel set, or folded
+
+    @property
+    def weight(self) -> StemWeight:
+        """What bodies may ask of the weight that the stem had."""
+        return StemWeight(next(self.conv.parameters()))
 
     @abstractmethod
     def ordinary(self) -> nn.Module:
@@ -38,6 +67,7 @@ class SamePadding(StemWrapper):
 
     def __init__(self, conv: AnyChannelConv2d) -> None:
         super().__init__(conv)
+        tell_geometry(self, conv)
         self._taps = tuple(zip(conv.kernel_size, conv.stride, conv.dilation, strict=True))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,12 +102,6 @@ class PatchProjection(StemWrapper):
         super().__init__(conv)
         self.channels_last = channels_last
         self._patch = conv.kernel_size
-
-    @property
-    def weight(self) -> Tensor:
-        """Empty, on the device and in the precision of the weights: bodies ask a linear layer for these."""
-        like = next(self.conv.parameters())
-        return torch.empty(0, device=like.device, dtype=like.dtype)
 
     def forward(self, x_NLP: Tensor) -> Tensor:
         height, width = self._patch

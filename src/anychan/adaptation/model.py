@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from anychan.adaptation._stem_wrappers import StemWeight, tell_geometry
 from anychan.adaptation._timm_conventions import TimmConventions
 from anychan.adaptation.normalisation import SubsetStatistics
 from anychan.blocks.folding import kernel_layout
@@ -52,6 +53,18 @@ class BoundStem(nn.Module):
         super().__init__()
         self.stem, self.channels, self.present, self.channels_last = stem, channels, present, channels_last
         self.training, self.reached = stem.training, reached
+        self.in_channels = len(channels)
+        tell_geometry(self, stem)
+
+    @property
+    def weight(self) -> StemWeight:
+        """What bodies may ask of a convolution's weight."""
+        return StemWeight(next(self.stem.parameters()))
+
+    @property
+    def bias(self) -> StemWeight | None:
+        """The same of its bias."""
+        return None if getattr(self.stem, "bias", None) is None else self.weight
 
     def forward(self, x: Tensor) -> Tensor:
         if self.training != self.stem.training:  # the copies beside this one have the old mode, the shared modules not
