@@ -130,6 +130,10 @@ def test_a_convolution_that_is_more_is_refused_and_not_passed_over(stem: str | N
         hooked = nn.Conv2d(3, 3, 1)
         register(hooked, lambda module, *given: None)
         refused(hooked, f"has {kind} hooks, which would be lost")
+    for name in ("forward", "_conv_forward"):
+        patched = nn.Conv2d(3, 3, 1)
+        setattr(patched, name, getattr(nn.Conv2d(3, 3, 1), name))
+        refused(patched, f"the stem '0' has a {name} of its own, put on the instance, which would be lost")
 
 
 def test_what_cannot_be_read_says_why() -> None:

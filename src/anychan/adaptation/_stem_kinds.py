@@ -108,6 +108,11 @@ def read_stem(model: nn.Module, path: str, planes: int) -> ReadStem:
 def _check_nothing_is_lost(module: nn.Module, path: str) -> None:
     """ValueError for what somebody has attached to a stem."""
     for part in module.modules():
+        for name in sorted(_COMPUTING & vars(part).keys()):
+            raise ValueError(
+                f"the stem {path!r} has a {name} of its own, put on the instance, which would be lost: remove it, or "
+                "do in the model's forward what it does"
+            )
         if parametrize.is_parametrized(part):
             raise ValueError(
                 f"the stem {path!r} has a parametrisation, which would be lost: take its result for good with "
