@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from anychan.models import ModelInfo, create_model, load_model, save_model
     from anychan.models.hub import PretrainedModel
     from anychan.prediction import Prediction, Predictor, predict
-    from anychan.statistics import ChannelStatistics
+    from anychan.statistics import ChannelStatistics, RunningStatistics
     from anychan.training import collate, sample_channels, sample_smaller, sandwich
 
 __version__ = "0.1.0"
@@ -36,6 +36,7 @@ _PUBLIC = {
     "Prediction": "anychan.prediction",
     "Predictor": "anychan.prediction",
     "PretrainedModel": "anychan.models.hub",
+    "RunningStatistics": "anychan.statistics",
     "adapt": "anychan.adaptation",
     "collate": "anychan.training",
     "create_model": "anychan.models",
@@ -61,6 +62,7 @@ __all__ = [
     "Prediction",
     "Predictor",
     "PretrainedModel",
+    "RunningStatistics",
     "adapt",
     "collate",
     "create_model",

@@ -191,7 +191,12 @@ def test_a_network_is_made_with_a_normalisation_that_there_is():
         (nn.Sequential(nn.Conv2d(3, 3, 1, groups=3)), {}, "3 planes in 3 group"),
         (nn.Sequential(nn.Conv2d(3, 2, 1)), {"stem": "first"}, "no module at 'first'"),
         (nn.Sequential(nn.ReLU(), nn.Conv2d(3, 2, 1)), {"stem": "0"}, "is a ReLU, not an ordinary"),
-        (nn.Sequential(nn.Conv2d(3, 2, 1)), {"strategy": "completed"}, "'completed' needs statistics="),
+        (
+            nn.Sequential(nn.Conv2d(3, 2, 1)),
+            {"strategy": "completed"},
+            "needs statistics=: the covariance of the channels RGB, which anychan.RunningStatistics gathers from "
+            "images; strategy='sliced' needs none",
+        ),
         (nn.Sequential(nn.Conv2d(3, 2, 1)), {"statistics": CORRELATION}, "'sliced' makes no use of statistics"),
         (nn.Sequential(nn.Conv2d(3, 2, 1)), {"strategy": "magic"}, "unknown strategy 'magic'"),
     ],

@@ -93,7 +93,10 @@ def adapt(
     make = get_strategy(strategy)
     if make.uses_statistics:
         if statistics is None:
-            raise ValueError(f"strategy {strategy!r} needs statistics=: the covariance of the channels {known}")
+            raise ValueError(
+                f"strategy {strategy!r} needs statistics=: the covariance of the channels {known}, which "
+                "anychan.RunningStatistics gathers from images; strategy='sliced' needs none"
+            )
         options = _with_moments(options, statistics, known)
     elif statistics is not None:
         raise ValueError(f"strategy {strategy!r} makes no use of statistics; leave them out")
