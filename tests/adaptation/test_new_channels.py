@@ -227,8 +227,9 @@ def test_wavelengths_in_nanometres_are_refused() -> None:
         ({"trained_on": "RGB"}, "'NIR' is not among those trained on, RGB, and new_kernels is None; choose from 'wave"),
         ({"trained_on": "RGB", "new_kernels": "near"}, "new_kernels is 'near'; choose from 'wavelength', 'mean'"),
         ({"trained_on": "X,Y,Z", "new_kernels": "wavelength"}, "'X' has no wavelength: give it one"),
-        ({"trained_on": "RG", "new_kernels": "mean"}, "takes 3 planes in 1 group"),
-        ({}, "takes 3 planes in 1 group"),
+        ({"trained_on": "RG", "new_kernels": "mean"}, r"takes 3 planes in 1 group\(s\), .* fit 2 channels, RG$"),
+        ({}, r"fit 5 channels, NIR,B,E,G,R; if the weights are of other channels, say which: trained_on=$"),
+        ({"trained_on": "RGBN"}, r"does not fit 1 channels, RGBN \(names are parted by commas\)$"),
         (
             {"trained_on": "RGB", "new_kernels": "mean", "strategy": "completed", "statistics": covariance()}
             | {"mean": torch.ones(5)},

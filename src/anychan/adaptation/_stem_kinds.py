@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from anychan.adaptation._stem_wrappers import PatchProjection, SamePadding, StemWrapper
+from anychan.channels import ChannelSet
 from anychan.nn import AnyChannelConv2d, conv_geometry
 from anychan.nn._contract import float64
 
@@ -79,12 +80,19 @@ def may_be_stem(module: nn.Module) -> bool:
     return known or isinstance(module, nn.Conv2d)
 
 
-def read_stem(model: nn.Module, path: str, planes: int) -> ReadStem:
+def read_stem(model: nn.Module, path: str, trained: ChannelSet, said: bool) -> ReadStem:
     """Read the stem at a path.
+
+    Args:
+        model: that has it.
+        path: of it.
+        trained: the channels of the image's planes.
+        said: whether it was said of the weights, or is taken from the channels wanted.
 
     Raises:
         ValueError: if it is of no kind that is known, or does not fit the image's planes, saying what it is.
     """
+    planes = len(trained)
     if not path:
         raise ValueError(f"the model is itself a convolution, {model}: put it into a module, or use a strategy's own")
     module = _module_at(model, path)
@@ -99,10 +107,18 @@ def read_stem(model: nn.Module, path: str, planes: int) -> ReadStem:
     if read.conv.in_channels != planes or read.conv.groups != 1:
         raise ValueError(
             f"the stem {path!r} takes {read.conv.in_channels} planes in {read.conv.groups} group(s), "
-            f"which does not fit {planes} channels"
+            f"which does not fit {planes} channels, {trained}{_instead(read.conv, trained, said)}"
         )
     read.conv.train(module.training)
     return read
+
+
+def _instead(conv: nn.Conv2d, trained: ChannelSet, said: bool) -> str:
+    """What was meant, perhaps, by channels that are not as many as a convolution's planes."""
+    one_name = len(trained) == 1 and len(trained.names[0]) > 1
+    parted = " (names are parted by commas)" if one_name else ""
+    other = "" if said or conv.groups != 1 else "; if the weights are of other channels, say which: trained_on="
+    return parted + other
 
 
 def _check_nothing_is_lost(module: nn.Module, path: str) -> None:

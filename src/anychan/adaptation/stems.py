@@ -106,7 +106,7 @@ def adapt(
         _check_mean_is_zero(options, "channels that the model was not trained on")
     _check_body(model)
     body = copy.deepcopy(model)
-    found = {path: read_stem(body, path, len(trained)) for path in _stem_paths(body, stem)}
+    found = {path: read_stem(body, path, trained, trained_on is not None) for path in _stem_paths(body, stem)}
     check_no_other_reads_the_image(body, list(found), len(trained))
     paths: list[str] = []
     taken: list[str] = []
