@@ -204,6 +204,31 @@ def test_other_names_are_those_of_the_models_own_planes(channels: Any) -> None:
     torch.testing.assert_close(adapt(convolution(), channels, "sliced")(X[:, :3]), convolution()(X[:, :3]))
 
 
+MICASENSE = dict(zip(("b1", "b2", "b3", "b4", "b5"), (0.475, 0.56, 0.668, 0.717, 0.842), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("channels", "said"),
+    [
+        ("blue,Green,red,nir", "red for R, Green for G, blue for B. .* say trained_on='red,Green,blue'$"),
+        ("R,blue,nir", "blue for B. .* say trained_on='R,G,blue'$"),
+        ([Channel(*band) for band in MICASENSE.items()], "b3 for R, b2 for G, b1 for B. .* say trained_on='b3,b2,b1'$"),
+        ("B02,B03,B04,B08", "B04 for R, B03 for G, B02 for B. .* say trained_on='B04,B03,B02'$"),
+    ],
+)
+@pytest.mark.parametrize("new_kernels", ["wavelength", "mean"])
+def test_colours_under_other_names_are_not_taken_for_new_channels(channels: Any, said: str, new_kernels: Any) -> None:
+    with pytest.raises(ValueError, match=f"of the channels trained on, RGB, some seem to have other names .*: {said}"):
+        adapt(convolution(), channels, "sliced", trained_on="RGB", new_kernels=new_kernels)
+
+
+@pytest.mark.parametrize("wavelengths", [(0.842, 1.61), (0.55, 0.48), (0.55, 0.46, 0.50, 0.54, 0.58, 0.62, 0.66)])
+def test_channels_that_are_none_of_the_colours_are_new(wavelengths: tuple[float, ...]) -> None:
+    bands = [Channel("bxyzuvw"[i], wavelength) for i, wavelength in enumerate(wavelengths)]
+    adapted = adapt(convolution(), bands, "sliced", trained_on="RGB", new_kernels="wavelength")
+    assert adapted.channels.names == tuple(band.name for band in bands)
+
+
 def test_what_new_kernels_are_made_from() -> None:
     trained = ChannelSet([Channel("R", 0.7), Channel("B", 0.4), Channel("G", 0.5)])
     wanted = ChannelSet([Channel("UV", 0.3), Channel("IR", 2.2), Channel("Y", 0.65), Channel("G"), Channel("T", 0.5)])

@@ -13,6 +13,7 @@ from anychan.adaptation._image_path import check_no_other_reads_the_image, check
 from anychan.adaptation._new_channels import NewKernels, load_with_new_channels
 from anychan.adaptation._stem_kinds import ReadStem, may_be_stem, read_stem
 from anychan.adaptation._stem_wrappers import StemWrapper
+from anychan.adaptation._trained_on import trained_channels
 from anychan.adaptation.model import AnyChannelModel
 from anychan.adaptation.replacement import fold_batch_renorm
 from anychan.blocks import FoldedConv2d, fold_branches
@@ -20,12 +21,7 @@ from anychan.blocks.folding import kernel_layout
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d, conv_geometry, get_strategy
 from anychan.nn._registry import own_options
-from anychan.sensors import SENSORS
 from anychan.statistics import ChannelStatistics
-
-_COLOURS = ("R", "G", "B")
-# What three channels may be called that are red, green and blue, in any case of letters: places from red to blue.
-_WORDS = {"r": 0, "red": 0, "g": 1, "green": 1, "b": 2, "blue": 2}
 
 
 def adapt(
@@ -71,10 +67,11 @@ def adapt(
         ValueError: if no convolution of as many planes is found there, saying what is; if another one reads the
             image too, as far as torch.fx can follow the model, or shares the stem's weight, or the model is compiled
             or adapted already; if the strategy is unknown, has no such option, needs statistics that are not given, or
-            cannot use those that are; if ``new_kernels`` is needed and not said, or wavelengths are missing; if planes
-            are treated by position, or counted, before the stem; if it has to be said what the model was trained on; if
-            an option says what ``statistics`` says; or if the strategy's kernels do not stay on the channels trained
-            on, though it promises to be exact.
+            cannot use those that are; if ``new_kernels`` is needed and not said, or wavelengths are missing; if
+            channels trained on seem to be wanted under other names; if planes are treated by position, or counted,
+            before the stem; if it has to be said what the model was trained on; if an option says what
+            ``statistics`` says; or if the strategy's kernels do not stay on the channels trained on, though it
+            promises to be exact.
 
     Example:
         >>> import timm, torch
@@ -101,7 +98,7 @@ def adapt(
     elif statistics is not None:
         raise ValueError(f"strategy {strategy!r} makes no use of statistics; leave them out")
     _check_options(strategy, options)
-    trained = _trained_channels(trained_on, known)
+    trained = trained_channels(trained_on, known)
     if trained.names != known.names:
         _check_mean_is_zero(options, "channels that the model was not trained on")
     _check_body(model)
@@ -226,45 +223,6 @@ def _check_options(strategy: str, options: Mapping[str, Any]) -> None:
         there = ", ".join(option for option in own if option != "covariance")  # which ``statistics`` says
         has = f"there are {there}" if there else "it has none"
         raise ValueError(f"strategy {strategy!r} does not take the option {unknown[0]!r}; {has}")
-
-
-def _trained_channels(trained_on: ChannelsLike | None, known: ChannelSet) -> ChannelSet:
-    """The channels of the model's own weights, each with the wavelength it has among those wanted, if it is there.
-
-    Raises:
-        ValueError: if it is not said which they are, and the channels wanted are three in which R, G and B are not
-            where nearly all pretrained weights have them.
-    """
-    if trained_on is None:
-        as_colours = _from_red_to_blue(known)
-        if as_colours.names != known.names:
-            raise ValueError(
-                f"channels are {known}, and most models were trained on R, G and B in this order: say which channels "
-                f"this one's weights are of, in the order of its planes, trained_on={str(as_colours)!r} or, if it is "
-                f"so, trained_on={str(known)!r}"
-            )
-        return known
-    return ChannelSet(known[known.indices([c.name])[0]] if c in known else c for c in ChannelSet.parse(trained_on))
-
-
-def _from_red_to_blue(known: ChannelSet) -> ChannelSet:
-    """What three channels are called that a model of R, G and B takes; others as they are.
-
-    By their names, or by falling wavelengths, which may be those of a sensor whose names they have.
-    """
-    if len(known) != len(_COLOURS) or known.names == _COLOURS:
-        return known
-    words = [_WORDS.get(name.lower()) for name in known.names]
-    if sorted(place for place in words if place is not None) == [0, 1, 2]:
-        return ChannelSet(known[words.index(place)] for place in range(3))
-    if any(name in _COLOURS for name in known.names):
-        return ChannelSet.parse("RGB")
-    for bands in (known, *SENSORS.values()):
-        found = [bands[bands.indices([name])[0]] for name in known.names if name in bands.names]
-        places = [-channel.wavelength for channel in found if channel.wavelength is not None]
-        if len(places) == len(known):
-            return ChannelSet(known[i] for i in sorted(range(len(known)), key=places.__getitem__))
-    return known
 
 
 def _check_mean_is_zero(options: Mapping[str, Any], what: str) -> None:
