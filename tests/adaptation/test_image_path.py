@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from anychan.adaptation import adapt
-from anychan.adaptation._image_path import check_planes_reach_the_stem
+from anychan.adaptation._image_path import check_no_plane_is_read_by_position, check_planes_reach_the_stem
 from anychan.channels import Channel
 
 
@@ -160,6 +160,58 @@ def test_shapes_are_enough() -> None:
     counted = Before(lambda model, x: only_three(x)).to("meta")
     with pytest.raises(ValueError, match="Before takes no 2 planes"):
         adapt(counted, strategy="sliced")
+
+
+class Counting(nn.Module):
+    """Answers each call with more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = iter(range(100))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean() + 0.5 * next(self.calls)
+
+
+LUMINANCE = torch.tensor([0.3, 0.59, 0.11])[:, None, None]
+BY_POSITION_BESIDE = {
+    "luminance": lambda model, x, y: torch.cat([y.mean((2, 3)), (x * LUMINANCE).sum(1).mean((1, 2))[:, None]], 1),
+    "residual": lambda model, x, y: {"logits": y.mean(), "maps": [x + model.out(y)]},
+    "of one size": lambda model, x, y: model.head(y.flatten(1)) + x[:, 0].mean((1, 2))[:, None],
+}
+BESIDE_IN_ANY_ORDER = {
+    "all planes alike": lambda model, x, y: y.mean((2, 3)) + x.mean((1, 2, 3))[:, None],
+    "at random": lambda model, x, y: y + torch.randn(1),
+    "of the last digits": lambda model, x, y: (y * 1e8).sin(),
+    "with a memory": lambda model, x, y: y.mean() + model.counting(x),
+    "a choice": lambda model, x, y: y.mean((2, 3)).argmax(1),
+    "nothing": lambda model, x, y: y / 0,
+}
+
+
+def beside(then: Any) -> Behind:
+    torch.manual_seed(0)
+    return Behind(then, out=nn.Conv2d(4, 3, 1), head=nn.Linear(4 * 32 * 32, 2), counting=Counting())
+
+
+@pytest.mark.parametrize("strategy", ["sliced", "generated"])
+@pytest.mark.parametrize("how", BY_POSITION_BESIDE)
+def test_planes_that_are_read_by_position_beside_the_stem_are_refused(how: str, strategy: str) -> None:
+    with pytest.raises(
+        ValueError, match="Behind answers otherwise when the planes RGB come in reverse order, named so"
+    ):
+        adapt(beside(BY_POSITION_BESIDE[how]), strategy=strategy)
+
+
+@pytest.mark.parametrize("how", BESIDE_IN_ANY_ORDER)
+def test_what_else_a_body_makes_of_the_image_is_its_own_affair(how: str) -> None:
+    model = beside(BESIDE_IN_ANY_ORDER[how]).train()
+    adapted = adapt(model, strategy="sliced")
+    before = torch.random.get_rng_state()
+    check_no_plane_is_read_by_position(adapted)
+    assert torch.equal(before, torch.random.get_rng_state())
+    assert adapted.training
+    assert adapted.body.counting.calls.__length_hint__() == 100
 
 
 SECOND = nn.Conv2d(3, 4, 3, padding=1)

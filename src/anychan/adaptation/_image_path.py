@@ -1,4 +1,4 @@
-"""What a model does to the image before its stems, and who else reads it.
+"""What a model does to the image before its stems, and what else in it reads the image.
 
 A subset can be asked for only where a plane comes to the stem in its own place, whichever others come with it.
 """
@@ -12,12 +12,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.utils._pytree import tree_leaves
 
 from anychan.adaptation._stem_wrappers import StemWeight
+from anychan.adaptation.model import AnyChannelModel
+from anychan.channels import ChannelSet
 
 Shown = Callable[[Tensor], "Tensor | None"]  # what comes of an image to a stem
 
 _USUAL_SIDES = (64, 224, 32, 256)  # of images, tried where a model does not say its own
+_ALIKE = 1e-2  # as a share of the largest number, how far answers may be apart by chance
 _NO_PLANES = ("shape", "size", "ndim", "dim", "dtype", "device")  # but what is asked about them
 
 
@@ -58,6 +62,51 @@ def check_planes_reach_the_stem(body: nn.Module, paths: Sequence[str], trained: 
         if reached is None or reached.shape[1] != planes:
             came = "none" if reached is None else reached.shape[1]
             raise ValueError(f"of {planes} planes given to {name}, {came} come to its stem {path!r}")
+
+
+def check_no_plane_is_read_by_position(model: AnyChannelModel) -> None:
+    """Refuse a body that reads planes of the image by their position behind or beside its stems.
+
+    A twin of it in evaluation mode answers noise twice, the second time with its planes in reverse order and named so.
+    Where the answers differ, a third with all of the image changed as little as its number format can tell says whether
+    that is the body's own chance, or its sensitivity; where it cannot be run on noise, nothing can be told.
+    """
+    try:
+        twin = AnyChannelModel(_twin(model.body), tuple(model.stems), model.channels, model.strategy).eval()
+        if not all(stem.promises.any_order and stem.promises.merges for stem in twin.stems.values()):
+            return
+        with torch.random.fork_rng(), torch.no_grad(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            by_position = _answers_by_position(twin)
+    except Exception:  # whatever a module raises that is copied, or run where it was not made for it
+        return
+    if by_position:
+        raise ValueError(
+            f"{type(model.body).__name__} answers otherwise when the planes {model.channels} come in reverse order, "
+            "named so: it reads planes by their position behind or beside its stem, as by a weight for each, or adds "
+            "them to what it gives; take that out of the model"
+        )
+
+
+def _answers_by_position(twin: AnyChannelModel) -> bool:
+    channels = twin.channels
+    for side in _sides(twin.body):
+        x = _noise(len(channels), side, twin.body)
+        try:
+            before = twin(x, channels)
+        except Exception:  # an image that it does not take
+            continue
+        apart = _apart(before, twin(x.flip(1), ChannelSet(reversed(channels))))
+        nearly = x * (1 + torch.finfo(x.dtype).eps)
+        return apart > _ALIKE and apart > 10 * _apart(before, twin(nearly, channels))
+    return False
+
+
+def _apart(answer: Any, other: Any) -> float:
+    """How far apart two answers are, as a share of the largest number; not a number where that cannot be told."""
+    pairs = list(zip(tree_leaves(answer), tree_leaves(other), strict=True))
+    tensors = [(a, b) for a, b in pairs if isinstance(a, Tensor) and a.is_floating_point() and a.numel()]
+    return max((float((a - b).abs().max() / a.abs().max()) for a, b in tensors if not a.is_meta), default=0.0)
 
 
 def _seen(twin: nn.Module, shown: Shown, trained: int, wanted: int) -> tuple[Tensor, Tensor | None] | None:

@@ -9,7 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from anychan.adaptation._image_path import check_no_other_reads_the_image, check_planes_reach_the_stem
+from anychan.adaptation._image_path import (
+    check_no_other_reads_the_image,
+    check_no_plane_is_read_by_position,
+    check_planes_reach_the_stem,
+)
 from anychan.adaptation._new_channels import NewKernels, load_with_new_channels
 from anychan.adaptation._stem_kinds import ReadStem, may_be_stem, read_stem
 from anychan.adaptation._stem_wrappers import StemWrapper
@@ -69,9 +73,9 @@ def adapt(
             or adapted already; if the strategy is unknown, has no such option, needs statistics that are not given, or
             cannot use those that are; if ``new_kernels`` is needed and not said, or wavelengths are missing; if
             channels trained on seem to be wanted under other names; if planes are treated by position, or counted,
-            before the stem; if it has to be said what the model was trained on; if an option says what
-            ``statistics`` says; or if the strategy's kernels do not stay on the channels trained on, though it
-            promises to be exact.
+            before the stem, or read by position behind or beside it, as far as noise shows that; if it has to be said
+            what the model was trained on; if an option says what ``statistics`` says; or if the strategy's kernels do
+            not stay on the channels trained on, though it promises to be exact.
 
     Example:
         >>> import timm, torch
@@ -138,6 +142,7 @@ def adapt(
         replacement.prepare_body(body, path + inside)  # what it takes from there stays trained or frozen as it was
     check_planes_reach_the_stem(body, paths, len(trained), len(known))
     adapted = AnyChannelModel(body, paths, known, strategy)
+    check_no_plane_is_read_by_position(adapted)
     # The new modules only: some of the body's may be in another mode on purpose.
     adapted.training = adapted.subset_statistics.training = model.training
     return adapted
