@@ -216,6 +216,49 @@ def test_planes_that_would_be_images_by_themselves_are_refused(
     assert [len(samples) for samples in open_dataset(path).splits.values()] == [1, 1]
 
 
+def of_a_camera(images: str, channels: str = "1 2 3 4 5") -> Files:
+    return planes([f"{split}/{label}/{i}" for split in ("train", "test") for label in "ab" for i in images.split()],
+                  channels)  # fmt: skip
+
+
+def test_a_camera_that_numbers_its_planes_is_refused_until_it_is_said(folder: Pack, tmp_path: Path) -> None:
+    files = of_a_camera("IMG_0000_*.TIF IMG_0001_*.TIF IMG_0002_*.TIF")
+    path = folder(files)
+    (finding,) = check_dataset(path).findings
+    assert (finding.path, finding.kind, finding.unfit) == ("train/a/IMG_0000_1.TIF", "planes-apart", True)
+    said = "differs from train/a/IMG_0000_2.TIF only in the channel"
+    assert said in finding.reason
+    with pytest.raises(ValueError, match=rf"{said}: say .* files: '\{{id\}}_\{{channel\}}\.TIF'"):
+        open_dataset(path, "B,G,R,NIR,RE")
+    (path / "bands.yaml").write_text("bands: [B, G, R, NIR, RE]\nfiles: '{id}_{channel}.TIF'")
+    assert loaded(open_dataset(path), tmp_path).images.shape == (6, 5, SIZE, SIZE)
+    assert not check_dataset(path).findings
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        of_a_camera("img_*.tif", "1 2 3 4"),  # a class has one series
+        of_a_camera("x_*.tif y_*.tif z_*.tif", "2 3 4"),
+        of_a_camera("x_*.tif y_*.tif z_*.tif", "0 90"),
+        of_a_camera("x_*.tif y_*.tif", "1 2") | of_a_camera("z_*.tif", "1 2 3"),
+        of_a_camera("x_*.tif y_*.tif", "1 2") | of_a_camera("z*.tif", "1"),
+    ],
+)
+def test_pictures_that_are_numbered_are_no_planes(folder: Pack, files: Files) -> None:
+    assert "planes-apart" not in check_dataset(folder(files), "a").kinds
+
+
+@pytest.mark.parametrize(("kind", "suffix", "mode"), [("PNG", ".png", "L"), ("TIFF", ".tif", "RGB")])
+def test_photographs_that_are_numbered_are_no_planes(
+    folder: Pack, image_bytes: Callable[..., bytes], kind: str, suffix: str, mode: str
+) -> None:
+    names = [name.replace(".tif", suffix) for name in of_a_camera("x_*.tif y_*.tif", "1 2 3")]
+    path = folder({name: image_bytes(seed, mode, kind=kind) for seed, name in enumerate(names)})
+    assert "planes-apart" not in check_dataset(path).kinds
+    assert len(open_dataset(path).splits["train"]) == 12
+
+
 def test_gray_pictures_with_such_names_are_read_as_ever_once_it_is_said(
     pack: Pack, image_bytes: Callable[..., bytes]
 ) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from anychan.channels import ChannelSet
@@ -15,7 +15,7 @@ from anychan.data.findings import Finding
 from anychan.data.folders import read_folders
 from anychan.data.lists import Layout, read_lists
 from anychan.data.multiband import band_decoder, bands_beside, decode_among_photographs
-from anychan.data.planes import ALONE, alike
+from anychan.data.planes import ALONE, alike, numbered
 from anychan.data.sources import Source, open_source
 from anychan.data.stacks import StackedSource
 from anychan.data.synthetic import SPEC_PREFIX, open_synthetic
@@ -95,8 +95,10 @@ def _planes_apart(source: StackedSource, layout: Layout, bands: Bands | None) ->
     if files == ALONE:
         return []
     split_of = {sample.path: split for split, samples in layout.splits.items() for sample in samples}
-    single = (path for path in split_of if "*" not in path or not source.planes(path))
-    for pair in islice(alike(single, files), _LOOKED_AT):
+    labels = {sample.path: sample.label for samples in layout.splits.values() for sample in samples}
+    single = {path: label for path, label in labels.items() if "*" not in path or not source.planes(path)}
+    of_a_camera = numbered(single)
+    for pair in chain(islice(alike(single, files), _LOOKED_AT), [of_a_camera] if of_a_camera else []):
         if source.has_one_plane(pair.first) and source.has_one_plane(pair.second):
             reason = (
                 f"differs from {pair.second} only in the channel: say in {FILE} how planes of one image are called, "

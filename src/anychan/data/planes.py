@@ -10,14 +10,14 @@ that of a band or one that ``bands`` gives a band for. What is around them is as
 lie in one folder; the image is called as they are, with ``*`` for the channel.
 
 Other names that differ in a channel only may be those of pictures, or of wells of a plate (``B02``): `alike` finds
-them.
+them, and `numbered` those of cameras that write ``IMG_0000_1.tif`` to ``IMG_0000_5.tif``.
 """
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -139,6 +139,41 @@ def alike(paths: Iterable[str], files: str | None = None) -> Iterator[Pair]:
             elif (earlier := first[image]) is not None and earlier != path:
                 yield Pair(earlier, path, image, way)
                 first[image] = None
+
+
+_NUMBERED = re.compile(r".(?P<before>[_-])(?P<number>\d{1,2})(?P<suffix>\.tiff?)\Z", re.IGNORECASE)
+_NEARLY_ALL = 0.9  # of the images of a data set have as many planes
+
+
+def numbered(labels: Mapping[str, int]) -> Pair | None:
+    """Of TIFFs whose names end in a number the first two of an image, if the numbers are those of its channels.
+
+    They are if nearly every image has the same, from 1 on, and a folder has several images of a class: otherwise these
+    may be what is numbered.
+
+    Args:
+        labels: of files, by their paths.
+
+    Example:
+        >>> numbered({f"a/IMG_{image}_{channel}.tif": 0 for image in ("000", "001") for channel in (1, 2, 3)})
+        Pair(first='a/IMG_000_1.tif', second='a/IMG_000_2.tif', image='a/IMG_000_*.tif', files='{id}_{channel}.tif')
+    """
+    images: dict[str, dict[int, str]] = defaultdict(dict)
+    for path in labels:
+        found = _NUMBERED.search(path, path.rfind("/") + 1)
+        if found is None:
+            images[path] = {}
+        else:
+            images[f"{path[: found.start('number')]}*{found['suffix']}"][int(found["number"])] = path
+    alike = Counter(tuple(sorted(planes)) for planes in images.values())
+    numbers, times = alike.most_common(1)[0] if alike else ((), 0)
+    if len(numbers) < 2 or numbers != tuple(range(1, len(numbers) + 1)) or times < _NEARLY_ALL * len(images):
+        return None
+    image, planes = next((image, planes) for image, planes in images.items() if len(planes) == len(numbers))
+    if times < 2 * len({(path.rpartition("/")[0], label) for path, label in labels.items()}):
+        return None
+    before, suffix = image.rpartition("*")[0][-1], image.rpartition("*")[2]
+    return Pair(planes[1], planes[2], image, f"{{id}}{before}{{channel}}{suffix}")
 
 
 def _ways(path: str, files: str | None) -> Iterator[tuple[str, str]]:
