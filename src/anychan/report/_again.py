@@ -89,7 +89,7 @@ def reproduction_again(record: Fields, recipe: Recipe, heading: str) -> Again:
     weights = [f"{name}={made[name]['weights']}" for name in asked if made.get(name, {}).get("weights")]
     words += ["--pretrained", *weights] if weights else []
     words += ["--runs", *asked] if asked != every else []
-    return Again(f"{heading}, fair twins" if fair else heading, shlex.join(words), _commit(record))
+    return Again(heading, shlex.join(words), _commit(record))
 
 
 def _runs_taken(every: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -88,7 +88,7 @@ def read_reproduction(path: Path) -> Reproduction:
     recipe = _recipe(path, name)
     changes = {key: _words(value) for key, value in record.child("changes").values.items() if key != "seed"}
     told = ", ".join(f"{key}={value}" for key, value in changes.items())
-    heading = f"{name}, {recipe.title} ({recipe.source})"
+    heading = f"{name}, {recipe.title} ({recipe.source}){', fair twins' if fair else ''}"
     how = "all trained alike, on labels" if fair else "trained as the source says"
     note = " ".join(str(record.values.get("note") or "").split())
     return Reproduction(
