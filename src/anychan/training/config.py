@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any, Literal
 
 from anychan.data.augment_config import AugmentationConfig
+from anychan.training._config_records import differences, jsonable
+from anychan.training._config_rules import check_together, settle_sampling
 from anychan.training.config_groups import (
+    PLAIN,
     EarlyStoppingConfig,
     NormalisationConfig,
     ObjectiveConfig,
     OptimizerConfig,
     ScheduleConfig,
-    Statistics,
     as_list,
     check,
     check_choice,
@@ -50,16 +52,6 @@ _NOT_GIVEN = {
     "optimizer.learning_rate": None,
     "optimizer.weight_decay": None,
 }
-
-PLAIN = "plain"  # the strategy of an ordinary network; as in anychan.adaptation, which would bring torch
-
-# Settings that leave the weights as they are, so that a run may be resumed with other ones. The data, the teacher, the
-# initial and the pretrained weights are compared by content, the device and what follows from it by what was chosen,
-# not by what was asked for.
-_NEUTRAL = frozenset(
-    {"data", "out", "cache_dir", "resume", "checkpoint_every_steps", "checkpoint_every_seconds"}
-    | {"device", "precision", "channels_last", "cuda_graphs", "objective.teacher", "initial", "pretrained"}
-)
 
 
 def _photographs() -> AugmentationConfig:
@@ -206,25 +198,14 @@ class TrainConfig:
         for name in ("checkpoint_every_steps", "checkpoint_every_seconds"):
             value = getattr(self, name)
             check(name, value, value is None or value > 0, "above 0, or not given")
-        self._check_sampling()
+        check_together(self)
 
     def _settle(self) -> None:
         """Replace what is not given by what it comes to, so that a record says what it was; note what that was."""
         left = [name for name, absent in _NOT_GIVEN.items() if attrgetter(name)(self) == absent]
         # Here and not in the group itself: the command line asks the group for its defaults before it knows its name.
         self.optimizer = self.optimizer.settled()
-        if self.channel_sampling == "auto":
-            fixed = "all" if self.fixed_subset is None else "fixed"
-            self.channel_sampling = "hierarchical" if self.strategy != PLAIN and fixed == "all" else fixed  # type: ignore[assignment] # one of them
-        sampled = self.channel_sampling not in ("all", "fixed")
-        if self.objective.name == "auto":
-            whole = sampled and self.sampling_unit == "batch"
-            self.objective = dataclasses.replace(self.objective, name="sandwich" if whole else "labels")
-        if self.normalisation.statistics == "auto":
-            named = self.normalisation.subsets is not None
-            own = sampled and self.normalisation.kind == "batch" and self.sampling_unit == "batch"
-            chosen: Statistics = ("recalibrated" if named else "kept") if own else "shared"
-            self.normalisation = dataclasses.replace(self.normalisation, statistics=chosen)
+        settle_sampling(self)
         self._chosen: dict[str, Any] = {name: attrgetter(name)(self) for name in left}
 
     def _own_choices(self) -> dict[str, Any]:
@@ -236,106 +217,6 @@ class TrainConfig:
         free.optimizer = dataclasses.replace(self.optimizer, learning_rate=None, weight_decay=None)
         free._settle()
         return free._chosen
-
-    def _check_sampling(self) -> None:
-        if (self.channel_sampling == "fixed") != (self.fixed_subset is not None):
-            raise ValueError(
-                f"fixed_subset {self.fixed_subset!r} with channel_sampling {self.channel_sampling!r}: "
-                "a fixed subset goes with channel_sampling 'fixed', and only with it"
-            )
-        sampled = self.channel_sampling not in ("all", "fixed")
-        objective, normalisation, schedule = self.objective, self.normalisation, self.schedule
-        if self.channel_sampling == "bernoulli" and self.channel_probability == 1 and objective.name == "sandwich":
-            raise ValueError("channel_probability 1.0 leaves the sandwich no subset below the full set")
-        if self.strategy == PLAIN and (sampled or self.channel_sampling == "fixed"):
-            raise ValueError(
-                f"channel_sampling {self.channel_sampling!r} with strategy 'plain': an ordinary network takes all its "
-                "channels; choose a strategy such as 'completed', or give channels for a network of fewer channels"
-            )
-        together = {
-            "objective.name": (objective.name, objective.name != "sandwich" or sampled, "sampled channels"),
-            "unseen_subsets": (self.unseen_subsets, self.unseen_subsets is None or sampled, "sampled channels"),
-            "objective.teacher": (
-                objective.teacher,
-                objective.name == "sandwich" or (objective.teacher is not None) == (objective.name == "teacher"),
-                "objective.name 'teacher', which needs it, or 'sandwich'",
-            ),
-            "sampling_unit": (
-                self.sampling_unit,
-                self.sampling_unit == "batch" or (sampled and objective.name == "labels"),
-                "sampled channels and objective.name 'labels'",
-            ),
-            "normalisation.statistics": (
-                normalisation.statistics,
-                normalisation.statistics == "shared"
-                or (self.strategy != PLAIN and (sampled or normalisation.statistics == "recalibrated")),
-                "a strategy other than 'plain' and, for 'kept', sampled channels",
-            ),
-            "early_stopping.patience": (
-                self.early_stopping.patience,
-                self.early_stopping.patience is None or normalisation.statistics != "recalibrated",
-                "normalisation.statistics 'kept' or 'shared', since what is recalibrated after training cannot be "
-                "validated during it,",
-            ),
-            "objective.subsets": (
-                objective.subsets,
-                objective.subsets == ObjectiveConfig.subsets or objective.name == "sandwich",
-                "objective.name 'sandwich'",
-            ),
-            "objective.temperature": (
-                objective.temperature,
-                objective.temperature == ObjectiveConfig.temperature or objective.name != "labels",
-                "objective.name 'sandwich' or 'teacher'",
-            ),
-            "objective.label_share": (
-                objective.label_share,
-                objective.label_share == ObjectiveConfig.label_share or objective.name != "labels",
-                "objective.name 'sandwich' or 'teacher'",
-            ),
-            **{
-                f"schedule.{name}": (
-                    getattr(schedule, name),
-                    getattr(schedule, name) == getattr(ScheduleConfig, name) or schedule.name == needed,
-                    f"schedule.name {needed!r}",
-                )
-                for name, needed in (("milestones", "steps"), ("factor", "steps"), ("final", "cosine"))
-            },
-            "early_stopping.metric": (
-                self.early_stopping.metric,
-                self.early_stopping.metric == EarlyStoppingConfig.metric or self.early_stopping.patience is not None,
-                "early_stopping.patience",
-            ),
-            "channel_probability": (
-                self.channel_probability,
-                self.channel_probability == TrainConfig.channel_probability or self.channel_sampling == "bernoulli",
-                "channel_sampling 'bernoulli'",
-            ),
-            "objective.full_share": (
-                objective.full_share,
-                objective.full_share == ObjectiveConfig.full_share or objective.name == "sandwich",
-                "objective.name 'sandwich'",
-            ),
-            "normalisation.affine": (
-                normalisation.affine,
-                not normalisation.affine or normalisation.statistics == "kept",
-                "normalisation.statistics 'kept'",
-            ),
-            "normalisation.subsets": (
-                normalisation.subsets,
-                normalisation.subsets is None or normalisation.statistics == "recalibrated",
-                "normalisation.statistics 'recalibrated'",
-            ),
-            "normalisation.kind": (
-                normalisation.kind,
-                normalisation.kind != "group" or normalisation.statistics == "shared",
-                "normalisation.statistics 'shared', since a group normalisation keeps none",
-            ),
-        }
-        for name, (value, holds, needed) in together.items():
-            if not holds:
-                raise ValueError(f"{name} {str(value)!r} goes with {needed} only")
-        if self.sampling_unit == "image" and normalisation.statistics == "kept":
-            raise ValueError("sampling_unit 'image' mixes subsets in a batch, so no statistics can be kept apart")
 
     def to_dict(self) -> dict[str, Any]:
         """A record that JSON and YAML can hold."""
@@ -394,42 +275,3 @@ def kept_choices(before: TrainConfig, now: TrainConfig) -> dict[str, tuple[Any, 
         if name not in {**before._chosen, **now._chosen}
         and attrgetter(name)(before) == attrgetter(name)(now) == old[name] != new[name]
     }
-
-
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """What of two ``TrainConfig.to_dict`` records would give other weights, as lines "name: before -> now".
-
-    Left out are where things lie (data, out, cache_dir), when checkpoints are written, and the device with what
-    follows from it: a run may go on with others.
-
-    Example:
-        >>> config = TrainConfig(data="a.zip", out=Path("runs/a")).to_dict()
-        >>> differences(config, {**config, "out": "runs/b", "epochs": 12})
-        ['epochs: 10 -> 12']
-    """
-    flat_before, flat_now = _flat(before), _flat(now)
-    names = [name for name in {**flat_before, **flat_now} if name not in _NEUTRAL]
-    return [
-        f"{name}: {flat_before.get(name)} -> {flat_now.get(name)}"
-        for name in names
-        if flat_before.get(name) != flat_now.get(name)
-    ]
-
-
-def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, Mapping) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def jsonable(value: Any) -> Any:
-    """Settings as JSON and YAML can hold them: paths as text, tuples as lists."""
-    if isinstance(value, Mapping):
-        return {str(name): jsonable(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    return str(value) if isinstance(value, Path) else value

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from anychan.data import ImageArray
-from anychan.training.config import PLAIN, TrainConfig
+from anychan.training.config import TrainConfig
+from anychan.training.config_groups import PLAIN
 from anychan.training.small_maps import SmallMaps
 
 if TYPE_CHECKING:
