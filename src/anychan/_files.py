@@ -43,11 +43,6 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def unwritten(path: Path, error: Exception) -> OSError:
-    """The system's error that a library's writer, which names no errno, stands for."""
-    return OSError(f"{path} cannot be written (is the disk full?): {str(error).partition(chr(10))[0]}")
-
-
 def move(file: Path, path: Path) -> None:
     """Rename a file, in place of what is at ``path``; Windows is asked for two seconds while somebody has that open."""
     until = time.monotonic() + _PATIENCE_S

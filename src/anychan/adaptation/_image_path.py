@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
+from anychan._errors import first_line
 from anychan.adaptation._stem_wrappers import StemWeight
 from anychan.adaptation.model import AnyChannelModel
 from anychan.channels import ChannelSet
@@ -57,7 +58,7 @@ def check_planes_reach_the_stem(body: nn.Module, paths: Sequence[str], trained: 
         try:
             reached = shown(x[:, :planes])
         except Exception as error:  # as above
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
+            said = first_line(error)
             raise ValueError(f"{name} takes no {planes} planes, before its stem {path!r}: {said}") from error
         if reached is None or reached.shape[1] != planes:
             came = "none" if reached is None else reached.shape[1]

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from anychan._errors import first_line
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet, ChannelsLike
 
@@ -74,7 +75,8 @@ def on_meta(model: nn.Module) -> nn.Module:
     try:
         return copy.deepcopy(model).eval().requires_grad_(False).to("meta")
     except (RuntimeError, NotImplementedError, TypeError) as error:  # a weight that is no parameter, a lock, a file
-        raise ValueError(f"{type(model).__name__} cannot be copied, as measuring it needs: {_said(error)}") from error
+        said = first_line(error)
+        raise ValueError(f"{type(model).__name__} cannot be copied, as measuring it needs: {said}") from error
 
 
 @contextmanager
@@ -90,11 +92,7 @@ def shapes_only(model: nn.Module, image_size: int) -> Iterator[None]:
         with torch.device("meta"), torch.no_grad():
             yield
     except AssertionError as error:  # what timm's models of a fixed size raise for another
-        raise ValueError(f"{name} refuses its input; another than {size} may do: {_said(error)}") from error
+        raise ValueError(f"{name} refuses its input; another than {size} may do: {first_line(error)}") from error
     except (RuntimeError, NotImplementedError, TypeError) as error:  # what torch raises for a tensor without data
-        message = f"{name} cannot be traced by shapes alone (meta device): {_said(error)} ({size})"
+        message = f"{name} cannot be traced by shapes alone (meta device): {first_line(error)} ({size})"
         raise ValueError(message) from error
-
-
-def _said(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from anychan._errors import first_line
 from anychan.channels import ChannelsLike
 from anychan.cost._call import call_of
 from anychan.cost._folded import as_shipped, shipped_parameters
@@ -148,5 +149,5 @@ def _checked_device(device: str | torch.device) -> torch.device:
         torch.get_device_module(place)
         torch.empty(0, device=place)
     except (RuntimeError, AssertionError) as error:  # a PyTorch built without CUDA asserts
-        raise ValueError(f"device {str(device)!r} cannot be used: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"device {str(device)!r} cannot be used: {first_line(error)}") from error
     return place

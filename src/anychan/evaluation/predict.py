@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 import torch
 from torch import Tensor
 
+from anychan._errors import first_line
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.cost.latency import now
@@ -203,7 +204,7 @@ def checked_device(name: torch.device | str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # a PyTorch built without CUDA asserts
-        raise ValueError(f"device {str(name)!r} cannot be used: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"device {str(name)!r} cannot be used: {first_line(error)}") from error
     return device
 
 

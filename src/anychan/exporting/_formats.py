@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.export import ExportedProgram
 
+from anychan._errors import first_line
 from anychan.exporting._trace import symbols
 
 OPSET = 18  # what torch.onnx translates to without converting; onnxruntime has had it since 1.14
@@ -89,8 +90,7 @@ def _onnx(program: ExportedProgram, description: Mapping[str, Any]) -> Any:
             verbose=False,
         )
     except torch.onnx.errors.OnnxExporterError as error:
-        reason = next((line for line in str(error.__cause__ or error).splitlines() if line.strip()), "no reason given")
-        raise ValueError(f"torch.onnx cannot translate it: {reason.strip()}") from error
+        raise ValueError(f"torch.onnx cannot translate it: {first_line(error.__cause__ or error)}") from error
     assert translated is not None
     message = translated.model_proto
     message.producer_name = "anychan"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from anychan._errors import first_line
 from anychan.exporting._graph import AllSubsets, OneSubset
 
 _IMAGE = ("batch", "channels", "height", "width")  # what the image's dimensions are called in a file
@@ -39,7 +40,7 @@ def trace(module: OneSubset | AllSubsets, inputs: tuple[Tensor, ...], any_size: 
         try:
             program = torch.export.export(module, inputs, dynamic_shapes=shapes, strict=False)
         except Exception as error:  # whatever a network's code does under torch.export
-            raise UntraceableError(f"torch.export cannot trace it: {_first_line(error)}") from error
+            raise UntraceableError(f"torch.export cannot trace it: {first_line(error)}") from error
     if "batch" not in varying(program):
         raise UntraceableError("torch.export can trace it for one number of images only, not for any")
     return program
@@ -77,8 +78,3 @@ def symbols(program: ExportedProgram) -> dict[str, str]:
 
 def _said(answer: object) -> str:
     return f"a tensor of shape {tuple(answer.shape)}" if isinstance(answer, Tensor) else type(answer).__name__
-
-
-def _first_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__

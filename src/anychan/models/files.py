@@ -16,7 +16,8 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from anychan._files import replacing, unwritten
+from anychan._errors import first_line, unwritten
+from anychan._files import replacing
 from anychan.adaptation import AnyChannelModel, keep_statistics
 from anychan.adaptation.annealing import annealed_modules
 from anychan.channels import ChannelSet
@@ -324,5 +325,5 @@ def load_model(model: Path | str) -> tuple[AnyChannelModel, ModelInfo]:
     try:
         load_tensors(network, str(weights))
     except (SafetensorError, RuntimeError) as error:
-        raise ValueError(f"{weights} does not fit {folder / DESCRIPTION}: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{weights} does not fit {folder / DESCRIPTION}: {first_line(error)}") from error
     return network.eval(), info

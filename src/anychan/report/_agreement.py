@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from anychan._errors import first_line
 from anychan.report import _format as fmt
 from anychan.report._records import Evaluation, Run
 from anychan.report._table import Cell, Column, Group, Table
@@ -113,7 +114,7 @@ def _answers(run: Run, evaluation: Evaluation) -> Mapping[str, npt.NDArray[Any]]
     try:
         table = read_predictions(path)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: not a table of predictions ({str(error).splitlines()[0]})") from error
+        raise ValueError(f"{path}: not a table of predictions ({first_line(error)})") from error
     found: dict[tuple[str, str], npt.NDArray[Any]] = {}
     for key, given in table.items():
         order = np.argsort(np.array(given.paths), kind="stable")

@@ -12,7 +12,8 @@ from typing import Any
 
 import torch
 
-from anychan._files import move, replacing, unwritten
+from anychan._errors import first_line, unwritten
+from anychan._files import move, replacing
 
 FORMAT = 1
 LAST, PREVIOUS = "last.pt", "previous.pt"
@@ -59,9 +60,8 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         advice = f"; delete it to go on from {previous}" if path == last and previous.exists() else ""
-        raise CheckpointError(f"checkpoint {path} is damaged ({reason}){advice}") from error
+        raise CheckpointError(f"checkpoint {path} is damaged ({first_line(error)}){advice}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise CheckpointError(f"checkpoint {path} is not of format {FORMAT}, the one this version reads")
     return state
