@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from anychan import environment as module
-from anychan.environment import environment, hardware
+from anychan.environment import checked_device, environment, hardware
 
 
 def test_it_is_a_record_with_what_counts() -> None:
@@ -28,6 +28,26 @@ def test_the_gpu_is_that_of_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"GPU of {device}")
     named = [hardware(device)["gpu"] for device in ("cuda:1", torch.device("cuda:1"), "cpu", None)]
     assert named == ["GPU of cuda:1", "GPU of cuda:1", "GPU of None", "GPU of None"]
+
+
+def test_a_device_is_one_that_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, name in ((False, "cpu"), (True, "cuda")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        with monkeypatch.context() as quiet:
+            quiet.setattr(torch, "empty", lambda *size, device: None)
+            assert checked_device() == torch.device(name)
+    for name in ("abacus", "meta"):
+        with pytest.raises(ValueError, match=f"device '{name}' cannot be used: .+"):
+            checked_device(name)
+
+
+def test_a_device_that_fails_without_a_word_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*size: int, device: torch.device) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(torch, "empty", fail)
+    with pytest.raises(ValueError, match=r"device 'cpu' cannot be used: AssertionError$"):
+        checked_device("cpu")
 
 
 def run_git(folder: Path, *arguments: str) -> str:

@@ -1,4 +1,4 @@
-"""What a result was made with: versions, commit and hardware, for records."""
+"""What a result is made with: versions, commit and hardware, for records; and the device."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+from anychan._errors import first_line
 from anychan._plugins import plugin_versions
 
 # The libraries that can change a number.
@@ -66,6 +67,25 @@ def hardware(device: torch.device | str | None = None) -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name(gpu) if torch.cuda.is_available() else None,
         "platform": f"{platform.system()} {platform.machine()}",
     }
+
+
+def checked_device(name: torch.device | str | None = None) -> torch.device:
+    """A device that is there; None: cuda where it is there, else the CPU.
+
+    Raises:
+        ValueError: for a device that cannot be used, saying why.
+    """
+    import torch
+
+    if name is None:
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.get_device_module(device)  # a shape alone, "meta", has none
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # a PyTorch built without CUDA asserts
+        raise ValueError(f"device {str(name)!r} cannot be used: {first_line(error)}") from error
+    return device
 
 
 def _checkout(package: Path) -> dict[str, Any]:

@@ -80,6 +80,8 @@ def test_what_a_model_does_not_take_is_refused_before_any_image(predictor, tmp_p
         Predictor.load(kept, device="cpu").predict([], "RB")
     with pytest.raises(ValueError, match="batch_size 0"):
         Predictor.load(kept, batch_size=0)
+    with pytest.raises(ValueError, match="device 'abacus' cannot be used"):
+        Predictor.load(kept, device="abacus")
 
 
 def test_a_channel_that_a_photograph_lacks_is_said_of_it(tmp_path):

@@ -227,7 +227,7 @@ def recalibrate(
     planes = [list(known.indices(subset)) for subset in chosen]
     trial = _with_fresh_statistics(model, chosen)
     count = 0
-    with _evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad():
         for x_NCHW in batches:
             _check_batch(x_NCHW, len(known))
             for subset, planes_S in zip(chosen, planes, strict=True):
@@ -274,7 +274,7 @@ def _with_fresh_statistics(model: AnyChannelModel, subsets: Sequence[ChannelSet]
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """In evaluation mode, and afterwards each module in the mode it was in."""
     modes = {module: module.training for module in model.modules()}
     try:

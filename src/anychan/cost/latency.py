@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from anychan.adaptation.normalisation import evaluating
 from anychan.channels import ChannelsLike
 from anychan.cost._call import call_of
 
@@ -56,18 +57,12 @@ def measure_latency(
     call = call_of(model, channels, image_size)
     device = device_of(model)
     x = call.batch(model, batch_size, device)
-    modes = {module: module.training for module in model.modules()}
     seconds = []
-    try:
-        model.eval()
-        with torch.inference_mode():
-            for _ in range(_WARM_UP + repeats):
-                start = now(device)
-                call(model, x)
-                seconds.append(now(device) - start)
-    finally:
-        for module, training in modes.items():
-            module.training = training
+    with evaluating(model), torch.inference_mode():
+        for _ in range(_WARM_UP + repeats):
+            start = now(device)
+            call(model, x)
+            seconds.append(now(device) - start)
     q25, median, q75 = (1e3 * torch.tensor(seconds[_WARM_UP:], dtype=torch.float64)).quantile(
         torch.tensor((0.25, 0.5, 0.75), dtype=torch.float64)
     )

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from anychan._errors import first_line
 from anychan.channels import ChannelsLike
 from anychan.cost._call import call_of
 from anychan.cost._folded import as_shipped, shipped_parameters
@@ -18,7 +17,7 @@ from anychan.cost.latency import Latency, measure_latency
 from anychan.cost.macs import count_macs
 from anychan.cost.memory import Memory, measure_memory
 from anychan.cost.weighted_layers import depth
-from anychan.environment import hardware
+from anychan.environment import checked_device, hardware
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ def profile(  # noqa: PLR0917 # all but the first are named in practice
         >>> found.parameters, found.macs, found.kernel_macs, found.depth
         (224, 21600, 0, 1)
     """
-    place = _checked_device(device)
+    place = checked_device(device)
     call = call_of(model, channels, image_size)
     shipped = as_shipped(model, channels)
     macs = count_macs(shipped, channels, image_size)
@@ -141,13 +140,3 @@ def _scaled(number: int) -> str:
         if number >= size:
             return f"{number / size:.4g} {unit}"
     return str(number)
-
-
-def _checked_device(device: str | torch.device) -> torch.device:
-    try:
-        place = torch.device(device)
-        torch.get_device_module(place)
-        torch.empty(0, device=place)
-    except (RuntimeError, AssertionError) as error:  # a PyTorch built without CUDA asserts
-        raise ValueError(f"device {str(device)!r} cannot be used: {first_line(error)}") from error
-    return place

@@ -24,11 +24,11 @@ from anychan.channels import ChannelSet
 from anychan.cost import profile
 from anychan.data import Dataset, hold_out, load_split, open_dataset
 from anychan.data.dataset import same_images
-from anychan.environment import environment
+from anychan.environment import checked_device, environment
 from anychan.evaluation._folder import predictions_path, read_record, record_path, sha256, write_record, writing
 from anychan.evaluation.metrics import metrics
 from anychan.evaluation.pictures import write_pictures
-from anychan.evaluation.predict import checked_device, predict_subset
+from anychan.evaluation.predict import predict_subset
 from anychan.evaluation.predictions import Key, Predictions, pack_right, read_predictions, write_predictions
 from anychan.evaluation.questions import Question, list_questions, own_subsets, rank
 from anychan.evaluation.untold import untold
@@ -123,7 +123,7 @@ def evaluate_run(
     images = {**dataset.description, "fingerprints": {**dataset.description["fingerprints"], split: array.fingerprint}}
     model_hash = sha256(run / WEIGHTS)
     earlier, _ = _earlier(run, split, model_hash, images, replace)
-    device = str(checked_device(device or ("cuda" if torch.cuda.is_available() else "cpu")))
+    device = str(checked_device(device))
     made = {
         **environment(device),
         "device": device,

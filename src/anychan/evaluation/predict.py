@@ -15,13 +15,13 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 import torch
 from torch import Tensor
 
-from anychan._errors import first_line
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.cost.latency import now
 from anychan.data import ImageArray
 from anychan.data.arrays import check_units, take
 from anychan.data.dataset import BYTES
+from anychan.environment import checked_device
 from anychan.evaluation.fills import check_fill, fill_missing
 from anychan.evaluation.predictions import Predictions
 from anychan.sensors import find
@@ -196,16 +196,6 @@ def _batches(
             else (array.values(images_NSHW, planes))
         )
         yield path, values_NSHW, None if there_NS is None else there_NS[first : first + size]
-
-
-def checked_device(name: torch.device | str) -> torch.device:
-    """A device that is there; raises ``ValueError`` for another."""
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # a PyTorch built without CUDA asserts
-        raise ValueError(f"device {str(name)!r} cannot be used: {first_line(error)}") from error
-    return device
 
 
 def _milliseconds(times: list[tuple[float, int]]) -> float:

@@ -11,7 +11,7 @@ import torch
 
 from anychan._records import read_run, trained_by
 from anychan.cost import measure_memory
-from anychan.environment import hardware
+from anychan.environment import checked_device, hardware
 from anychan.evaluation._folder import read_record, record_path, training_conditions
 from anychan.evaluation.intervals import wilson_interval
 from anychan.experiments._kept import has_new_statistics, kept_epoch
@@ -147,12 +147,12 @@ def _memory(config: TrainConfig, batch: int) -> dict[str, Any]:
     """The peak of a training step of as many images as the source reports of; the weights' values play no part."""
     info = read_info(config.out)
     model = load_model(config.out)[0] if (config.out / WEIGHTS).is_file() else info.create_annealed()
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if config.device == "auto" else config.device
     try:
+        device = checked_device(None if config.device == "auto" else config.device)
         found = measure_memory(model.to(device), info.channels, info.image_size, batch).training_bytes
-    except RuntimeError as error:  # such as a GPU's memory that does not suffice for so many
+    except (ValueError, RuntimeError) as error:  # the latter such as a GPU's memory that does not suffice for so many
         return {"n": None, "measured": {}, "missing": " ".join(str(error).split())}
-    machine = machine_of({"device": device, "hardware": hardware(), "threads": torch.get_num_threads()})
+    machine = machine_of({"device": str(device), "hardware": hardware(), "threads": torch.get_num_threads()})
     return {"n": None, "measured": {str(info.channels): found / 1e6}, "machine": machine}
 
 

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from anychan._columns import columns
@@ -18,7 +17,7 @@ from anychan._files import replacing
 from anychan._lock import alone
 from anychan._records import read_record as read_record_file
 from anychan._records import trained_by
-from anychan.environment import environment
+from anychan.environment import checked_device, environment
 from anychan.evaluation import HELD_OUT, record_costs
 from anychan.evaluation.bootstrap import DRAWS
 from anychan.experiments._ablation_rows import BASE, BOOTSTRAP, ablation_row, folder_name
@@ -275,9 +274,9 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
 
 def _measure(config: TrainConfig, split: str) -> str:
     """Put what a call with all channels costs beside a run's answers, here, and say why that cannot be; else ""."""
-    own = "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        record_costs([config.out], split, device=own if config.device == "auto" else config.device, whole=True)
+        device = str(checked_device()) if config.device == "auto" else config.device
+        record_costs([config.out], split, device=device, whole=True)
     except (ValueError, RuntimeError) as error:  # the latter such as a GPU's memory that does not suffice
         return " ".join(str(error).split())
     return ""

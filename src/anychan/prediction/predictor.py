@@ -20,6 +20,7 @@ from anychan.data.dataset import Encoding
 from anychan.data.decode import strict_pillow
 from anychan.data.findings import BrokenFileError
 from anychan.data.parallel import ordered_map
+from anychan.environment import checked_device
 from anychan.evaluation.activation import activation_map
 from anychan.evaluation.predict import predict_subset, prepare
 from anychan.models import ModelInfo, load_model
@@ -74,7 +75,7 @@ class Predictor:
             have those that a ``bands.yaml`` said of the model's training images.
 
     Raises:
-        ValueError: for a batch size below 1.
+        ValueError: for a batch size below 1, or a device there is not.
     """
 
     def __init__(
@@ -92,7 +93,7 @@ class Predictor:
         self.bands = bands if isinstance(bands, Bands) else parse_bands(bands)
         yaml = isinstance(bands, Bands | Path) or str(bands).lower().endswith((".yaml", ".yml"))
         self._otherwise = () if yaml else tuple((name, Numbers(**its)) for name, its in info.numbers.items())
-        self.device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = str(checked_device(device))
 
     @classmethod
     def load(
