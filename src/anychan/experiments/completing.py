@@ -16,8 +16,8 @@ from anychan.evaluation.questions import own_subsets
 from anychan.models import WeightsUnavailableError
 from anychan.models.files import read_info
 from anychan.training import InterruptedRunError, TrainConfig, train
-from anychan.training.config import differences
 from anychan.training.initial import read_weights, weights_taken
+from anychan.training.resumed import changes
 
 # Of which channel sets a run's cost is measured: none; the largest, which is all channels if they were asked for; all.
 Costs = Literal["none", "full", "all"]
@@ -78,15 +78,11 @@ def is_finished(config: TrainConfig) -> bool:
     if not (config.out / "run.json").is_file():
         return False
     known = read_run(config.out)
-    changed = differences(TrainConfig.from_dict(known["config"]).to_dict(), config.to_dict())
+    changed = changes(known, config, weights_taken(config), "other weights")
     now = open_dataset(config.data, config.bands).description
     for split in ("train", "val"):
         if not same_images(known["data"], now, split):
             changed.append(f"data: other {split} images, or read otherwise")
-    before, taken = known.get("weights", {}), weights_taken(config)
-    changed += [
-        f"{name}: other weights" for name in before.keys() | taken.keys() if before.get(name) != taken.get(name)
-    ]
     precision = known.get("machine", {}).get("precision")  # of auto it is what was chosen
     if config.precision != "auto" and precision not in (None, config.precision):
         changed.append(f"precision: {precision} -> {config.precision}")

@@ -1,13 +1,33 @@
-"""What trained a run before it was taken up again: its versions, commit and hardware may be others than today's."""
+"""A run that is there already: what of it is asked for otherwise, and what trained it: maybe another machine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from anychan.training.config import differences
+from anychan.training.config import TrainConfig, differences
 
 _ENVIRONMENT = ("versions", "commit", "dirty", "hardware")
+
+
+def changes(known: Mapping[str, Any], config: TrainConfig, weights: Mapping[str, str], other: str) -> list[str]:
+    """What is asked for otherwise than a run was trained, of what tells its weights, but for the images.
+
+    ``known`` is what its run.json or its checkpoint says, ``weights`` what ``weights_taken`` gives now, ``other`` is
+    said of those that are not the same.
+
+    Example:
+        >>> from pathlib import Path
+        >>> config = TrainConfig(data="a.zip", out=Path("runs/a"))
+        >>> known = {"config": {**config.to_dict(), "epochs": 12}, "weights": {"initial": "0ae9"}}
+        >>> changes(known, config, {}, "another model")
+        ['epochs: 12 -> 10', 'initial: another model']
+    """
+    before = known.get("weights", {})
+    return [
+        *differences(TrainConfig.from_dict(known["config"]).to_dict(), config.to_dict()),
+        *(f"{name}: {other}" for name in {**before, **weights} if before.get(name) != weights.get(name)),
+    ]
 
 
 def earlier_parts(record: Mapping[str, Any], done: tuple[int, int], now: Mapping[str, Any]) -> list[dict[str, Any]]:

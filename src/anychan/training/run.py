@@ -20,7 +20,7 @@ from anychan.models.files import DESCRIPTION, WEIGHTS
 from anychan.training import checkpoint
 from anychan.training.batches import Inputs, TrainingBatches, unaugmented
 from anychan.training.command import command_line
-from anychan.training.config import TrainConfig, differences
+from anychan.training.config import TrainConfig
 from anychan.training.driver import Driver
 from anychan.training.images import Images, check_channels, load_images
 from anychan.training.initial import Start, load_teacher, make_model, read_weights, weights_taken
@@ -38,7 +38,7 @@ from anychan.training.progress import Progress
 from anychan.training.randomness import seed_everything
 from anychan.training.recalibration import recalibrate_on
 from anychan.training.records import RunFolder, check_folder
-from anychan.training.resumed import earlier_parts, told
+from anychan.training.resumed import changes, earlier_parts, told
 from anychan.training.stopping import InterruptedRunError, TrainingStoppedError, listening
 
 if TYPE_CHECKING:
@@ -256,13 +256,7 @@ class _Run:
 
     def _check_origin(self, state: dict[str, Any]) -> None:
         """Refuse a checkpoint that this run's steps would not follow from."""
-        changed = differences(TrainConfig.from_dict(state["config"]).to_dict(), self._config.to_dict())
-        before = state.get("weights", {})
-        changed += [
-            f"{name}: another model"
-            for name in before.keys() | self._weights.keys()
-            if before.get(name) != self._weights.get(name)
-        ]
+        changed = changes(state, self._config, self._weights, "another model")
         for group, now in (("machine", self._trainer.machine.to_dict()), ("data", self._data.origin)):
             changed += [
                 f"{group}.{name}: {state[group][name]} -> {now[name]}"
