@@ -43,7 +43,7 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
     return record
 
 
-def read_run(folder: Path) -> dict[str, Any]:
+def read_run_record(folder: Path) -> dict[str, Any]:
     """What ``run.json`` of a run folder says: how it was trained, on what, with which outcome.
 
     Raises:

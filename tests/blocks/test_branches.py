@@ -12,7 +12,7 @@ from torch.testing import assert_close
 
 from anychan.adaptation import adapt, keep_statistics, replace_batch_norm, specialize
 from anychan.adaptation.replacement import fold_batch_renorm
-from anychan.blocks import BranchedConv2d, FoldedConv2d, fold_branches
+from anychan.blocks import BranchedConv2d, FoldableConv2d, fold_branches
 from anychan.cost._folded import as_shipped
 
 from .._trained import as_if_trained
@@ -114,7 +114,7 @@ def test_a_block_that_is_used_in_two_places_stays_one() -> None:
     model = as_if_trained(nn.Sequential(nn.Conv2d(3, 4, 3), block, nn.Sequential(block), nn.Flatten())).eval()
     adapted, x = adapt(model, strategy="sliced"), torch.randn(2, 3, 6, 6)
     for folded in (fold_branches(model), specialize(adapted)):
-        assert not any(isinstance(module, FoldedConv2d) for module in folded.modules())
+        assert not any(isinstance(module, FoldableConv2d) for module in folded.modules())
         assert folded[1] is folded[2][0]
         assert_close(folded(x), model(x), atol=1e-5, rtol=1e-4)
 

@@ -12,7 +12,7 @@ from torch import nn
 import anychan
 from anychan import Channel, adapt, specialize
 from anychan.adaptation import keep_statistics, replace_batch_norm
-from anychan.blocks import BranchedConv2d, DeepenedConv2d, FoldedConv2d
+from anychan.blocks import BranchedConv2d, DeepenedConv2d, FoldableConv2d
 from anychan.cost import Latency, Memory, Profile, count_macs, depth, measure_memory, profile
 from anychan.cost._folded import as_shipped
 from anychan.models import create_model
@@ -95,7 +95,7 @@ def test_statistics_of_a_subset_are_folded_with_the_branches() -> None:
         model.train()(x, channels="RG")
         expected, folded = model.eval()(x, channels="RG"), as_shipped(model, "RG")
         torch.testing.assert_close(folded(x, channels="RG"), expected, rtol=1e-4, atol=1e-5)
-    assert not any(isinstance(module, FoldedConv2d) for module in folded.modules())
+    assert not any(isinstance(module, FoldableConv2d) for module in folded.modules())
     with pytest.raises(ValueError, match="no normalisation statistics for G"):
         as_shipped(model, "G")
     body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())

@@ -12,7 +12,7 @@ from anychan.data.bands import parse_bands
 from anychan.data.findings import BrokenFileError
 from anychan.data.images import decode_image
 from anychan.data.multiband import decode_among_photographs
-from anychan.data.tiff import is_photograph
+from anychan.data.tiff import is_picture
 
 from ._files import FOUR, broken, gdal, noise, tiff
 
@@ -54,18 +54,18 @@ def test_a_fourth_band_that_has_a_name_is_no_opacity_though_gdal_says_so(compres
 
 def test_four_samples_are_a_photograph_only_where_the_fourth_is_an_opacity() -> None:
     pixels = FOUR.transpose(1, 2, 0)
-    assert is_photograph(tiff(pixels, photometric="rgb", extrasamples=["unassalpha"]), any_bits=True)
-    assert not is_photograph(tiff(pixels, photometric="rgb", extrasamples=["unspecified"]), any_bits=True)
+    assert is_picture(tiff(pixels, photometric="rgb", extrasamples=["unassalpha"]), any_bits=True)
+    assert not is_picture(tiff(pixels, photometric="rgb", extrasamples=["unspecified"]), any_bits=True)
     on_the_ground = [(33550, "d", 3, (10.0, 10.0, 0.0), True)]
     placed = tiff(pixels, photometric="rgb", extrasamples=["unassalpha"], extratags=on_the_ground)
-    assert not is_photograph(placed, any_bits=True)
-    assert is_photograph(tiff(pixels[:, :, :3], photometric="rgb", extratags=on_the_ground))
+    assert not is_picture(placed, any_bits=True)
+    assert is_picture(tiff(pixels[:, :, :3], photometric="rgb", extratags=on_the_ground))
 
 
 def test_signed_bytes_are_no_photograph() -> None:
     data = tiff(np.full((6, 7), -1, np.int8))
-    assert not is_photograph(data)
-    assert not is_photograph(data, any_bits=True)
+    assert not is_picture(data)
+    assert not is_picture(data, any_bits=True)
     assert (decode_image(data).values == -1).all()
     with pytest.raises(BrokenFileError, match="has numbers from -128 to 127, the first image is a photograph"):
         decode_among_photographs(data, None)
@@ -104,7 +104,7 @@ def test_a_jpeg_geotiff_keeps_its_mask() -> None:
     assert image.channels.names == ("R", "G", "B")
     np.testing.assert_array_equal(image.valid, np.broadcast_to(mask > 0, (3, 32, 32)))
     assert abs(image.pixels.astype(int) - 90).max() <= 3
-    assert not is_photograph(gdal(pixels, mask=mask, **jpeg))
+    assert not is_picture(gdal(pixels, mask=mask, **jpeg))
     image = decode_image(gdal(pixels, nodata=90, **jpeg))
     assert image.valid is not None
     assert not image.valid.all()

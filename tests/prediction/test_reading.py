@@ -16,7 +16,7 @@ from anychan.data.decode import decode_photograph, strict_pillow
 from anychan.data.findings import BrokenFileError
 from anychan.data.images import decode_image
 from anychan.prediction import reading
-from anychan.prediction.reading import pixel_count, read_planes
+from anychan.prediction.reading import pixel_count, planes_of_image
 
 from ._runs import photograph
 
@@ -47,7 +47,7 @@ def _tiff(pixels: np.ndarray, **options: Any) -> bytes:
 def test_8_bits_are_as_in_a_data_set():
     for number, mode in enumerate(("RGB", "L", "RGBA", "LA", "P")):
         data = photograph(number, mode)
-        planes = read_planes(data, 16)
+        planes = planes_of_image(data, 16)
         expected = decode_photograph(data, 16).pixels.transpose(2, 0, 1)
         np.testing.assert_array_equal(planes.pixels.numpy(), expected)
 
@@ -67,7 +67,7 @@ def test_8_bits_are_as_in_a_data_set():
     ids=["gray", "colour", "alpha", "gray-alpha", "tiff", "tiff-colour", "tiff-planar", "float"],
 )
 def test_16_bits_keep_all_their_levels(data):
-    red = read_planes(data).pixels[0].numpy()
+    red = planes_of_image(data).pixels[0].numpy()
     assert len(np.unique(red)) == 65536
     np.testing.assert_allclose(red * 65535, RAMP, atol=0.02)
 
@@ -80,14 +80,15 @@ def test_16_bits_are_turned_and_cut_as_8_are(orientation, samples):
     data = _png16(fine.astype(np.uint16) * 257, orientation)
     for size in (None, 16):
         expected = decode_photograph(data, size).pixels.transpose(2, 0, 1)
-        got = read_planes(data, size).pixels.numpy()
+        got = planes_of_image(data, size).pixels.numpy()
         assert got.dtype == np.float32
         np.testing.assert_allclose(got * 255, expected, atol=1)
 
 
 def test_alpha_of_16_bits_is_laid_over_white():
     half = np.stack([np.zeros_like(RAMP)] * 3 + [RAMP], axis=2)
-    np.testing.assert_allclose(read_planes(_png16(half)).pixels[1].numpy() * 65535, 65535 - RAMP.astype(int), atol=0.02)
+    green = planes_of_image(_png16(half)).pixels[1].numpy()
+    np.testing.assert_allclose(green * 65535, 65535 - RAMP.astype(int), atol=0.02)
 
 
 def _transparent(colour: tuple[int, ...], samples: int) -> bytes:
@@ -111,7 +112,7 @@ def _transparent(colour: tuple[int, ...], samples: int) -> bytes:
     ],
 )
 def test_pictures_of_16_bits_are_read_as_in_a_data_set_and_as_those_of_8(data):
-    planes = read_planes(data).pixels.numpy()
+    planes = planes_of_image(data).pixels.numpy()
     image = decode_image(data)
     np.testing.assert_array_equal(planes, np.broadcast_to(image.values, planes.shape))
     assert image.valid is None
@@ -141,7 +142,7 @@ def test_16_bits_that_tifffile_cannot_decode_are_read_by_rasterio(compression):
         with file.open(driver="GTiff", compress=compression, **shape) as writer:
             writer.write(pixels)
         data = file.read()
-    red = read_planes(data).pixels[0].numpy()
+    red = planes_of_image(data).pixels[0].numpy()
     np.testing.assert_allclose(red * 65535, RAMP, atol=0.02)
 
 
@@ -153,10 +154,10 @@ def test_a_tiff_that_tifffile_stumbles_over_is_read_as_in_a_data_set_of_photogra
     with pytest.raises(tifffile.TiffFileError):
         tifffile.TiffFile(io.BytesIO(data))
     with strict_pillow():  # else it warns
-        np.testing.assert_array_equal(read_planes(bytes(data)).pixels[:, 0, 0], [10, 20, 30])
+        np.testing.assert_array_equal(planes_of_image(bytes(data)).pixels[:, 0, 0], [10, 20, 30])
 
 
 def test_whatever_a_file_makes_a_reader_raise_is_said_of_that_file(monkeypatch):
     monkeypatch.setattr(reading, "_all_levels", lambda data: {}[7])
     with pytest.raises(BrokenFileError, match="cannot be decoded: 7"):
-        read_planes(photograph(0))
+        planes_of_image(photograph(0))

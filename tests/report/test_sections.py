@@ -12,7 +12,7 @@ from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 from anychan.report import write_report
 from anychan.report._classes import loss_table, recall_tables
-from anychan.report._differences import ablation_table
+from anychan.report._differences import table_of_ablation
 from anychan.report._networks import authors_counts, network_table
 from anychan.report._reading import read_run
 from anychan.report._reading_ablations import read_ablation
@@ -103,7 +103,7 @@ def test_a_difference_of_fewer_seeds_than_the_others_says_so(tmp_path: Path) -> 
     """A seed of the first change failed; which seeds are paired follows from the seeds that rows have."""
     folder = write_ablation(tmp_path / "width")
     path = folder / "ablation.json"
-    whole = ablation_table(read_ablation(path)).caption
+    whole = table_of_ablation(read_ablation(path)).caption
     assert "seeds 0 and 1; 95 % intervals over images and seeds, not corrected. Trained" in whole
     record = json.loads(path.read_text())
     record["rows"][1] |= {"seeds": [0], "errors": {"1": "out of memory"}}
@@ -114,12 +114,12 @@ def test_a_difference_of_fewer_seeds_than_the_others_says_so(tmp_path: Path) -> 
     record["rows"][0]["seeds"] = record["rows"][1]["seeds"] = [0, 2]
     path.write_text(json.dumps(record))
     said = f"{why}wide, seeds 0 and 2; narrow, seed 0, interval over images alone; no flips, seed 0, interval over"
-    assert said in ablation_table(read_ablation(path)).caption
+    assert said in table_of_ablation(read_ablation(path)).caption
 
 
 def test_a_table_of_an_ablation_has_the_columns_that_say_something(tmp_path: Path) -> None:
     path = write_ablation(tmp_path / "width") / "ablation.json"
-    whole = ablation_table(read_ablation(path))
+    whole = table_of_ablation(read_ablation(path))
     assert [column.label for column in whole.columns] == [
         "change", "all channels", "mean over subsets", "difference", "verdict",
     ]  # fmt: skip
@@ -127,13 +127,13 @@ def test_a_table_of_an_ablation_has_the_columns_that_say_something(tmp_path: Pat
     record = json.loads(path.read_text())
     record["rows"][1]["difference_full"] = record["rows"][1].pop("difference_mean")
     path.write_text(json.dumps(record))
-    both = ablation_table(read_ablation(path))
+    both = table_of_ablation(read_ablation(path))
     assert [row[-2].text for row in both.groups[0].rows] == ["", "all channels", *["mean over subsets"] * 2, ""]
     for row in record["rows"]:
         row.pop("mean", None)
         row["difference_full"] = row.pop("difference_mean", record["rows"][1]["difference_full"])
     path.write_text(json.dumps(record))
-    plain = ablation_table(read_ablation(path))
+    plain = table_of_ablation(read_ablation(path))
     assert [column.label for column in plain.columns] == ["change", "all channels", "difference", "verdict"]
     assert "Differences" not in plain.caption
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from anychan.training.checkpoint import LAST, PREVIOUS, load_checkpoint, save_checkpoint, sweep
+from anychan.training.checkpoint import LAST, PREVIOUS, load_checkpoint, remove_leftovers, save_checkpoint
 
 
 def test_the_newest_is_read_and_the_one_before_is_kept(tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_what_a_device_is_short_of_is_not_the_disk(tmp_path: Path, monkeypatch: 
         save_checkpoint(tmp_path, {"step": 0})
 
 
-def test_leftovers_are_swept(tmp_path: Path) -> None:
+def test_leftovers_are_removed(tmp_path: Path) -> None:
     save_checkpoint(tmp_path, {"step": 0})
     (tmp_path / f".{LAST}.123.partial").write_bytes(b"half")
-    sweep(tmp_path)
+    remove_leftovers(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [LAST]

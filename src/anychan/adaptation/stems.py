@@ -20,7 +20,7 @@ from anychan.adaptation._stem_wrappers import StemWrapper
 from anychan.adaptation._trained_on import trained_channels
 from anychan.adaptation.model import AnyChannelModel
 from anychan.adaptation.replacement import fold_batch_renorm
-from anychan.blocks import FoldedConv2d, fold_branches
+from anychan.blocks import FoldableConv2d, fold_branches
 from anychan.blocks.folding import kernel_layout
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d, conv_geometry, get_strategy
@@ -185,7 +185,7 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
                 ordinary[module] = module.ordinary()
             body.set_submodule(path, ordinary[module])
     body = fold_batch_renorm(body)
-    branched = any(isinstance(module, FoldedConv2d) for module in body.modules())
+    branched = any(isinstance(module, FoldableConv2d) for module in body.modules())
     return fold_branches(body) if branched and not body.training else body
 
 

@@ -6,7 +6,7 @@ from anychan.blocks.attention import SelfAttention2d
 from anychan.blocks.branches import BranchedConv2d
 from anychan.blocks.deepened import DeepenedConv2d
 from anychan.blocks.dense import DenseConvs, ScaledResidual, residual_dense_block, rrdb
-from anychan.blocks.folding import FoldedConv2d, fold_branches
+from anychan.blocks.folding import FoldableConv2d, fold_branches
 from anychan.blocks.ghost import GhostBottleneck
 from anychan.blocks.graph import MaxRelativeConv
 from anychan.blocks.pooling import NonOverlappingMaxPool2d
@@ -19,7 +19,7 @@ __all__ = [
     "BranchedConv2d",
     "DeepenedConv2d",
     "DenseConvs",
-    "FoldedConv2d",
+    "FoldableConv2d",
     "GhostBottleneck",
     "MaxRelativeConv",
     "NonOverlappingMaxPool2d",

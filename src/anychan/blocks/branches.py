@@ -14,10 +14,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from anychan.blocks.folding import FoldedConv2d, fused
+from anychan.blocks.folding import FoldableConv2d, fused
 
 
-class BranchedConv2d(FoldedConv2d):
+class BranchedConv2d(FoldableConv2d):
     """The sum of convolutions of the same planes, each batch normalised.
 
     Args:

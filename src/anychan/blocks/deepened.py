@@ -20,10 +20,10 @@ from torch import Tensor, nn
 
 from anychan.blocks.activations import Activation, make_activation
 from anychan.blocks.branches import BranchedConv2d
-from anychan.blocks.folding import FoldedConv2d, fused
+from anychan.blocks.folding import FoldableConv2d, fused
 
 
-class DeepenedConv2d(FoldedConv2d):
+class DeepenedConv2d(FoldableConv2d):
     """A convolution, an activation that becomes linear, and a 1x1 convolution.
 
     Args:
@@ -70,7 +70,7 @@ class DeepenedConv2d(FoldedConv2d):
 
     @property
     def norms(self) -> list[nn.Module]:
-        of_first = self.first.norms if isinstance(self.first, FoldedConv2d) else []
+        of_first = self.first.norms if isinstance(self.first, FoldableConv2d) else []
         return [*of_first, self.norm]
 
     def anneal(self, progress: float) -> None:
@@ -92,7 +92,7 @@ class DeepenedConv2d(FoldedConv2d):
         if not self.linear_now:
             raise ValueError(f"the activation between is only {float(self.linear):.0%} linear: anneal it to the end")
         # The first may have been folded before, when the activation was not linear yet.
-        folded = self.first.fold() if isinstance(self.first, FoldedConv2d) else copy.deepcopy(self.first)
+        folded = self.first.fold() if isinstance(self.first, FoldableConv2d) else copy.deepcopy(self.first)
         assert folded.bias is not None
         mixing, shift = fused(self.second.weight, None, self.norm)
         mixing_OO = mixing[:, :, 0, 0]

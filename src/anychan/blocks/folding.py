@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
-class FoldedConv2d(nn.Module, ABC):
+class FoldableConv2d(nn.Module, ABC):
     """A block that equals one convolution in evaluation mode."""
 
     @property
@@ -60,7 +60,7 @@ def fold_branches(model: nn.Module) -> nn.Module:
     paths: list[str] = []
     for path, module in list(root.named_modules(remove_duplicate=False)):
         inside = any(path.startswith(f"{outer}.") for outer in paths)
-        if isinstance(module, FoldedConv2d) and module.foldable and not inside:
+        if isinstance(module, FoldableConv2d) and module.foldable and not inside:
             if any(f"0.{stem}".startswith(f"{path}.") for stem in stems):
                 raise ValueError(f"an any-channel convolution is in {path[2:]}, so specialize the model before folding")
             if module not in folded:

@@ -9,7 +9,7 @@ from torch import nn
 from anychan.adaptation import AnyChannelModel
 from anychan.adaptation.batch_renorm import BatchRenorm
 from anychan.adaptation.replacement import fold_batch_renorm
-from anychan.blocks import FoldedConv2d, fold_branches
+from anychan.blocks import FoldableConv2d, fold_branches
 from anychan.channels import ChannelsLike
 from anychan.cost.parameters import count_parameters
 
@@ -51,4 +51,4 @@ def shipped_parameters(model: nn.Module, channels: ChannelsLike | None = None) -
 
 def _foldable(model: nn.Module) -> list[str]:
     """Paths of the blocks that equal one convolution."""
-    return [path for path, module in model.named_modules() if isinstance(module, FoldedConv2d) and module.foldable]
+    return [path for path, module in model.named_modules() if isinstance(module, FoldableConv2d) and module.foldable]

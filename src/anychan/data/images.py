@@ -153,7 +153,7 @@ def _of_tiff(data: bytes, nodata: Sequence[float]) -> RawImage:
     from anychan.data import deep, tiff
 
     raw = tiff.read_tiff(data, nodata)
-    if not tiff.is_photograph(data, any_bits=True):
+    if not tiff.is_picture(data, any_bits=True):
         return raw
     pixels = deep.upright(planes_first(raw, None), tiff.orientation(data))
     return replace(raw, pixels=pixels, axes="CHW", photograph=True, premultiplied=tiff.is_premultiplied(data))

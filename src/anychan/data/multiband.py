@@ -159,7 +159,7 @@ def band_decoder(source: Source, paths: Iterable[str], bands: Bands | None) -> B
             continue
         claims_photograph = False
         try:  # only a file that is what it claims to be decides
-            claims_photograph = bands is None and is_photograph(data)
+            claims_photograph = bands is None and is_eight_bit_picture(data)
             if claims_photograph:
                 with strict_pillow():
                     decode_photograph(data, 1)
@@ -181,10 +181,10 @@ def band_decoder(source: Source, paths: Iterable[str], bands: Bands | None) -> B
     return None
 
 
-def is_photograph(data: bytes) -> bool:
+def is_eight_bit_picture(data: bytes) -> bool:
     """Whether a file is a picture in 8 bits for people, which is read as R, G and B; raises ``BrokenFileError``."""
     if tiff.is_tiff(data):
-        return tiff.is_photograph(data)
+        return tiff.is_picture(data)
     return not (is_numpy(data) or is_deep(data))
 
 

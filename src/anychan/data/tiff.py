@@ -121,7 +121,7 @@ def has_signed_bytes(data: bytes) -> bool:
     return _told(data, lambda file: file.pages.first.dtype == np.int8, False)
 
 
-def is_photograph(data: bytes, any_bits: bool = False) -> bool:
+def is_picture(data: bytes, any_bits: bool = False) -> bool:
     """Whether a TIFF holds a picture for people: one page of gray or colours, nothing said of bands.
 
     Args:

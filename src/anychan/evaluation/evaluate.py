@@ -18,7 +18,7 @@ import torch
 
 from anychan._files import replacing
 from anychan._lock import alone
-from anychan._records import RUN, read_run
+from anychan._records import RUN, read_run_record
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.cost import profile
@@ -228,7 +228,7 @@ def _run_record(run: Path) -> dict[str, Any]:
     path = run / RUN
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there, which says what the run was trained on: name --data")
-    return read_run(run)
+    return read_run_record(run)
 
 
 def _earlier(

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anychan._files import replacing
-from anychan._records import read_run
+from anychan._records import read_run_record
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import read_record, training_conditions
 from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
@@ -100,7 +100,8 @@ def compare_specialists(
             partly.append(str(subset))
         paired = Paired.of(of_run, of_specialist)
         names_of = {"subset": str(subset), "specialist": path.name, "model_sha256": own["model_sha256"]}
-        of_its_own = {"specialist_right": pack_bits(of_specialist), "trained": training_conditions(read_run(path))}
+        trained = training_conditions(read_run_record(path))
+        of_its_own = {"specialist_right": pack_bits(of_specialist), "trained": trained}
         rows.append({**names_of, **paired.to_dict(), **of_its_own})
         differences.append(of_run.astype(np.float64) - of_specialist)
     if len(rows) > 1 and partly:  # as many as of another subset may be others
@@ -121,8 +122,8 @@ def compare_specialists(
         "run": run.name,
         "model_sha256": record["model_sha256"],
         "images": record["data"]["fingerprints"][split],
-        "trained": training_conditions(read_run(run)),
-        "differs": sorted({name for path in paths for name in _differing(read_run(run), read_run(path))}),
+        "trained": training_conditions(read_run_record(run)),
+        "differs": sorted({name for path in paths for name in _differing(read_run_record(run), read_run_record(path))}),
         "rows": corrected([rows[i] for i in order]),
         "mean": _mean(rows, np.stack(differences), seed),
         "cost": {"run": _cost(run, split), "specialists": _sum([_cost(path, split) for path in paths])},
@@ -177,7 +178,7 @@ def _setting(run: Mapping[str, Any], name: str) -> Any:
 
 
 def _cost(run: Path, split: str) -> dict[str, Any]:
-    record = read_run(run)
+    record = read_run_record(run)
     objective = record["config"].get("objective", {"name": "labels"})
     costs = [row["cost"] for row in read_record(run, split)["results"] if not row["fill"] and row["cost"]]
     return {

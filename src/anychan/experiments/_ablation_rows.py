@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anychan._records import read_run, trained_by
+from anychan._records import read_run_record, trained_by
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import read_record, record_path, training_conditions
 from anychan.evaluation.bootstrap import paired_bootstrap
@@ -141,7 +141,7 @@ def _answers(folder: Path, name: str, seed: int, split: str) -> _Answers | None:
         for row in record["results"]
         if not row["fill"] and frozenset(known.subset(row["subset"]).names) in asked
     }
-    made = read_run(run)
+    made = read_run_record(run)
     return _Answers(
         right={subset: unpack_right(row["right"], row["n"]) for subset, row in rows.items()},
         left_out={subset: row.get("left_out", 0) for subset, row in rows.items()},  # older records do not say

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from anychan._records import read_run, trained_by
+from anychan._records import read_run_record, trained_by
 from anychan.cost import measure_memory
 from anychan.environment import checked_device, hardware
 from anychan.evaluation._folder import read_record, record_path, training_conditions
@@ -65,12 +65,12 @@ def rows_of_one(recipe: Recipe, runs: Sequence[str]) -> list[dict[str, Any]]:
     ]
 
 
-def run_of(config: TrainConfig) -> dict[str, Any]:
+def facts_of_run(config: TrainConfig) -> dict[str, Any]:
     """How long a run took, for how many epochs, on what data, by which commit, where, and its depth.
 
     Also the name of the file of ``weights``, where it started from one.
     """
-    run, results = read_run(config.out), read_record(config.out, "test")["results"]
+    run, results = read_run_record(config.out), read_record(config.out, "test")["results"]
     told = {name: run.get(name) for name in ("seconds", "epochs", "commit")}
     depth = next((row["cost"]["depth"] for row in results if row["cost"] and not row["fill"]), None)
     weights = {"weights": config.pretrained.name} if isinstance(config.pretrained, Path) else {}
@@ -119,13 +119,13 @@ def validated_in_training(config: TrainConfig) -> bool:
     """
     if (config.out / WEIGHTS).is_file() or not is_finished(config):
         return False
-    changed = has_new_statistics(config.out) or read_run(config.out).get("skipped")
+    changed = has_new_statistics(config.out) or read_run_record(config.out).get("skipped")
     return not changed and kept_epoch(config.out)["val_accuracy"] is not None
 
 
 def _validated(config: TrainConfig) -> dict[str, Any]:
     """Accuracy on the validation split with all channels, as training measured it of the epoch that was kept."""
-    n, share = read_run(config.out)["data"]["splits"]["val"], kept_epoch(config.out)["val_accuracy"]
+    n, share = read_run_record(config.out)["data"]["splits"]["val"], kept_epoch(config.out)["val_accuracy"]
     channels, interval = str(read_info(config.out).channels), wilson_interval(round(share * n), n)
     bounds = [100 * bound for bound in interval]
     return {"n": n, "measured": {channels: 100 * share}, "intervals": {channels: bounds}}
@@ -133,7 +133,7 @@ def _validated(config: TrainConfig) -> dict[str, Any]:
 
 def _in_training(figure: str, config: TrainConfig) -> dict[str, Any]:
     """The epochs that were run; a rate or a loss of the epoch that was kept, of its sampled channels in training."""
-    run, channels = read_run(config.out), str(read_info(config.out).channels)
+    run, channels = read_run_record(config.out), str(read_info(config.out).channels)
     if figure == EPOCHS:
         return {"n": None, "measured": {channels: run["epochs"]}}
     name, factor, split = _OF_EPOCH[figure]

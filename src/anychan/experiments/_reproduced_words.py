@@ -113,7 +113,7 @@ def _interval(bounds: Sequence[float] | None) -> str:
     return "" if bounds is None else f"{bounds[0]:.1f}-{bounds[1]:.1f}"
 
 
-def trained_alike(recipe: Recipe, configs: Mapping[str, TrainConfig]) -> str:
+def how_twins_were_trained(recipe: Recipe, configs: Mapping[str, TrainConfig]) -> str:
     """How these fair twins were trained, which is not as their source says."""
     one = next(iter(configs.values()))  # as good as any, but for its channels
     optimizer, schedule = one.optimizer, one.schedule

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from anychan._records import read_run
+from anychan._records import read_run_record
 from anychan.channels import ChannelSet
 from anychan.data import load_split, open_dataset
 from anychan.data.dataset import same_images
@@ -77,7 +77,7 @@ def is_finished(config: TrainConfig) -> bool:
     """
     if not (config.out / "run.json").is_file():
         return False
-    known = read_run(config.out)
+    known = read_run_record(config.out)
     changed = changes(known, config, weights_taken(config), "other weights")
     now = open_dataset(config.data, config.bands).description
     for split in ("train", "val"):

@@ -12,8 +12,8 @@ from anychan._lock import alone
 from anychan.environment import environment
 from anychan.evaluation._folder import record_path
 from anychan.experiments._reproduced_pairs import pairs_of, untested
-from anychan.experiments._reproduced_rows import empty_rows, rows_of, rows_of_one, run_of, validated_in_training
-from anychan.experiments._reproduced_words import trained_alike
+from anychan.experiments._reproduced_rows import empty_rows, facts_of_run, rows_of, rows_of_one, validated_in_training
+from anychan.experiments._reproduced_words import how_twins_were_trained
 from anychan.experiments.completing import attempt, check_split, is_finished, weights_missing
 from anychan.experiments.recipes import Recipe
 from anychan.training import TrainConfig
@@ -104,7 +104,7 @@ def _made(
             errors[name] = "; ".join(failed)
         if record_path(config.out, "test").is_file() and not failed:
             rows += rows_of(recipe, name, config)
-            runs_made[name] = run_of(config)
+            runs_made[name] = facts_of_run(config)
     if not any(row["measured"] for row in rows):
         first = next(iter([*errors.values(), *lacking.values()]))
         raise ValueError(f"no run could be completed, so nothing is written; the first: {first}")
@@ -120,7 +120,7 @@ def _made(
         "seed": seed,
         "changes": {name: str(value) if isinstance(value, Path) else value for name, value in changes.items()},
         **environment(),
-        **({"note": trained_alike(recipe, made)} if fair else {}),
+        **({"note": how_twins_were_trained(recipe, made)} if fair else {}),
         "runs": runs_made,
         "rows": rows,
         "pairs": pairs_of(made),

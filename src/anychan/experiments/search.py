@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from anychan._files import replacing
 from anychan._lock import LOCK, alone
-from anychan._records import RUN, read_run, trained_by
+from anychan._records import RUN, read_run_record, trained_by
 from anychan.data import open_dataset
 from anychan.environment import environment
 from anychan.evaluation import HELD_OUT, evaluate_run
@@ -162,7 +162,7 @@ class _Search:
             folder = self._folder(trial.number)
             if not (folder / RUN).is_file():
                 continue
-            before = read_run(folder).get("machine", {}).get("precision")
+            before = read_run_record(folder).get("machine", {}).get("precision")
             config = self._trial(trial.number, trial.user_attrs[_CHOSEN])
             now = choose(config, start_accelerator(config).device).precision
             if before not in (None, now):
@@ -194,7 +194,7 @@ class _Search:
         """Of the model that the run kept, on what it was validated on."""
         if not has_new_statistics(run):
             return float(kept_epoch(run)[_ACCURACY])
-        config, known = TrainConfig.from_dict(read_run(run)["config"]), read_info(run).channels
+        config, known = TrainConfig.from_dict(read_run_record(run)["config"]), read_info(run).channels
         subset = known.subset(config.fixed_subset or str(known))
         record = evaluate_run(
             run, str(subset), "val" if config.held_out is None else HELD_OUT, data=config.data, bands=config.bands,
@@ -242,7 +242,7 @@ class _Search:
     def _trained_by(self, number: int, made: dict[str, Any]) -> dict[str, Any]:
         """Which commits trained a trial's run, where it is there and was not trained by today's alone."""
         folder = self._folder(number)
-        found = trained_by(read_run(folder)) if (folder / RUN).is_file() else []
+        found = trained_by(read_run_record(folder)) if (folder / RUN).is_file() else []
         return {"trained_by": found} if found and found != trained_by(made) else {}
 
 

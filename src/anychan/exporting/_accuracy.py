@@ -21,7 +21,7 @@ from anychan.sensors import find
 _BATCH = 64
 
 
-def load_images(
+def images_for_model(
     dataset: Dataset, split: str, info: ModelInfo, subsets: Sequence[ChannelSet], cache_dir: Path | None
 ) -> ImageArray:
     """The images of a split, of the model's size.

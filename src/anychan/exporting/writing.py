@@ -17,7 +17,7 @@ from anychan.adaptation import AnyChannelModel
 from anychan.adaptation._image_path import told_sides
 from anychan.channels import MEASURED, ChannelSet, ChannelsLike
 from anychan.data import open_dataset
-from anychan.exporting._accuracy import accuracy_cost, load_images
+from anychan.exporting._accuracy import accuracy_cost, images_for_model
 from anychan.exporting._check import (
     CheckFailedError,
     Question,
@@ -125,9 +125,9 @@ def export(
         raise ValueError("subsets are those of a file that takes several, and this one takes one channel set")
     planes = model.resolve(channels) if one_set else model.channels
     taken = [planes] if one_set else tabled_subsets(model, subsets)
-    array = (
-        None if data is None or info is None else load_images(open_dataset(data, bands), split, info, taken, cache_dir)
-    )
+    array = None
+    if data is not None and info is not None:
+        array = images_for_model(open_dataset(data, bands), split, info, taken, cache_dir)
     module = OneSubset(model, planes) if one_set else AllSubsets(model, taken)
     program, sizes = _traced(module, len(planes), size, any_size, guarded=format == "torch")
     if info is not None:

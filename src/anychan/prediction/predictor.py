@@ -25,7 +25,7 @@ from anychan.evaluation.activation import activation_map
 from anychan.evaluation.predict import predict_subset, prepare
 from anychan.models import ModelInfo, load_model
 from anychan.prediction.images import bands_near, find_images, matching, read_file
-from anychan.prediction.reading import Planes, read_planes
+from anychan.prediction.reading import Planes, planes_of_image
 from anychan.sensors import match
 
 _VALUES = Encoding("float32", (1.0,), (0.0,))
@@ -238,7 +238,7 @@ class Predictor:
             bands: what is said of its planes where the predictor was told nothing.
         """
         otherwise = self._otherwise if bands is None or self.bands is not None else ()
-        return read_planes(data, self.info.image_size, self.bands or bands, self.model.channels, otherwise)
+        return planes_of_image(data, self.info.image_size, self.bands or bands, self.model.channels, otherwise)
 
     def _read(self, image: str | Path | bytes, named: Sequence[Path] = ()) -> Planes | BrokenFileError:
         try:

@@ -58,7 +58,7 @@ class Planes:
         return (self.pixels.nan_to_num(0) * 255).round().clamp(0, 255).byte()
 
 
-def read_planes(
+def planes_of_image(
     data: bytes,
     image_size: int | None = None,
     bands: Bands | None = None,
@@ -83,7 +83,7 @@ def read_planes(
     Example:
         >>> file = io.BytesIO()
         >>> Image.fromarray(np.full((30, 40), 1000, np.uint16)).save(file, "PNG")
-        >>> planes = read_planes(file.getvalue(), image_size=16)
+        >>> planes = planes_of_image(file.getvalue(), image_size=16)
         >>> str(planes.channels), tuple(planes.pixels.shape), round(float(planes.pixels[0, 0, 0] * 65535))
         ('RGB', (3, 16, 16), 1000)
     """
@@ -102,7 +102,7 @@ def _decoded(
     known: ChannelSet | None,
     otherwise: tuple[tuple[str, Numbers], ...],
 ) -> Planes:
-    if bands is not None or not is_photograph(data) or _is_of_bands(data, known):
+    if bands is not None or not looks_like_photograph(data) or _is_of_bands(data, known):
         try:
             image = decode_image(data, replace(bands or Bands(), otherwise=otherwise))
             partial = bands is not None and bands.partial
@@ -153,7 +153,7 @@ def pixel_count(data: bytes) -> int:
         raise BrokenFileError("unreadable", f"is no image of a known format ({', '.join(FORMATS)})") from error
 
 
-def is_photograph(data: bytes) -> bool:
+def looks_like_photograph(data: bytes) -> bool:
     """Whether the file's head says that it holds a picture for people, and nothing of bands.
 
     Raises:
@@ -161,7 +161,7 @@ def is_photograph(data: bytes) -> bool:
     """
     if is_stack(data) or is_numpy(data):
         return False
-    return not tiff.is_tiff(data) or tiff.is_photograph(data, any_bits=True)
+    return not tiff.is_tiff(data) or tiff.is_picture(data, any_bits=True)
 
 
 def _all_levels(data: bytes) -> NDArray[np.float32] | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from anychan.channels import ChannelSet
 from anychan.report import _format as fmt
-from anychan.report._parts import commit_words, earlier_parts
+from anychan.report._parts import commit_words, epochs_of_earlier_parts
 from anychan.report._records import Run
 from anychan.report._table import Cell, Column, Group, Table
 
@@ -81,7 +81,7 @@ def versions_table(run: Run) -> list[tuple[str, str]]:
         ("commit", commit_words(record)),
         *_made_with(record),
     ]
-    for epochs, part in earlier_parts(record):
+    for epochs, part in epochs_of_earlier_parts(record):
         others = [f"{name} {text}" for name, text in _made_with(part) if (name, text) not in facts]
         facts.append((f"{epochs} by", "; ".join([f"commit {commit_words(part)}", *others])))
     return facts

@@ -80,7 +80,7 @@ def gap_chart(found: Specialists, index: int) -> Markup:
     return _chart(f"gap-{index}", f"{found.run} less the specialists", [(name, [(_MEAN, gap)]) for name, gap in gaps])
 
 
-def ablation_table(ablation: AblationRecord) -> Table:
+def table_of_ablation(ablation: AblationRecord) -> Table:
     """What each change came to, a row each; one that failed says so."""
     further = _accuracies(ablation.changes) + _costs(ablation.changes)
     judged = [_judged(change) for change in ablation.changes]

@@ -11,7 +11,7 @@ from anychan.report._table import Cell, Column, Group, Table
 from anychan.report._tables import fill_name, share_cell
 
 
-def comparison_table(comparisons: Sequence[Comparison], note: str = "") -> Table:
+def table_of_comparisons(comparisons: Sequence[Comparison], note: str = "") -> Table:
     """Paired comparisons of runs on the same images, with their verdicts as they were recorded.
 
     Args:
@@ -52,7 +52,7 @@ def comparison_table(comparisons: Sequence[Comparison], note: str = "") -> Table
     return Table(caption, columns, (Group("", rows),))
 
 
-def specialists_table(found: Specialists) -> Table:
+def table_of_specialists(found: Specialists) -> Table:
     """One model beside a plain one trained for each subset, with their mean."""
     columns = (
         Column("channels", numeric=False),

@@ -9,11 +9,11 @@ from anychan._records import parts_of
 from anychan.training.resumed import epochs_words, with_first_epochs
 
 
-def earlier_parts(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def epochs_of_earlier_parts(record: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Which epochs the parts before the last were, with their environments; empty where there is one.
 
     Example:
-        >>> earlier_parts({"commit": "b", "resumed_from": [{"commit": "a", "epochs": 2, "step": 0}]})
+        >>> epochs_of_earlier_parts({"commit": "b", "resumed_from": [{"commit": "a", "epochs": 2, "step": 0}]})
         [('epochs 1 to 2', {'commit': 'a', 'epochs': 2, 'step': 0})]
     """
     return [(epochs_words(part, first), part) for first, part in with_first_epochs(parts_of(record)[:-1])]
@@ -42,5 +42,5 @@ def commits_in_turn(record: Mapping[str, Any]) -> str:
         >>> commits_in_turn({"commit": "b", "resumed_from": [{"commit": "a", "epochs": 2, "step": 0}]})
         'epochs 1 to 2 by commit a, the rest by commit b'
     """
-    earlier = [f"{epochs} by commit {commit_words(part)}" for epochs, part in earlier_parts(record)]
+    earlier = [f"{epochs} by commit {commit_words(part)}" for epochs, part in epochs_of_earlier_parts(record)]
     return ", ".join([*earlier, f"the rest by commit {commit_words(record)}"]) if earlier else ""

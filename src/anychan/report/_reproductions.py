@@ -12,7 +12,7 @@ from anychan.experiments.recipes import DIFFER_IN_MORE, Recipe, decimals
 from anychan.report import _format as fmt
 from anychan.report._again import Again, reproduction_again
 from anychan.report._json import Fields, read_json
-from anychan.report._pair_tables import comparison_table
+from anychan.report._pair_tables import table_of_comparisons
 from anychan.report._place import place, place_words
 from anychan.report._reading_pairs import read_pairs
 from anychan.report._records import Comparison
@@ -109,7 +109,7 @@ def read_reproduction(path: Path) -> Reproduction:
 def reproduction_tables(found: Reproduction) -> list[Table]:
     """What was measured above what was reported and, where there are several, each two runs beside one another."""
     note = "" if found.fair else DIFFER_IN_MORE
-    return [_beside_reported(found), *([comparison_table(found.pairs, note)] if found.pairs else [])]
+    return [_beside_reported(found), *([table_of_comparisons(found.pairs, note)] if found.pairs else [])]
 
 
 def _beside_reported(found: Reproduction) -> Table:

@@ -9,11 +9,11 @@ from anychan.report._alike import trained_alike
 from anychan.report._by_channels import channel_charts
 from anychan.report._compared import told_apart
 from anychan.report._cost_tables import cost_table
-from anychan.report._differences import ablation_table
+from anychan.report._differences import table_of_ablation
 from anychan.report._figures import retention_chart
 from anychan.report._markdown import escape, markdown
 from anychan.report._networks import authors_notes, front_charts, network_table
-from anychan.report._pair_tables import comparison_table, specialists_table
+from anychan.report._pair_tables import table_of_comparisons, table_of_specialists
 from anychan.report._pooling import pooled
 from anychan.report._reading_ablations import read_ablation
 from anychan.report._records import Run
@@ -42,10 +42,10 @@ def markdown_tables(runs: Sequence[Path | str]) -> str:
     if split is None:
         return "None of these runs has been evaluated yet.\n"
     tables = [overview_table(records, split)] if len(records) > 1 else []
-    tables += [specialists_table(found) for found in specialists_of(records)]
+    tables += [table_of_specialists(found) for found in specialists_of(records)]
     tables += [subset_table(run, evaluation) for run in records if (evaluation := run.on(split))]
     comparisons = told_apart(read)
-    tables += [comparison_table(comparisons)] if comparisons else []
+    tables += [table_of_comparisons(comparisons)] if comparisons else []
     cost = cost_table(records, split)
     return "\n".join(markdown(table) for table in [*tables, *([cost] if cost else [])])
 
@@ -73,7 +73,7 @@ def markdown_specialists(runs: Sequence[Path | str]) -> str:
     Raises:
         FileNotFoundError, ValueError: see ``write_report``.
     """
-    return "\n".join(markdown(specialists_table(found)) for found in specialists_of(pooled(read_runs(runs))))
+    return "\n".join(markdown(table_of_specialists(found)) for found in specialists_of(pooled(read_runs(runs))))
 
 
 def markdown_networks(
@@ -122,7 +122,7 @@ def markdown_ablations(folders: Sequence[Path | str]) -> str:
         FileNotFoundError: for a folder without ``ablation.json``.
         ValueError: for one that cannot be read.
     """
-    return "\n".join(markdown(ablation_table(read_ablation(Path(folder) / ABLATION))) for folder in folders)
+    return "\n".join(markdown(table_of_ablation(read_ablation(Path(folder) / ABLATION))) for folder in folders)
 
 
 def markdown_searches(folders: Sequence[Path | str]) -> str:

@@ -26,7 +26,7 @@ from anychan.report._data import datasets
 from anychan.report._designs import Layers, designs
 from anychan.report._limits import limits
 from anychan.report._one_run import CROWDED, fills_of, row_of, run_of
-from anychan.report._pair_tables import comparison_table, specialists_table
+from anychan.report._pair_tables import table_of_comparisons, table_of_specialists
 from anychan.report._pooling import pooled
 from anychan.report._protocol import protocol, settings_of_all
 from anychan.report._question import pairings, questions
@@ -247,7 +247,7 @@ def _page(
         "ablations": {
             "charts": differences.ablation_charts(ablations),
             "by_channels": [chart for i, one in enumerate(ablations) for chart in channel_charts(one, i).values()],
-            "tables": [(ablation.title, differences.ablation_table(ablation)) for ablation in ablations],
+            "tables": [(ablation.title, differences.table_of_ablation(ablation)) for ablation in ablations],
         },
         "searches": [search_table(found) for found in studied.searches],
         "split": split,
@@ -259,10 +259,10 @@ def _page(
         "no_pictures": fmt.listing([run.name for run in runs if not run.pictures]),
         "overview": tables.overview_table(by_subset or rows, split) if split else None,
         "elsewhere": [run.name for run in elsewhere] if by_subset else [],
-        "comparisons": comparison_table(comparisons) if comparisons else None,
+        "comparisons": table_of_comparisons(comparisons) if comparisons else None,
         "verdicts": words.verdicts(comparisons),
         "specialists": [
-            {"table": specialists_table(found), "chart": differences.gap_chart(found, i)}
+            {"table": table_of_specialists(found), "chart": differences.gap_chart(found, i)}
             for i, found in enumerate(specialists_of(rows))
         ],
         "retention": figures.retention_panels(rows, split) if split else [],

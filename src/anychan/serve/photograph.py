@@ -11,7 +11,7 @@ from pathlib import Path
 from anychan.data.decode import strict_pillow
 from anychan.data.findings import BrokenFileError
 from anychan.prediction import Predictor
-from anychan.prediction.reading import Planes, is_photograph, pixel_count
+from anychan.prediction.reading import Planes, looks_like_photograph, pixel_count
 
 MOST_BYTES = 20_000_000
 MOST_PIXELS = 25_000_000
@@ -33,7 +33,7 @@ class Photograph:
         if len(self.data) > MOST_BYTES:
             raise ValueError(f"The file has {len(self.data) / 1e6:.1f} MB; at most {MOST_BYTES // 10**6} MB are taken.")
         try:
-            pixels, shown_to_people = pixel_count(self.data), is_photograph(self.data)
+            pixels, shown_to_people = pixel_count(self.data), looks_like_photograph(self.data)
         except BrokenFileError as broken:
             raise ValueError(f"The file {broken.reason}.") from None
         if pixels > MOST_PIXELS:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from anychan._lock import LOCK
-from anychan._records import read_run
+from anychan._records import read_run_record
 from anychan.adaptation import PLAIN, AnyChannelModel, batch_norms
 from anychan.channels import ChannelSet
 from anychan.data import Dataset, hold_out, load_split, open_dataset
@@ -80,7 +80,7 @@ def adapt_run(
     if bands is not None and data is None:
         raise ValueError(f"bands {str(bands)!r} go with other data than the run's, whose bands are known: name --data")
     model, info = load_model(source)
-    record = read_run(source)
+    record = read_run_record(source)
     model, info = _adapted(model, info, strategy)
     config = {**record["config"], "out": str(out), "strategy": info.strategy}
     made_from = {"name": source.name, "commit": record.get("commit"), "strategy": record["config"]["strategy"]}

@@ -67,7 +67,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
     return state
 
 
-def sweep(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove what a killed process left half-written."""
     for leftover in folder.glob(LEFTOVERS):
         leftover.unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from anychan._records import read_run
+from anychan._records import read_run_record
 from anychan.adaptation import (
     PLAIN,
     AnyChannelModel,
@@ -304,7 +304,7 @@ def _trained_model(config: TrainConfig, info: ModelInfo) -> AnyChannelModel:
     folder = config.initial
     assert folder is not None
     model, its = load_model(folder)
-    before = read_run(folder)["config"].get("held_out")
+    before = read_run_record(folder)["config"].get("held_out")
     if config.held_out is not None and before != config.held_out:
         raise ValueError(
             f"{folder} was trained on images that held_out {config.held_out} sets aside for validation: start from a "

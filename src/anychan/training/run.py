@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anychan._lock import alone
-from anychan._records import RUN, read_run
+from anychan._records import RUN, read_run_record
 from anychan.adaptation import AnyChannelModel
-from anychan.blocks import FoldedConv2d
+from anychan.blocks import FoldableConv2d
 from anychan.data import split_statistics
 from anychan.environment import environment
 from anychan.models import ModelInfo, save_model
@@ -124,7 +124,7 @@ def _make_trainer(
 
 def _check_deepened(config: TrainConfig, model: AnyChannelModel) -> None:
     """A network that is deeper while it trains must train to the end, or it would be saved as a deep one."""
-    deep = any(isinstance(module, FoldedConv2d) and not module.linear_now for module in model.modules())
+    deep = any(isinstance(module, FoldableConv2d) and not module.linear_now for module in model.modules())
     if deep and config.early_stopping.patience is not None:
         raise ValueError(
             f"early_stopping.patience {config.early_stopping.patience} could keep an epoch in which the activations "
@@ -216,7 +216,7 @@ class _Run:
         trainer, config = self._trainer, self._config
         if self._writes:
             for folder in (config.out, self._folder.checkpoints):
-                checkpoint.sweep(folder)
+                checkpoint.remove_leftovers(folder)
         if not config.resume:
             return ""
         state = checkpoint.load_checkpoint(self._folder.checkpoints)
@@ -233,7 +233,7 @@ class _Run:
 
     def _record(self) -> dict[str, Any]:
         """What run.json says so far, empty where there is none."""
-        return read_run(self._config.out) if (self._config.out / RUN).is_file() else {}
+        return read_run_record(self._config.out) if (self._config.out / RUN).is_file() else {}
 
     def _is_whole(self) -> bool:
         """Whether the run was finished before, and its model is there: what it was made with stays as it is noted."""
