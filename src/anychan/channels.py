@@ -15,6 +15,7 @@ from typing import Any
 
 # Round centre wavelengths in micrometres for a camera's red, green and blue; sensors differ by some hundredths.
 _RGB_WAVELENGTHS = {"R": 0.600, "G": 0.540, "B": 0.460}
+RGB = tuple(_RGB_WAVELENGTHS)  # the channels of photographs, in order
 
 # How pixel values are counted: as shares of the largest number that 8 or 16 bits can hold (255, 65535), or as what was
 # measured (reflectance, kelvin).

@@ -1,13 +1,12 @@
 """Make any model take any channels, train it for every subset, and turn it back into an ordinary one."""
 
 from anychan.adaptation._new_channels import NewKernels
-from anychan.adaptation.model import PLAIN, AnyChannelModel
+from anychan.adaptation.model import AnyChannelModel
 from anychan.adaptation.normalisation import batch_norms, keep_statistics, recalibrate
 from anychan.adaptation.replacement import replace_batch_norm
 from anychan.adaptation.stems import adapt, specialize
 
 __all__ = [
-    "PLAIN",
     "AnyChannelModel",
     "NewKernels",
     "adapt",

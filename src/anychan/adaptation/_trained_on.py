@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from anychan.channels import SAME_NAME, Channel, ChannelSet, ChannelsLike, is_near
+from anychan.channels import RGB, SAME_NAME, Channel, ChannelSet, ChannelsLike, is_near
 from anychan.sensors import SENSORS
 
-_COLOURS = ("R", "G", "B")
 # What three channels may be called that are red, green and blue, in any case of letters: places from red to blue.
 _WORDS = {"r": 0, "red": 0, "g": 1, "green": 1, "b": 2, "blue": 2}
 
@@ -81,12 +80,12 @@ def _from_red_to_blue(known: ChannelSet) -> ChannelSet:
 
     By their names, or by falling wavelengths, which may be those of a sensor whose names they have.
     """
-    if len(known) != len(_COLOURS) or known.names == _COLOURS:
+    if len(known) != len(RGB) or known.names == RGB:
         return known
     words = [_WORDS.get(name.lower()) for name in known.names]
     if sorted(place for place in words if place is not None) == [0, 1, 2]:
         return ChannelSet(known[words.index(place)] for place in range(3))
-    if any(name in _COLOURS for name in known.names):
+    if any(name in RGB for name in known.names):
         return ChannelSet.parse("RGB")
     for bands in (known, *SENSORS.values()):
         found = [bands[bands.indices([name])[0]] for name in known.names if name in bands.names]

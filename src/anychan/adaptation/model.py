@@ -26,7 +26,6 @@ from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d
 from anychan.nn._contract import channel_groups, cut
 
-PLAIN = "plain"
 _MODES = {True: "training", False: "evaluation"}
 _MOST_CLONES = 64  # channel sets whose copies are kept; 13 bands have 8,191
 # Before 2.12 torch cannot compile a look at all attributes of a module: what copies modules, and what that is given,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anychan.adaptation.model import AnyChannelModel
 
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
-_MOST_CHANNELS = 6  # of which all subsets, 63, are meant where none is named
+MOST_CHANNELS = 6  # of which all subsets, 63, are meant where none is named; of more they are too many to keep
 
 
 class _Kept(nn.Module):
@@ -327,7 +327,7 @@ def _checked_subsets(
 ) -> list[ChannelSet]:
     """The subsets that are asked for, each once; None: all of those known."""
     if subsets is None:
-        if len(known) > _MOST_CHANNELS:
+        if len(known) > MOST_CHANNELS:
             raise ValueError(f"{len(known)} channels have {2 ** len(known) - 1} subsets: name those wanted")
         return known.subsets()
     if isinstance(subsets, str):

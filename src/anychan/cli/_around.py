@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anychan._plain import PLAIN
 from anychan.cli._common import Command, Parser, add_json, print_record, refuse
 
 
@@ -95,7 +96,6 @@ PROMISES = {
 
 
 def _strategies() -> list[dict[str, Any]]:
-    from anychan.adaptation import PLAIN
     from anychan.nn import describe_strategies
 
     kept = ("any_order", "exact", "foldable", "tells_zeros", "merges")

@@ -15,7 +15,8 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
-from anychan.adaptation import PLAIN, specialize
+from anychan._plain import PLAIN
+from anychan.adaptation import specialize
 from anychan.channels import ChannelsLike
 from anychan.cost._call import call_of, on_meta, shapes_only
 

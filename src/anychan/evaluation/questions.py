@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from anychan.adaptation import PLAIN
+from anychan._plain import PLAIN
 from anychan.channels import ChannelSet
 from anychan.evaluation.fills import FILLS, check_fill, list_fills
 from anychan.models.files import ModelInfo
@@ -59,7 +59,7 @@ def list_questions(
     for subset in _subsets(known, [channels] if isinstance(channels, str) else channels):
         if len(subset) == len(known):
             questions.append((subset, ""))
-        elif strategy != "plain":
+        elif strategy != PLAIN:
             questions += [(subset, fill) for fill in ("", *fills)]
         elif fills:
             questions += [(subset, fill) for fill in fills]

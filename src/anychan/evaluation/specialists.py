@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from anychan._files import replacing
+from anychan._plain import PLAIN
 from anychan._records import read_run_record
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import read_record, training_conditions
@@ -166,7 +167,7 @@ def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[str
             yield name
     if one["data"]["fingerprints"]["train"] != other["data"]["fingerprints"]["train"]:
         yield "data"
-    if other["config"]["strategy"] != "plain":
+    if other["config"]["strategy"] != PLAIN:
         yield "strategy"
 
 

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from anychan._plain import PLAIN
 from anychan._plugins import load_plugins
-from anychan.adaptation import PLAIN, AnyChannelModel, adapt, replace_batch_norm
+from anychan.adaptation import AnyChannelModel, adapt, replace_batch_norm
 from anychan.adaptation.replacement import KINDS
 from anychan.blocks import DeepenedConv2d
 from anychan.channels import ChannelSet, ChannelsLike

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from anychan._plain import PLAIN
 from anychan._records import RUN, read_record, trained_by
 from anychan.channels import MEASURED
 from anychan.models.files import ModelInfo
 
-_PLAIN = "plain"
 _SPLIT = "test"
 _EXAMPLES = 12  # classes named in the card
 
@@ -65,7 +65,7 @@ def _title(info: ModelInfo, trained: Mapping[str, Any] | None) -> str:
 def _summary(info: ModelInfo) -> str:
     takes = (
         f"all of {info.channels}, and no fewer"
-        if info.strategy == _PLAIN
+        if info.strategy == PLAIN
         else f"any of its channels ({', '.join(info.channels.names)}), by name"
     )
     return (
@@ -143,7 +143,7 @@ def _limits(info: ModelInfo, evaluated: Mapping[str, Any] | None) -> str:
             limits.append(
                 f"On {rows[0]['subset']} it finds fewest of the class *{hard['class']}*: {hard['recall']:.1%}."
             )
-    if info.strategy == _PLAIN:
+    if info.strategy == PLAIN:
         limits.append(f"It is a plain model: it takes {info.channels} together, and no subset.")
     elif info.kept_subsets:
         kept = ", ".join(map(str, info.kept_subsets))
@@ -152,7 +152,7 @@ def _limits(info: ModelInfo, evaluated: Mapping[str, Any] | None) -> str:
 
 
 def _use(info: ModelInfo) -> str:
-    channels = str(info.channels if info.strategy == _PLAIN or len(info.channels) < 2 else info.channels[:2])
+    channels = str(info.channels if info.strategy == PLAIN or len(info.channels) < 2 else info.channels[:2])
     return (
         "```python\nimport anychan\n\n"
         'pretrained = anychan.PretrainedModel.from_pretrained("FOLDER OR HUB NAME")\n'

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from anychan.adaptation import PLAIN
+from anychan._plain import PLAIN
 from anychan.models._registry import list_models
 from anychan.models.files import ModelInfo
 

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from anychan.adaptation import PLAIN, AnyChannelModel
+from anychan._plain import PLAIN
+from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.data import ImageArray
 from anychan.data.bands import Bands, Numbers, parse_bands

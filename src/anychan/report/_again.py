@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from anychan._plain import PLAIN
 from anychan.experiments.recipes import Recipe
 from anychan.experiments.settings import merged
 from anychan.report import _format as fmt
@@ -62,7 +63,7 @@ def search_again(record: Fields, folder: str) -> Again:
     """``anychan sweep``, with the space as a file."""
     told, space = record.child("config").values, f"{folder}-space.yaml"
     try:
-        usual = TrainConfig(data="", out=Path(), strategy=told.get("strategy", "plain")).to_dict()
+        usual = TrainConfig(data="", out=Path(), strategy=told.get("strategy", PLAIN)).to_dict()
         place = {**_OF_THE_MACHINE, "out": Path("runs") / folder}
         data = _shown(told.get("data") or _UNKNOWN)
         config = TrainConfig.from_dict({**usual, **_shown(told), **place, "data": data})

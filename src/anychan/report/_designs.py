@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from anychan._plain import PLAIN
 from anychan.report import _format as fmt
 from anychan.report._drawings import LayerLike, layers_drawing
 from anychan.report._mechanisms import mechanism_drawing
@@ -16,7 +17,6 @@ from anychan.report._source import Theory, networks, strategies
 
 Layers = Callable[[Mapping[str, Any]], Sequence[LayerLike]]
 
-PLAIN = "plain"
 _MOST_LAYERS = 30  # of a network that is drawn layer by layer
 _ORDINARY = Theory(
     "", "An ordinary convolution: one kernel, for the channels that it was trained on.", (), (

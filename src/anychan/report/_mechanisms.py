@@ -13,6 +13,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from anychan._plain import PLAIN
 from anychan.report._drawings import short
 from anychan.report._format import listing
 from anychan.report._sheet import FACTOR, MOST_ROWS, PLANE, PLANES, ROW, WEIGHT, Sheet
@@ -291,7 +292,7 @@ def _any(sheet: Sheet, strategy: str) -> str:
 
 
 _MECHANISMS: dict[str, Callable[[Sheet, Mapping[str, Any]], str]] = {
-    "plain": _plain,
+    PLAIN: _plain,
     "sliced": _sliced,
     "completed": _completed,
     "masked": _masked,

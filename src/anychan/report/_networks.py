@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from anychan._layers import authors_layers
+from anychan._plain import PLAIN
 from anychan.report import _format as fmt
 from anychan.report._alike import trained_alike
 from anychan.report._cost_tables import conditions, latency_cell, memory_cells, memory_columns, where_measured
@@ -147,7 +148,7 @@ def _is_resnet34(run: Run) -> bool:
 
 
 def _is_plain(run: Run) -> bool:
-    return bool(_config(run).get("strategy", "plain") == "plain")
+    return bool(_config(run).get("strategy", PLAIN) == PLAIN)
 
 
 def _config(run: Run) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from anychan._plain import PLAIN
 from anychan._records import processor, processors_of
 from anychan.report import _format as fmt
 from anychan.report._compared import short_paths
@@ -126,7 +127,7 @@ def ablated_words(base: Mapping[str, Any]) -> str:
         for name, value in known.items()
         if name.startswith("model_options.")
     ]
-    parts += [] if strategy == "plain" else [f"{strategy} stem"]
+    parts += [] if strategy == PLAIN else [f"{strategy} stem"]
     parts += [f"{known['image_size']}×{known['image_size']}", f"{epochs} epoch{'' if epochs == 1 else 's'}"]
     parts += [data_name({"name": PurePath(data).name})] if data else []
     return ", ".join(parts)
@@ -221,7 +222,7 @@ def _augmentation(settings: Mapping[str, Any]) -> str:
 
 
 def _sampling(known: Mapping[str, Any], channels: int) -> str:
-    if not known or known["strategy"] == "plain":
+    if not known or known["strategy"] == PLAIN:
         return ""
     if subsets := sandwich_subsets(known, channels):
         return f"{subsets}, in each step" if subsets == EVERY else f"by size, {subsets} in each step"

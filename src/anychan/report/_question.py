@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from anychan._plain import PLAIN
 from anychan.report import _format as fmt
-from anychan.report._designs import PLAIN
 from anychan.report._networks import are_networks, baseline
 from anychan.report._records import AblationRecord, Comparison, Run
 from anychan.report._reproductions import Reproduction

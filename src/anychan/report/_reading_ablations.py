@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
+from anychan._plain import PLAIN
 from anychan._records import processor
 from anychan.report._again import ablation_again
 from anychan.report._config import filled
@@ -65,7 +66,7 @@ def _change(row: Fields, settings: Mapping[str, Any], of_base: Collection[int]) 
         latency=spread_of(cost.maybe_child("latency_ms").maybe_child("1")),
         timed_on=processor(cost.maybe_child("hardware").values, str(cost.values.get("device") or "cpu")),
         n=row.maybe_integer("n"),
-        strategy=str(settings.get("strategy") or "plain"),
+        strategy=str(settings.get("strategy") or PLAIN),
         data=data_name({"name": PurePath(str(known.get("data") or "")).name}),
         image_size=known.get("image_size"),
         epochs=known.get("epochs"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from anychan._plain import PLAIN
 from anychan.experiments.recipes import VALIDATION, Recipe, list_recipes
 from anychan.report import _format as fmt
 from anychan.report._records import Run
@@ -45,7 +46,7 @@ def _told(recipe: Recipe, run: Run) -> str:
 
 def _network(settings: Mapping[str, Any]) -> tuple[Any, ...] | None:
     """What tells a network from others; None of one with an any-channel stem."""
-    plain = settings.get("strategy", "plain") == "plain"
+    plain = settings.get("strategy", PLAIN) == PLAIN
     return (settings.get("model"), settings.get("model_options") or {}) if plain else None
 
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from anychan.training.config_groups import PLAIN, Statistics
+from anychan._plain import PLAIN
+from anychan.training.config_groups import Statistics
 
 if TYPE_CHECKING:
     from anychan.training.config import TrainConfig

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from anychan._lock import LOCK
+from anychan._plain import PLAIN
 from anychan._records import read_run_record
-from anychan.adaptation import PLAIN, AnyChannelModel, batch_norms
+from anychan.adaptation import AnyChannelModel, batch_norms
 from anychan.channels import ChannelSet
 from anychan.data import Dataset, hold_out, load_split, open_dataset
 from anychan.environment import environment

@@ -14,7 +14,6 @@ OptimizerName = Literal["adamw", "sgd"]
 ScheduleName = Literal["cosine", "steps", "constant"]
 Metric = Literal["accuracy", "loss"]
 
-PLAIN = "plain"  # the strategy of an ordinary network; as in anychan.adaptation, which would bring torch
 
 # Rates and decays that suit training from scratch on small photographs.
 _LEARNING_RATE = {"adamw": 1e-3, "sgd": 0.05}

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
+from anychan._plain import PLAIN
 from anychan._records import read_run_record
 from anychan.adaptation import (
-    PLAIN,
     AnyChannelModel,
     NewKernels,
     adapt,
@@ -21,7 +21,8 @@ from anychan.adaptation import (
     replace_batch_norm,
     specialize,
 )
-from anychan.channels import ChannelSet
+from anychan.adaptation.normalisation import MOST_CHANNELS
+from anychan.channels import RGB, ChannelSet
 from anychan.models import (
     ModelInfo,
     PretrainedWeights,
@@ -36,9 +37,6 @@ from anychan.statistics import ChannelStatistics
 from anychan.training.config import TrainConfig
 from anychan.training.randomness import seed_everything
 
-# With more channels there are too many subsets to keep something for each unless they are named.
-_MOST_CHANNELS = 6
-_COLOURS = ("R", "G", "B")
 SOME = "some"
 _SEEN = (
     "have seen mini-ImageNet's test images, which stand in ImageNet's training set: accuracy on those says nothing of "
@@ -175,7 +173,7 @@ def keeping(
     Raises:
         ValueError: for channels the model does not have, too many subsets, or a named one that no image has.
     """
-    if subsets is None and len(info.channels) > _MOST_CHANNELS:
+    if subsets is None and len(info.channels) > MOST_CHANNELS:
         raise ValueError(
             f"{len(info.channels)} channels have {2 ** len(info.channels) - 1} subsets, too many to keep normalisation "
             f"statistics for: name those wanted with {option}, or say {option} some"
@@ -253,7 +251,7 @@ def _pretrained_model(
         named = ChannelSet.parse(config.trained_on)
         trained = ChannelSet(of_data[of_data.indices([one.name])[0]] if one in of_data else one for one in named)
     names = info.channels.names
-    if config.trained_on is None and names != _COLOURS and (config.pretrained is True or len(names) == len(_COLOURS)):
+    if config.trained_on is None and names != RGB and (config.pretrained is True or len(names) == len(RGB)):
         raise ValueError(
             f"pretrained weights of three planes are of R, G and B in this order, and the run's channels are "
             f"{info.channels}: trained_on says what these are called here, and new_kernels what those of others become"
@@ -293,7 +291,7 @@ def _with_planes(body: nn.Module, trained: ChannelSet, info: ModelInfo, new_kern
 def _planes(config: TrainConfig, info: ModelInfo) -> str:
     """What the planes of pretrained kernels are taken for; empty where they are the usual ones."""
     if config.trained_on is None:
-        usual = len(info.channels) in {1, len(_COLOURS)}
+        usual = len(info.channels) in {1, len(RGB)}
         return "" if usual else f"the planes of its kernels are taken for {info.channels}, in this order"
     said = f"the planes of its kernels are taken for {config.trained_on}, in this order"
     return said if config.new_kernels is None else f"{said}, and others are made from them by {config.new_kernels}"

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from anychan._plain import PLAIN
 from anychan.data import ImageArray
 from anychan.training.config import TrainConfig
-from anychan.training.config_groups import PLAIN
 from anychan.training.small_maps import SmallMaps
 
 if TYPE_CHECKING:
