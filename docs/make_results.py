@@ -261,7 +261,7 @@ def _of_networks() -> str:
     rows = pooled(read_runs(NETWORKS))
     split, groups = main_split(rows) or "", trained_alike(rows)
     for heading, alike in groups:
-        folders = [run.folder for row in alike for run in (row.pooled or (row,))]
+        folders = [run.folder for row in alike for run in row.each_seed]
         table = markdown_networks(folders, baseline(alike, split))
         text += f"### Trained {heading}\n\n{table}\n{escape(training_words(alike, split))}\n\n"
     return f"{text}Accuracy against cost, of those trained {groups[0][0]}:\n\n"

@@ -43,7 +43,7 @@ def _images(row: Run) -> str:
     record = row.record
     fingerprints = (record.get("data") or {}).get("fingerprints") or {}
     left = record.get("training_images") or record.get("skipped") or []  # older records do not tell of which split
-    return str([fingerprints.get("train"), (record.get("config") or {}).get("held_out"), left])
+    return str([fingerprints.get("train"), row.configuration.get("held_out"), left])
 
 
 def _amount(row: Run) -> str:
@@ -52,13 +52,13 @@ def _amount(row: Run) -> str:
 
 
 def _how(row: Run) -> str:
-    config = filled(row.record.get("config") or {})
+    config = filled(row.configuration)
     if not config:
         return "settings not recorded"
     epochs, size, objective = (config[name] for name in ("epochs", "image_size", "objective.name"))
     taught = ", taught by another network" if objective == "sandwich" and config.get("objective.teacher") else ""
     how = f"{_OBJECTIVES.get(objective, objective)}{taught}"
-    return f"{epochs} epoch{'' if epochs == 1 else 's'} at {size}×{size}, {how}"
+    return f"{fmt.counted(epochs, 'epoch')} at {size}×{size}, {how}"
 
 
 def differing(rows: Sequence[Run], split: str | None) -> dict[str, dict[str, list[str]]]:
@@ -100,7 +100,7 @@ def _named(rows: Sequence[Run], say: Callable[[Run], str]) -> dict[str, list[str
     """Rows by what is to be said of them; of seeds that differ in it each by its own name."""
     found: dict[str, list[str]] = {}
     for row in rows:
-        every = row.pooled or (row,)
+        every = row.each_seed
         alike = len({say(run) for run in every}) == 1
         for run in every[:1] if alike else every:
             found.setdefault(say(run), []).append(row.name if alike else run.name)

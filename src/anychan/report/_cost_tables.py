@@ -89,4 +89,4 @@ def conditions(costs: Sequence[Cost]) -> str:
 def where_measured(device: str, hardware: Mapping[str, Any], threads: Any) -> str:
     """On which processor, and on how many threads of a CPU."""
     name = hardware.get("cpu" if device == "cpu" else "gpu") or f"a {device} that is not recorded"
-    return f"{name}, {threads} thread{'' if threads == 1 else 's'}" if threads and device == "cpu" else str(name)
+    return f"{name}, {fmt.counted(threads, 'thread')}" if threads and device == "cpu" else str(name)

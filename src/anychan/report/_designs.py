@@ -53,7 +53,7 @@ def designs(runs: Sequence[Run], split: str | None, layers: Layers | None) -> li
     by_strategy: dict[str, list[Run]] = {}
     by_network: dict[str, list[Run]] = {}
     for run in runs:
-        by_strategy.setdefault(_strategy(run), []).append(run)
+        by_strategy.setdefault(run.strategy or PLAIN, []).append(run)
         architecture = _architecture(run)
         known = networks().get(architecture)
         by_network.setdefault(known.module if known else architecture, []).append(run)
@@ -140,12 +140,8 @@ def _cost(run: Run, split: str | None) -> Cost | None:
     return full.cost if full else None
 
 
-def _strategy(run: Run) -> str:
-    return str(run.model.get("strategy") or (run.record.get("config") or {}).get("strategy") or PLAIN)
-
-
 def _architecture(run: Run) -> str:
-    return str(run.model.get("architecture") or (run.record.get("config") or {}).get("model") or run.name)
+    return run.architecture or run.name
 
 
 def _evaluated_channels(run: Run) -> list[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from anychan.report._config import filled
+from anychan.report._format import counted
 from anychan.report._records import Epoch, Evaluation, Result, Run
 from anychan.report._svg import FAINT, INK, MARKERS, PAPER, SERIES, draw
 from anychan.report._tables import series, subset_order
@@ -138,7 +139,7 @@ def curve_limits(run: Run, runs: Sequence[Run], quantity: str) -> tuple[float, f
 
 def _objective(run: Run) -> list[Any]:
     """What a run's training loss is made of."""
-    config = filled(run.record.get("config") or {})
+    config = filled(run.configuration)
     taught = config.get("objective.teacher") is not None
     return [taught, *(config.get(f"objective.{name}") for name in ("name", "temperature", "label_share", "full_share"))]
 
@@ -174,7 +175,7 @@ def _rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
         return [(subset, [subset]) for subset in subsets]
     sizes = {r.subset: e.size(r) for e in evaluations for r in e.results}
     return [
-        (f"{size} channel{'s' if size > 1 else ''}", [s for s in subsets if sizes[s] == size])
+        (counted(size, "channel"), [s for s in subsets if sizes[s] == size])
         for size in sorted(set(sizes.values()), reverse=True)
     ]
 

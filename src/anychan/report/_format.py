@@ -46,6 +46,26 @@ def count(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
+def plural(number: float, noun: str) -> str:
+    """A noun as it follows its number.
+
+    Example:
+        >>> plural(1, "seed"), plural(0, "seed")
+        ('seed', 'seeds')
+    """
+    return noun if number == 1 else f"{noun}s"
+
+
+def counted(number: float, noun: str) -> str:
+    """A number with its noun.
+
+    Example:
+        >>> counted(1, "epoch"), counted(3, "epoch")
+        ('1 epoch', '3 epochs')
+    """
+    return f"{number} {plural(number, noun)}"
+
+
 def scaled(number: float | None) -> str:
     """A large count with three figures and k, M, G or T.
 

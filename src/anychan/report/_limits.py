@@ -37,7 +37,7 @@ def limits(
     said += [*_of_machines(rows, evaluations, split), *_of_settings(rows, split), *_of_tests(rows)]
     if ablations:
         seeds = sorted({len(ablation.seeds) for ablation in ablations})
-        each = fmt.listing([f"{number(count)} seed{'' if count == 1 else 's'}" for count in seeds])
+        each = fmt.listing([f"{number(count)} {fmt.plural(count, 'seed')}" for count in seeds])
         splits = fmt.listing(sorted({ablation.split for ablation in ablations}))
         said.append(f"Ablations: {each}, on {splits}; their intervals are not corrected for their number.")
         said += _of_ablated(ablations)
@@ -173,7 +173,7 @@ def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
     said += _distinct(
         f"{row.name} began with pretrained weights: {warning}."
         for row in rows
-        for run in (row.pooled or (row,))
+        for run in row.each_seed
         if (warning := str((run.record.get("pretrained") or {}).get("warning") or ""))
     )
     if any(found.get("weights kept") == "the best on validation" for found in told):
@@ -200,7 +200,7 @@ def _the_runs(rows: Sequence[Run]) -> str:
 
 def _each_run(rows: Sequence[Run]) -> list[Run]:
     """The runs that stand behind the rows."""
-    return [run for row in rows for run in (row.pooled or (row,))]
+    return [run for row in rows for run in row.each_seed]
 
 
 def _distinct(values: Iterable[str]) -> list[str]:

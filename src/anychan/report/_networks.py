@@ -6,7 +6,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -144,15 +144,11 @@ def baseline(runs: Sequence[Run], split: str) -> str | None:
 
 
 def _is_resnet34(run: Run) -> bool:
-    return _config(run).get("model") == "resnet34" and _is_plain(run)
+    return run.configuration.get("model") == "resnet34" and _is_plain(run)
 
 
 def _is_plain(run: Run) -> bool:
-    return bool(_config(run).get("strategy", PLAIN) == PLAIN)
-
-
-def _config(run: Run) -> Mapping[str, Any]:
-    return run.record.get("config") or {}
+    return bool(run.configuration.get("strategy", PLAIN) == PLAIN)
 
 
 def are_networks(runs: Sequence[Run], split: str) -> bool:
@@ -172,8 +168,7 @@ def one_of_each(runs: Sequence[Run], split: str) -> list[Run]:
 
 def _network(run: Run) -> str:
     """What tells a network from others: its name and options, and not its stem."""
-    config = _config(run)
-    return f"{run.model.get('architecture') or config.get('model')} {config.get('model_options')}"
+    return f"{run.architecture} {run.configuration.get('model_options')}"
 
 
 def shallow_words(runs: Sequence[Run], split: str) -> str:
@@ -199,7 +194,7 @@ def shallow_words(runs: Sequence[Run], split: str) -> str:
 def _shallow_and_deep(runs: Sequence[Run], split: str) -> tuple[_Costed, _Costed, bool] | None:
     """The best shallow network and the best ResNet34 of runs, and whether there are several of these."""
     costed = [(run, result, result.cost) for run, result in _evaluated(runs, split) if result.cost]
-    deep = [one for one in costed if _config(one[0]).get("model") in _RESNET34 and _is_plain(one[0])]
+    deep = [one for one in costed if one[0].configuration.get("model") in _RESNET34 and _is_plain(one[0])]
     shallow = [one for one in costed if (one[2].depth or _SHALLOW + 1) <= _SHALLOW]
     if not deep or not shallow:
         return None
@@ -219,9 +214,8 @@ def authors_counts(runs: Sequence[Run]) -> dict[str, str]:
     """As how many layers the author of a network counts it, by the run's name."""
     found = {}
     for run in runs:
-        config = _config(run)
-        model = str(run.model.get("architecture") or config.get("model") or "")
-        found[run.name] = authors_layers(model, config.get("model_options"), _depth(run))
+        options = run.configuration.get("model_options")
+        found[run.name] = authors_layers(run.architecture, options, _depth(run))
     return {name: str(layers) for name, layers in found.items() if layers is not None}
 
 

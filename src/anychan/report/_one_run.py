@@ -25,7 +25,7 @@ _MOST_ANSWERS = 15  # of more subsets a picture shows the first and the smallest
 def row_of(run: Run, index: int, split: str | None, pictures: bool) -> dict[str, Any]:
     """What the templates need of one configuration, with one seed or several."""
     evaluation = run.on(split)
-    missing = [sentence for one in (run.pooled or (run,)) for sentence in words.missing(one, split, pictures)]
+    missing = [sentence for one in run.each_seed for sentence in words.missing(one, split, pictures)]
     short = short_names(evaluation.classes if evaluation else ())
     return {
         "name": run.name,

@@ -120,7 +120,7 @@ def _where_trained(found: Specialists) -> str:
     named = {}
     for where in places:
         subsets = [row.subset for row in found.rows if row.trained == where]
-        others = [f"the specialist{'s' if len(subsets) > 1 else ''} for {fmt.listing(subsets)}"] if subsets else []
+        others = [f"the {fmt.plural(len(subsets), 'specialist')} for {fmt.listing(subsets)}"] if subsets else []
         named[where or place("", "")] = [found.run, *others] if where == found.trained else others
     return place_words(named)
 

@@ -40,7 +40,7 @@ def pooled(runs: Sequence[Run]) -> list[Run]:
 
 def _key(run: Run) -> str | None:
     """What runs of one configuration have in common; None where it cannot be told, or images cannot be paired."""
-    config, data = run.record.get("config"), run.record.get("data") or {}
+    config, data = run.configuration, run.record.get("data") or {}
     trained_on = (data.get("fingerprints") or {}).get("train")
     if not config or run.seed is None or run.status != "finished" or trained_on is None:
         return None
@@ -179,8 +179,8 @@ def interval_words(runs: Sequence[Run]) -> str:
 
 def seed_words(runs: Sequence[Run]) -> str:
     """How many runs and which seeds stand behind the numbers."""
-    seeds = sorted({run.seed for row in runs for run in (row.pooled or (row,)) if run.seed is not None})
-    counts = sorted({len(row.pooled) or 1 for row in runs})
+    seeds = sorted({run.seed for row in runs for run in row.each_seed if run.seed is not None})
+    counts = sorted({len(row.each_seed) for row in runs})
     names = fmt.listing([str(seed) for seed in seeds])
     which = f"seed {names}" if len(seeds) == 1 else f"seeds {names}" if seeds else "seed not recorded"
     if counts == [1]:

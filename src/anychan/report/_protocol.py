@@ -54,7 +54,7 @@ def settings_of_all(runs: Sequence[Run], split: str | None) -> list[dict[str, st
     """How each run was made and measured, with every other setting that is not the same for all of them."""
     others = [
         {name: value for name, value in known.items() if _is_another(name) and _says_something(name, known)}
-        for known in (filled(run.record.get("config") or {}) for run in runs)
+        for known in (filled(run.configuration) for run in runs)
     ]
     paths = short_paths(value for found in others for value in found.values() if _is_path(value))
     words = [{name: _words(value, paths) for name, value in found.items()} for found in others]
@@ -71,14 +71,14 @@ def settings_of_all(runs: Sequence[Run], split: str | None) -> list[dict[str, st
 
 def settings(run: Run, split: str | None) -> dict[str, str]:
     """How one run was made and measured, by what a reader calls it; what no record says is left out."""
-    record, config = run.record, run.record.get("config") or {}
+    record, config = run.record, run.configuration
     data, source = record.get("data") or {}, record.get("adapted_from") or {}
-    every = run.pooled or (run,)
+    every = run.each_seed
     machines = [one.record.get("machine") or {} for one in every]
     evaluation, known = run.on(split), filled(config)
     found = {
-        "network": str(run.model.get("architecture") or config.get("model") or ""),
-        "strategy": str(run.model.get("strategy") or config.get("strategy") or ""),
+        "network": run.architecture,
+        "strategy": run.strategy,
         "data": data_name(data),
         "training images": _count(trained_images(record)),
         "classes": _count(data.get("classes")),
@@ -128,7 +128,7 @@ def ablated_words(base: Mapping[str, Any]) -> str:
         if name.startswith("model_options.")
     ]
     parts += [] if strategy == PLAIN else [f"{strategy} stem"]
-    parts += [f"{known['image_size']}×{known['image_size']}", f"{epochs} epoch{'' if epochs == 1 else 's'}"]
+    parts += [f"{known['image_size']}×{known['image_size']}", fmt.counted(epochs, "epoch")]
     parts += [data_name({"name": PurePath(data).name})] if data else []
     return ", ".join(parts)
 
@@ -146,7 +146,7 @@ def _each(names: Iterable[str]) -> str:
 
 def _start(run: Run) -> str:
     """The weights that training began with; "" where no settings are recorded."""
-    config, taken = run.record.get("config") or {}, run.record.get("pretrained") or {}
+    config, taken = run.configuration, run.record.get("pretrained") or {}
     if taken or config.get("pretrained"):
         source = str(taken.get("source") or "")
         return (
@@ -210,7 +210,7 @@ def _adapted(source: Mapping[str, Any]) -> str:
 def _schedule(settings: Mapping[str, Any]) -> str:
     name, warmup = settings.get("name"), settings.get("warmup_epochs")
     return (
-        f"{name} after {_number(warmup)} epoch{'' if warmup == 1 else 's'} of warm-up"
+        f"{name} after {_number(warmup)} {fmt.plural(warmup, 'epoch')} of warm-up"
         if name and warmup
         else str(name or "")
     )

@@ -29,7 +29,7 @@ def questions(
     if any(run.pooled for run in runs):
         asked.append("Does it hold for other seeds?")
     if recipes := list(dict.fromkeys(found.recipe for found in sources)):
-        which = "experiments" if len(recipes) > 1 else "experiment"
+        which = fmt.plural(len(recipes), "experiment")
         asked.append(f"How near do we come to what the sources report of their {which} {fmt.listing(recipes)}?")
     if len(ablations) > _MOST_TITLES:
         asked.append(f"What does one change at a time do, in {len(ablations)} ablations?")
@@ -56,7 +56,7 @@ def pairings(runs: Sequence[Run], comparisons: Sequence[Comparison], split: str 
         said.append(f"{found.run} is held against a specialist for each of {subsets}{each}, on the same images.")
     pairs = Counter((comparison.a, comparison.b) for comparison in comparisons if comparison.split == split)
     said += [
-        f"{a} is held against {b} in {count} paired test{'s' if count > 1 else ''}, on the same images."
+        f"{a} is held against {b} in {fmt.counted(count, 'paired test')}, on the same images."
         for (a, b), count in pairs.items()
     ]
     where = f" on the {split} split" if split else ""
@@ -68,7 +68,7 @@ def _of_subsets(runs: Sequence[Run], split: str | None) -> list[str]:
     subsets = subset_order(evaluations)
     if len(subsets) < 2:
         return []
-    strategies = list(dict.fromkeys(str(run.model.get("strategy") or PLAIN) for run in runs))
+    strategies = list(dict.fromkeys(run.strategy or PLAIN for run in runs))
     made = [name for name in strategies if name != PLAIN]
     named = fmt.listing(subsets) if len(subsets) <= 8 else f"{subsets[0]} and {len(subsets) - 1} of its subsets"
     asked = []
@@ -79,7 +79,7 @@ def _of_subsets(runs: Sequence[Run], split: str | None) -> list[str]:
     if any(result.fill for evaluation in evaluations for result in evaluation.results):
         what = "Is that more than" if made else "How much is kept by"
         asked.append(f"{what} filling the missing planes of an ordinary network in?")
-    if any(one.specialists for run in runs for one in (run.pooled or (run,))):
+    if any(one.specialists for run in runs for one in run.each_seed):
         asked.append("How near does it come to a plain network trained for each subset alone?")
     if any(run.record.get("adapted_from") for run in runs):
         asked.append("How far does one get without any training?")

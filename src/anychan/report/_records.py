@@ -349,6 +349,26 @@ class Run:
     def seed(self) -> int | None:
         return self.record.get("seed")
 
+    @property
+    def each_seed(self) -> tuple[Run, ...]:
+        """The runs that this one stands for: those pooled, or itself."""
+        return self.pooled or (self,)
+
+    @property
+    def configuration(self) -> Mapping[str, Any]:
+        """Its settings; empty where none were recorded."""
+        return self.record.get("config") or {}
+
+    @property
+    def architecture(self) -> str:
+        """The network's name; "" where none was recorded."""
+        return str(self.model.get("architecture") or self.configuration.get("model") or "")
+
+    @property
+    def strategy(self) -> str:
+        """The stem's; "" where none was recorded."""
+        return str(self.model.get("strategy") or self.configuration.get("strategy") or "")
+
     def on(self, split: str | None) -> Evaluation | None:
         """The evaluation on a split, or None."""
         return None if split is None else self.evaluations.get(split)

@@ -23,7 +23,7 @@ def reported_figures(runs: Sequence[Run]) -> dict[str, str]:
 
 def _told(recipe: Recipe, run: Run) -> str:
     """What a recipe's source reports of a run's network; "" for nothing."""
-    own = _network(run.record.get("config") or {})
+    own = _network(run.configuration)
     same = [name for name in recipe.runs if own is not None and _network(recipe.settings_of(name)) == own]
     scratch = [name for name in same if name not in recipe.from_pretrained]
     pretrained = [name for name in same if name in recipe.from_pretrained]

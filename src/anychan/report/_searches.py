@@ -92,7 +92,7 @@ def search_table(search: Search) -> Table:
         for trial in best_first
     )
     images = f"{fmt.count(search.held_out)} images held out of training" if search.held_out else "the validation split"
-    epochs = f"{search.epochs} epoch{'' if search.epochs == 1 else 's'}"
+    epochs = fmt.counted(search.epochs, "epoch")
     options = "".join(f", {name} {value}" for name, value in search.options.items())
     caption = f"{search.name}: {search.model}{options}, {epochs} a trial, percent of {images}, seed {search.seed}."
     caption += f" Recorded on {search.processor}." if search.processor else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.report import _format as fmt
@@ -33,7 +34,7 @@ def summary(rows: Sequence[Run], split: str | None) -> list[str]:
     own = [(run.name, {r.subset: r.accuracy for r in evaluation.results if not r.fill}) for run, evaluation in told]
     order = subset_order([evaluation for _, evaluation in told])
     smaller = [subset for subset in order if all(subset != found.subset for _, found in full)]
-    means = [(name, _mean([found[subset] for subset in smaller])) for name, found in own if found.keys() >= {*smaller}]
+    means = [(name, fmean([found[subset] for subset in smaller])) for name, found in own if found.keys() >= {*smaller}]
     if len(smaller) > 1 and len(means) > 1:
         said.append(_ranked(f"On average over {fmt.listing(smaller)}", means, ""))
     if said:
@@ -69,7 +70,3 @@ def _beside(found: Specialists) -> str:
         f"{found.run} beside a plain network trained for each subset alone{over}: {fmt.difference(found.difference)} "
         f"points on average ({fmt.difference(low)} to {fmt.difference(high)}), {sure}{by_subset}."
     )
-
-
-def _mean(shares: Sequence[float]) -> float:
-    return sum(shares) / len(shares)

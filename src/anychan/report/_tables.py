@@ -97,7 +97,7 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
         )
         for fill, results in series(evaluation).items()
     ]
-    own = [found for one in run.pooled or (run,) if (found := one.on(evaluation.split))]
+    own = [found for one in run.each_seed if (found := one.on(evaluation.split))]
     places = {where_measured(r.device, r.hardware, r.hardware.get("threads")) for found in own for r in found.results}
     gone = [f"{fmt.count(r.left_out)} of {r.subset}" for r in series(evaluation).get("", []) if r.left_out]
     counted = f"{image_count([evaluation])} of the {evaluation.split} split"

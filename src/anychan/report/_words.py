@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
+from anychan._plain import PLAIN
 from anychan.report import _format as fmt
 from anychan.report._compared import outdated
 from anychan.report._config import filled
@@ -26,12 +28,10 @@ def title(runs: Sequence[Run]) -> str:
 
 def model_name(run: Run) -> str:
     """The network and its stem: "resnet18, completed stem"."""
-    config = run.record.get("config") or {}
-    architecture = run.model.get("architecture") or config.get("model") or run.name
-    strategy = run.model.get("strategy") or config.get("strategy")
-    if not strategy:
-        return str(architecture)
-    return f"{architecture}, {'ordinary' if strategy == 'plain' else strategy} stem"
+    architecture = run.architecture or run.name
+    if not run.strategy:
+        return architecture
+    return f"{architecture}, {'ordinary' if run.strategy == PLAIN else run.strategy} stem"
 
 
 def channel_names(run: Run) -> list[str]:
@@ -96,7 +96,7 @@ def missing(run: Run, split: str | None, pictures: bool) -> list[str]:
     """What this run's folder does not hold, and what a reader should beware of; a sentence each."""
     sentences = []
     if run.status != "finished":
-        done = f"{len(run.epochs)} epoch{'' if len(run.epochs) == 1 else 's'} recorded"
+        done = f"{fmt.counted(len(run.epochs), 'epoch')} recorded"
         sentences.append(f"Training has not finished (status “{run.status}”, {done}).")
     if not run.epochs:
         sentences.append("No epoch has been recorded, so there are no curves.")
@@ -137,7 +137,7 @@ def verdicts(comparisons: Sequence[Comparison]) -> list[str]:
     for comparison in comparisons:
         pairs.setdefault((comparison.a, comparison.b), Counter())[comparison.named_verdict] += 1
     return [
-        f"{a} against {b}, {counts.total()} paired comparison{'' if counts.total() == 1 else 's'}: "
+        f"{a} against {b}, {fmt.counted(counts.total(), 'paired comparison')}: "
         f"{', '.join(f'{verdict} in {count}' for verdict, count in counts.most_common())}."
         for (a, b), counts in pairs.items()
     ]
@@ -147,13 +147,13 @@ def training(run: Run) -> str:
     """How long training took: wall time, epochs, images a second."""
     seconds = [epoch.seconds for epoch in run.epochs if epoch.seconds is not None]
     rates = [epoch.images_per_second for epoch in run.epochs if epoch.images_per_second is not None]
-    parts = [f"{len(run.epochs)} epoch{'' if len(run.epochs) == 1 else 's'}"]
+    parts = [f"{fmt.counted(len(run.epochs), 'epoch')}"]
     if run.seconds is not None:
         parts.append(f"{fmt.duration(run.seconds)} in all")
     if seconds:
-        parts.append(f"{fmt.duration(_median(seconds))} an epoch (median)")
+        parts.append(f"{fmt.duration(median(seconds))} an epoch (median)")
     if rates:
-        parts.append(f"{fmt.count(round(_median(rates)))} images/s (median)")
+        parts.append(f"{fmt.count(round(median(rates)))} images/s (median)")
     if run.record.get("selected") == "best" and run.record.get("best_epoch") is not None:
         parts.append(f"the model of epoch {run.record['best_epoch']} was kept, the best on validation")
     return "; ".join(parts) + "."
@@ -161,13 +161,13 @@ def training(run: Run) -> str:
 
 def _trained(run: Run) -> str:
     data = run.record.get("data")
-    config = run.record.get("config") or {}
+    config = run.configuration
     images = trained_images(run.record)
     source = run.record.get("adapted_from")
     if isinstance(source, Mapping):
         looked = f", statistics from {fmt.count(source['images'])} training images" if source.get("images") else ""
         return f"{model_name(run)}: made from {source.get('name')} without training{looked}."
-    words = f"{model_name(run)}: trained for {len(run.epochs)} epoch{'' if len(run.epochs) == 1 else 's'}"
+    words = f"{model_name(run)}: trained for {fmt.counted(len(run.epochs), 'epoch')}"
     known = filled(config)
     subsets = sandwich_subsets(known, len(channel_names(run))) if known else ""
     sampling = config.get("channel_sampling", "all")
@@ -200,7 +200,7 @@ def sandwich_subsets(known: Mapping[str, Any], channels: int) -> str:
     if known["objective.name"] != "sandwich" or known["channel_sampling"] != "hierarchical":
         return ""
     count = int(known["objective.subsets"])
-    return EVERY if 0 < 2**channels - 2 <= count else f"{count} smaller subset{'' if count == 1 else 's'}"
+    return EVERY if 0 < 2**channels - 2 <= count else fmt.counted(count, "smaller subset")
 
 
 def trained_images(record: Mapping[str, Any]) -> int | None:
@@ -231,7 +231,7 @@ def _kept(evaluation: Evaluation, results: Iterable[Result]) -> str:
         if result.retention is not None and (size := evaluation.size(result)) < len(evaluation.channels):
             by_size.setdefault(size, []).append(100 * result.retention)
     sizes = sorted(by_size, reverse=True)
-    nouns = ["" if i else " channel" if size == 1 else " channels" for i, size in enumerate(sizes)]
+    nouns = ["" if i else f" {fmt.plural(size, 'channel')}" for i, size in enumerate(sizes)]
     return fmt.listing(
         [f"{_range(by_size[size])} % with {number(size)}{noun}" for size, noun in zip(sizes, nouns, strict=True)]
     )
@@ -253,8 +253,3 @@ def _range(values: Sequence[float]) -> str:
 def number(count: int) -> str:
     """A count in a sentence: small ones as words."""
     return _NUMBERS[count] if count < len(_NUMBERS) else fmt.count(count)
-
-
-def _median(values: Sequence[float]) -> float:
-    ordered, half = sorted(values), len(values) // 2
-    return ordered[half] if len(values) % 2 else (ordered[half - 1] + ordered[half]) / 2

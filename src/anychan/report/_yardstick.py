@@ -30,7 +30,7 @@ def _cells(run: Run, split: str, subsets: Sequence[str]) -> tuple[Cell, ...]:
     of the run, and missing where a record does not say which images a specialist has right. Seeds that were compared
     with none are left out, which the row's name says.
     """
-    seeds = run.pooled or (run,)
+    seeds = run.each_seed
     found = [by_subset for seed in seeds if (by_subset := _by_subset(seed, split))]
     if not found:
         return ()

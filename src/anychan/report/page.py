@@ -213,7 +213,7 @@ def _page(
 ) -> dict[str, Any]:
     split, ablations, sources = main_split(runs), studied.ablations, studied.sources
     rows = pooled(runs)
-    place = {id(run): i for i, row in enumerate(rows) for run in (row.pooled or (row,))}
+    place = {id(run): i for i, row in enumerate(rows) for run in row.each_seed}
     comparisons = told_apart(runs)
     shared, differing = protocol(rows, split)
     beside = _networks(rows, split) if split else None
