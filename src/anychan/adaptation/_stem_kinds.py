@@ -182,9 +182,8 @@ def _standardised(model: nn.Module, path: str, planes: int) -> ReadStem:
         weight = (exact - mean) / (variance + cast(float, conv.eps)).sqrt()
         if hasattr(conv, "gain"):
             weight = weight * float64(cast(Tensor, conv.gain)) * cast(float, conv.scale)
-        weight = weight.to(conv.weight)
     padded = SamePadding if getattr(conv, "same_pad", False) else None
-    return ReadStem(_convolution(conv, weight.to(conv.weight.dtype), conv.bias), padded)
+    return ReadStem(_convolution(conv, weight.to(conv.weight), conv.bias), padded)
 
 
 # How a module that cuts patches lays out a patch's numbers: channel last (row, column, channel), or channel first.

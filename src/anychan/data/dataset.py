@@ -11,7 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from anychan.channels import MEASURED, ChannelSet
-from anychan.data.sources import Source
+from anychan.data.sources import Files
 
 Pixels = NDArray[Any]  # (H, W, C) of the type that the data set's encoding names; uint8 for photographs
 
@@ -121,7 +121,7 @@ class Dataset:
     """
 
     name: str
-    source: Source
+    source: Files
     decode: Decoder
     channels: ChannelSet
     classes: tuple[str, ...]

@@ -25,10 +25,10 @@ def is_numpy(data: bytes) -> bool:
 
 def read_numpy(data: bytes, said: Sequence[float] = ()) -> RawImage:
     """The planes in either; ``said`` is what is said of it that stands for no value; raises ``BrokenFileError``."""
-    return read_npy(data, said) if data.startswith(_NPY) else read_npz(data, said)
+    return _read_npy(data, said) if data.startswith(_NPY) else _read_npz(data, said)
 
 
-def read_npy(data: bytes, said: Sequence[float] = ()) -> RawImage:
+def _read_npy(data: bytes, said: Sequence[float] = ()) -> RawImage:
     """An array (C, H, W), (H, W, C) or (H, W).
 
     Raises:
@@ -37,7 +37,7 @@ def read_npy(data: bytes, said: Sequence[float] = ()) -> RawImage:
     return _of_array(_load(data), said)
 
 
-def read_npz(data: bytes, said: Sequence[float] = ()) -> RawImage:
+def _read_npz(data: bytes, said: Sequence[float] = ()) -> RawImage:
     """One array of two or three axes, or an array (H, W) for each channel, under its name; and ``valid``, if there is.
 
     Raises:

@@ -26,20 +26,11 @@ _LOCAL_HEADER_BYTES = 30
 _OF_THE_FILE = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP}
 
 
-class Source(Protocol):
+class Files(Protocol):
     """What a data set needs of the place where its files are."""
 
     name: str
     kept: bool  # whether decoded images are worth a place in the cache
-
-    def files(self, folder: str = "") -> list[str]:
-        """All files below a folder, sorted; without hidden ones. Links to folders end in ``/``: none is followed."""
-
-    def folders(self, folder: str = "") -> list[str]:
-        """Names of the folders right in a folder, sorted; without hidden ones and links."""
-
-    def exists(self, path: str) -> bool:
-        """Whether there is something at ``path``, be it readable or not."""
 
     def read(self, path: str) -> bytes:
         """The content of a file; raises ``BrokenFileError``, and ``ReadError`` where the machine is at fault."""
@@ -49,6 +40,19 @@ class Source(Protocol):
 
     def stamp(self, path: str) -> str:
         """What changes whenever the file may have changed; only for this machine's cache. Raises ``ReadError``."""
+
+
+class Source(Files, Protocol):
+    """Files that can be looked through, to find out what data set they are."""
+
+    def files(self, folder: str = "") -> list[str]:
+        """All files below a folder, sorted; without hidden ones. Links to folders end in ``/``: none is followed."""
+
+    def folders(self, folder: str = "") -> list[str]:
+        """Names of the folders right in a folder, sorted; without hidden ones and links."""
+
+    def exists(self, path: str) -> bool:
+        """Whether there is something at ``path``, be it readable or not."""
 
 
 def safe_path(path: str) -> str:

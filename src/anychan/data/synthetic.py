@@ -165,23 +165,12 @@ class SyntheticSource:
         self._chunks: OrderedDict[tuple[str, int], Pixels] = OrderedDict()
         self._lock = threading.Lock()
 
-    def files(self, folder: str = "") -> list[str]:
-        paths = (f"{split}/{i:07d}.npy" for split in _SPLITS for i in range(getattr(self._spec, split)))
-        return sorted(path for path in paths if not folder or path.startswith(f"{folder}/"))
-
-    def folders(self, folder: str = "") -> list[str]:
-        return [] if folder else sorted(_SPLITS)
-
-    def exists(self, path: str) -> bool:
+    def read(self, path: str) -> bytes:
         split, _, name = path.partition("/")
         number = name.removesuffix(".npy")
-        return split in _SPLITS and number.isdecimal() and int(number) < getattr(self._spec, split)
-
-    def read(self, path: str) -> bytes:
-        if not self.exists(path):
+        if split not in _SPLITS or not number.isdecimal() or int(number) >= getattr(self._spec, split):
             raise BrokenFileError("missing", "is missing")
-        split, _, name = path.partition("/")
-        chunk, index = divmod(int(name.removesuffix(".npy")), _CHUNK)
+        chunk, index = divmod(int(number), _CHUNK)
         with self._lock:  # so that threads wait for a chunk, and do not all make it
             if (split, chunk) not in self._chunks:
                 self._chunks[split, chunk] = make_images(self._spec, split, chunk)
