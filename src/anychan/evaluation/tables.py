@@ -8,6 +8,7 @@ from typing import Any
 from anychan._columns import columns
 from anychan.evaluation.paired import named
 
+_INTERVAL, _TESTED = "95 % interval", ("p", "p, Holm", "verdict")
 _CORRECTED = "one test a row, verdicts corrected by Holm"
 
 
@@ -23,7 +24,7 @@ def table(record: Mapping[str, Any]) -> str:
         asked for, and how many images were left out where some have none of a subset's channels.
     """
     names = [
-        "channels", "fill", "accuracy", "95 % interval", "top-5", "precision", "recall", "F1", "ECE", "retention",
+        "channels", "fill", "accuracy", _INTERVAL, "top-5", "precision", "recall", "F1", "ECE", "retention",
         "ms/image",
     ]  # fmt: skip
     flipped = any("flips" in result for result in record["results"])
@@ -57,21 +58,7 @@ def comparison_table(record: Mapping[str, Any]) -> str:
         has right, the p value of the exact McNemar test, the same corrected by Holm's method for the number of tests,
         and the verdict.
     """
-    names = (
-        "channels",
-        "fill a",
-        "fill b",
-        "n",
-        "a",
-        "b",
-        "a - b",
-        "95 % interval",
-        "only a",
-        "only b",
-        "p",
-        "p, Holm",
-        "verdict",
-    )
+    names = ("channels", "fill a", "fill b", "n", "a", "b", "a - b", _INTERVAL, "only a", "only b", *_TESTED)
     rows = [
         (
             row["subset"],
@@ -80,13 +67,10 @@ def comparison_table(record: Mapping[str, Any]) -> str:
             str(row["n"]),
             _percent(row["accuracy_a"]),
             _percent(row["accuracy_b"]),
-            f"{100 * row['difference']:+.1f}",
-            _span(row["difference_interval"]),
+            *_difference(row),
             str(row["only_a"]),
             str(row["only_b"]),
-            _p(row["p"]),
-            _p(row["p_holm"]),
-            row["verdict"],
+            *_tested(row, "a", "b"),
         )
         for row in record["comparisons"]
     ]
@@ -100,20 +84,8 @@ def pairs_table(pairs: Sequence[Mapping[str, Any]]) -> str:
     Args:
         pairs: each with ``a``, ``b``, ``subset``, ``p_holm`` and what ``Paired.to_dict`` holds.
     """
-    names = ("a", "b", "channels", "a - b", "95 % interval", "p", "p, Holm", "verdict")
-    rows = [
-        (
-            row["a"],
-            row["b"],
-            row["subset"],
-            f"{100 * row['difference']:+.1f}",
-            _span(row["difference_interval"]),
-            _p(row["p"]),
-            _p(row["p_holm"]),
-            named(row["verdict"], row["a"], row["b"]),
-        )
-        for row in pairs
-    ]
+    names = ("a", "b", "channels", "a - b", _INTERVAL, *_TESTED)
+    rows = [(row["a"], row["b"], row["subset"], *_difference(row), *_tested(row, row["a"], row["b"])) for row in pairs]
     images = " or ".join(sorted({f"{row['n']:,}" for row in pairs}))
     title = f"Each two on the same {images} images; rates in percent, {_CORRECTED} for the subsets of the two"
     if len({(row["a"], row["b"]) for row in pairs}) > 1:
@@ -127,18 +99,7 @@ def specialists_table(record: Mapping[str, Any]) -> str:
     Args:
         record: as ``compare_specialists`` gives it.
     """
-    names = (
-        "channels",
-        "specialist",
-        "n",
-        "run",
-        "specialist's",
-        "difference",
-        "95 % interval",
-        "p",
-        "p, Holm",
-        "verdict",
-    )
+    names = ("channels", "specialist", "n", "run", "specialist's", "difference", _INTERVAL, *_TESTED)
     rows = [
         (
             row["subset"],
@@ -146,19 +107,26 @@ def specialists_table(record: Mapping[str, Any]) -> str:
             str(row["n"]),
             _percent(row["accuracy_a"]),
             _percent(row["accuracy_b"]),
-            f"{100 * row['difference']:+.1f}",
-            _span(row["difference_interval"]),
-            _p(row["p"]),
-            _p(row["p_holm"]),
-            named(row["verdict"], "run", "specialist"),
+            *_difference(row),
+            *_tested(row, "run", "specialist"),
         )
         for row in record["rows"]
     ]
     mean = record["mean"]
-    difference = (f"{100 * mean['difference']:+.1f}", _span(mean["difference_interval"]))
-    rows.append(("mean", "", "", _percent(mean["accuracy"]), _percent(mean["specialists"]), *difference, "", "", ""))
+    shares = _percent(mean["accuracy"]), _percent(mean["specialists"])
+    rows.append(("mean", "", "", *shares, *_difference(mean), "", "", ""))
     title = f"{record['split']}: {record['run']} against a specialist for each subset; rates in percent, {_CORRECTED}"
     return f"{title}\n\n{_aligned(names, rows, left=2)}"
+
+
+def _difference(row: Mapping[str, Any]) -> tuple[str, str]:
+    """A difference in percentage points, with its interval."""
+    return f"{100 * row['difference']:+.1f}", _span(row["difference_interval"])
+
+
+def _tested(row: Mapping[str, Any], a: str, b: str) -> tuple[str, str, str]:
+    """What stands under ``_TESTED``, with the names of those that were compared."""
+    return _p(row["p"]), _p(row["p_holm"]), named(row["verdict"], a, b)
 
 
 def _percent(share: float | None) -> str:
