@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.evaluation.bootstrap import paired_interval
 
 
 def test_one_seed_is_near_the_normal_interval() -> None:
     differences = np.random.default_rng(0).choice([-1, 0, 1], p=[0.2, 0.5, 0.3], size=(1, 2000))
-    low, high = paired_bootstrap(differences)
+    low, high = paired_interval(differences)
     half = 1.96 * differences.std() / np.sqrt(2000)
     assert low == pytest.approx(differences.mean() - half, abs=0.1 * half)
     assert high == pytest.approx(differences.mean() + half, abs=0.1 * half)
@@ -20,21 +20,21 @@ def test_one_seed_is_near_the_normal_interval() -> None:
 def test_a_bound_that_is_zero_is_zero(better: int, worse: int) -> None:
     """Of one sum of thirtieths noise is below 0, of the other above, which would be a verdict."""
     differences = np.array([1.0] * better + [-1.0] * worse + [0.0] * (30 - better - worse))
-    assert str(paired_bootstrap(differences[None], draws=500)[0]) == "0.0"
+    assert str(paired_interval(differences[None], draws=500)[0]) == "0.0"
 
 
 def test_where_seeds_decide_it_is_students_interval() -> None:
     """Seeds whose images agree: what varies is the seed alone."""
-    low, high = paired_bootstrap(np.repeat(np.arange(6.0)[:, None], 50, axis=1))
+    low, high = paired_interval(np.repeat(np.arange(6.0)[:, None], 50, axis=1))
     half = 2.570582 * np.std(np.arange(6.0), ddof=1) / np.sqrt(6)  # t with 5 degrees of freedom
     assert (low, high) == pytest.approx((2.5 - half, 2.5 + half), abs=1e-4)
 
 
 def test_seeds_that_agree_are_as_sure_as_one() -> None:
     differences = np.random.default_rng(0).choice([-1, 0, 1], p=[0.2, 0.5, 0.3], size=(1, 2000))
-    one, three = paired_bootstrap(differences), paired_bootstrap(np.repeat(differences, 3, axis=0))
+    one, three = paired_interval(differences), paired_interval(np.repeat(differences, 3, axis=0))
     assert three == pytest.approx(one, abs=0.002)
-    assert paired_bootstrap(np.full((3, 4), 0.5)) == (0.5, 0.5)
+    assert paired_interval(np.full((3, 4), 0.5)) == (0.5, 0.5)
 
 
 @pytest.mark.parametrize("shared", [0.0, 0.5])
@@ -45,18 +45,18 @@ def test_several_seeds_cover_the_truth_as_often_as_said(seeds: int, shared: floa
     covered = 0
     for _ in range(400):
         noise = generator.normal(0, 0.02, size=(seeds, 1)) + generator.normal(0, 0.3, size=(seeds, 500))
-        low, high = paired_bootstrap(noise + generator.normal(0, shared, size=500))
+        low, high = paired_interval(noise + generator.normal(0, shared, size=500))
         covered += low <= 0 <= high
     assert 0.92 <= covered / 400 <= 0.99
 
 
 def test_it_is_repeatable_and_the_seed_counts() -> None:
     differences = np.random.default_rng(1).normal(size=(1, 40))
-    assert paired_bootstrap(differences, draws=600) == paired_bootstrap(differences, draws=600)
-    assert paired_bootstrap(differences, draws=600) != paired_bootstrap(differences, draws=600, seed=1)
+    assert paired_interval(differences, draws=600) == paired_interval(differences, draws=600)
+    assert paired_interval(differences, draws=600) != paired_interval(differences, draws=600, seed=1)
 
 
 def test_what_cannot_be_drawn_from_is_refused() -> None:
     for nothing in ([], [[]], [1.0, 2.0]):
         with pytest.raises(ValueError, match="must be a row for each seed"):
-            paired_bootstrap(nothing)
+            paired_interval(nothing)

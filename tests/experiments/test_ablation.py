@@ -12,7 +12,7 @@ import yaml
 
 from anychan.cli import main
 from anychan.evaluation import evaluate_run
-from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.evaluation.bootstrap import paired_interval
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 from anychan.experiments import (
@@ -120,7 +120,7 @@ def test_an_interval_is_made_as_it_says_and_goes_no_further_than_accuracies_do()
     ]
     mean = _ablation_rows._difference(both[:1], both[1:], ["R", "G"])
     assert mean["method"] == "bootstrap over images"
-    assert mean["interval"] == [*paired_bootstrap([[1, 1, 1, 0]])]
+    assert mean["interval"] == [*paired_interval([[1, 1, 1, 0]])]
 
 
 def test_accuracy_and_cost_go_with_the_number_of_channels(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.evaluation.bootstrap import paired_interval
 from anychan.evaluation.intervals import wilson_interval
 from anychan.evaluation.predictions import pack_bits
 from anychan.report import markdown_overview, write_report
@@ -37,7 +37,7 @@ def test_a_row_is_the_mean_with_an_interval_over_seeds_and_images(runs: list[Pat
         of_seeds = [run.evaluations["test"].results[i] for run in read]
         rights = np.stack([np.unpackbits(np.frombuffer(_bytes(r.right), np.uint8), count=r.n) for r in of_seeds])
         assert result.accuracy == pytest.approx(rights.mean())
-        assert result.interval == pytest.approx(paired_bootstrap(rights))
+        assert result.interval == pytest.approx(paired_interval(rights))
         assert result.f1 == pytest.approx(np.mean([r.f1 for r in of_seeds]))
         assert sum(map(sum, result.confusion)) == sum(sum(map(sum, r.confusion)) for r in of_seeds)
         assert sum(b.count for b in result.calibration) == sum(b.count for r in of_seeds for b in r.calibration)
@@ -81,7 +81,7 @@ def test_specialists_of_seeds_are_pooled_too(runs: list[Path]) -> None:
     rights = np.random.default_rng(5).random((3, 400)) < 0.4
     for run, right in zip(runs, rights, strict=True):
         compare_with_specialists(run, right)
-    mean, (low, high) = 100 * rights.mean(), paired_bootstrap(rights)
+    mean, (low, high) = 100 * rights.mean(), paired_interval(rights)
     told = f" | {mean:.1f} ({100 * low:.1f}–{100 * high:.1f}) | "
     (line,) = [line for line in markdown_overview(runs).splitlines() if line.startswith("| specialists of any |")]
     assert told in line

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.evaluation.bootstrap import paired_chance, paired_interval
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import pack_bits, unpack_right
@@ -23,7 +23,7 @@ from anychan.report._pooling import pooled
 from anychan.report._question import pairings
 from anychan.report._reading import read_run
 from anychan.report._records import Run
-from anychan.report._specialists import chance, specialists_of
+from anychan.report._specialists import specialists_of
 
 from ._runs import seeded_run
 
@@ -107,13 +107,13 @@ def test_each_subset_and_the_mean_are_over_seeds_and_images(runs: list[Path]) ->
         assert (row.subset, row.n, row.right) == (subset, 400, "")
         assert (row.accuracy, row.specialist) == pytest.approx((own_RN.mean(), theirs_RN.mean()))
         assert row.difference == pytest.approx(-(more + 1) / 400)  # a mean of more, more + 1 and more + 2
-        assert row.interval == pytest.approx(paired_bootstrap(differences[-1]))
+        assert row.interval == pytest.approx(paired_interval(differences[-1]))
         assert row.p == pytest.approx(ps[-1])
     assert [row.p_holm for row in found.rows] == pytest.approx(holm(ps))
     assert [row.verdict for row in found.rows] == ["a is better", "not distinguishable", "b is better"]
     mean_RN = np.mean(differences, axis=0)
     assert found.difference == pytest.approx(mean_RN.mean())
-    assert found.interval == pytest.approx(paired_bootstrap(mean_RN))
+    assert found.interval == pytest.approx(paired_interval(mean_RN))
     assert found.accuracy == pytest.approx(np.mean([row.accuracy for row in found.rows]))
     assert found.specialist == pytest.approx(np.mean([row.specialist for row in found.rows]))
 
@@ -133,13 +133,13 @@ def test_p_is_that_of_the_interval() -> None:
     for shift in np.linspace(0, 0.08, 40):
         of_seeds = lot.normal(shift, 0.02, (3, 1))
         differences_RN = (lot.random((3, 300)) < 0.3 + of_seeds).astype(float) - (lot.random((3, 300)) < 0.3)
-        low, high = paired_bootstrap(differences_RN)
-        assert chance(differences_RN) == pytest.approx(by_hand(differences_RN))
-        assert (chance(differences_RN) < 0.05) == (not low <= 0 <= high)
-        decided.append(chance(differences_RN) < 0.05)
+        low, high = paired_interval(differences_RN)
+        assert paired_chance(differences_RN) == pytest.approx(by_hand(differences_RN))
+        assert (paired_chance(differences_RN) < 0.05) == (not low <= 0 <= high)
+        decided.append(paired_chance(differences_RN) < 0.05)
     assert 0 < sum(decided) < len(decided)
-    assert chance(np.zeros((2, 5))) == 1.0
-    assert chance(np.ones((2, 5))) == 0.0
+    assert paired_chance(np.zeros((2, 5))) == 1.0
+    assert paired_chance(np.ones((2, 5))) == 0.0
 
 
 def test_the_page_has_one_table_and_says_what_it_is_of(runs: list[Path], tmp_path: Path) -> None:

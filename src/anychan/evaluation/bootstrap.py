@@ -6,9 +6,8 @@ percentiles of many such means are the interval (Efron and Tibshirani, "An Intro
 
 Draws of few seeds are too much alike: where the seeds decide, intervals of their percentiles would hold the truth in 49
 % (two seeds) to 87 % (six) of cases only. With several seeds the interval is therefore Student's t on the sum of two
-variances, that of the seeds' means and that of the mean over images, with the degrees of freedom of Satterthwaite
-("An Approximate Distribution of Estimates of Variance Components", Biometrics 2, 1946): few where the seeds decide,
-many where the images do.
+variances, that of the seeds' means and that of the mean over images (see `satterthwaite_interval`): its degrees of
+freedom are few where the seeds decide, and many where the images do.
 """
 
 from __future__ import annotations
@@ -17,12 +16,14 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
 
+from anychan.evaluation.intervals import satterthwaite_chance, satterthwaite_interval
+
 DRAWS = 10_000
 _CHUNK = 500
 _DIGITS = 12
 
 
-def paired_bootstrap(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+def paired_interval(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
     """The 95 % interval of the mean of differences that are paired by image and by seed.
 
     Of several seeds it is Student's t on the variances of the seeds' means and of the images' means. Both hold what is
@@ -39,7 +40,7 @@ def paired_bootstrap(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) 
         ValueError: if there is no seed or no image.
 
     Example:
-        >>> low, high = paired_bootstrap([[1, 0, 0, -1, 1, 0, 0, 1]])
+        >>> low, high = paired_interval([[1, 0, 0, -1, 1, 0, 0, 1]])
         >>> low < 0.25 < high
         True
     """
@@ -48,7 +49,7 @@ def paired_bootstrap(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) 
         raise ValueError(f"differences must be a row for each seed, not an array of shape {differences_RN.shape}")
     (seeds, n), generator = differences_RN.shape, np.random.default_rng(seed)
     if seeds > 1:
-        return _several_seeds(differences_RN)
+        return satterthwaite_interval(*_mean_and_parts(differences_RN))
     means = []
     for first in range(0, draws, _CHUNK):
         count = min(_CHUNK, draws - first)
@@ -59,14 +60,20 @@ def paired_bootstrap(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) 
     return round(float(low), _DIGITS) + 0.0, round(float(high), _DIGITS) + 0.0  # + 0.0: no -0.0
 
 
-def _several_seeds(differences_RN: npt.NDArray[np.float64]) -> tuple[float, float]:
-    from scipy.stats import t
+def paired_chance(differences: ArrayLike) -> float:
+    """p, two-sided, of the mean of such differences over several seeds: that of the Student's t of `paired_interval`.
 
+    It is Welch's test of two samples, of which one is the seeds' means and the other, with a mean of zero, the images'.
+
+    Args:
+        differences: float (R, N), of R seeds, two or more.
+    """
+    return satterthwaite_chance(*_mean_and_parts(np.asarray(differences, dtype=np.float64)))
+
+
+def _mean_and_parts(differences_RN: npt.NDArray[np.float64]) -> tuple[float, list[tuple[float, float]]]:
+    """The mean over seeds and images, and its variances with their degrees of freedom: the seeds', the images'."""
     seeds, n = differences_RN.shape
     means_R, of_images_N = differences_RN.mean(axis=1), differences_RN.mean(axis=0)
-    of_seeds, of_images = means_R.var(ddof=1) / seeds, of_images_N.var() / n
-    if of_seeds + of_images == 0:
-        return float(means_R.mean()), float(means_R.mean())
-    freedom = (of_seeds + of_images) ** 2 / (of_seeds**2 / (seeds - 1) + of_images**2 / max(n - 1, 1))
-    half = float(t.ppf(0.975, freedom)) * float(np.sqrt(of_seeds + of_images))
-    return float(means_R.mean()) - half, float(means_R.mean()) + half
+    parts = [(float(means_R.var(ddof=1)) / seeds, seeds - 1), (float(of_images_N.var()) / n, max(n - 1, 1))]
+    return float(means_R.mean()), parts

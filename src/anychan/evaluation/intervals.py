@@ -1,7 +1,8 @@
-"""Intervals of a proportion, and of averages over classes."""
+"""Intervals of a proportion, of a mean with several variances, and of averages over classes."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -38,13 +39,58 @@ def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[f
     return float(interval.low), float(interval.high)
 
 
+def satterthwaite_interval(
+    mean: float, parts: Sequence[tuple[float, float]], confidence: float = 0.95
+) -> tuple[float, float]:
+    """Student's t interval of a mean whose variance is a sum, with the degrees of freedom of Satterthwaite.
+
+    F. E. Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics Bulletin 2
+    (1946), 110-114.
+
+    Args:
+        mean: that was measured.
+        parts: each variance of the mean that was estimated, with its own degrees of freedom.
+        confidence: the coverage aimed at, between 0 and 1.
+
+    Example:
+        >>> low, high = satterthwaite_interval(0.5, [(0.0004, 1), (0.0004, 1_000_000)])
+        >>> round(low, 3), round(high, 3)
+        (0.378, 0.622)
+    """
+    from scipy.stats import t
+
+    deviation, freedom = _summed(parts)
+    half = float(t.ppf((1 + confidence) / 2, freedom)) * deviation
+    return mean - half, mean + half
+
+
+def satterthwaite_chance(mean: float, parts: Sequence[tuple[float, float]]) -> float:
+    """p, two-sided, of a mean with such an interval: how likely it would be so far from zero if the true one were zero.
+
+    Args:
+        mean: see ``satterthwaite_interval``.
+        parts: the same.
+    """
+    from scipy.stats import t
+
+    deviation, freedom = _summed(parts)
+    return 2 * float(t.sf(abs(mean) / deviation, freedom)) if deviation else float(mean == 0)
+
+
+def _summed(parts: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The standard deviation of a mean with these variances, and its degrees of freedom."""
+    variance = sum(of for of, _ in parts)
+    uncertain = sum(of**2 / freedom for of, freedom in parts)
+    return math.sqrt(variance), variance**2 / uncertain if uncertain else 1.0
+
+
 def macro_intervals(confusions: Sequence[ArrayLike], confidence: float = 0.95) -> dict[str, tuple[float, float]]:
     """Intervals of macro precision, recall and F1 over images, and over seeds where there are several.
 
     By the delta method on a multinomial confusion matrix (K. Takahashi et al., "Confidence interval for
     micro-averaged F1 and macro-averaged F1 scores", Applied Intelligence 52, 2022, section 3.2; precision and recall
     alike). Of several seeds the images are the same, so what they are in doubt about is taken from a matrix of as many
-    images as one seed has, and the variance of the seeds' mean is added, with the degrees of freedom of Satterthwaite.
+    images as one seed has, and the variance of the seeds' mean is added (see ``satterthwaite_interval``).
 
     Args:
         confusions: of each seed the counts (C, C), row: right class, column: answer.
@@ -61,8 +107,6 @@ def macro_intervals(confusions: Sequence[ArrayLike], confidence: float = 0.95) -
         >>> [round(bound, 3) for bound in intervals["recall"]]
         [0.611, 0.789]
     """
-    from scipy.stats import t
-
     counts_SCC = np.asarray(confusions, dtype=np.float64)
     if counts_SCC.ndim != 3 or not counts_SCC.size or not counts_SCC.sum(axis=(1, 2)).all():
         raise ValueError(f"confusion matrices of images are needed, one a seed, not an array of {counts_SCC.shape}")
@@ -70,14 +114,11 @@ def macro_intervals(confusions: Sequence[ArrayLike], confidence: float = 0.95) -
     found = {}
     for number, (name, slope_CC) in enumerate(_slopes(mean_CC).items()):
         values_S = np.array([_macro(counts_CC)[number] for counts_CC in counts_SCC])
-        of_images = float((mean_CC * slope_CC**2).sum())
-        of_seeds = float(values_S.var(ddof=1)) / seeds if seeds > 1 else 0.0
-        variance, images = of_images + of_seeds, mean_CC.sum()
-        parts = of_images**2 / max(images - 1, 1) + (of_seeds**2 / (seeds - 1) if seeds > 1 else 0.0)
-        freedom = variance**2 / parts if parts else 1.0
-        half = float(t.ppf((1 + confidence) / 2, freedom)) * variance**0.5
-        centre = float(values_S.mean())
-        found[name] = (max(centre - half, 0.0), min(centre + half, 1.0))
+        parts = [(float((mean_CC * slope_CC**2).sum()), max(float(mean_CC.sum()) - 1, 1.0))]
+        if seeds > 1:
+            parts.append((float(values_S.var(ddof=1)) / seeds, seeds - 1))
+        low, high = satterthwaite_interval(float(values_S.mean()), parts, confidence)
+        found[name] = (max(low, 0.0), min(high, 1.0))
     return found
 
 

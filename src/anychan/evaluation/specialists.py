@@ -19,7 +19,7 @@ from anychan._plain import PLAIN
 from anychan._records import read_run_record
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import read_record, training_conditions
-from anychan.evaluation.bootstrap import DRAWS, paired_bootstrap
+from anychan.evaluation.bootstrap import DRAWS, paired_interval
 from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import pack_bits, unpack_right
@@ -154,7 +154,7 @@ def _mean(rows: Sequence[dict[str, Any]], differences_SN: npt.NDArray[np.float64
         "accuracy": float(np.mean([row["accuracy_a"] for row in rows])),
         "specialists": float(np.mean([row["accuracy_b"] for row in rows])),
         "difference": float(of_images_N.mean()),
-        "difference_interval": list(paired_bootstrap(of_images_N[None], seed=seed)),
+        "difference_interval": list(paired_interval(of_images_N[None], seed=seed)),
         "draws": DRAWS,
         "seed": seed,
     }

@@ -14,14 +14,14 @@ import numpy.typing as npt
 from anychan._records import read_run_record, trained_by
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import read_record, record_path, training_conditions
-from anychan.evaluation.bootstrap import paired_bootstrap
+from anychan.evaluation.bootstrap import paired_interval
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE, Paired
 from anychan.evaluation.predictions import unpack_right
 from anychan.evaluation.questions import own_subsets
 from anychan.models.files import read_info
 
 BASE = "base"
-# How an interval and its verdict were come by: `Paired`, of one subset and one seed; else `paired_bootstrap`.
+# How an interval and its verdict were come by: `Paired`, of one subset and one seed; else `paired_interval`.
 EXACT = "Newcombe's over images, with the exact McNemar test"
 BOOTSTRAP, STUDENT = "bootstrap over images", "Student's t over images and seeds"
 _COSTS = ("parameters", "macs", "kernel_macs", "latency_ms")
@@ -168,7 +168,7 @@ def _difference(own: Sequence[_Answers], base: Sequence[_Answers], subsets: Sequ
             for a, b in zip(own, base, strict=True)
         ]
     )
-    low, high = (min(max(bound, -1.0), 1.0) for bound in paired_bootstrap(rows))  # Student's t may go beyond
+    low, high = (min(max(bound, -1.0), 1.0) for bound in paired_interval(rows))  # Student's t may go beyond
     verdict = NOT_DISTINGUISHABLE if low <= 0 <= high else "better" if low > 0 else "worse"
     method = BOOTSTRAP if len(rows) == 1 else STUDENT
     return {"difference": float(rows.mean()), "interval": [low, high], "method": method, "verdict": verdict}

@@ -122,7 +122,7 @@ def _images(run: Run, split: str) -> str | None:
 
 def _gap(one: Result, base: Result) -> tuple[float, tuple[float, float]] | None:
     """The difference of two runs, or of as many seeds of both, and its interval."""
-    from anychan.evaluation.bootstrap import paired_bootstrap
+    from anychan.evaluation.bootstrap import paired_interval
     from anychan.evaluation.paired import Paired
     from anychan.evaluation.predictions import unpack_right
 
@@ -135,7 +135,7 @@ def _gap(one: Result, base: Result) -> tuple[float, tuple[float, float]] | None:
         paired = Paired.of(rights[0][0], rights[1][0])
         return paired.difference, paired.interval
     differences = [a.astype(float) - b for a, b in zip(*rights, strict=True)]
-    return one.accuracy - base.accuracy, paired_bootstrap(differences)
+    return one.accuracy - base.accuracy, paired_interval(differences)
 
 
 def baseline(runs: Sequence[Run], split: str) -> str | None:

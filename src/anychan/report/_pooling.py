@@ -21,7 +21,7 @@ def pooled(runs: Sequence[Run]) -> list[Run]:
     """Each configuration as one run, in the order of their first.
 
     Runs belong together if they have the same settings, training images, evaluated images and questions, and other
-    seeds. Accuracies become means over seeds with an interval over seeds and images (see ``paired_bootstrap``); other
+    seeds. Accuracies become means over seeds with an interval over seeds and images (see ``paired_interval``); other
     metrics become means, confusions and calibration sums. Cost is that of the first. Specialists are pooled where each
     run has its own (see ``pooled_specialists``); comparisons of two runs are not. A run that shares its settings with
     none stands as it is, with the interval over images that it had.
@@ -111,13 +111,13 @@ def _retention(results: Sequence[Result]) -> float | None:
 
 def _result(results: Sequence[Result]) -> Result:
     """Of one question: the mean over seeds."""
-    from anychan.evaluation.bootstrap import paired_bootstrap
+    from anychan.evaluation.bootstrap import paired_interval
     from anychan.evaluation.intervals import wilson_interval
     from anychan.evaluation.predictions import unpack_right
 
     first = results[0]
     accuracy = sum(r.accuracy for r in results) / len(results)
-    low, high = paired_bootstrap([unpack_right(r.right, r.n) for r in results])
+    low, high = paired_interval([unpack_right(r.right, r.n) for r in results])
     if low == high:  # all are right or all wrong, which does not make them sure
         low, high = wilson_interval(round(accuracy * first.n), first.n)
     return dataclasses.replace(

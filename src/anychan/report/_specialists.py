@@ -41,7 +41,7 @@ def pooled_specialists(runs: Sequence[Run], name: str) -> tuple[Specialists, ...
 
 
 def _pool(runs: Sequence[Run], name: str, split: str) -> Specialists | None:
-    from anychan.evaluation.bootstrap import paired_bootstrap
+    from anychan.evaluation.bootstrap import paired_interval
 
     found = [next((one for one in run.specialists if one.split == split), None) for run in runs]
     records = [record for record in found if record is not None]
@@ -66,7 +66,7 @@ def _pool(runs: Sequence[Run], name: str, split: str) -> Specialists | None:
         accuracy=float(np.mean([row.accuracy for row in rows])),
         specialist=float(np.mean([row.specialist for row in rows])),
         difference=float(differences_SRN.mean()),
-        interval=paired_bootstrap(differences_SRN.mean(axis=0)),
+        interval=paired_interval(differences_SRN.mean(axis=0)),
         parameters=_pair(record.parameters for record in records),
         passes=_pair(record.passes for record in records),
         differs=tuple(sorted({setting for record in records for setting in record.differs})),
@@ -110,7 +110,7 @@ def _names(subset: str, known: ChannelSet) -> frozenset[str]:
 
 def _row(specialists: Sequence[Specialist], answers: _Answers) -> Specialist:
     """One subset: means over seeds, and how sure their difference is by itself."""
-    from anychan.evaluation.bootstrap import paired_bootstrap
+    from anychan.evaluation.bootstrap import paired_chance, paired_interval
 
     own_RN, specialist_RN = answers
     differences_RN = own_RN.astype(np.float64) - specialist_RN
@@ -120,8 +120,8 @@ def _row(specialists: Sequence[Specialist], answers: _Answers) -> Specialist:
         accuracy=float(own_RN.mean()),
         specialist=float(specialist_RN.mean()),
         difference=float(differences_RN.mean()),
-        interval=paired_bootstrap(differences_RN),
-        p=chance(differences_RN),
+        interval=paired_interval(differences_RN),
+        p=paired_chance(differences_RN),
         right="",  # of several models there is no one answer
         trained=_each_place([specialist.trained for specialist in specialists]),
     )
@@ -130,21 +130,6 @@ def _row(specialists: Sequence[Specialist], answers: _Answers) -> Specialist:
 def _each_place(places: Sequence[str]) -> str:
     """Where those of several seeds were trained, each place once; "" if that of one is not recorded."""
     return fmt.listing(list(dict.fromkeys(places))) if all(places) else ""
-
-
-def chance(differences_RN: npt.NDArray[np.float64]) -> float:
-    """p, two-sided, of a mean over several seeds and images: that of the Student's t of ``paired_bootstrap``.
-
-    Its variance is the sum of two, with the degrees of freedom of Satterthwaite: Welch's test of two samples, where
-    one is the seeds' means and the other, with a mean of zero, the images'.
-    """
-    from scipy.stats import ttest_ind_from_stats
-
-    (seeds, n), means_R = differences_RN.shape, differences_RN.mean(axis=1)
-    of_seeds, of_images = means_R.std(ddof=1), differences_RN.mean(axis=0).std()
-    if of_seeds == of_images == 0:
-        return float(means_R.mean() == 0)
-    return float(ttest_ind_from_stats(means_R.mean(), of_seeds, seeds, 0.0, of_images, n, equal_var=False).pvalue)
 
 
 def _pair(pairs: Iterable[tuple[int | None, int | None]]) -> tuple[int | None, int | None]:
