@@ -39,6 +39,16 @@ def test_a_plain_run_has_a_place_on_all_channels_only(tmp_path: Path) -> None:
     )
 
 
+def test_runs_that_answered_all_channels_only_are_ranked_on_these(tmp_path: Path) -> None:
+    found = [
+        read_run(write_run(tmp_path / name, strategy="plain", accuracy=share, pictures=0))
+        for name, share in (("a", 0.6), ("b", 0.5))
+    ]
+    first, places = summary(found, "test")
+    assert first.endswith("before b with 50.0 %.")
+    assert places.startswith("These places are by point estimates")
+
+
 def test_runs_are_not_ranked_where_there_is_one_or_their_images_differ(tmp_path: Path) -> None:
     one, other = runs(tmp_path, one=0.6, other=0.5)
     assert summary([one], "test") == []

@@ -34,9 +34,11 @@ def summary(rows: Sequence[Run], split: str | None) -> list[str]:
     own = [(run.name, {r.subset: r.accuracy for r in evaluation.results if not r.fill}) for run, evaluation in told]
     order = subset_order([evaluation for _, evaluation in told])
     smaller = [subset for subset in order if all(subset != found.subset for _, found in full)]
-    means = [(name, fmean([found[subset] for subset in smaller])) for name, found in own if found.keys() >= {*smaller}]
-    if len(smaller) > 1 and len(means) > 1:
-        said.append(_ranked(f"On average over {fmt.listing(smaller)}", means, ""))
+    if len(smaller) > 1:
+        asked = [(name, found) for name, found in own if found.keys() >= {*smaller}]
+        means = [(name, fmean([found[subset] for subset in smaller])) for name, found in asked]
+        if len(means) > 1:
+            said.append(_ranked(f"On average over {fmt.listing(smaller)}", means, ""))
     if said:
         said.append(
             "These places are by point estimates: rows whose intervals overlap may change places with another seed."
