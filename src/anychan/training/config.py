@@ -13,11 +13,11 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal
 
+from anychan._plain import PLAIN
 from anychan.data.augment_config import AugmentationConfig
 from anychan.training._config_records import differences, jsonable
 from anychan.training._config_rules import check_together, settle_sampling
 from anychan.training.config_groups import (
-    PLAIN,
     EarlyStoppingConfig,
     NormalisationConfig,
     ObjectiveConfig,
