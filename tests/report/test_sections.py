@@ -286,7 +286,8 @@ def test_why_classes_lose_is_told_by_what_the_other_channels_leave_untold(tmp_pa
     assert told(R=rising[::-1], G=rising, B=rising[::-1]).endswith(
         "is −1.00 (p < 0.001): classes with more untold lose less."
     )
-    assert "not distinguishable from none." in told(R=[0.3, 0.1] * 6, G=[0.2, 0.3] * 6, B=[0.1, 0.2] * 6)
+    assert "not distinguishable from none." in told(R=[0.3, 0.1] * 6, G=[0.2, 0.1] * 6, B=[0.1, 0.2] * 6)
+    assert told(R=[0.3, 0.1] * 6, G=[0.2, 0.3] * 6, B=[0.1, 0.2] * 6) == ""  # 0.2 of each class, but for rounding
     few: list[float | None] = [None, None, None, *rising[3:]]
     assert told(R=few, G=rising, B=rising) == ""  # nine classes are too few
     told(R=rising, G=rising, B=rising)

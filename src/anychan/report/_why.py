@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 from anychan.report._records import Evaluation
 
 _FEWEST = 10  # classes: the rank correlation of fewer says little
 _CHANCE = 0.05
-_DIGITS = 9  # of a loss: equal ones are a tie, whatever the order in which they were summed
+_DIGITS = 9  # of a loss and of a share: equal ones are a tie, whatever they were made of
 
 
 @dataclass(frozen=True)
@@ -23,19 +22,19 @@ class RankCorrelation:
 
 
 def loss_with_untold(evaluation: Evaluation) -> RankCorrelation | None:
-    """Whether those classes lose most whose channels the other channels tell least of; None where that is not known.
+    """Whether those classes lose most whose channels the other channels tell least of.
+
+    None where that is not known, or all classes are alike in one of both.
 
     The correlation is of two numbers of a class: the loss of recall, its mean over all proper subsets that the model
     answers by itself; and what the others leave untold of a channel, its mean over the channels.
     """
     pairs = _losses_and_shares(evaluation)
-    if len(pairs) < _FEWEST:
+    if len(pairs) < _FEWEST or any(len(set(values)) == 1 for values in zip(*pairs, strict=True)):
         return None
     from scipy.stats import spearmanr
 
     found = spearmanr(*zip(*pairs, strict=True))
-    if not math.isfinite(found.statistic):
-        return None
     return RankCorrelation(float(found.statistic), float(found.pvalue), len(pairs))
 
 
@@ -67,9 +66,5 @@ def _losses_and_shares(evaluation: Evaluation) -> list[tuple[float, float]]:
         before, *after = (by_name.get(name) for by_name in recalls)
         known, told = [x for x in after if x is not None], [x for x in shares if x is not None]
         if before is not None and len(known) == len(after) and len(told) == len(shares):
-            found.append((round(before - _mean(known), _DIGITS), _mean(told)))
+            found.append((round(before - fmean(known), _DIGITS), round(fmean(told), _DIGITS)))
     return found
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)
