@@ -15,6 +15,7 @@ import onnxruntime
 import pytest
 import timm
 import torch
+from timm.layers import Conv2dSame
 from timm.models._efficientnet_builder import decode_arch_def
 from timm.models.mobilenetv3 import MobileNetV3
 from torch import Tensor, nn
@@ -100,6 +101,17 @@ def test_a_vision_transformer_keeps_its_size(strategy, tmp_path):
     if channels:
         with pytest.raises(ValueError, match="strategy 'tokens'"):
             export(model, tmp_path / "all.onnx", image_size=32)
+
+
+def test_a_stem_that_pads_by_the_image_takes_any_size(tmp_path):
+    torch.manual_seed(0)
+    body = Small(len(BANDS))
+    body.stem = Conv2dSame(len(BANDS), 6, 3, stride=2)
+    model = adapt(body, BANDS, "sliced", trained_on=BANDS).eval()
+    made = export(model, tmp_path / "same.onnx", image_size=32)
+    assert made.dynamic == ("batch", "channels", "height", "width")
+    x = images(2, 2, (19, 33))
+    close(run_onnx(made.path, x, places("NIR,R")), model(x, "NIR,R"))
 
 
 def test_a_network_that_branches_by_what_divides_a_size_keeps_its_size(tmp_path):

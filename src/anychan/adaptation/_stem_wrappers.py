@@ -10,7 +10,6 @@ from typing import Any, NoReturn, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from anychan.nn import AnyChannelConv2d, conv_geometry
 
@@ -68,17 +67,15 @@ class SamePadding(StemWrapper):
     def __init__(self, conv: AnyChannelConv2d) -> None:
         super().__init__(conv)
         tell_geometry(self, conv)
-        self._taps = tuple(zip(conv.kernel_size, conv.stride, conv.dilation, strict=True))
+        self._geometry = (conv.kernel_size, conv.stride, conv.dilation)
 
     def forward(self, x: Tensor) -> Tensor:
-        before_after = []
-        for size, (taps, stride, dilation) in zip(x.shape[-1:-3:-1], reversed(self._taps), strict=True):
-            missing = max((-(-size // stride) - 1) * stride + (taps - 1) * dilation + 1 - size, 0)
-            before_after += [missing // 2, missing - missing // 2]
-        return self.conv(F.pad(x, before_after))
+        from timm.layers import pad_same  # who has such a stem has timm
+
+        return self.conv(pad_same(x, *self._geometry))
 
     def ordinary(self) -> nn.Module:
-        from timm.layers import Conv2dSame  # who has such a stem has timm
+        from timm.layers import Conv2dSame
 
         folded = self.conv
         assert isinstance(folded, nn.Conv2d)
