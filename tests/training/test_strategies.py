@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from anychan.adaptation import specialize
 from anychan.evaluation import evaluate_run
@@ -14,6 +15,7 @@ from anychan.models import load_model
 from anychan.nn import list_strategies
 from anychan.training import TrainConfig, train
 from anychan.training.config import ObjectiveConfig
+from anychan.training.loop import Trainer
 
 SETTINGS: dict[str, Any] = {
     "data": "synthetic:bands=3,train=16,val=4,test=4,size=16,classes=4",
@@ -31,10 +33,26 @@ TRANSFORMER: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("strategy", list_strategies())
-def test_a_strategy_goes_the_whole_way(strategy: str, tmp_path: Path) -> None:
-    network = TRANSFORMER if strategy == "tokens" else NETWORK
-    run = train(TrainConfig(out=tmp_path / "run", cache_dir=tmp_path, strategy=strategy, **SETTINGS, **network))
+@pytest.fixture(scope="module", params=list_strategies())
+def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Tensor]]:
+    """A strategy's run, and the weights that its training began with."""
+    first: dict[str, Tensor] = {}
+    make = Trainer.__post_init__
+
+    def watched(trainer: Trainer) -> None:
+        make(trainer)
+        first.update({name: parameter.detach().clone() for name, parameter in trainer.raw.named_parameters()})
+
+    folder = tmp_path_factory.mktemp(request.param)
+    network = TRANSFORMER if request.param == "tokens" else NETWORK
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Trainer, "__post_init__", watched)
+        run = train(TrainConfig(out=folder / "run", cache_dir=folder, strategy=request.param, **SETTINGS, **network))
+    return run, first
+
+
+def test_a_strategy_goes_the_whole_way(trained: tuple[Path, dict[str, Tensor]]) -> None:
+    run, _ = trained
     rows = evaluate_run(run, "all", pictures=False)["results"]
     assert [row["subset"] for row in rows] == ["RGB", "RG", "RB", "GB", "R", "G", "B"]
     assert all(row["n"] == 4 and row["cost"]["macs"] > 0 for row in rows)
@@ -49,21 +67,11 @@ def test_a_strategy_goes_the_whole_way(strategy: str, tmp_path: Path) -> None:
             specialize(model, "RB")
 
 
-@pytest.mark.parametrize("strategy", list_strategies())
-def test_a_step_moves_every_parameter_of_a_stem(strategy: str, tmp_path: Path) -> None:
-    network = TRANSFORMER if strategy == "tokens" else NETWORK
-    config = TrainConfig(out=tmp_path / "run", cache_dir=tmp_path, strategy=strategy, **SETTINGS, **network)
-    model, _ = load_model(train(config))
-    fresh, _ = load_model(train(_without_steps(config, tmp_path / "fresh")))
+def test_a_step_moves_every_parameter_of_a_stem(trained: tuple[Path, dict[str, Tensor]]) -> None:
+    run, first = trained
+    model, _ = load_model(run)
     for path, stem in model.stems.items():
-        before = dict(fresh.body.get_submodule(path).named_parameters())
-        assert before, "a stem without parameters"
-        still = [name for name, parameter in stem.named_parameters() if torch.equal(parameter, before[name])]
+        now = dict(stem.named_parameters())
+        assert now, "a stem without parameters"
+        still = [name for name in now if torch.equal(now[name], first[f"body.{path}.{name}"])]
         assert not still, f"training leaves {still} as they were"
-
-
-def _without_steps(config: TrainConfig, out: Path) -> TrainConfig:
-    """The same run with a learning rate too small to move anything."""
-    record = config.to_dict() | {"out": str(out)}
-    record["optimizer"] = record["optimizer"] | {"learning_rate": 1e-30, "weight_decay": 0.0}
-    return TrainConfig.from_dict(record)
