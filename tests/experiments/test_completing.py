@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,19 @@ from anychan.training.initial import read_weights
 from ._ablations import BASE, DATA, WIDE
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("finished")
+    ablate(Ablation({**BASE, "cache_dir": str(folder / "cache")}, WIDE), folder / "out")
+    return folder / "out"
+
+
+@pytest.fixture
+def out(finished: Path, tmp_path: Path) -> Path:
+    """The folder of a finished ablation, a test's own."""
+    return shutil.copytree(finished, tmp_path / "out")
+
+
 def test_an_earlier_record_of_another_schema_is_refused(tmp_path: Path) -> None:
     (tmp_path / "ablation.json").write_text('{"schema": 2, "kind": "ablation"}')
     with pytest.raises(
@@ -28,7 +42,7 @@ def test_an_earlier_record_of_another_schema_is_refused(tmp_path: Path) -> None:
         ablate(Ablation(BASE, WIDE), tmp_path)
 
 
-def test_what_is_there_is_not_run_again(base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_there_is_not_run_again(base: dict[str, Any], out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given: list[str] = []
 
     def noted(config: TrainConfig) -> Path:
@@ -36,12 +50,11 @@ def test_what_is_there_is_not_run_again(base: dict[str, Any], tmp_path: Path, mo
         return train(config)
 
     monkeypatch.setattr(completing, "train", noted)
-    ablate(Ablation(base, WIDE), tmp_path / "out")
-    ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), tmp_path / "out")
-    interrupted = tmp_path / "out" / "narrow-seed0" / "run.json"
+    ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), out)
+    interrupted = out / "narrow-seed0" / "run.json"
     interrupted.write_text(interrupted.read_text().replace('"status": "finished"', '"status": "running"'))
-    ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), tmp_path / "out")
-    assert given == ["base-seed0 False", "wide-seed0 False", "narrow-seed0 False", "narrow-seed0 True"]
+    ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), out)
+    assert given == ["narrow-seed0 False", "narrow-seed0 True"]
 
 
 def test_a_run_that_fails_is_noted_and_the_rest_is_finished(base: dict[str, Any], tmp_path: Path) -> None:
@@ -85,47 +98,46 @@ def test_a_broken_image_of_the_split_is_said_before_the_first_run(base: dict[str
     completing.check_split(held_out, "held-out")  # of training images broken ones are left out
 
 
-def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, Any], tmp_path: Path) -> None:
-    ablate(Ablation(base, WIDE), tmp_path / "out")
-    before = (tmp_path / "out" / "ablation.json").read_bytes()
+def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, Any], out: Path) -> None:
+    before = (out / "ablation.json").read_bytes()
     with pytest.raises(ValueError, match=r"holds 'base' with other settings \(epochs: 1 -> 2\)"):
-        ablate(Ablation({**base, "epochs": 2}, WIDE), tmp_path / "out")
+        ablate(Ablation({**base, "epochs": 2}, WIDE), out)
     with pytest.raises(ValueError, match=r"holds 'Wide!' with other settings \(model_options.width: 12 -> 9\)"):
-        ablate(Ablation(base, {"Wide!": {"model_options.width": 9}}), tmp_path / "out")
+        ablate(Ablation(base, {"Wide!": {"model_options.width": 9}}), out)
     with pytest.raises(ValueError, match="data: other train images"):
-        ablate(Ablation({**base, "data": DATA.replace("train=32", "train=40")}, WIDE), tmp_path / "out")
+        ablate(Ablation({**base, "data": DATA.replace("train=32", "train=40")}, WIDE), out)
     with pytest.raises(ValueError, match="holds seed 0, which would be lost"):
-        ablate(Ablation(base, WIDE, seeds=(1,)), tmp_path / "out")
+        ablate(Ablation(base, WIDE, seeds=(1,)), out)
     with pytest.raises(ValueError, match="holds change 'Wide!', which would be lost"):
-        ablate(Ablation(base, {"narrow": {"model_options.width": 3}}), tmp_path / "out")
+        ablate(Ablation(base, {"narrow": {"model_options.width": 3}}), out)
     with pytest.raises(ValueError, match="holds answers on 'val', which would be lost for 'test'"):
-        ablate(Ablation(base, WIDE, split="test"), tmp_path / "out")
-    precision = json.loads((tmp_path / "out" / "base-seed0" / "run.json").read_text())["machine"]["precision"]
+        ablate(Ablation(base, WIDE, split="test"), out)
+    precision = json.loads((out / "base-seed0" / "run.json").read_text())["machine"]["precision"]
     (other,) = {"float32", "bfloat16"} - {precision}
     with pytest.raises(ValueError, match=rf"precision: {precision} -> {other}"):
-        ablate(Ablation({**base, "precision": other}, WIDE), tmp_path / "out")
-    assert (tmp_path / "out" / "ablation.json").read_bytes() == before
+        ablate(Ablation({**base, "precision": other}, WIDE), out)
+    assert (out / "ablation.json").read_bytes() == before
 
 
-def test_answers_to_other_images_are_not_taken_for_these(base: dict[str, Any], tmp_path: Path) -> None:
-    ablate(Ablation(base, WIDE, split="test"), tmp_path / "out")
+def test_answers_to_other_images_are_not_taken_for_these(base: dict[str, Any], out: Path) -> None:
+    (out / "ablation.json").unlink()  # which is of another split
+    ablate(Ablation(base, WIDE, split="test"), out)
     with pytest.raises(ValueError, match=r"test\.json is about other test images than .*test=12"):
-        ablate(Ablation({**base, "data": DATA.replace("test=8", "test=12")}, WIDE, split="test"), tmp_path / "out")
+        ablate(Ablation({**base, "data": DATA.replace("test=8", "test=12")}, WIDE, split="test"), out)
 
 
-def test_an_evaluation_of_some_subsets_is_completed(base: dict[str, Any], tmp_path: Path) -> None:
-    ablate(Ablation(base, WIDE), tmp_path / "out")
-    run = tmp_path / "out" / "wide-seed0"
+def test_an_evaluation_of_some_subsets_is_completed(base: dict[str, Any], out: Path, tmp_path: Path) -> None:
+    run = out / "wide-seed0"
     evaluate_run(run, ["B01"], "val", replace=True, cost=False, cache_dir=tmp_path / "cache")
     (run / "evaluation" / "val.json").unlink()
     evaluate_run(run, ["B01"], "val", replace=True, cost=False, cache_dir=tmp_path / "cache")
-    row = ablate(Ablation(base, WIDE), tmp_path / "out")["rows"][1]
+    row = ablate(Ablation(base, WIDE), out)["rows"][1]
     assert len(row["accuracy"]) == 3
     assert row["full"] == row["accuracy"][str(open_dataset(DATA).channels)]
 
 
 def test_a_cost_that_cannot_be_measured_fails_no_run(
-    base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    base: dict[str, Any], out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     errors = [ValueError("device 'cuda': there is none here"), RuntimeError("CUDA out of memory.\nTried 2 GiB")]
     measured = []
@@ -139,8 +151,8 @@ def test_a_cost_that_cannot_be_measured_fails_no_run(
 
     monkeypatch.setattr(ablation, "record_costs", refused)
     monkeypatch.setattr(executors, "attempt", failing)
-    record = ablate(Ablation(base, WIDE, seeds=(0, 1), cost=True), tmp_path / "out")
-    assert validate_records([tmp_path / "out" / "ablation.json"]) == (1, [])
+    record = ablate(Ablation(base, WIDE, seeds=(0, 1), cost=True), out)
+    assert validate_records([out / "ablation.json"]) == (1, [])
     assert [(row["errors"], row["cost_error"]) for row in record["rows"]] == [
         ({}, "CUDA out of memory. Tried 2 GiB"),
         ({"0": "died"}, "device 'cuda': there is none here"),
@@ -149,10 +161,9 @@ def test_a_cost_that_cannot_be_measured_fails_no_run(
     assert "cost not measured: device 'cuda'" in ablation_table(record)
 
 
-def test_a_change_that_is_the_base_is_not_missed(base: dict[str, Any], tmp_path: Path) -> None:
+def test_a_change_that_is_the_base_is_not_missed(base: dict[str, Any], out: Path) -> None:
     """A grid of an earlier version had it, and trained it besides."""
-    ablate(Ablation(base, WIDE), tmp_path / "out")
-    path = tmp_path / "out" / "ablation.json"
+    path = out / "ablation.json"
     told = json.loads(path.read_text())
     path.write_text(json.dumps({**told, "changes": {**told["changes"], "epochs=1": {"epochs": 1}}}))
-    assert list(ablate(Ablation(base, WIDE), tmp_path / "out")["changes"]) == list(WIDE)
+    assert list(ablate(Ablation(base, WIDE), out)["changes"]) == list(WIDE)

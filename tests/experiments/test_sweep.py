@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -38,12 +39,25 @@ def photographs(folder: Path) -> Path:
     return folder
 
 
-def test_each_trial_is_a_run_with_settings_of_the_space(tmp_path: Path) -> None:
-    record = sweep(config(tmp_path / "sweep"), SPACE, trials=3)
-    assert record == json.loads((tmp_path / "sweep" / "sweep.json").read_text())
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A search of three trials, to be read, and what it returned."""
+    out = tmp_path_factory.mktemp("finished") / "sweep"
+    return out, sweep(config(out, device="cpu"), SPACE, trials=3)
+
+
+@pytest.fixture
+def out(finished: tuple[Path, dict[str, Any]], tmp_path: Path) -> Path:
+    """The folder of a finished search, a test's own."""
+    return shutil.copytree(finished[0], tmp_path / "sweep")
+
+
+def test_each_trial_is_a_run_with_settings_of_the_space(finished: tuple[Path, dict[str, Any]]) -> None:
+    out, record = finished
+    assert record == json.loads((out / "sweep.json").read_text())
     assert [trial["state"] for trial in record["trials"]] == ["complete"] * 3
     for trial in record["trials"]:
-        run = tmp_path / "sweep" / f"trial-{trial['number']:03}"
+        run = out / f"trial-{trial['number']:03}"
         made = json.loads((run / "run.json").read_text())["config"]
         assert made["optimizer"]["learning_rate"] == trial["settings"]["optimizer.learning_rate"]
         assert made["model_options"] == {"width": trial["settings"]["model_options.width"]}
@@ -140,14 +154,14 @@ def test_what_cannot_go_on_here_stops_the_search_and_is_no_failed_trial(
     assert (trial["state"], trial["error"]) == ("complete", None)
 
 
-def test_trials_in_another_number_format_do_not_compete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_trials_in_another_number_format_do_not_compete(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A search that was begun on a GPU and goes on on a CPU."""
-    settings = config(tmp_path / "sweep", device="cpu")
-    record = sweep(settings, SPACE, trials=1)
+    settings = config(out, device="cpu")
+    trials = json.loads((out / "sweep.json").read_text())["trials"]
     monkeypatch.setattr(search, "choose", lambda *words: replace(choose(*words), precision="bfloat16"))
     with pytest.raises(ValueError, match="trial-000 was trained in float32, and on this machine it would be in bfloat"):
-        sweep(settings, SPACE, trials=2)
-    assert sweep(settings, SPACE, trials=1)["trials"] == record["trials"]  # nothing is trained
+        sweep(settings, SPACE, trials=4)
+    assert sweep(settings, SPACE, trials=3)["trials"] == trials  # nothing is trained
 
 
 def test_a_trial_killed_before_its_settings_were_noted_is_not_run(
@@ -177,28 +191,27 @@ def test_a_run_that_fails_is_noted_and_the_search_goes_on(tmp_path: Path) -> Non
     assert "(stem_kernel_size is 3, but" in sweep_table(record)
 
 
-def test_another_search_or_data_without_validation_is_refused(tmp_path: Path) -> None:
-    sweep(config(tmp_path / "sweep"), SPACE, trials=1)
+def test_another_search_or_data_without_validation_is_refused(out: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="holds a search with epochs: 1 -> 2; choose"):
-        sweep(config(tmp_path / "sweep", epochs=2), SPACE, trials=2)
+        sweep(config(out, epochs=2), SPACE, trials=4)
     with pytest.raises(ValueError, match="holds a search with other space"):
-        sweep(config(tmp_path / "sweep"), SearchSpace({"seed": [1, 2]}), trials=2)
-    more_to_validate = config(tmp_path / "sweep", data=DATA.replace("val=8", "val=16"))
+        sweep(config(out), SearchSpace({"seed": [1, 2]}), trials=4)
+    more_to_validate = config(out, data=DATA.replace("val=8", "val=16"))
     with pytest.raises(ValueError, match="holds a search with other images"):
-        sweep(more_to_validate, SPACE, trials=2)
+        sweep(more_to_validate, SPACE, trials=4)
     with pytest.raises(ValueError, match="holds a search with other precision"):
-        sweep(config(tmp_path / "sweep", precision="float32"), SPACE, trials=2)
-    elsewhere = config(tmp_path / "sweep", cache_dir=str(tmp_path / "other cache"), checkpoint_every_seconds=9.0)
-    assert len(sweep(elsewhere, SPACE, trials=1)["trials"]) == 1  # which changes no model
-    study = search._study(tmp_path / "sweep", 0)  # as one begun before there was a setting
+        sweep(config(out, precision="float32"), SPACE, trials=4)
+    elsewhere = config(out, cache_dir=str(tmp_path / "other cache"), checkpoint_every_seconds=9.0)
+    assert len(sweep(elsewhere, SPACE, trials=3)["trials"]) == 3  # which changes no model
+    study = search._study(out, 0)  # as one begun before there was a setting
     study.set_user_attr(
         "config", {name: told for name, told in study.user_attrs["config"].items() if name != "trained_on"}
     )
-    assert len(sweep(config(tmp_path / "sweep"), SPACE, trials=1)["trials"]) == 1
+    assert len(sweep(config(out), SPACE, trials=3)["trials"]) == 3
     with pytest.raises(ValueError, match="holds a search with other proposals_seed"):
-        sweep(config(tmp_path / "sweep"), SPACE, trials=2, seed=1)
+        sweep(config(out), SPACE, trials=4, seed=1)
     with pytest.raises(FileExistsError, match="is not empty and holds no search"):
-        sweep(config(tmp_path / "sweep" / "trial-000"), SPACE, trials=1)
+        sweep(config(out / "trial-000"), SPACE, trials=1)
     with pytest.raises(ValueError, match="0 trials"):
         sweep(config(tmp_path / "none"), SPACE, trials=0)
     without = str(photographs(tmp_path / "photographs"))
@@ -273,10 +286,10 @@ def test_the_score_is_that_of_the_model_kept(tmp_path: Path, monkeypatch: pytest
     assert sweep(config(tmp_path / "whole"), space, trials=1)["best"]["val_accuracy"] == 0.5
 
 
-def test_two_searches_do_not_meet_in_one_folder(tmp_path: Path) -> None:
-    with alone(tmp_path / "sweep"), pytest.raises(FileExistsError, match="sweep is in use by another process"):
-        sweep(config(tmp_path / "sweep"), SPACE, trials=1)
-    assert sweep(config(tmp_path / "sweep"), SPACE, trials=1)["best"]
+def test_two_searches_do_not_meet_in_one_folder(out: Path) -> None:
+    with alone(out), pytest.raises(FileExistsError, match="sweep is in use by another process"):
+        sweep(config(out), SPACE, trials=3)
+    assert sweep(config(out), SPACE, trials=3)["best"]
 
 
 def test_a_lock_that_a_killed_process_left_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
