@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 
 from anychan.report import write_report
-from anychan.report.page import templates
+from anychan.report._compared import told_apart
+from anychan.report._reading import read_run
+from anychan.report._words import cautions, verdicts
+from anychan.report.page import main_split, templates
 
 from ._runs import FILLS, write_run
 
@@ -52,13 +55,16 @@ def _page(runs: list[Path], out: Path, pictures: bool = True) -> tuple[str, _Pag
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, _Page]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Two, to be read."""
     folder = tmp_path_factory.mktemp("two")
-    runs = [
-        write_run(folder / "first", fills=FILLS, accuracy=0.44),
-        write_run(folder / "plain", fills=FILLS, strategy="plain"),
-    ]
-    return _page(runs, folder / "out" / "report.html")
+    first = write_run(folder / "first", fills=FILLS, accuracy=0.44)
+    return [first, write_run(folder / "plain", fills=FILLS, strategy="plain")]
+
+
+@pytest.fixture(scope="module")
+def two(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, _Page]:
+    return _page(runs, tmp_path_factory.mktemp("page") / "out" / "report.html")
 
 
 def test_every_section_is_there(two: tuple[str, _Page]) -> None:
@@ -110,16 +116,14 @@ def test_figures_take_their_colours_from_the_page(two: tuple[str, _Page]) -> Non
     assert used <= set(re.findall(r"(--[\w-]+):", text))
 
 
-def test_the_same_runs_give_the_same_page(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "first", fills=("zeros",))
-    assert _page([run], tmp_path / "a.html")[0] == _page([run], tmp_path / "b.html")[0]
+def test_the_same_runs_give_the_same_page(runs: list[Path], two: tuple[str, _Page], tmp_path: Path) -> None:
+    assert _page(runs, tmp_path / "a.html")[0] == two[0]
 
 
-def test_pictures_can_be_left_out(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "first")
-    with_them, _ = _page([run], tmp_path / "a.html")
-    without, page = _page([run], tmp_path / "b.html", pictures=False)
-    assert with_them.count("data:image/png;base64,") == 4
+def test_pictures_can_be_left_out(two: tuple[str, _Page], tmp_path: Path) -> None:
+    with_them, _ = two
+    without, page = _page([write_run(tmp_path / "first", epochs=0)], tmp_path / "b.html", pictures=False)
+    assert with_them.count("data:image/png;base64,") == 2 * 4
     assert "choice of the test split of zoo.zip, right and wrong ones" in with_them
     assert "No pictures were kept" not in with_them
     assert "data:image/png" not in without
@@ -181,7 +185,7 @@ def test_an_evaluation_of_one_subset_only(tmp_path: Path) -> None:
 
 
 def test_verdicts_come_from_comparison_records_only(tmp_path: Path) -> None:
-    runs = [write_run(tmp_path / "first"), write_run(tmp_path / "second")]
+    runs = [write_run(tmp_path / name, epochs=0) for name in ("first", "second")]
     _, page = _page(runs, tmp_path / "a.html")
     assert "not distinguishable" not in page.shown
     assert "No paired comparison of these runs is recorded" in page.shown
@@ -218,25 +222,24 @@ def test_what_was_compared_before_a_run_was_evaluated_anew_is_left_out(tmp_path:
     (runs[0] / "comparisons").mkdir()
     hashes = {"a": "of first", "b": "of second"}
 
-    def said(**told: Any) -> str:
+    def said(**told: Any) -> tuple[list[str], list[str]]:
         text = json.dumps(record | {"comparisons": [pair], "model_sha256": hashes, "images": "b"} | told)
         (runs[0] / "comparisons" / "second-test.json").write_text(text)
-        return str(_page(runs, tmp_path / "a.html")[1].shown)
+        read = [read_run(run) for run in runs]
+        return verdicts(told_apart(read)), cautions(read, "test")
 
-    left_out = "Compared before they were evaluated anew, and so left out: first and second. Compare again."
-    assert "second is better in 1." in (current := said())
-    assert left_out not in current
+    left_out = "Compared before they were evaluated anew, and so left out: {}. Compare again."
+    assert said() == (["first against second, 1 paired comparison: second is better in 1."], [])
     for stale in ({"images": "others"}, {"model_sha256": hashes | {"a": "?"}}, {"model_sha256": hashes | {"b": "?"}}):
-        assert left_out in (text := said(**stale))
-        assert "second is better" not in text
+        assert said(**stale) == ([], [left_out.format("first and second")])
     found = {"schema": 1, "kind": "specialists", "split": "test", "run": "first", "differs": [], "images": "b"}
     mean = {"accuracy": 0.5, "specialists": 0.4, "difference": 0.1, "difference_interval": [0.0, 0.2]}
     found |= {"mean": mean, "cost": {"run": {}, "specialists": {}}, "rows": [pair | {"specialist": "plain-RG"}]}
     (runs[0] / "specialists").mkdir()
     for model, there in (("of first", True), ("of another", False)):
         (runs[0] / "specialists" / "test.json").write_text(json.dumps(found | {"model_sha256": model}))
-        assert ("first and a plain network trained for each subset alone" in (text := said())) is there
-        assert ("left out: first and its specialists." in text) is not there
+        assert said()[1] == ([] if there else [left_out.format("first and its specialists")])
+        assert [found.run for found in read_run(runs[0]).specialists] == (["first"] if there else [])
 
 
 def test_compared_runs_of_one_name_are_told_apart(tmp_path: Path) -> None:
@@ -299,11 +302,11 @@ def test_many_channels_are_drawn_by_size(tmp_path: Path) -> None:
 
 
 def test_test_is_reported_before_any_other_split(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "first")
+    run = write_run(tmp_path / "first", epochs=0)
     path = run / "evaluation" / "test.json"
     path.with_name("train.json").write_text(json.dumps(json.loads(path.read_text()) | {"split": "train"}))
     path.with_name("val.json").write_text(json.dumps(json.loads(path.read_text()) | {"split": "val"}))
-    assert "of 400 test images" in _page([run], tmp_path / "a.html")[1].shown
+    assert main_split([read_run(run)]) == "test"
     path.unlink()
     _, page = _page([run], tmp_path / "a.html")
     assert "of 400 val images" in page.shown
@@ -325,7 +328,7 @@ def test_code_in_an_abstract_holds_no_words_in_italics() -> None:
 
 
 def test_of_runs_on_all_channels_alone_there_is_no_retention_to_know(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run")
+    run = write_run(tmp_path / "run", epochs=0)
     path = run / "evaluation" / "test.json"
     record = json.loads(path.read_text())
     path.write_text(json.dumps(record | {"results": record["results"][:1]}))
@@ -343,7 +346,8 @@ def test_of_a_classs_synonyms_the_first_is_shown(tmp_path: Path) -> None:
 
 
 def test_only_a_report_is_written_over(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "run")
+    (run := tmp_path / "run").mkdir()
+    (run / "run.json").write_text('{"schema": 1, "kind": "run", "name": "new", "status": "running"}')
     notes = tmp_path / "notes.html"
     notes.write_text("my notes")
     with pytest.raises(FileExistsError, match=r"notes\.html is there and is no report of anychan's"):

@@ -13,7 +13,7 @@ from anychan.evaluation.predictions import unpack_right
 from anychan.report import write_report
 from anychan.report._classes import loss_table, recall_tables
 from anychan.report._differences import table_of_ablation
-from anychan.report._networks import authors_counts, network_table
+from anychan.report._networks import are_networks, authors_counts, network_table
 from anychan.report._reading import read_run
 from anychan.report._reading_ablations import read_ablation
 from anychan.report._why import why_words
@@ -31,7 +31,8 @@ def sections(text: str) -> list[str]:
 
 
 def test_networks_are_held_against_a_resnet34(tmp_path: Path) -> None:
-    runs = [seeded_run(tmp_path / "deep", 0, 0.6, "resnet34"), seeded_run(tmp_path / "ghost", 0, 0.5, "ghost2")]
+    of = {"deep": (0.6, "resnet34"), "ghost": (0.5, "ghost2")}
+    runs = [seeded_run(tmp_path / name, 0, *its, epochs=0) for name, its in of.items()]
     run = json.loads((runs[0] / "run.json").read_text())
     run["config"]["strategy"] = "plain"
     (runs[0] / "run.json").write_text(json.dumps(run))
@@ -52,7 +53,7 @@ def test_networks_are_held_against_a_resnet34(tmp_path: Path) -> None:
 
 
 def test_what_answered_all_channels_alone_stands_with_the_networks_only(tmp_path: Path) -> None:
-    runs = [seeded_run(tmp_path / name, 0, 0.6, name) for name in ("resnet34", "wide6")]
+    runs = [seeded_run(tmp_path / name, 0, 0.6, name, epochs=0) for name in ("resnet34", "wide6")]
     deep = runs[0] / "evaluation" / "test.json"
     record = json.loads(deep.read_text())
     deep.write_text(json.dumps(record | {"results": record["results"][:1]}))
@@ -72,8 +73,8 @@ def test_what_answered_all_channels_alone_stands_with_the_networks_only(tmp_path
 
 
 def test_one_network_with_two_stems_is_no_section_of_networks(tmp_path: Path) -> None:
-    runs = [seeded_run(tmp_path / "a", 0, 0.6), seeded_run(tmp_path / "b", 0, 0.5)]
-    assert "networks" not in sections(page(runs, tmp_path / "a.html"))
+    runs = [read_run(seeded_run(tmp_path / name, 0, 0.6)) for name in "ab"]
+    assert not are_networks(runs, "test")
 
 
 def test_an_ablation_is_drawn_with_its_verdicts(tmp_path: Path) -> None:
@@ -243,8 +244,8 @@ def test_many_runs_are_shown_small_but_for_the_first_of_a_data_set(tmp_path: Pat
 
 
 def test_the_recall_of_every_class_in_many_runs_is_one_table(tmp_path: Path) -> None:
-    folders = [write_run(tmp_path / name, accuracy=0.5) for name in ("one", "two", "three")]
-    folders += [write_run(tmp_path / "other", classes=["ant", "bee"])]
+    folders = [write_run(tmp_path / name, accuracy=0.5, epochs=0) for name in ("one", "two", "three")]
+    folders += [write_run(tmp_path / "other", classes=["ant", "bee"], epochs=0)]
     path = folders[1] / "evaluation" / "test.json"
     record = json.loads(path.read_text())
     for score, recall in zip(record["results"][0]["per_class"], (0.9, 0.104, None, 0.6), strict=True):
