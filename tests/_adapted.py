@@ -15,7 +15,7 @@ CORRELATION = torch.tensor([[1.0, 0.865, 0.709], [0.865, 1.0, 0.859], [0.709, 0.
 STRATEGIES: dict[str, dict[str, Any]] = {"sliced": {}, "completed": {"statistics": CORRELATION}}
 
 
-def as_if_trained(model: nn.Module, x: Tensor) -> nn.Module:
+def as_if_adapted(model: nn.Module, x: Tensor) -> nn.Module:
     """A model in which all of the input reaches the output: nothing begins at zero, activations have size 1."""
     torch.manual_seed(1)
     with torch.no_grad():
@@ -32,7 +32,7 @@ def as_if_trained(model: nn.Module, x: Tensor) -> nn.Module:
 @torch.no_grad()
 def assert_adapts(model: nn.Module, x: Tensor) -> None:
     """On all channels as before, on two of them another answer, and the same when specialised to them."""
-    as_if_trained(model, x)
+    as_if_adapted(model, x)
     x = x[:1]
     expected = model(x)
     for strategy, needed in STRATEGIES.items():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import timm
+import torch
 from torch import Tensor, nn
 
 from anychan.cost import depth
@@ -25,6 +27,12 @@ class Net(nn.Module):
 
 def depth_of(run: Callable[..., Tensor], **modules: nn.Module | nn.Parameter) -> int:
     return depth(Net(run, **modules), "RGB", image_size=8)
+
+
+def on_meta(name: str) -> nn.Module:
+    """A network of timm without numbers."""
+    with torch.device("meta"):
+        return timm.create_model(name)
 
 
 def attention_by_hand(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

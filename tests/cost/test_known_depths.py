@@ -7,17 +7,10 @@ of its block and adds its two layers; a convolution on a shortcut does not, sinc
 from __future__ import annotations
 
 import pytest
-import timm
-import torch
-from torch import nn
 
 from anychan.cost import depth
 
-
-def on_meta(name: str) -> nn.Module:
-    with torch.device("meta"):
-        return timm.create_model(name)
-
+from ._nets import on_meta
 
 # Beside stem and head, of the blocks of a Vision Transformer: query-key-value, projection, two layers of the MLP.
 _VIT = 12 * 4

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
-import timm
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -18,12 +17,7 @@ from anychan.models import create_model
 from anychan.nn import list_strategies
 from anychan.statistics import ChannelStatistics
 
-from ._nets import Net, attention_by_hand, depth_of
-
-
-def _on_meta(name: str) -> nn.Module:
-    with torch.device("meta"):
-        return timm.create_model(name)
+from ._nets import Net, attention_by_hand, depth_of, on_meta
 
 
 @pytest.mark.parametrize("need_weights", [False, True])
@@ -203,7 +197,7 @@ def test_features_taken_in_inference_mode() -> None:
             features = net.features(x)
         return net.head(features)
 
-    assert depth_of(run, features=_on_meta("resnet18"), head=nn.Linear(1000, 5)) == 19
+    assert depth_of(run, features=on_meta("resnet18"), head=nn.Linear(1000, 5)) == 19
 
 
 def test_weights_are_the_same_in_inference_mode() -> None:

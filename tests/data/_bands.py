@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import tifffile
-
 from anychan.data import Dataset, ImageArray, load_split
+
+from .. import _image_files
 
 Files = dict[str, bytes]
 Pack = Callable[[Files], Path]
 SIZE = 12
 
 
-def tiff(pixels: Any, names: list[str] | None = None) -> bytes:
-    file = io.BytesIO()
+def tiff(pixels: Any, names: list[str] | None = None, **options: Any) -> bytes:
     said = {} if names is None else {"imagej": True, "metadata": {"axes": "CYX", "Labels": names}}
-    tifffile.imwrite(file, pixels, **({"photometric": "minisblack"} | said))
-    return file.getvalue()
-
-
-def noise(*shape: int, dtype: str = "uint16", seed: int = 0) -> Any:
-    return np.random.default_rng(seed).integers(0, 30_000, shape).astype(dtype)
+    return _image_files.tiff(pixels, **({"photometric": "minisblack"} | said | options))
 
 
 def loaded(dataset: Dataset, tmp_path: Path, split: str = "train", size: int = SIZE) -> ImageArray:

@@ -15,7 +15,8 @@ from anychan.data.images import decode_image
 from anychan.data.multiband import decode_among_photographs
 from anychan.data.tiff import check_pages
 
-from ._files import PIXELS, SMALL, SPECIES, broken, npy, npz, stack, tiff
+from .._image_files import npy, npz, tiff
+from ._files import PIXELS, SMALL, SPECIES, broken, stack
 
 
 @pytest.mark.parametrize("part", [0.1, 0.5, 0.9])

@@ -7,12 +7,15 @@ import logging
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from anychan.data import open_dataset
 from anychan.data.checksums import Checksums
 from anychan.data.findings import ReadError
 from anychan.data.sources import FolderSource
+
+from .._image_files import npy
 
 
 class Counted:
@@ -88,18 +91,11 @@ def test_images_of_equal_size_with_other_pixels_are_other_data(tmp_path: Path, m
     """As all uncompressed files of one shape have."""
     monkeypatch.setenv("ANYCHAN_CACHE", str(tmp_path / "cache"))
     found = []
-    for name, value in (("one", b"a"), ("other", b"b"), ("copy", b"a")):
+    for name, value in (("one", 1), ("other", 2), ("copy", 1)):
         for label in "xy":
             folder = tmp_path / name / "train" / label
             folder.mkdir(parents=True)
-            (folder / "1.npy").write_bytes(_npy(value))
+            (folder / "1.npy").write_bytes(npy(np.full((4, 16, 16), value, np.uint8)))
         found.append(open_dataset(tmp_path / name, "B02,B03,B04,B08").description["fingerprints"]["train"])
     assert found[0] == found[2] != found[1]
     assert FolderSource(tmp_path / "one").contents(["train/x/gone.npy"]) == {"train/x/gone.npy": "missing"}
-
-
-def _npy(value: bytes) -> bytes:
-    """Four bands of 16x16 pixels of one byte."""
-    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (4, 16, 16), }"
-    head = header + b" " * (117 - len(header)) + b"\n"
-    return b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + 1024 * value

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
-import zlib
 from collections.abc import Callable
 
 import numpy as np
@@ -16,6 +14,8 @@ from anychan.data import decode
 from anychan.data.decode import MAX_PIXELS, decode_photograph, strict_pillow
 from anychan.data.findings import BrokenFileError
 from anychan.data.resize import resize_planes
+
+from .._image_files import png_16
 
 Make = Callable[..., bytes]
 
@@ -97,13 +97,7 @@ def test_16_bit_gray_keeps_its_range(kind: str) -> None:
 
 
 def test_16_bit_colour_is_noticed() -> None:
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    row = b"\0" + struct.pack(">3H", 65535, 32768, 256) * 4
-    header = chunk(b"IHDR", struct.pack(">2I5B", 4, 4, 16, 2, 0, 0, 0))
-    png = b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(row * 4)) + chunk(b"IEND", b"")
-    picture = decode_photograph(png)
+    picture = decode_photograph(png_16(np.full((4, 4, 3), [65535, 32768, 256])))
     assert picture.odd == ("16-bit",)
     assert picture.pixels[0, 0].tolist() == [255, 128, 1]
 

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 from PIL import Image
 
 from anychan.data import check_dataset, load_split, open_dataset
@@ -18,7 +17,8 @@ from anychan.data.decode import strict_pillow
 from anychan.data.deep import is_deep
 from anychan.data.images import decode_image
 
-from ._files import broken, noise, png_16
+from .._image_files import png_16, tiff
+from ._files import broken, noise
 
 Files = dict[str, bytes]
 Make = Callable[..., bytes]
@@ -84,24 +84,21 @@ def test_a_picture_of_16_bits_among_photographs_is_refused_or_keeps_its_levels(
     folder: Callable[[Files], Path], photographs: Files, tmp_path: Path
 ) -> None:
     path = "images/n01/train_1.JPEG"
-    tiff = io.BytesIO()
-    tifffile.imwrite(tiff, DARK, photometric="rgb")
-    for odd in (png_16(DARK), ppm(DARK), saved(DARK[..., 0], "JPEG2000"), saved(DARK[..., 0], "PPM"), tiff.getvalue()):
+    colours, gray = tiff(DARK, photometric="rgb"), DARK[..., 0]
+    for odd in (png_16(DARK), ppm(DARK), saved(gray, "JPEG2000"), saved(gray, "PPM"), colours):
         root = folder(photographs | {path: odd})
         with pytest.raises(ValueError, match=rf"{path} has more than 8 bits a sample, the first image has 8: with"):
             load_split(open_dataset(root), "train", SIZE, tmp_path / "cache")
         assert check_dataset(root).kinds == {"mixed-type": 1}
-    for odd in (png_16(DARK), ppm(DARK), tiff.getvalue()):
+    for odd in (png_16(DARK), ppm(DARK), colours):
         root = folder(photographs | {path: odd, "bands.yaml": b"bands: R,G,B\nvalues: true"})
         array = load_split(open_dataset(root), "train", SIZE, tmp_path / "cache")
         found = array.images[array.paths.index(path)].numpy()
         np.testing.assert_allclose(found * 65535, DARK.transpose(2, 0, 1), atol=0.01)
-    gray, tiff = DARK[..., 0], io.BytesIO()
-    tifffile.imwrite(tiff, gray)
     few = saved(gray.astype(np.uint8), "PNG")  # of 8 bits
     for odd, full in (*((saved(gray, kind), 65535) for kind in ("PNG", "JPEG2000", "PPM")), (few, 255)):
         root = folder(photographs | {path: odd, "bands.yaml": b"bands: R,G,B\nvalues: true"})
         array = load_split(open_dataset(root), "train", SIZE, tmp_path / "cache")
         found = array.images[array.paths.index(path)].numpy()
         np.testing.assert_allclose(found * full, np.stack([gray] * 3), atol=0.01)
-    assert decode_image(tiff.getvalue(), Bands(parse_bands("R,G,B").bands)).channels.names == ("R", "G", "B")
+    assert decode_image(tiff(gray), Bands(parse_bands("R,G,B").bands)).channels.names == ("R", "G", "B")

@@ -15,7 +15,8 @@ from anychan.channels import MEASURED, SHARE
 from anychan.data.bands import Bands, Numbers, parse_bands, read_bands
 from anychan.data.images import decode_image, read_image
 
-from ._files import PIXELS, SPECIES, broken, gdal, noise, npy, npz, png_16, stack, tiff
+from .._image_files import npy, npz, png_16, tiff
+from ._files import PIXELS, SPECIES, broken, gdal, noise, stack
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,9 @@ import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import tifffile
 import torch
 from PIL import Image
 
@@ -20,7 +18,9 @@ from anychan.data.bands import Bands
 from anychan.data.dataset import BYTES, Encoding
 from anychan.data.resize import resize_planes, resize_values
 
-from ._bands import SIZE, Files, Pack, loaded, noise, tiff
+from .._image_files import npy
+from ._bands import SIZE, Files, Pack, loaded, tiff
+from ._files import noise
 
 
 def folders(make: Callable[[int], bytes], suffix: str = "tif", **more: str) -> Files:
@@ -247,19 +247,13 @@ def test_a_file_that_cannot_be_decoded_decides_nothing(folder: Pack, tmp_path: P
 
 
 def test_files_of_bands_among_photographs_are_refused(folder: Pack, tmp_path: Path, photographs: Files) -> None:
-    def npy(pixels: Any) -> bytes:
-        file = io.BytesIO()
-        np.save(file, pixels)
-        return file.getvalue()
-
     path = "images/n01/train_1.JPEG"
     pixels = noise(4, SIZE, SIZE, dtype="uint8")
     for odd in (tiff(pixels), tiff(pixels[:3], ["a", "b", "c"]), tiff(pixels.transpose(1, 2, 0)), npy(pixels)):
         with pytest.raises(ValueError, match=rf"{path} has several bands or pages, the first image is a photograph"):
             load_split(open_dataset(folder(photographs | {path: odd})), "train", SIZE, tmp_path / "cache")
-    file = io.BytesIO()
-    tifffile.imwrite(file, pixels.transpose(1, 2, 0), photometric="rgb", extrasamples=["unassalpha"])
-    for even in (tiff(pixels[0]), file.getvalue()):
+    opaque = tiff(pixels.transpose(1, 2, 0), photometric="rgb", extrasamples=["unassalpha"])
+    for even in (tiff(pixels[0]), opaque):
         load_split(open_dataset(folder(photographs | {path: even})), "train", SIZE, tmp_path / "cache")
 
 

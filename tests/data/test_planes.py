@@ -11,7 +11,8 @@ import pytest
 
 from anychan.data import check_dataset, open_dataset
 
-from ._bands import SIZE, Files, Pack, loaded, noise, tiff
+from ._bands import SIZE, Files, Pack, loaded, tiff
+from ._files import noise
 
 
 def test_a_file_a_channel(pack: Pack, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from anychan.data.images import decode_image
 from anychan.data.multiband import decode_among_photographs
 from anychan.data.tiff import is_picture
 
-from ._files import FOUR, broken, gdal, noise, tiff
+from .._image_files import tiff
+from ._files import FOUR, broken, gdal, noise
 
 
 @pytest.mark.parametrize("compress", ["deflate", "lzw", "zstd"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from anychan.evaluation import evaluate_run, read_predictions
 from anychan.prediction import Predictor, find_images, predict
 from anychan.sensors import sensor
 
+from .._image_files import npy, npz, tiff
 from ._runs import CLASSES, SIZE, make_run
 
 BANDS = ("B02", "B03", "B04", "B08")
@@ -79,7 +79,7 @@ def test_a_channel_that_a_file_lacks_is_not_there_where_files_are_partial(run: P
         there = all_bands[number % 2 :]  # every second has no B02
         pixels = np.random.default_rng(number).integers(0, 65536, (len(there), 23, 29), dtype=np.uint16)
         (tiles / "test" / name).mkdir(parents=True)
-        (tiles / "test" / name / "tile.npz").write_bytes(_npz(**dict(zip(there, pixels, strict=True))))
+        (tiles / "test" / name / "tile.npz").write_bytes(npz(**dict(zip(there, pixels, strict=True))))
     (tiles / "bands.yaml").write_text("channels: B02,B03,B04,B08\npartial: true\nbands: [B02, B03, B04, B08]\n")
     _check_same_as_evaluate(run, tiles, tmp_path / "cache", "B02,B04,B08")
     answers = predict(Predictor.load(run, device="cpu", bands=tiles / "bands.yaml"), tiles, "B02")
@@ -116,10 +116,10 @@ def test_the_bands_beside_or_above_a_file_are_read(run: Path, tiles: Path) -> No
 def test_bands_are_found_by_their_wavelength(measured: Path) -> None:
     predictor = Predictor.load(measured, device="cpu")
     pixels = np.random.default_rng(0).random((2, 16, 16), dtype=np.float32)
-    named = predictor.predict([_npz(B08=pixels[0], B02=pixels[1])], "B02,B08")
+    named = predictor.predict([npz(B08=pixels[0], B02=pixels[1])], "B02,B08")
     near = ChannelSet([Channel("nir", sensor("sentinel-2-l2a").subset(["B08"])[0].wavelength), "B02"])
     said = dataclasses.replace(Predictor.load(measured, device="cpu", bands="B08,B02").bands, bands=near)
-    other = Predictor(predictor.model, predictor.info, device="cpu", bands=said).predict([_npy(pixels)], "B02,B08")
+    other = Predictor(predictor.model, predictor.info, device="cpu", bands=said).predict([npy(pixels)], "B02,B08")
     first = next(named)
     assert first.error is None
     assert first.probabilities == pytest.approx(next(other).probabilities, abs=1e-6)
@@ -131,11 +131,11 @@ def test_a_file_elsewhere_is_read_by_the_numbers_that_are_kept_with_the_model(tm
     pixels = np.random.default_rng(0).integers(0, 3, (2, 23, 29)).astype(np.uint16) * 4000  # a third has no value
     (tmp_path / "tiles").mkdir()
     np.save(tmp_path / "tiles" / "tile.npy", pixels)
-    (elsewhere,) = Predictor.load(run, device="cpu", bands="B02,B08").predict([_npy(pixels)])
-    (named,) = Predictor.load(run, device="cpu").predict([_npz(B02=pixels[0], B08=pixels[1])])
+    (elsewhere,) = Predictor.load(run, device="cpu", bands="B02,B08").predict([npy(pixels)])
+    (named,) = Predictor.load(run, device="cpu").predict([npz(B02=pixels[0], B08=pixels[1])])
     shares = (pixels * 1e-4 - 0.1).astype(np.float32)  # multiplied already
     shares[pixels == 0] = np.nan
-    (fractions,) = Predictor.load(run, device="cpu", bands="B02,B08").predict([_npy(shares)])
+    (fractions,) = Predictor.load(run, device="cpu", bands="B02,B08").predict([npy(shares)])
     assert fractions.probabilities == pytest.approx(elsewhere.probabilities, abs=1e-5)
     said = "bands: [B02, B08]\nscale: 0.0001\noffset: -0.1\n"
     (tmp_path / "tiles" / "bands.yaml").write_text(f"{said}nodata: 0\n")
@@ -149,19 +149,19 @@ def test_a_file_elsewhere_is_read_by_the_numbers_that_are_kept_with_the_model(tm
 
 def test_what_does_not_fit_is_said(run: Path) -> None:
     predictor = Predictor.load(run, device="cpu")
-    lacking, empty = _npz(B02=np.ones((16, 16), np.float32)), _npz(B02=np.full((16, 16), np.nan, np.float32))
+    lacking, empty = npz(B02=np.ones((16, 16), np.float32)), npz(B02=np.full((16, 16), np.nan, np.float32))
     (answer,) = predictor.predict([lacking], "B02,B08")
     assert answer.error == "has no channel B08; there are B02"
     (answer,) = predictor.predict([empty], "B02")
     assert answer.error == "has no value in any of B02"
-    (answer,) = predictor.predict([_npz(B02=np.full((16, 16), 280.5, np.float32))], "B02")
+    (answer,) = predictor.predict([npz(B02=np.full((16, 16), 280.5, np.float32))], "B02")
     assert answer.error == "has values of B02 in other units than the model was trained on"
 
 
 def test_a_channel_without_a_value_is_not_there(measured: Path) -> None:
     predictor = Predictor.load(measured, device="cpu")
     seen = np.random.default_rng(0).random((16, 16), dtype=np.float32)
-    half = _npz(B02=seen, B08=np.full((16, 16), np.nan, np.float32))
+    half = npz(B02=seen, B08=np.full((16, 16), np.nan, np.float32))
     both, one = next(predictor.predict([half], "B02,B08")), next(predictor.predict([half], "B02"))
     assert both.error is None
     assert both.probabilities == pytest.approx(one.probabilities, abs=1e-6)
@@ -178,7 +178,7 @@ def test_a_channel_without_a_value_stops_no_other_image(tmp_path: Path, changes:
     channels = _measured("B02", "B08")
     predictor = Predictor.load(make_run(tmp_path, channels=channels, **changes), device="cpu")
     seen = np.random.default_rng(0).random((16, 16), dtype=np.float32)
-    images = [_npz(B02=seen, B08=np.full((16, 16), np.nan, np.float32)), _npz(B02=seen, B08=seen)]
+    images = [npz(B02=seen, B08=np.full((16, 16), np.nan, np.float32)), npz(B02=seen, B08=seen)]
     half, whole = predictor.predict(images, "B02,B08")
     assert half.error is not None
     assert half.error.startswith(said)
@@ -186,33 +186,28 @@ def test_a_channel_without_a_value_stops_no_other_image(tmp_path: Path, changes:
 
 
 def test_two_bands_of_one_name_stop_no_other_image(measured: Path) -> None:
-    file = io.BytesIO()
     pixels = np.zeros((2, 16, 16), np.uint16)
-    tifffile.imwrite(file, pixels, imagej=True, metadata={"axes": "CYX", "Labels": ["B02", "B02"]})
+    file = tiff(pixels, imagej=True, metadata={"axes": "CYX", "Labels": ["B02", "B02"]})
     seen = np.random.default_rng(0).random((16, 16), dtype=np.float32)
-    twice, good = Predictor.load(measured, device="cpu").predict([file.getvalue(), _npz(B02=seen)], "B02")
+    twice, good = Predictor.load(measured, device="cpu").predict([file, npz(B02=seen)], "B02")
     assert "'B02'" in (twice.error or "")
     assert good.error is None
 
 
 def test_gray_of_16_bits_is_no_photograph_for_a_model_of_bands(tmp_path: Path) -> None:
-    file = io.BytesIO()
-    tifffile.imwrite(file, np.zeros((20, 20), np.uint16), photometric="minisblack")
+    file = tiff(np.zeros((20, 20), np.uint16), photometric="minisblack")
     gray = Predictor.load(make_run(tmp_path / "gray", channels=["gray"]), device="cpu")
-    assert gray.read(file.getvalue()).channels.names == ("gray",)
+    assert gray.read(file).channels.names == ("gray",)
     colour = Predictor.load(make_run(tmp_path / "colour"), device="cpu")
-    assert colour.read(file.getvalue()).channels.names == ("R", "G", "B")
+    assert colour.read(file).channels.names == ("R", "G", "B")
 
 
 def test_a_fourth_plane_that_is_not_said_to_be_alpha_is_a_band(tmp_path: Path) -> None:
     predictor = Predictor.load(make_run(tmp_path), device="cpu")
-    file, pixels = io.BytesIO(), np.full((20, 20, 4), 65535, np.uint16)
-    tifffile.imwrite(file, pixels, photometric="rgb", extrasamples=["unspecified"])
-    (answer,) = predictor.predict([file.getvalue()])
+    pixels = np.full((20, 20, 4), 65535, np.uint16)
+    (answer,) = predictor.predict([tiff(pixels, photometric="rgb", extrasamples=["unspecified"])])
     assert "no name for plane 4" in (answer.error or "")
-    file = io.BytesIO()
-    tifffile.imwrite(file, pixels, photometric="rgb", extrasamples=["unassalpha"])
-    (answer,) = predictor.predict([file.getvalue()])
+    (answer,) = predictor.predict([tiff(pixels, photometric="rgb", extrasamples=["unassalpha"])])
     assert answer.error is None
 
 
@@ -238,15 +233,3 @@ def test_a_file_a_channel_is_one_image_as_bands_yaml_says(run: Path, tmp_path: P
     assert (new.image, new.error) == (str(tmp_path / "plate" / "well" / "cell_w*.tif"), None)
     assert new.probabilities == old.probabilities
     assert predict(run, tmp_path / "pla*", "B02,B08") == [new]
-
-
-def _npz(**planes: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, **planes)
-    return file.getvalue()
-
-
-def _npy(pixels: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.save(file, pixels)
-    return file.getvalue()

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import struct
-import zlib
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,30 +16,10 @@ from anychan.data.images import decode_image
 from anychan.prediction import reading
 from anychan.prediction.reading import pixel_count, planes_of_image
 
+from .._image_files import png_16, png_chunk, tiff
 from ._runs import photograph
 
 RAMP = np.arange(65536, dtype=np.uint16).reshape(128, 512)
-
-
-def _png16(pixels_HWS: np.ndarray, orientation: int = 1) -> bytes:
-    """A PNG of 16 bits with 1 to 4 samples a pixel, which Pillow cannot write."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    height, width, samples = pixels_HWS.shape
-    header = struct.pack(">2I5B", width, height, 16, {1: 0, 2: 4, 3: 2, 4: 6}[samples], 0, 0, 0)
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels_HWS)
-    exif = Image.Exif()
-    exif[274] = orientation
-    parts = (b"IHDR", header), (b"eXIf", exif.tobytes()[6:]), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
-
-
-def _tiff(pixels: np.ndarray, **options: Any) -> bytes:
-    file = io.BytesIO()
-    tifffile.imwrite(file, pixels, **options)
-    return file.getvalue()
 
 
 def test_8_bits_are_as_in_a_data_set():
@@ -55,14 +33,14 @@ def test_8_bits_are_as_in_a_data_set():
 @pytest.mark.parametrize(
     "data",
     [
-        _png16(RAMP[..., None]),
-        _png16(np.stack([RAMP, RAMP.T.reshape(RAMP.shape), RAMP], axis=2)),
-        _png16(np.stack([RAMP] * 3 + [np.full_like(RAMP, 65535)], axis=2)),
-        _png16(np.stack([RAMP, np.full_like(RAMP, 65535)], axis=2)),
-        _tiff(RAMP),
-        _tiff(np.stack([RAMP] * 3, axis=2), photometric="rgb"),
-        _tiff(np.stack([RAMP] * 3), photometric="rgb", planarconfig="separate"),
-        _tiff((RAMP / 65535).astype(np.float32)),
+        png_16(RAMP[..., None]),
+        png_16(np.stack([RAMP, RAMP.T.reshape(RAMP.shape), RAMP], axis=2)),
+        png_16(np.stack([RAMP] * 3 + [np.full_like(RAMP, 65535)], axis=2)),
+        png_16(np.stack([RAMP, np.full_like(RAMP, 65535)], axis=2)),
+        tiff(RAMP),
+        tiff(np.stack([RAMP] * 3, axis=2), photometric="rgb"),
+        tiff(np.stack([RAMP] * 3), photometric="rgb", planarconfig="separate"),
+        tiff((RAMP / 65535).astype(np.float32)),
     ],
     ids=["gray", "colour", "alpha", "gray-alpha", "tiff", "tiff-colour", "tiff-planar", "float"],
 )
@@ -77,7 +55,7 @@ def test_16_bits_keep_all_their_levels(data):
 def test_16_bits_are_turned_and_cut_as_8_are(orientation, samples):
     coarse = np.random.default_rng(0).integers(0, 256, (3, 5, samples), dtype=np.uint8)
     fine = coarse.repeat(8, axis=0).repeat(8, axis=1)
-    data = _png16(fine.astype(np.uint16) * 257, orientation)
+    data = png_16(fine.astype(np.uint16) * 257, orientation)
     for size in (None, 16):
         expected = decode_photograph(data, size).pixels.transpose(2, 0, 1)
         got = planes_of_image(data, size).pixels.numpy()
@@ -87,26 +65,24 @@ def test_16_bits_are_turned_and_cut_as_8_are(orientation, samples):
 
 def test_alpha_of_16_bits_is_laid_over_white():
     half = np.stack([np.zeros_like(RAMP)] * 3 + [RAMP], axis=2)
-    green = planes_of_image(_png16(half)).pixels[1].numpy()
+    green = planes_of_image(png_16(half)).pixels[1].numpy()
     np.testing.assert_allclose(green * 65535, 65535 - RAMP.astype(int), atol=0.02)
 
 
 def _transparent(colour: tuple[int, ...], samples: int) -> bytes:
     """A ramp, in which one colour is transparent."""
-    data = _png16(np.stack([RAMP] * samples, axis=2))
-    chunk = b"tRNS" + struct.pack(f">{samples}H", *colour)
-    told = struct.pack(">I", 2 * samples) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    data = png_16(np.stack([RAMP] * samples, axis=2))
     place = data.index(b"IDAT") - 4
-    return data[:place] + told + data[place:]
+    return data[:place] + png_chunk(b"tRNS", struct.pack(f">{samples}H", *colour)) + data[place:]
 
 
 @pytest.mark.parametrize(
     "data",
     [
-        *(_png16(np.stack([RAMP, RAMP.T.reshape(RAMP.shape)], axis=2), turned) for turned in (1, 2, 6)),
-        *(_png16(np.stack([RAMP] * 3 + [RAMP[::-1]], axis=2), turned) for turned in (1, 5, 8)),
-        *(_tiff(RAMP, extratags=[(274, "H", 1, turned, True)]) for turned in (3, 6, 7)),
-        _tiff(np.stack([RAMP] * 3 + [RAMP[::-1]], axis=2), photometric="rgb", extrasamples=["unassalpha"]),
+        *(png_16(np.stack([RAMP, RAMP.T.reshape(RAMP.shape)], axis=2), turned) for turned in (1, 2, 6)),
+        *(png_16(np.stack([RAMP] * 3 + [RAMP[::-1]], axis=2), turned) for turned in (1, 5, 8)),
+        *(tiff(RAMP, extratags=[(274, "H", 1, turned, True)]) for turned in (3, 6, 7)),
+        tiff(np.stack([RAMP] * 3 + [RAMP[::-1]], axis=2), photometric="rgb", extrasamples=["unassalpha"]),
         _transparent((1000,), 1),
         _transparent((1000, 1000, 1000), 3),
     ],

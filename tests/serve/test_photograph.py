@@ -7,17 +7,16 @@ import dataclasses
 import io
 import struct
 import sys
-import zlib
 
 import numpy as np
 import pytest
-import tifffile
 from PIL import Image
 
 from anychan.prediction import Predictor, reading
 from anychan.serve import photograph as module
 from anychan.serve.photograph import Photograph, example
 
+from .._image_files import png_chunk, tiff
 from ..prediction._runs import photograph
 
 
@@ -47,9 +46,8 @@ def test_too_much_is_refused_before_it_is_decoded(monkeypatch):
     with pytest.raises(ValueError, match="more than the 20 MB"):
         Photograph.from_base64("A" * 26_666_672)
     header = struct.pack(">2I5B", 5001, 5000, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
     with pytest.raises(ValueError, match=r"25\.0 megapixels; at most 25"):
-        Photograph(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 9) + b"IDAT")
+        Photograph(b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", header) + struct.pack(">I", 9) + b"IDAT")
 
 
 def test_a_picture_that_pillow_calls_a_bomb_has_too_many_pixels(monkeypatch):
@@ -65,10 +63,8 @@ def test_a_picture_that_pillow_calls_a_bomb_has_too_many_pixels(monkeypatch):
 )
 def test_bands_are_refused_before_they_are_decoded(pages, monkeypatch):
     monkeypatch.setattr(reading, "decode_image", None)  # would be called
-    file = io.BytesIO()
-    tifffile.imwrite(file, pages, photometric="minisblack")
     with pytest.raises(ValueError, match="holds bands, not a photograph"):
-        Photograph(file.getvalue())
+        Photograph(tiff(pages, photometric="minisblack"))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,17 @@ class Sums(nn.Module):
         return planes @ self.weight[list(RGB.indices(channels))]
 
 
+class Teacher:
+    """Answers with the sums of the planes; notes what it sees."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[torch.Size, ChannelSet]] = []
+
+    def __call__(self, x: Tensor, channels: ChannelSet) -> Tensor:
+        self.seen.append((x.shape, channels))
+        return x.sum(dim=(2, 3)) @ torch.eye(3, 5)
+
+
 def answer(model: Sums, names: str) -> Tensor:
     index = list(RGB.indices(names))
     return X[:, index].sum(dim=(2, 3)) @ model.weight[index]
@@ -82,16 +93,11 @@ def test_the_full_set_has_a_share_of_its_own(names: tuple[str, ...], shares: tup
 
 
 def test_a_trained_teacher_of_a_sandwich_teaches_the_full_set_too() -> None:
-    model, seen = Sums(), []
-
-    def teacher(x: Tensor, channels: ChannelSet) -> Tensor:
-        seen.append((x.shape, channels))
-        return x.sum(dim=(2, 3)) @ torch.eye(3, 5)
-
+    model, teacher = Sums(), Teacher()
     options: dict[str, Any] = {"temperature": 3.0, "label_share": 0.25, "label_smoothing": 0.1}
     parts = list(sandwich(model, X, LABELS, [RGB.subset("G")], channels=RGB, teacher=teacher, **options))
-    assert (seen, model.calls) == ([(X.shape, RGB)], ["RGB", "G"])
-    answers = X.sum(dim=(2, 3)) @ torch.eye(3, 5)
+    assert (teacher.seen, model.calls) == ([(X.shape, RGB)], ["RGB", "G"])
+    answers = teacher(X, RGB)
     for loss, logits in parts:
         expected = 0.75 * softened(logits, answers, 3.0) + 0.25 * labels_loss(logits, 0.1)
         torch.testing.assert_close(loss, expected / 2)
@@ -140,17 +146,12 @@ def test_one_pass_at_a_time() -> None:
 
 
 def test_a_trained_teacher_sees_all_planes() -> None:
-    model, seen = Sums(), []
-
-    def teacher(x: Tensor, channels: ChannelSet) -> Tensor:
-        seen.append((x.shape, channels))
-        return x.sum(dim=(2, 3)) @ torch.eye(3, 5)
-
+    model, teacher = Sums(), Teacher()
     ((loss, logits),) = taught(
         model, X, LABELS, RGB.subset("G"), teacher, channels=RGB, temperature=3.0, label_share=0.5
     )
-    assert (seen, model.calls) == ([(X.shape, RGB)], ["G"])
-    expected = softened(logits, X.sum(dim=(2, 3)) @ torch.eye(3, 5), 3.0) + labels_loss(logits, 0.0)
+    assert (teacher.seen, model.calls) == ([(X.shape, RGB)], ["G"])
+    expected = softened(logits, teacher(X, RGB), 3.0) + labels_loss(logits, 0.0)
     torch.testing.assert_close(loss, expected / 2)
 
 
