@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from anychan.training.config import TrainConfig
@@ -51,14 +52,23 @@ def configuration(settings: Mapping[str, Any]) -> TrainConfig:
         >>> configuration({"data": "a.zip", "out": "runs/a", "optimizer": {"learning_rate": "2e-3"}}).optimizer.rate
         0.002
     """
-    from jsonargparse import ArgumentError, ArgumentParser
+    from jsonargparse import ArgumentError
 
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(TrainConfig)
+    parser = _parser()
     try:
         return TrainConfig(**vars(instantiated(parser, parser.parse_object(dict(settings)))))
     except ArgumentError as error:
         raise ValueError(" ".join(str(error).split())) from error
+
+
+@cache
+def _parser() -> ArgumentParser:
+    """Made once: it takes longer than what it reads."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(TrainConfig)
+    return parser
 
 
 def instantiated(parser: ArgumentParser, told: Namespace) -> Namespace:
