@@ -6,8 +6,9 @@
 ``train.py`` is the script at the root of timm's repository (its wheel does not have it). Both train as programs of
 their own, on the same JPEGs (unpacked into a folder a class, which both read), with the same network, optimiser,
 batch, precision, memory layout and threads, and with crop and flip; timm also without any augmentation, which is the
-cheapest that it can do, and in the memory layout that it has where nothing is said. On a GPU, timm's loader has a
-worker a core and pinned memory; ``--save`` then writes ``epoch-cuda.json``.
+cheapest that it can do, and in the memory layout that it has where nothing is said. The number format is what
+``anychan train`` chooses for the machine. On a GPU, timm's loader has a worker a core and pinned memory. ``--save``
+writes ``epoch.json``, on a GPU ``epoch-cuda.json``, and on a CPU that trains in bfloat16 ``epoch-bfloat16.json``.
 
 A program's figure is the images a second of its second epoch, without validation: by then ours has its cache.
 Repetitions are interleaved. Ratios are those of a repetition's figures.
@@ -57,13 +58,11 @@ def program(arguments: list[str], threads: int) -> str:
     return ran.stdout
 
 
-def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]:
+def measure(options: argparse.Namespace, folder: Path, precision: str) -> dict[str, list[float]]:
     """Images a second of each program's second epoch in each repetition."""
     images = photographs(options.data, folder / "photographs", options.images, options.image_size)
     classes = len(list((images / "train").iterdir()))
     size, threads = str(options.image_size), torch.get_num_threads()
-    config = TrainConfig(data=str(images), out=folder, image_size=options.image_size, device=options.device)
-    precision = choose(config, torch.device(options.device)).precision
     number = itertools.count()
     device = folder / "device.yaml"  # older scripts have no option for the device, but take this
     device.write_text(f"device: {options.device}\n", encoding="utf-8")
@@ -95,7 +94,7 @@ def measure(options: argparse.Namespace, folder: Path) -> dict[str, list[float]]
 
 
 def main() -> None:
-    parser = new_parser(__doc__, "epoch[-cuda]", image_size=64, batch_size=64, repeats=3)
+    parser = new_parser(__doc__, "epoch[-cuda|-bfloat16]", image_size=64, batch_size=64, repeats=3)
     parser.add_argument("--timm-script", type=Path, metavar="FILE", help="timm's train.py")
     parser.add_argument("--data", help="photographs to take, instead of made ones")
     parser.add_argument("--images", type=int, default=2048, help="how many to train on")
@@ -111,11 +110,14 @@ def main() -> None:
         print("nothing measured: give --timm-script, the train.py of timm's repository")
         return
     options.timm_script = options.timm_script.resolve(strict=True)
+    config = TrainConfig(data="", out=Path(), image_size=options.image_size, device=options.device)
+    precision = choose(config, torch.device(options.device)).precision
     with tempfile.TemporaryDirectory() as folder:
-        speeds = measure(options, Path(folder))
+        speeds = measure(options, Path(folder), precision)
     options.timm_script = options.timm_script.name
     pairs = {name: ("anychan", name) for name in speeds if name != "anychan"}
-    finish(options, "epoch-cuda" if on_gpu else "epoch", "images_per_second", speeds, pairs)
+    name = "epoch-cuda" if on_gpu else "epoch" if precision == "float32" else f"epoch-{precision}"
+    finish(options, name, "images_per_second", speeds, pairs)
 
 
 if __name__ == "__main__":
