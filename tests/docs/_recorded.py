@@ -315,9 +315,12 @@ def correlations(records: Iterable[str]) -> Iterator[Fact]:
 
 
 def benchmark_steps(names: Iterable[str]) -> Iterator[tuple[str, Fact]]:
-    """Seconds, images a second and bytes of a benchmark's steps, each with its kind."""
+    """Seconds, images a second and bytes of a benchmark's steps, each with its kind; of programs their median speed."""
     for name in names:
-        for step, found in _json(BENCHMARKS / name).get("steps", {}).items():
+        record = _json(BENCHMARKS / name)
+        for program, speeds in record.get("images_per_second", {}).items():
+            yield "images_per_second", Fact(median(speeds), f"images a second of {program} in {name}")
+        for step, found in record.get("steps", {}).items():
             for key, value in found.items():
                 kind, scale = ("bytes", 2**20) if key == "peak_mebibytes" else (key, 1)
                 yield kind, Fact(value * scale, f"{key} of {step} in {name}")
