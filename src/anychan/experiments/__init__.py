@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from anychan._lazy import lazily
 
 if TYPE_CHECKING:
+    from anychan.experiments._ablation_words import ablation_table
     from anychan.experiments._reproduced_words import reproduction_table
-    from anychan.experiments.ablation import Ablation, ablate, ablation_table
+    from anychan.experiments.ablation import Ablation, ablate
     from anychan.experiments.expected import list_recipes_with_results, recipe_results, recipes_table
     from anychan.experiments.recipes import Recipe, list_recipes
     from anychan.experiments.records import record_kinds, record_schema, validate_records
@@ -26,7 +27,7 @@ _PUBLIC = {
     "Study": "anychan.experiments.study",
     "StudyRun": "anychan.experiments.study",
     "ablate": "anychan.experiments.ablation",
-    "ablation_table": "anychan.experiments.ablation",
+    "ablation_table": "anychan.experiments._ablation_words",
     "conduct": "anychan.experiments.study",
     "list_recipes": "anychan.experiments.recipes",
     "list_recipes_with_results": "anychan.experiments.expected",
