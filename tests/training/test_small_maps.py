@@ -1,5 +1,7 @@
 """Convolution tap by tap: the same values and gradients as ``torch.conv2d``, and only where it applies."""
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,10 +17,10 @@ def layer(channels_in: int = 128, channels_out: int = 160, kernel_size=3, **opti
 
 
 def outcome(convolution: nn.Module, x: Tensor) -> list[Tensor]:
-    """Result and all gradients, for a gradient that differs from place to place."""
+    """Result and all gradients, for a gradient that differs from place to place, of numbers that bfloat16 holds."""
     x = x.clone().requires_grad_()
     y = convolution(x)
-    weights = torch.linspace(-1, 1, y.numel()).view_as(y)
+    weights = torch.linspace(-1, 1, y.numel()).bfloat16().view_as(y)
     return [y, *torch.autograd.grad((y * weights).sum(), [x, *convolution.parameters()])]
 
 
@@ -72,13 +74,53 @@ def test_goes_the_usual_way_elsewhere(size: int, options: dict, taken: list[bool
     assert not taken
 
 
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [
+        ((2, 2), {"padding": 1, "bias": False}),
+        ((3, 3), {"padding": 1}),
+        ((4, 4), {"padding": 1, "stride": 2}),
+        ((4, 3), {"kernel_size": 1, "stride": 2}),
+    ],
+)
+@pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "bfloat16"])
+def test_is_as_close_as_the_usual_convolution_in_bfloat16(
+    size: tuple[int, int], options: dict, autocast: bool, taken: list[bool]
+):
+    convolution, x = layer(256, 288, **options), torch.randn(8, 256, *size)
+    with torch.no_grad():  # numbers that bfloat16 holds, so that all that differs is how they are summed up
+        for parameter in convolution.parameters():
+            parameter.copy_(parameter.bfloat16())
+    x = x.bfloat16()
+    exact = outcome(copy.deepcopy(convolution).double(), x.double())
+    if not autocast:
+        convolution.bfloat16()
+    with SmallMaps(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        found = outcome(convolution, x)
+    assert taken
+    assert found[0].dtype == found[1].dtype == torch.bfloat16
+    assert found[2].dtype == convolution.weight.dtype
+    for values, expected in zip(found[:3], exact[:3], strict=True):  # a bias's gradient is the same sum either way
+        # Half a unit in the last place is 0.2 %: once for the products of each tap, and once for the sum.
+        assert torch.linalg.vector_norm(values - expected) < 0.003 * torch.linalg.vector_norm(expected)
+
+
+@pytest.mark.parametrize(("size", "channels"), [((4, 4), 256), ((2, 2), 255)], ids=["16 pixels", "255 channels"])
+def test_goes_the_usual_way_in_bfloat16_where_it_does_not_pay(size: tuple[int, int], channels: int, taken: list[bool]):
+    with SmallMaps(), torch.autocast("cpu", torch.bfloat16):
+        layer(channels, 256, padding=1)(torch.randn(2, channels, *size))
+    assert not taken
+
+
 def test_goes_the_usual_way_for_other_numbers_and_layouts(taken: list[bool]):
-    x = torch.randn(2, 128, 2, 2)
+    x = torch.randn(2, 256, 2, 2)
     with SmallMaps():
         nn.Conv2d(128, 128, 3)(torch.randn(2, 128, 4, 4))  # channels first
-        layer(padding=1).double()(x.double())
+        layer(256, padding=1).double()(x.double())
         with torch.autocast("cpu", torch.bfloat16):
-            assert layer(padding=1)(x).dtype == torch.bfloat16
+            layer(256, 256, padding=1).double()(x.double())
+        with torch.autocast("cpu", torch.float16):
+            assert layer(256, 256, padding=1)(x).dtype == torch.float16
     assert not taken
 
 
@@ -87,9 +129,18 @@ def test_bad_shapes_raise_as_usual():
         layer()(torch.randn(2, 128, 2, 2))
     with SmallMaps(), pytest.raises(RuntimeError, match="to have 128 channels, but got 130"):
         layer()(torch.randn(2, 130, 4, 4))
+    with SmallMaps(), pytest.raises(RuntimeError, match=r"type .* should be the same"):
+        layer(256, 256, padding=1)(torch.randn(2, 256, 2, 2).bfloat16())
 
 
-def test_a_machine_without_bfloat16_trains_with_it():
-    assert isinstance(Machine("cpu", "float32", True, 1).context(), SmallMaps)
-    assert not isinstance(Machine("cuda", "float32", True, 1).context(), SmallMaps)
-    assert not isinstance(Machine("cpu", "bfloat16", True, 1).context(), SmallMaps)
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])
+def test_training_on_a_cpu_goes_this_way(precision: str, dtype: torch.dtype, taken: list[bool]):
+    with Machine("cpu", precision, True, 1).context():
+        assert layer(256, 256, padding=1)(torch.randn(2, 256, 2, 2)).dtype == dtype
+    assert taken
+
+
+def test_training_on_a_gpu_does_not(taken: list[bool]):
+    with Machine("cuda", "float32", True, 1).context():
+        layer(256, 256, padding=1)(torch.randn(2, 256, 2, 2))
+    assert not taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -49,11 +49,15 @@ class Machine:
     channels_last: bool
     processes: int
 
-    def context(self) -> AbstractContextManager:
-        """What forward passes run in: the number format, and on a CPU in float32 a faster way over small maps."""
-        if self.precision == "bfloat16":
-            return torch.autocast(self.device, torch.bfloat16)
-        return SmallMaps() if self.device == "cpu" else nullcontext()
+    @contextmanager
+    def context(self) -> Iterator[None]:
+        """What forward passes run in: the number format, and on a CPU a faster way over small maps."""
+        with ExitStack() as entered:
+            if self.precision == "bfloat16":
+                entered.enter_context(torch.autocast(self.device, torch.bfloat16))
+            if self.device == "cpu":
+                entered.enter_context(SmallMaps())
+            yield
 
     @property
     def memory_format(self) -> torch.memory_format:
