@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from datetime import timedelta
 from typing import Any
 
@@ -70,3 +74,36 @@ def test_algorithms_are_restored_after_an_error() -> None:
     with pytest.raises(RuntimeError, match="stop"):
         fail()
     assert not torch.are_deterministic_algorithms_enabled()
+
+
+_FAULTS = """
+import resource
+import torch
+from anychan.training.machine import freed_memory_kept
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(4):
+        blocks = [torch.ones(1 << 20) for _ in range(8)]
+        del blocks
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+faults()
+outside = faults()
+with freed_memory_kept():
+    faults()
+    inside = faults()
+print(outside, inside, faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
+@pytest.mark.parametrize("user", [{}, {"MALLOC_TRIM_THRESHOLD_": "131072"}], ids=["unset", "set by the user"])
+def test_freed_memory_is_kept_while_training(user: dict[str, str]) -> None:
+    unset = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    told = subprocess.run([sys.executable, "-c", _FAULTS], env=unset | user, capture_output=True, text=True, check=True)
+    outside, inside, afterwards = (int(count) for count in told.stdout.split())
+    pages = 4 * 8 * (4 << 20) // os.sysconf("SC_PAGE_SIZE")
+    assert outside > 0.5 * pages
+    assert inside > 0.5 * pages if user else inside < 0.02 * pages
+    assert afterwards > 0.2 * pages  # it was given back, and is had anew at least once
