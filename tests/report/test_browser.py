@@ -114,6 +114,22 @@ def test_paper_has_the_likeliest_classes(browser: Any) -> None:
     page.close()
 
 
+def test_on_paper_what_is_long_is_as_the_reader_left_it(browser: Any) -> None:
+    """A report of many runs would print hundreds of pages of configurations and tables of single runs."""
+    page = browser.new_page()
+    page.goto(_DOCS.as_uri())
+    texts = page.locator("#reproduce details.long pre")
+    commands = page.locator("#reproduce pre.command")
+    assert min(texts.count(), commands.count()) > 40
+    displayed = "all => all.map(e => e.checkVisibility() && e.getBoundingClientRect().height > 0)"
+    page.emulate_media(media="print")
+    assert not any(texts.evaluate_all(displayed))
+    assert all(commands.evaluate_all(displayed))
+    page.locator("#reproduce details.long").first.evaluate("element => (element.open = true)")
+    assert texts.evaluate_all(displayed).count(True) == 1
+    page.close()
+
+
 def test_on_paper_wide_tables_go_on_below(browser: Any) -> None:
     """All of their columns are within the margins of an A4 sheet; on the screen they are as before."""
     page = browser.new_page(viewport={"width": 1200, "height": 800})
