@@ -75,19 +75,21 @@ def test_goes_the_usual_way_elsewhere(size: int, options: dict, taken: list[bool
 
 
 @pytest.mark.parametrize(
-    ("size", "options"),
+    ("channels", "size", "options"),
     [
-        ((2, 2), {"padding": 1, "bias": False}),
-        ((3, 3), {"padding": 1}),
-        ((4, 4), {"padding": 1, "stride": 2}),
-        ((4, 3), {"kernel_size": 1, "stride": 2}),
+        (256, (2, 2), {"padding": 1, "bias": False}),
+        (256, (3, 3), {"padding": 1}),
+        (256, (4, 4), {"padding": 1, "stride": 2}),
+        (256, (4, 3), {"kernel_size": 1, "stride": 2}),
+        (128, (4, 4), {"padding": 1}),  # from here on only the kernel's gradient
+        (128, (8, 7), {"padding": (1, 2), "stride": 2, "kernel_size": (3, 5), "bias": False}),
     ],
 )
 @pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "bfloat16"])
 def test_is_as_close_as_the_usual_convolution_in_bfloat16(
-    size: tuple[int, int], options: dict, autocast: bool, taken: list[bool]
+    channels: int, size: tuple[int, int], options: dict, autocast: bool, taken: list[bool]
 ):
-    convolution, x = layer(256, 288, **options), torch.randn(8, 256, *size)
+    convolution, x = layer(channels, 288, **options), torch.randn(8, channels, *size)
     with torch.no_grad():  # numbers that bfloat16 holds, so that all that differs is how they are summed up
         for parameter in convolution.parameters():
             parameter.copy_(parameter.bfloat16())
@@ -97,7 +99,7 @@ def test_is_as_close_as_the_usual_convolution_in_bfloat16(
         convolution.bfloat16()
     with SmallMaps(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         found = outcome(convolution, x)
-    assert taken
+    assert len(taken) == (3 if channels == 256 else 1)
     assert found[0].dtype == found[1].dtype == torch.bfloat16
     assert found[2].dtype == convolution.weight.dtype
     for values, expected in zip(found[:3], exact[:3], strict=True):  # a bias's gradient is the same sum either way
@@ -105,10 +107,27 @@ def test_is_as_close_as_the_usual_convolution_in_bfloat16(
         assert torch.linalg.vector_norm(values - expected) < 0.003 * torch.linalg.vector_norm(expected)
 
 
-@pytest.mark.parametrize(("size", "channels"), [((4, 4), 256), ((2, 2), 255)], ids=["16 pixels", "255 channels"])
-def test_goes_the_usual_way_in_bfloat16_where_it_does_not_pay(size: tuple[int, int], channels: int, taken: list[bool]):
+@pytest.mark.parametrize(
+    "convolution", [layer(256, 256, padding=1), layer(128, 128, padding=1)], ids=["wholly", "kernel"]
+)
+def test_makes_no_gradient_that_is_not_asked_for(convolution: nn.Conv2d):
+    x = torch.randn(2, convolution.in_channels, 2, 2).bfloat16()
     with SmallMaps(), torch.autocast("cpu", torch.bfloat16):
-        layer(channels, 256, padding=1)(torch.randn(2, channels, *size))
+        convolution(x).sum().backward()
+    assert x.grad is None
+    assert convolution.weight.grad is not None
+    convolution.requires_grad_(False).zero_grad()
+    with SmallMaps(), torch.autocast("cpu", torch.bfloat16):
+        convolution(x.requires_grad_()).sum().backward()
+    assert x.grad is not None
+    assert convolution.weight.grad is None
+
+
+@pytest.mark.parametrize(("size", "channels"), [((5, 4), 256), ((2, 2), 127)], ids=["20 pixels", "127 channels"])
+def test_goes_the_usual_way_in_bfloat16_where_it_does_not_pay(size: tuple[int, int], channels: int, taken: list[bool]):
+    x = torch.randn(2, channels, *size)
+    with SmallMaps(), torch.autocast("cpu", torch.bfloat16):
+        layer(channels, 256, padding=1)(x).sum().backward()
     assert not taken
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -18,27 +19,15 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 Pair = int | tuple[int, ...]
-Spans = list[tuple[slice, slice]]
-
-
-@dataclass(frozen=True)
-class _Pays:
-    """From how many channels, in and out, up to how many pixels out it is the faster way."""
-
-    channels: int
-    pixels: int
-
-
-# For batches of 64 on one core with AVX-512.
-_PAYS = {torch.float32: _Pays(channels=128, pixels=16), torch.bfloat16: _Pays(channels=256, pixels=9)}
+Spans = tuple[tuple[slice, slice], ...]
 
 
 class SmallMaps(TorchFunctionMode):
     """While it is entered, ``torch.conv2d`` on a CPU takes small maps tap by tap.
 
     That is: at most 4x4 pixels out and at least 128 channels in and out in float32, at most 3x3 and at least 256 in
-    bfloat16 (or under autocast to it), an undivided, undilated kernel with its channels last, padding in numbers. All
-    else goes the usual way.
+    bfloat16 (or under autocast to it), where from 128 channels and up to 4x4 pixels the gradient of the kernel alone
+    is taken so; an undivided, undilated kernel with its channels last, padding in numbers. All else goes the usual way.
 
     Example:
         >>> x, kernel = torch.randn(8, 128, 2, 2), torch.randn(128, 128, 3, 3)
@@ -57,6 +46,23 @@ class SmallMaps(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of a convolution, in pixels: of the map, of the kernel, from place to place, and of padding a side."""
+
+    size: int
+    taps: int
+    step: int
+    margin: int
+
+    @property
+    def size_out(self) -> int:
+        return (self.size + 2 * self.margin - self.taps) // self.step + 1
+
+
+Axes = tuple[_Axis, _Axis]
+
+
 def _convolve(  # noqa: PLR0917 # the parameters of torch.conv2d
     input: Tensor,
     weight: Tensor,
@@ -67,30 +73,13 @@ def _convolve(  # noqa: PLR0917 # the parameters of torch.conv2d
     groups: int = 1,
 ) -> Tensor:
     dtype = _format(input, weight)
-    pays = None if dtype is None else _PAYS.get(dtype)
-    if (
-        pays is not None
-        and not isinstance(padding, str)
-        and groups == 1
-        and _pair(dilation) == (1, 1)
-        and _fits(input, weight, pays)
-    ):
-        steps, margins = _pair(stride), _pair(padding)
-        sizes = [
-            (input.shape[2 + axis] + 2 * margins[axis] - weight.shape[2 + axis]) // steps[axis] + 1 for axis in (0, 1)
-        ]
-        if sizes[0] > 0 and sizes[1] > 0 and sizes[0] * sizes[1] <= pays.pixels:
-            spans = [
-                _spans(input.shape[2 + axis], sizes[axis], weight.shape[2 + axis], steps[axis], margins[axis])
-                for axis in (0, 1)
-            ]
-            y = _TapByTap.apply(input.to(dtype), weight.to(dtype), sizes, spans)
+    if dtype in _WAYS and not isinstance(padding, str) and groups == 1 and _pair(dilation) == (1, 1):
+        axes = _axes(input, weight, _pair(stride), _pair(padding))
+        way = _way(dtype, min(weight.shape[:2]), axes) if _fits(input, weight) else None
+        if way is not None:
+            y = way.apply(input.to(dtype), weight.to(dtype), axes)
             return y if bias is None else y + bias.to(dtype)[:, None, None]
     return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
-
-
-def _pair(value: Pair) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])
 
 
 def _format(x: Tensor, kernel: Tensor) -> torch.dtype | None:
@@ -100,37 +89,34 @@ def _format(x: Tensor, kernel: Tensor) -> torch.dtype | None:
     return x.dtype if x.dtype == kernel.dtype else None
 
 
-def _fits(x: Tensor, kernel: Tensor, pays: _Pays) -> bool:
+def _pair(value: Pair) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+
+
+def _axes(x: Tensor, kernel: Tensor, steps: tuple[int, int], margins: tuple[int, int]) -> Axes:
+    rows, columns = (_Axis(x.shape[i - 2], kernel.shape[i - 2], steps[i], margins[i]) for i in (0, 1))
+    return rows, columns
+
+
+def _fits(x: Tensor, kernel: Tensor) -> bool:
     return (
         x.ndim == 4
         and x.device.type == "cpu"
         and x.shape[1] == kernel.shape[1]
-        and min(kernel.shape[:2]) >= pays.channels
         and kernel.is_contiguous(memory_format=torch.channels_last)
     )
-
-
-def _spans(size: int, size_out: int, taps: int, step: int, margin: int) -> Spans:
-    """For each tap along one axis: the pixels out that it meets the map for, and those that it meets."""
-    spans = []
-    for tap in range(taps):
-        met = [place for place in range(size_out) if 0 <= place * step - margin + tap < size]
-        first, last = (met[0], met[-1]) if met else (0, -1)
-        start = first * step - margin + tap
-        spans.append((slice(first, last + 1), slice(start, start + (last - first) * step + 1, step)))
-    return spans
 
 
 class _TapByTap(torch.autograd.Function):
     """Images (N, C_in, H, W) and a kernel (C_out, C_in, h, w) to (N, C_out, H', W'), channels last."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Tensor, sizes: list[int], spans: list[Spans]) -> Tensor:
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, axes: Axes) -> Tensor:
         ctx.save_for_backward(x, kernel)
-        ctx.spans = spans
+        ctx.axes = axes
         pixels = x.permute(0, 2, 3, 1)
-        y = x.new_zeros(len(x), *sizes, len(kernel), dtype=torch.float32)
-        for tap, out, met in _taps(kernel, spans):
+        y = x.new_zeros(len(x), axes[0].size_out, axes[1].size_out, len(kernel), dtype=torch.float32)
+        for tap, out, met in _taps(kernel, axes):
             part = pixels[met]
             y[out] += (part.flatten(0, 2) @ tap.T).unflatten(0, part.shape[:3])
         return y.to(x.dtype).permute(0, 3, 1, 2)
@@ -139,24 +125,91 @@ class _TapByTap(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         x, kernel = ctx.saved_tensors
-        pixels, gradients = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)
-        of_x = torch.zeros_like(pixels, dtype=torch.float32) if ctx.needs_input_grad[0] else None
-        of_kernel = torch.zeros_like(kernel) if ctx.needs_input_grad[1] else None
-        into = _taps(kernel if of_kernel is None else of_kernel, ctx.spans)
-        for (tap, out, met), (of_tap, _, _) in zip(_taps(kernel, ctx.spans), into, strict=True):
-            part, of_part = pixels[met], gradients[out].flatten(0, 2)
-            if of_x is not None:
-                of_x[met] += (of_part @ tap).unflatten(0, part.shape[:3])
-            if of_kernel is not None:
-                torch.mm(of_part.T, part.flatten(0, 2), out=of_tap)
-        return None if of_x is None else of_x.to(x.dtype).permute(0, 3, 1, 2), of_kernel, None, None
+        of_x = of_kernel = None
+        if ctx.needs_input_grad[0]:
+            gradients = gradient.permute(0, 2, 3, 1)
+            of_pixels = torch.zeros_like(x.permute(0, 2, 3, 1), dtype=torch.float32)
+            for tap, out, met in _taps(kernel, ctx.axes):
+                part = gradients[out]
+                of_pixels[met] += (part.flatten(0, 2) @ tap).unflatten(0, part.shape[:3])
+            of_x = of_pixels.to(x.dtype).permute(0, 3, 1, 2)
+        if ctx.needs_input_grad[1]:
+            of_kernel = _gradient_of_kernel(x, kernel, gradient, ctx.axes)
+        return of_x, of_kernel, None
 
 
-def _taps(kernel: Tensor, spans: list[Spans]) -> Iterator[tuple[Tensor, tuple[slice, ...], tuple[slice, ...]]]:
-    """The matrices (C_out, C_in) of a kernel that meet the map, and where."""
+class _KernelTapByTap(torch.autograd.Function):
+    """The same, of which only the kernel's gradient is made tap by tap."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernel: Tensor, axes: Axes) -> Tensor:
+        ctx.save_for_backward(x, kernel)
+        ctx.axes = axes
+        return torch.conv2d(x, kernel, None, [axis.step for axis in axes], [axis.margin for axis in axes])
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        x, kernel = ctx.saved_tensors
+        of_x = of_kernel = None
+        if ctx.needs_input_grad[0]:
+            steps, margins = [axis.step for axis in ctx.axes], [axis.margin for axis in ctx.axes]
+            of_x, _, _ = torch.ops.aten.convolution_backward(
+                gradient, x, kernel, None, steps, margins, [1, 1], False, [0, 0], 1, [True, False, False]
+            )
+        if ctx.needs_input_grad[1]:
+            of_kernel = _gradient_of_kernel(x, kernel, gradient, ctx.axes)
+        return of_x, of_kernel, None
+
+
+def _gradient_of_kernel(x: Tensor, kernel: Tensor, gradient: Tensor, axes: Axes) -> Tensor:
+    pixels, gradients = x.permute(0, 2, 3, 1), gradient.permute(0, 2, 3, 1)
+    of_kernel = torch.zeros_like(kernel)
+    for of_tap, out, met in _taps(of_kernel, axes):
+        torch.mm(gradients[out].flatten(0, 2).T, pixels[met].flatten(0, 2), out=of_tap)
+    return of_kernel
+
+
+def _taps(kernel: Tensor, axes: Axes) -> Iterator[tuple[Tensor, tuple[slice, ...], tuple[slice, ...]]]:
+    """The matrices (C_out, C_in) of a kernel that meet the map, and where: pixels out, and those that are met."""
     everything = slice(None)
-    for row, (rows_out, rows_met) in enumerate(spans[0]):
-        for column, (columns_out, columns_met) in enumerate(spans[1]):
+    for row, (rows_out, rows_met) in enumerate(_spans(axes[0])):
+        for column, (columns_out, columns_met) in enumerate(_spans(axes[1])):
             if rows_out.stop > rows_out.start and columns_out.stop > columns_out.start:
                 tap = kernel[:, :, row, column]
                 yield tap, (everything, rows_out, columns_out), (everything, rows_met, columns_met)
+
+
+@cache
+def _spans(axis: _Axis) -> Spans:
+    """For each tap along the axis: the pixels out that it meets the map for, and those that it meets."""
+    spans = []
+    for tap in range(axis.taps):
+        met = [place for place in range(axis.size_out) if 0 <= place * axis.step - axis.margin + tap < axis.size]
+        first, last = (met[0], met[-1]) if met else (0, -1)
+        start = first * axis.step - axis.margin + tap
+        spans.append((slice(first, last + 1), slice(start, start + (last - first) * axis.step + 1, axis.step)))
+    return tuple(spans)
+
+
+@dataclass(frozen=True)
+class _Pays:
+    """From how many channels, in and out, and up to how many pixels out a way is the faster one."""
+
+    channels: int
+    pixels: int
+
+
+# For batches of 64 on one core with AVX-512; of several ways the first that pays.
+_WAYS: dict[torch.dtype | None, dict[_Pays, type[torch.autograd.Function]]] = {
+    torch.float32: {_Pays(channels=128, pixels=16): _TapByTap},
+    torch.bfloat16: {_Pays(channels=256, pixels=9): _TapByTap, _Pays(channels=128, pixels=16): _KernelTapByTap},
+}
+
+
+def _way(dtype: torch.dtype | None, channels: int, axes: Axes) -> type[torch.autograd.Function] | None:
+    height, width = (axis.size_out for axis in axes)
+    if height <= 0 or width <= 0:
+        return None
+    ways = _WAYS[dtype].items()
+    return next((way for pays, way in ways if channels >= pays.channels and height * width <= pays.pixels), None)
