@@ -1,0 +1,77 @@
+"""How much faster is a training step on a CPU with small maps taken tap by tap, and with freed memory kept?
+
+    python benchmarks/cpu_step.py
+    python benchmarks/cpu_step.py --model resnet34 --threads 1 --save
+
+Forward pass, loss, backward pass and update as in ``anychan.train``, in the number format that it chooses for the
+machine, on random images that lie in memory: with neither, with small maps alone, and with both, as ``anychan.train``
+does it. Each figure is of a process of its own, since a C library that was told to keep memory goes on to do so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import time
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+import torch
+from _ratios import finish, interleaved, new_parser
+from inference import CLASSES, RGB
+from torch.nn import functional as F
+
+from anychan.models import create_model
+from anychan.training import TrainConfig
+from anychan.training.machine import choose, freed_memory_kept
+from anychan.training.optimisers import make_optimizer
+
+WAYS = ("neither", "small maps", "small maps, kept memory")
+
+
+def images_per_second(options: argparse.Namespace, way: str) -> float:
+    """Of all steps but two at the beginning."""
+    torch.set_num_threads(options.threads)
+    config = TrainConfig(data="synthetic", out=Path("unused"), image_size=options.image_size, device="cpu")
+    machine = choose(config, torch.device("cpu"))
+    torch.manual_seed(0)
+    x = torch.randn(options.batch_size, len(RGB), options.image_size, options.image_size)
+    x, y = x.contiguous(memory_format=machine.memory_format), torch.randint(CLASSES, (options.batch_size,))
+    model = create_model(options.model, RGB, CLASSES).to(memory_format=machine.memory_format).train()
+    optimizer = make_optimizer(model, config.optimizer)
+    autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=machine.precision == "bfloat16")
+    forward = autocast if way == "neither" else machine.context
+
+    def step() -> None:
+        with forward():
+            logits = model(x).float()
+        optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(logits, y, label_smoothing=config.label_smoothing).backward()
+        optimizer.step()
+
+    with ExitStack() as entered:
+        if "kept memory" in way:
+            entered.enter_context(freed_memory_kept())
+        for _ in range(2):
+            step()
+        started = time.perf_counter()
+        for _ in range(options.steps):
+            step()
+        return options.steps * options.batch_size / (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = new_parser(__doc__, "cpu_step-MODEL", image_size=64, batch_size=64, repeats=5)
+    parser.add_argument("--steps", type=int, default=24, help="steps a figure is the mean of")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        measures = {way: partial(pool.apply, images_per_second, (options, way)) for way in WAYS}
+        figures = interleaved(measures, options.repeats, "images/s")
+    pairs = {way: (way, "neither") for way in WAYS if way != "neither"}
+    finish(options, f"cpu_step-{options.model}", "images_per_second", figures, pairs)
+
+
+if __name__ == "__main__":
+    main()
