@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from anychan.training.config import OptimizerConfig
-from anychan.training.optimisers import make_optimizer, parameter_groups
+from anychan.training.optimisers import InMemoryOrder, make_optimizer, parameter_groups
 
 
 class Positions(nn.Module):
@@ -69,6 +70,27 @@ def test_the_fused_update_is_the_plain_one(name: Any) -> None:
         return list(model.parameters())
 
     torch.testing.assert_close(after_steps(fused=True), after_steps(fused=False), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["adamw", "sgd"])
+def test_an_update_in_memory_order_is_the_same_and_copies_nothing(name: Any) -> None:
+    updated, copies = [], []
+    for mode in (nullcontext, InMemoryOrder):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(4, 6, 3), nn.Conv2d(6, 8, 1), nn.BatchNorm2d(8), nn.Flatten(), nn.Linear(32, 5))
+        model.to(memory_format=torch.channels_last)
+        optimizer = make_optimizer(model, OptimizerConfig(name=name))
+        for _ in range(3):
+            optimizer.zero_grad()
+            model(torch.randn(2, 4, 4, 4).contiguous(memory_format=torch.channels_last)).square().sum().backward()
+            with mode(), torch.profiler.profile() as profile:
+                optimizer.step()
+        updated.append(model.state_dict())
+        copies.append(sum(event.name == "aten::clone" for event in profile.events()))
+    for key, expected in updated[0].items():
+        assert torch.equal(updated[1][key], expected)
+        assert updated[1][key].stride() == expected.stride()
+    assert copies[1] == 0
 
 
 def test_a_frozen_model_is_refused() -> None:

@@ -7,10 +7,13 @@ where forward and backward of 64 images of 64x64 take some 215.
 from __future__ import annotations
 
 import glob
+from collections.abc import Callable
 from fnmatch import fnmatchcase
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from anychan.training.config import OptimizerConfig
 
@@ -41,6 +44,36 @@ def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
         if parameter.requires_grad:
             (kept if parameter.ndim <= 1 or is_exempt(name) else decayed).append(parameter)
     return [{"params": decayed, "weight_decay": weight_decay}, {"params": kept, "weight_decay": 0.0}]
+
+
+class InMemoryOrder(TorchFunctionMode):
+    """While it is entered, fused updates on a CPU see tensors with channels last as they lie in memory.
+
+    Their kernels go through memory in order, but make a contiguous copy of each gradient first and leave it unused
+    (torch 2.15): four tenths of the time of AdamW's update of a ResNet18, half of that of SGD's.
+
+    Example:
+        >>> kernel = nn.Parameter(torch.ones(4, 3, 3, 3).contiguous(memory_format=torch.channels_last))
+        >>> kernel.grad = torch.ones_like(kernel)
+        >>> optimizer = torch.optim.SGD([kernel], lr=0.5, fused=True)
+        >>> with InMemoryOrder():
+        ...     optimizer.step()
+        >>> kernel.detach().unique().item()
+        0.5
+    """
+
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in {torch._fused_adamw_, torch._fused_sgd_}:
+            args = tuple([_as_it_lies(one) for one in each] if isinstance(each, list) else each for each in args)
+        return func(*args, **(kwargs or {}))
+
+
+def _as_it_lies(tensor: Tensor | None) -> Tensor | None:
+    if tensor is None or not tensor.is_cpu or tensor.is_contiguous() or tensor.ndim != 4:
+        return tensor
+    return tensor.permute(0, 2, 3, 1) if tensor.is_contiguous(memory_format=torch.channels_last) else tensor
 
 
 def make_optimizer(model: nn.Module, config: OptimizerConfig) -> torch.optim.Optimizer:
