@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from anychan._records import RUN, read_run_record
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.cost import profile
-from anychan.data import Dataset, hold_out, load_split, open_dataset
+from anychan.data import Dataset, ImageArray, hold_out, load_split, open_dataset
 from anychan.data.dataset import same_images
 from anychan.environment import checked_device, environment
 from anychan.evaluation._folder import predictions_path, read_record, record_path, sha256, write_record, writing
@@ -109,17 +110,8 @@ def evaluate_run(
     skip, whole = _split_of(run, split)
     array = load_split(dataset, whole, info.image_size, cache_dir, skip_broken=skip, progress=progress)
     if split == HELD_OUT:
-        record = _run_record(run)
-        # of all that is listed: the array leaves out what was skipped as broken
-        if not same_images(dataset.description, record["data"], "train"):
-            raise ValueError(
-                f"the training images have changed since {run}, so what it was not trained on is not known"
-            )
-        array = hold_out(array, record["config"]["held_out"])[1]
-    if model.subset_statistics:  # what has none is refused before the first is answered
-        for subset, fill in questions:
-            for there in array.channel_sets((info.channels if fill else subset).names):
-                model.subset_statistics.of(there)
+        array = _held_out(run, dataset, array)
+    _check_statistics(model, info, array, questions)
     images = {**dataset.description, "fingerprints": {**dataset.description["fingerprints"], split: array.fingerprint}}
     model_hash = sha256(run / WEIGHTS)
     earlier, _ = _earlier(run, split, model_hash, images, replace)
@@ -133,31 +125,21 @@ def evaluate_run(
     where = {key: made[key] for key in _WHERE}
     with writing(run, split):  # a folder that cannot be written to is told before the first question
         pass
+    answer = partial(
+        predict_subset, model, array, batch_size=batch_size, device=device, autocast=autocast, progress=progress
+    )
     rows, answers = {}, {}
     for subset, fill in questions:
-        given = predict_subset(
-            model, array, subset, batch_size=batch_size, device=device, autocast=autocast,
-            fill=fill, progress=progress,
-        )  # fmt: skip
-        answers[given.key] = given
+        given = answer(subset, fill=fill)
         timed = cost and not fill and (not model.subset_statistics or subset in model.subset_statistics)
         of_one = _cost(model, info, subset, device) if timed else None
-        rows[given.key] = {**_row(given, len(array) - len(given.paths), info, of_one), **where}
-        if flips or "flips" in earlier.get(given.key, {}):
-            both = predict_subset(
-                model, array, subset, batch_size=batch_size, device=device, autocast=autocast,
-                fill=fill, flips=True, progress=progress,
-            )  # fmt: skip
-            found = metrics(both, info.classes)
-            rows[given.key]["flips"] = {name: found[name] for name in ("accuracy", "accuracy_interval")}
+        mirrored = flips or "flips" in earlier.get(given.key, {})
+        both = answer(subset, fill=fill, flips=True) if mirrored else None
+        answers[given.key] = given
+        rows[given.key] = {**_row(given, both, len(array) - len(given.paths), info, of_one), **where}
     with writing(run, split):  # rows that another process has written meanwhile are kept
         others, answered = _earlier(run, split, model_hash, images, replace)
-        for key in rows.keys() & others.keys():
-            told = others[key]  # what is not asked for again stays
-            rows[key].update(
-                {name: told[name] for name in ("cost", "flips") if told.get(name) and not rows[key].get(name)}
-            )
-        rows, answers = {**others, **rows}, {**answered, **answers}
+        rows, answers = _beside(others, rows), {**answered, **answers}
         order = sorted(rows, key=lambda key: rank(info.channels, *key))
         record = {
             "schema": 1,
@@ -213,6 +195,14 @@ def _split_of(run: Path, split: str) -> tuple[bool, str]:
     return bool(config.get("skip_broken", False)), "train"  # as in training, so that the same images are held out
 
 
+def _held_out(run: Path, dataset: Dataset, array: ImageArray) -> ImageArray:
+    record = _run_record(run)
+    # of all that is listed: the array leaves out what was skipped as broken
+    if not same_images(dataset.description, record["data"], "train"):
+        raise ValueError(f"the training images have changed since {run}, so what it was not trained on is not known")
+    return hold_out(array, record["config"]["held_out"])[1]
+
+
 def _check_channels(dataset: Dataset, questions: Iterable[Question]) -> None:
     for subset, _ in questions:
         found = match(subset, dataset.channels)
@@ -222,6 +212,16 @@ def _check_channels(dataset: Dataset, questions: Iterable[Question]) -> None:
                 f"{dataset.name} has no channel {missing[0]!r}, so nothing can be evaluated on {subset}; "
                 f"there are {','.join(dataset.channels.names)}: name channel sets of these"
             )
+
+
+def _check_statistics(
+    model: AnyChannelModel, info: ModelInfo, array: ImageArray, questions: Iterable[Question]
+) -> None:
+    """Refuse what a model has no statistics for before the first question is answered."""
+    if model.subset_statistics:
+        for subset, fill in questions:
+            for there in array.channel_sets((info.channels if fill else subset).names):
+                model.subset_statistics.of(there)
 
 
 def _run_record(run: Path) -> dict[str, Any]:
@@ -265,8 +265,10 @@ def _less(row: dict[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if not (same and key in _BY)}
 
 
-def _row(answers: Predictions, left_out: int, info: ModelInfo, cost: dict[str, Any] | None) -> dict[str, Any]:
-    return {
+def _row(
+    answers: Predictions, mirrored: Predictions | None, left_out: int, info: ModelInfo, cost: dict[str, Any] | None
+) -> dict[str, Any]:
+    row = {
         "subset": answers.subset,
         "fill": answers.fill,
         "left_out": left_out,
@@ -276,6 +278,20 @@ def _row(answers: Predictions, left_out: int, info: ModelInfo, cost: dict[str, A
         "right": pack_right(answers),
         "cost": cost,
     }
+    if mirrored is not None:
+        found = metrics(mirrored, info.classes)
+        row["flips"] = {name: found[name] for name in ("accuracy", "accuracy_interval")}
+    return row
+
+
+def _beside(others: Mapping[Key, dict[str, Any]], rows: Mapping[Key, dict[str, Any]]) -> dict[Key, dict[str, Any]]:
+    """Rows beside those that were there; of one that was answered anew, what was not asked for again stays."""
+    found = {**others, **rows}
+    for key in rows.keys() & others.keys():
+        told = others[key]
+        kept = {name: told[name] for name in ("cost", "flips") if told.get(name) and not rows[key].get(name)}
+        found[key] = {**rows[key], **kept}
+    return found
 
 
 def _cost(model: AnyChannelModel, info: ModelInfo, subset: ChannelSet, device: str) -> dict[str, Any]:
