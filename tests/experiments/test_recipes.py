@@ -152,7 +152,10 @@ DESCRIBED: dict[tuple[str, str], dict[str, Any]] = {
         **DROPS,
         **CROPS,
     },
-    ("001-A", "sliced"): {"strategy": "sliced", "augmentation.channel_drop": SOME},
+    ("001-A", "sliced"): {
+        **{"strategy": "sliced", "strategy_options": {"rescale": False}},  # convolve with W[:, chosen] and the bias
+        "augmentation.channel_drop": SOME,
+    },
     ("001-B", EACH): {
         **{"objective.name": "labels", "label_smoothing": 0.0},  # cross-entropy
         **{"optimizer.name": "sgd", "optimizer.momentum": SOME, "schedule.name": lambda found: found != "constant"},

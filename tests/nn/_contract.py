@@ -19,6 +19,7 @@ GEOMETRIES = [
 ]
 # Each strategy as it comes, and its options that change what it promises or how it convolves.
 VARIANTS = [(name, {}) for name in list_strategies()] + [
+    ("sliced", {"rescale": False}),
     ("sliced", {"selection": "random"}),
     ("sliced", {"selection": "random", "mode": "eval"}),
     ("sliced", {"selection": "random", "at_test": "random", "mode": "eval"}),

@@ -18,6 +18,13 @@ def test_it_is_the_rescaled_sum_of_the_named_planes_own_convolutions():
     torch.testing.assert_close(conv(x, "BR"), expected, rtol=1e-5, atol=1e-5)
 
 
+def test_slices_by_name_can_be_taken_as_they_are():
+    conv = SlicedConv2d(3, 4, 3, channels="RGB", rescale=False)
+    assert torch.equal(conv.kernel("BR")[0], conv.weight[:, [2, 0]])
+    assert torch.equal(conv.kernel()[0], conv.weight)
+    assert conv.promises == Promises(tells_zeros=False)
+
+
 def test_random_selection_takes_distinct_slices_of_the_bank_by_chance():
     conv = SlicedConv2d(3, 4, 1, channels="RGB", selection="random")
     bank = conv.weight.squeeze().T.tolist()
@@ -52,3 +59,5 @@ def test_bad_options_are_refused():
             SlicedConv2d(3, 4, 1, **{option: "best"})
     with pytest.raises(ValueError, match="at_test is 'random', which needs selection='random'"):
         SlicedConv2d(3, 4, 1, at_test="random")
+    with pytest.raises(ValueError, match="rescale is True, but with selection 'random' slices are taken as they are"):
+        SlicedConv2d(3, 4, 1, selection="random", rescale=True)

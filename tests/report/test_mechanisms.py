@@ -35,6 +35,7 @@ _PARTS = {
     "attentive": ("one kernel K", "embedding e", "at each place", "attention over the channels", "one map"),
 }
 _OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("sliced", {"rescale": False}),
     ("sliced", {"selection": "random"}),
     ("sliced", {"selection": "random", "at_test": "random"}),
     ("completed", {"learnable": True}),

@@ -28,6 +28,8 @@ from anychan.training.config import TrainConfig
 RECIPES = files("anychan.experiments").joinpath("recipes")
 # What a fair twin takes from its run: what is compared, and not how it was trained.
 _OWN = ("model", "model_options", "strategy", "strategy_options")
+# An option of *sliced* that goes with how a source trained it: twins see subsets, and all that add up planes rescale.
+_OF_ITS_TRAINING = "rescale"
 # What every fair twin has beside the defaults; these settle by strategy alone, not by a source's own sampling.
 _SAME = {"objective.name": "labels"}
 VALIDATION = "accuracy (validation)"
@@ -103,7 +105,9 @@ class Recipe:
         if not fair:
             return merged(self.settings, own)
         one_network = merged(own, self.settings)  # stems are compared on the same body
-        return merged({name: value for name, value in one_network.items() if name in _OWN}, _SAME)
+        twin = merged({name: value for name, value in one_network.items() if name in _OWN}, _SAME)
+        twin.get("strategy_options", {}).pop(_OF_ITS_TRAINING, None)
+        return twin
 
     def names(self, fair: bool) -> list[str]:
         """Its runs, or those that have a fair twin of their own.

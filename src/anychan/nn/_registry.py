@@ -48,7 +48,7 @@ def own_options(strategy: type[AnyChannelConv2d]) -> list[str]:
 
     Example:
         >>> own_options(get_strategy("sliced"))
-        ['selection', 'at_test']
+        ['selection', 'at_test', 'rescale']
     """
     of_all = signature(AnyChannelConv2d).parameters
     named = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)

@@ -3,7 +3,8 @@
     weight(S) = bank[:, S] * |C| / |S|
 
 The factor keeps the size of the sum: an output adds up |S| planes where it was made to add up |C|. If the
-missing planes carried on average what the present ones do, nothing else would change.
+missing planes carried on average what the present ones do, nothing else would change. ``rescale=False`` leaves it out,
+for a network that was trained on subsets as they are, or on blackened channels ([001]).
 
 With ``selection="random"`` it is Algorithm 1 of source document [000] while it trains: |S| slices of the bank drawn
 anew at every call, without the factor. What a plane is called then plays no part, so two calls with the same image
@@ -38,13 +39,15 @@ class SlicedConv2d(KernelConv2d):
 
     Args:
         *conv2d_args, **conv2d_options: those of `AnyChannelConv2d`, which are those of ``torch.nn.Conv2d``.
-        selection: "name": the slices of the channels named, times C / |S|; "random": while training, as many slices
-            as there are planes, drawn at each call from torch's global random state, in a random order.
+        selection: "name": the slices of the channels named; "random": while training, as many slices as there are
+            planes, drawn at each call from torch's global random state, in a random order.
+        rescale: whether slices by name are multiplied by C / |S|; None: they are, but not with selection "random".
         at_test: what "random" does in evaluation: "name": the slices of the channels named, as they are;
             "random": as in training. Where slices are drawn, ``promises`` says that nothing is repeatable.
 
     Raises:
-        ValueError: for another ``selection`` or ``at_test``, or ``at_test="random"`` where training goes by name.
+        ValueError: for another ``selection`` or ``at_test``, ``at_test="random"`` where training goes by name, or
+            ``rescale=True`` where it does not.
 
     Example:
         >>> conv = SlicedConv2d(3, 8, kernel_size=3, padding=1, channels="RGB")
@@ -57,6 +60,7 @@ class SlicedConv2d(KernelConv2d):
         *conv2d_args: Any,
         selection: Selection = "name",
         at_test: Selection = "name",
+        rescale: bool | None = None,
         **conv2d_options: Any,
     ) -> None:
         super().__init__(*conv2d_args, **conv2d_options)
@@ -65,14 +69,17 @@ class SlicedConv2d(KernelConv2d):
                 raise ValueError(f"{option} is {value!r}; choose from {', '.join(map(repr, get_args(Selection)))}")
         if selection == "name" and at_test == "random":
             raise ValueError("at_test is 'random', which needs selection='random': the bank was trained by name")
+        if selection == "random" and rescale:
+            raise ValueError("rescale is True, but with selection 'random' slices are taken as they are")
         self.selection, self.at_test = selection, at_test
+        self.rescale = selection == "name" if rescale is None else rescale
         self.weight, self.bias = self.new_kernel()
 
     @property
     def promises(self) -> Promises:
         named = not self._draws
         # Without the factor, a plane of zeros is an absent one.
-        return Promises(any_order=named, exact=named, foldable=named, tells_zeros=self.selection == "name")
+        return Promises(any_order=named, exact=named, foldable=named, tells_zeros=self.rescale)
 
     @property
     def _draws(self) -> bool:
@@ -83,7 +90,7 @@ class SlicedConv2d(KernelConv2d):
         if self._draws:
             indices = torch.randperm(self.in_channels, device=self.weight.device)[: len(indices)]
         weight = self.weight.index_select(1, indices)
-        return (weight if self.selection == "random" else weight * (self.in_channels / len(indices))), self.bias
+        return (weight * (self.in_channels / len(indices)) if self.rescale else weight), self.bias
 
     def load_kernel(self, weight: Tensor, bias: Tensor | None) -> None:
         copy_kernel(self.weight, self.bias, weight, bias)

@@ -40,9 +40,14 @@ def _sliced(sheet: Sheet, options: Mapping[str, Any]) -> str:
     else:
         sheet.names(52)
         sheet.bank(58, "bank W")
-        sheet.each("weights", 78, 94)
-        sheet.box(94, 146, FACTOR, f"= {sheet.known}/{sheet.present}")
-        told = "of a bank of kernel slices those of the channels there are picked by name, times |C|/|S|"
+        told = "of a bank of kernel slices those of the channels there are picked by name"
+        if options.get("rescale") is False:
+            sheet.each("weights", 78, 146)
+            told += ", as they are"
+        else:
+            sheet.each("weights", 78, 94)
+            sheet.box(94, 146, FACTOR, f"= {sheet.known}/{sheet.present}")
+            told += ", times |C|/|S|"
     sheet.each("weights", 146, WEIGHT - 1)
     sheet.weight("")
     return told
