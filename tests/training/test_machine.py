@@ -103,7 +103,6 @@ def test_freed_memory_is_kept_while_training(user: dict[str, str]) -> None:
     unset = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
     told = subprocess.run([sys.executable, "-c", _FAULTS], env=unset | user, capture_output=True, text=True, check=True)
     outside, inside, afterwards = (int(count) for count in told.stdout.split())
-    pages = 4 * 8 * (4 << 20) // os.sysconf("SC_PAGE_SIZE")
-    assert outside > 0.5 * pages
-    assert inside > 0.5 * pages if user else inside < 0.02 * pages
-    assert afterwards > 0.2 * pages  # it was given back, and is had anew at least once
+    assert outside > 32  # pages may be huge
+    assert inside > 0.5 * outside if user else inside < 0.02 * outside + 16
+    assert afterwards > 0.2 * outside  # it was given back, and is had anew at least once
