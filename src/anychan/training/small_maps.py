@@ -124,18 +124,7 @@ class _TapByTap(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, kernel = ctx.saved_tensors
-        of_x = of_kernel = None
-        if ctx.needs_input_grad[0]:
-            gradients = gradient.permute(0, 2, 3, 1)
-            of_pixels = torch.zeros_like(x.permute(0, 2, 3, 1), dtype=torch.float32)
-            for tap, out, met in _taps(kernel, ctx.axes):
-                part = gradients[out]
-                of_pixels[met] += (part.flatten(0, 2) @ tap).unflatten(0, part.shape[:3])
-            of_x = of_pixels.to(x.dtype).permute(0, 3, 1, 2)
-        if ctx.needs_input_grad[1]:
-            of_kernel = _gradient_of_kernel(x, kernel, gradient, ctx.axes)
-        return of_x, of_kernel, None
+        return _gradients(ctx, gradient, _gradient_of_x)
 
 
 class _KernelTapByTap(torch.autograd.Function):
@@ -150,16 +139,31 @@ class _KernelTapByTap(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, kernel = ctx.saved_tensors
-        of_x = of_kernel = None
-        if ctx.needs_input_grad[0]:
-            steps, margins = [axis.step for axis in ctx.axes], [axis.margin for axis in ctx.axes]
-            of_x, _, _ = torch.ops.aten.convolution_backward(
-                gradient, x, kernel, None, steps, margins, [1, 1], False, [0, 0], 1, [True, False, False]
-            )
-        if ctx.needs_input_grad[1]:
-            of_kernel = _gradient_of_kernel(x, kernel, gradient, ctx.axes)
-        return of_x, of_kernel, None
+        return _gradients(ctx, gradient, _usual_gradient_of_x)
+
+
+def _gradients(ctx: Any, gradient: Tensor, of_x: Callable[..., Tensor]) -> tuple[Tensor | None, ...]:
+    """Those that are asked for, of images, kernel and axes."""
+    given = (*ctx.saved_tensors, gradient, ctx.axes)
+    ways = (of_x, _gradient_of_kernel)
+    return (*(way(*given) if needed else None for way, needed in zip(ways, ctx.needs_input_grad, strict=False)), None)
+
+
+def _gradient_of_x(x: Tensor, kernel: Tensor, gradient: Tensor, axes: Axes) -> Tensor:
+    gradients = gradient.permute(0, 2, 3, 1)
+    of_pixels = torch.zeros_like(x.permute(0, 2, 3, 1), dtype=torch.float32)
+    for tap, out, met in _taps(kernel, axes):
+        part = gradients[out]
+        of_pixels[met] += (part.flatten(0, 2) @ tap).unflatten(0, part.shape[:3])
+    return of_pixels.to(x.dtype).permute(0, 3, 1, 2)
+
+
+def _usual_gradient_of_x(x: Tensor, kernel: Tensor, gradient: Tensor, axes: Axes) -> Tensor:
+    steps, margins = [axis.step for axis in axes], [axis.margin for axis in axes]
+    of_x, _, _ = torch.ops.aten.convolution_backward(
+        gradient, x, kernel, None, steps, margins, [1, 1], False, [0, 0], 1, [True, False, False]
+    )
+    return of_x
 
 
 def _gradient_of_kernel(x: Tensor, kernel: Tensor, gradient: Tensor, axes: Axes) -> Tensor:
