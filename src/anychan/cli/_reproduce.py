@@ -12,10 +12,6 @@ if TYPE_CHECKING:
     from anychan.experiments import Recipe
 
 
-# Settings of `anychan train` that a recipe leaves to whoever runs it.
-_CHANGES = ("data", "bands", "epochs", "image_size", "seed", "cache_dir", "device", "precision", "skip_broken")
-
-
 def _options(parser: Parser) -> None:
     from anychan.training.config import Device, Precision
 
@@ -58,8 +54,9 @@ def _options(parser: Parser) -> None:
 
 def _reproduce(options: Any) -> int:
     from anychan.experiments import Recipe, reproduce, reproduction_table
+    from anychan.experiments.recipes import LEFT_OPEN
 
-    changes = {name: value for name in _CHANGES if (value := getattr(options, name)) is not None}
+    changes = {name: value for name in LEFT_OPEN if (value := getattr(options, name)) is not None}
     recipe = Recipe.read(options.recipe)
     weights = _weights(recipe, options.pretrained or ())
     record = reproduce(recipe, options.out, changes, runs=options.runs, fair=options.fair, weights=weights)

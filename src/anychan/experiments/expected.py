@@ -12,12 +12,12 @@ from typing import Any
 
 from anychan._columns import columns
 from anychan._records import read_record
-from anychan.experiments.recipes import RECIPES, Recipe, list_recipes
+from anychan.experiments.recipes import LEFT_OPEN, RECIPES, Recipe, list_recipes
 from anychan.experiments.reproduction import RECORD
 
 RESULTS = "results.json"
 # Settings that may be others than the recipe's: what it comes to does not rest on them.
-_NEUTRAL = {"data", "bands", "seed", "device", "precision", "cache_dir", "skip_broken"}
+_NEUTRAL = {*LEFT_OPEN} - {"epochs", "image_size"}
 _NOTES = [
     "An empty cell: no record yet. Intervals are 95 %; the data are in `--json`.",
     "Fair twins compare systems with one another: the same networks and stems, all trained as `anychan train` does by",

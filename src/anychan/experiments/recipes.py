@@ -26,6 +26,8 @@ from anychan.experiments.settings import configuration, merged
 from anychan.training.config import TrainConfig
 
 RECIPES = files("anychan.experiments").joinpath("recipes")
+# Settings that a recipe leaves to whoever runs it.
+LEFT_OPEN = ("data", "bands", "epochs", "image_size", "seed", "cache_dir", "device", "precision", "skip_broken")
 # What a fair twin takes from its run: what is compared, and not how it was trained.
 _OWN = ("model", "model_options", "strategy", "strategy_options")
 # An option of *sliced* that goes with how a source trained it: twins see subsets, and all that add up planes rescale.

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from anychan._plain import PLAIN
-from anychan.experiments.recipes import Recipe
+from anychan.experiments.recipes import LEFT_OPEN, Recipe
 from anychan.experiments.settings import merged
 from anychan.report import _format as fmt
 from anychan.report._json import Fields
@@ -19,7 +19,6 @@ from anychan.training.config import TrainConfig
 
 _OF_THE_MACHINE = {"cache_dir": None, "device": "auto", "resume": False}
 _UNKNOWN = "DATA"
-_CHANGES = ("bands", "epochs", "image_size", "seed", "precision", "skip_broken")  # the data come first
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,8 @@ def reproduction_again(record: Fields, recipe: Recipe, heading: str) -> Again:
     asked = [name for name in every if name in there]
     words = ["anychan", "reproduce", recipe.name, "--data", changes.get("data") or _UNKNOWN, "--out", "runs"]
     words += ["--fair"] if fair else []
-    for name in _CHANGES:
-        if value := changes.get(name):
+    for name in LEFT_OPEN:
+        if name != "data" and name not in _OF_THE_MACHINE and (value := changes.get(name)):
             words += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
     made = record.values.get("runs") or {}
     weights = [f"{name}={made[name]['weights']}" for name in asked if made.get(name, {}).get("weights")]

@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from anychan.training.config import TrainConfig
+from anychan.training.setting_roles import BY_CONTENT, MACHINE, PLACE, WATCHED
 
 # What runs trained with before there was a choice, where that is not today's default.
 _BEFORE = {"objective.name": "labels", "normalisation.statistics": "shared"}
 
-# Settings that say where things lie and how a run was watched, and the seed; initial and pretrained, which are paths,
-# are told and compared by what they stand for.
-NEUTRAL = {
-    *("data", "out", "seed", "resume", "cache_dir", "device", "precision", "channels_last", "cuda_graphs"),
-    *("initial", "pretrained"),
-    *("checkpoint_every_steps", "checkpoint_every_seconds"),
-}
+# Settings that runs of one row may differ in; what starts and teaches them is compared by its name.
+OF_EACH_SEED = PLACE | MACHINE | WATCHED | BY_CONTENT | {"seed"}
+# Those that say nothing of how a run was trained; a teacher does.
+NEUTRAL = OF_EACH_SEED - {"objective.teacher"}
 
 
 def filled(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Settings that leave the weights as they are, so that a run may be resumed with other ones. The data, the teacher, the
-# initial and the pretrained weights are compared by content, the device and what follows from it by what was chosen,
-# not by what was asked for.
-_NEUTRAL = frozenset(
-    {"data", "out", "cache_dir", "resume", "checkpoint_every_steps", "checkpoint_every_seconds"}
-    | {"device", "precision", "channels_last", "cuda_graphs", "objective.teacher", "initial", "pretrained"}
-)
+from anychan.training.setting_roles import BY_CONTENT, MACHINE, PLACE, WATCHED
+
+# Settings that a run may be resumed with others of: the data too are compared by content, the device and what follows
+# from it by what was chosen, not by what was asked for.
+_NEUTRAL = PLACE | MACHINE | WATCHED | BY_CONTENT
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
