@@ -15,8 +15,10 @@ from scipy import stats
 
 from anychan.evaluation.bootstrap import paired_chance, paired_interval
 from anychan.evaluation.holm import holm
+from anychan.evaluation.intervals import wilson_interval
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import pack_bits, unpack_right
+from anychan.report import _format as fmt
 from anychan.report import markdown_overview, markdown_specialists, markdown_tables, write_report
 from anychan.report._limits import limits
 from anychan.report._pooling import pooled
@@ -178,6 +180,13 @@ def test_runs_with_the_same_specialists_share_their_row(runs: list[Path], tmp_pa
     assert markdown_overview([runs[0], other]).count("| specialists of ") == 2
     said = limits([read_run(run) for run in (runs[0], other)], "test", ())
     assert "Verdicts are corrected within a comparison, not over the two comparisons shown." in said
+
+
+def test_specialists_that_are_all_right_are_not_sure_to_be_so_again(runs: list[Path]) -> None:
+    for run in runs:
+        compare(run, {"R": np.ones(400, bool)})
+    (line,) = [line for line in markdown_overview(runs).splitlines() if line.startswith("| specialists of ")]
+    assert f"100.0 ({fmt.interval(wilson_interval(400, 400))})" in line
 
 
 def test_specialists_stand_alone_in_markdown(runs: list[Path]) -> None:

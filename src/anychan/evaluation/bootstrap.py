@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
 
-from anychan.evaluation.intervals import satterthwaite_chance, satterthwaite_interval
+from anychan.evaluation.intervals import satterthwaite_chance, satterthwaite_interval, wilson_interval
 
 DRAWS = 10_000
 _CHUNK = 500
@@ -58,6 +58,34 @@ def paired_interval(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) -
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
     # Sums of floats in another order are a last digit apart, which must not decide on which side of 0 a bound lies.
     return round(float(low), _DIGITS) + 0.0, round(float(high), _DIGITS) + 0.0  # + 0.0: no -0.0
+
+
+def accuracy_interval(right: ArrayLike) -> tuple[float, float]:
+    """The 95 % interval of an accuracy, over images and, of several seeds, over seeds too.
+
+    Args:
+        right: bool (R, N), whether each of R seeds has each of N images right.
+
+    Returns:
+        Bounds from 0 to 1: Wilson's of one seed, those of `paired_interval` of several; Wilson's of these too where all
+        are right or all wrong, which does not make them sure.
+
+    Raises:
+        ValueError: if there is no seed or no image.
+
+    Example:
+        >>> low, high = accuracy_interval([[True] * 40, [True] * 40])
+        >>> round(low, 3), high
+        (0.912, 1.0)
+    """
+    right_RN = np.asarray(right, dtype=bool)
+    if right_RN.ndim == 2 and len(right_RN) > 1:
+        low, high = paired_interval(right_RN)
+        if low < high:
+            return max(low, 0.0), min(high, 1.0)
+    elif right_RN.ndim != 2 or not right_RN.size:
+        raise ValueError(f"right answers must be a row for each seed, not an array of shape {right_RN.shape}")
+    return wilson_interval(round(float(right_RN.mean() * right_RN.shape[1])), right_RN.shape[1])
 
 
 def paired_chance(differences: ArrayLike) -> float:

@@ -21,20 +21,20 @@ NOT_DISTINGUISHABLE = "not distinguishable"
 LEVEL = 0.05
 
 
-def verdict(difference: float, interval: Sequence[float], p: float) -> str:
+def verdict(difference: float, interval: Sequence[float], p: float | None = None) -> str:
     """``a is better`` or ``b is better``; ``not distinguishable`` where p is 0.05 or more or the interval holds zero.
 
     Args:
         difference: a's accuracy less b's.
         interval: of the difference, at 95 %.
-        p: of the test, corrected where it is one of several.
+        p: of the test, corrected where it is one of several; None: there is none, and the interval decides.
 
     Example:
         >>> verdict(0.02, (0.01, 0.03), 0.004), verdict(0.02, (0.01, 0.03), 0.06)
         ('a is better', 'not distinguishable')
     """
     low, high = interval
-    if p >= LEVEL or low <= 0 <= high:
+    if (p is not None and p >= LEVEL) or low <= 0 <= high:
         return NOT_DISTINGUISHABLE
     return "a is better" if difference > 0 else "b is better"
 

@@ -15,7 +15,7 @@ from anychan._records import read_run_record, trained_by
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import read_record, record_path, training_conditions
 from anychan.evaluation.bootstrap import paired_interval
-from anychan.evaluation.paired import NOT_DISTINGUISHABLE, Paired
+from anychan.evaluation.paired import Paired, verdict
 from anychan.evaluation.predictions import unpack_right
 from anychan.evaluation.questions import own_subsets
 from anychan.models.files import read_info
@@ -24,6 +24,7 @@ BASE = "base"
 # How an interval and its verdict were come by: `Paired`, of one subset and one seed; else `paired_interval`.
 EXACT = "Newcombe's over images, with the exact McNemar test"
 BOOTSTRAP, STUDENT = "bootstrap over images", "Student's t over images and seeds"
+_TOLD = {"a is better": "better", "b is better": "worse"}
 _COSTS = ("parameters", "macs", "kernel_macs", "latency_ms")
 _WHERE = ("image_size", "device", "hardware", "threads")  # of what size of images, and on which machine
 
@@ -159,9 +160,8 @@ def _difference(own: Sequence[_Answers], base: Sequence[_Answers], subsets: Sequ
     """Of the mean over subsets, paired by image and by seed."""
     if len(own) == len(subsets) == 1:
         paired = Paired.of(own[0].right[subsets[0]], base[0].right[subsets[0]])
-        told = {"a is better": "better", "b is better": "worse"}.get(paired.verdict, paired.verdict)
         found = {"difference": paired.difference, "interval": list(paired.interval), "p": paired.p}
-        return {**found, "method": EXACT, "verdict": told}
+        return {**found, "method": EXACT, "verdict": _TOLD.get(paired.verdict, paired.verdict)}
     rows = np.stack(
         [
             np.mean([a.right[s].astype(float) - b.right[s] for s in subsets], axis=0)
@@ -169,6 +169,6 @@ def _difference(own: Sequence[_Answers], base: Sequence[_Answers], subsets: Sequ
         ]
     )
     low, high = (min(max(bound, -1.0), 1.0) for bound in paired_interval(rows))  # Student's t may go beyond
-    verdict = NOT_DISTINGUISHABLE if low <= 0 <= high else "better" if low > 0 else "worse"
-    method = BOOTSTRAP if len(rows) == 1 else STUDENT
-    return {"difference": float(rows.mean()), "interval": [low, high], "method": method, "verdict": verdict}
+    difference, method = float(rows.mean()), BOOTSTRAP if len(rows) == 1 else STUDENT
+    told = verdict(difference, (low, high))
+    return {"difference": difference, "interval": [low, high], "method": method, "verdict": _TOLD.get(told, told)}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
+from anychan.evaluation.paired import verdict
 from anychan.report import _format as fmt
 from anychan.report._cost_tables import latency_cell
 from anychan.report._pair_tables import difference_cell
@@ -74,9 +75,7 @@ def _decided(word: str, found: Sequence[tuple[str, Gap]]) -> list[str]:
 def gap_chart(found: Specialists, index: int) -> Markup:
     """A run less the specialist of each subset, and less all of them on average."""
     gaps = [(row.subset, Gap(row.difference, row.interval, row.verdict)) for row in found.rows]
-    low, high = found.interval
-    verdict = "not distinguishable" if low <= 0 <= high else "a is better" if low > 0 else "b is better"
-    gaps.append(("mean", Gap(found.difference, found.interval, verdict)))
+    gaps.append(("mean", Gap(found.difference, found.interval, verdict(found.difference, found.interval))))
     return _chart(f"gap-{index}", f"{found.run} less the specialists", [(name, [(_MEAN, gap)]) for name, gap in gaps])
 
 
@@ -98,9 +97,9 @@ def table_of_ablation(ablation: AblationRecord) -> Table:
             *(cell(change) for _, cell in further),
             difference,
             *([of] if len(judged_by) > 1 else []),
-            verdict,
+            told,
         )
-        for change, (difference, of, verdict) in zip(ablation.changes, judged, strict=True)
+        for change, (difference, of, told) in zip(ablation.changes, judged, strict=True)
     )
     seeds = fmt.listing([str(seed) for seed in ablation.seeds])
     several = "seeds" if len(ablation.seeds) > 1 else "seed"

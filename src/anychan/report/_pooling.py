@@ -10,11 +10,9 @@ from pathlib import PurePath
 from typing import Any
 
 from anychan.report import _format as fmt
-from anychan.report._config import NEUTRAL, filled
+from anychan.report._config import OF_EACH_SEED, filled
 from anychan.report._records import Bin, ClassScore, Evaluation, Result, Run
 from anychan.report._specialists import pooled_specialists
-
-_OWN = NEUTRAL | {"objective.teacher"}  # of each seed; what starts and teaches one is compared by its name
 
 
 def pooled(runs: Sequence[Run]) -> list[Run]:
@@ -52,7 +50,7 @@ def _key(run: Run) -> str | None:
         evaluations[split] = [images, [[r.subset, r.fill, r.n] for r in evaluation.results], evaluation.classes]
     source = run.record.get("adapted_from") or {}
     told = {
-        "config": {name: value for name, value in filled(config).items() if name not in _OWN},
+        "config": {name: value for name, value in filled(config).items() if name not in OF_EACH_SEED},
         "adapted": {name: source.get(name) for name in ("strategy", "images")},
         "recalibrated": run.record.get("recalibrated"),
         "initial": _without_seed(config.get("initial"), run.seed),  # each seed may start from a run of its own,
@@ -111,19 +109,14 @@ def _retention(results: Sequence[Result]) -> float | None:
 
 def _result(results: Sequence[Result]) -> Result:
     """Of one question: the mean over seeds."""
-    from anychan.evaluation.bootstrap import paired_interval
-    from anychan.evaluation.intervals import wilson_interval
+    from anychan.evaluation.bootstrap import accuracy_interval
     from anychan.evaluation.predictions import unpack_right
 
     first = results[0]
-    accuracy = sum(r.accuracy for r in results) / len(results)
-    low, high = paired_interval([unpack_right(r.right, r.n) for r in results])
-    if low == high:  # all are right or all wrong, which does not make them sure
-        low, high = wilson_interval(round(accuracy * first.n), first.n)
     return dataclasses.replace(
         first,
-        accuracy=accuracy,
-        interval=(max(low, 0.0), min(high, 1.0)),
+        accuracy=sum(r.accuracy for r in results) / len(results),
+        interval=accuracy_interval([unpack_right(r.right, r.n) for r in results]),
         top5=_mean([r.top5 for r in results]),
         precision=_mean([r.precision for r in results]),
         recall=_mean([r.recall for r in results]),

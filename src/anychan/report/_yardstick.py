@@ -50,7 +50,7 @@ def _cell(seeds: Sequence[Specialist]) -> Cell:
 
 
 def _interval(seeds: Sequence[Specialist]) -> tuple[float, float] | None:
-    from anychan.evaluation.bootstrap import paired_interval
+    from anychan.evaluation.bootstrap import accuracy_interval
     from anychan.evaluation.intervals import wilson_interval
     from anychan.evaluation.predictions import unpack_right
 
@@ -59,5 +59,4 @@ def _interval(seeds: Sequence[Specialist]) -> tuple[float, float] | None:
         return wilson_interval(round(first.specialist * first.n), first.n)
     if not all(row.right and row.n == first.n for row in seeds):
         return None
-    low, high = paired_interval([unpack_right(row.right, row.n) for row in seeds])
-    return max(low, 0.0), min(high, 1.0)
+    return accuracy_interval([unpack_right(row.right, row.n) for row in seeds])
