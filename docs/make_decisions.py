@@ -11,7 +11,7 @@ from pathlib import Path
 
 from anychan.evaluation import wilson_interval
 from anychan.nn import describe_strategies
-from anychan.report.page import read_runs
+from anychan.report._reading.runs import read_runs
 
 PROJECT = Path(__file__).parents[1]
 RECORDS = PROJECT / "docs" / "records"

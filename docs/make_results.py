@@ -32,14 +32,14 @@ from anychan.report import (
     retention_figure,
     write_report,
 )
-from anychan.report._alike import trained_alike, training_words
-from anychan.report._markdown import escape
-from anychan.report._networks import baseline
-from anychan.report._pooling import pooled
-from anychan.report._reading_ablations import read_ablation
-from anychan.report._records import Run
-from anychan.report._reproductions import read_reproductions
-from anychan.report.page import ABLATION, main_split, read_runs
+from anychan.report._reading.ablations import ABLATION, read_ablation
+from anychan.report._reading.pooling import pooled
+from anychan.report._reading.records import Run
+from anychan.report._reading.reproductions import read_reproductions
+from anychan.report._reading.runs import main_split, read_runs
+from anychan.report._sentences.training_groups import trained_alike, training_words
+from anychan.report._tables.markdown import escape
+from anychan.report._tables.networks import baseline
 
 PROJECT = Path(__file__).parents[1]
 RECORDS = PROJECT / "docs" / "records"

@@ -19,8 +19,8 @@ import yaml
 
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import Paired
-from anychan.report._reading import read_run
-from anychan.report._why import loss_with_untold
+from anychan.report._reading.runs import read_run
+from anychan.report._sentences.class_losses import loss_with_untold
 
 PROJECT = Path(__file__).parents[2]
 RECORDS, BENCHMARKS = PROJECT / "docs" / "records", PROJECT / "benchmarks" / "results"

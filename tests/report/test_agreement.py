@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from anychan.evaluation.predictions import Predictions, write_predictions
-from anychan.report._agreement import agreement, agreement_table, distinct_words
-from anychan.report._reading import read_run
+from anychan.report._reading.runs import read_run
+from anychan.report._tables.agreement import agreement, agreement_table, distinct_words
 
 from ._runs import write_run
 

@@ -12,8 +12,9 @@ import pytest
 from matplotlib.axes import Axes
 from PIL import Image, ImageChops
 
-from anychan.report import _svg, write_report
-from anychan.report._svg import PAPER, draw
+from anychan.report import write_report
+from anychan.report._charts import svg
+from anychan.report._charts.svg import PAPER, draw
 
 from ._runs import FILLS, seeded_run, write_ablation, write_run
 
@@ -193,7 +194,7 @@ def test_a_figure_in_less_text_is_the_same_picture(browser: Any, monkeypatch: py
 
     page = browser.new_page()
     lean, length = seen()
-    monkeypatch.setattr(_svg, "_lean", lambda body: body)
+    monkeypatch.setattr(svg, "_lean", lambda body: body)
     whole, most = seen()
     assert len(whole.getcolors(maxcolors=99999) or ()) > 20
     # Where lines of the grid cross, a path of many lines is painted once; a circle has other edges than its curves.

@@ -12,8 +12,8 @@ import pytest
 
 from anychan.evaluation.intervals import wilson_interval
 from anychan.report import channel_figures, write_report
-from anychan.report._by_channels import _accuracies, channel_charts
-from anychan.report._reading_ablations import read_ablation
+from anychan.report._charts.by_channels import _accuracies, channel_charts
+from anychan.report._reading.ablations import read_ablation
 
 from ._runs import cost_record, write_ablation
 

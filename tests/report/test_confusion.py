@@ -6,9 +6,9 @@ import dataclasses
 import re
 from pathlib import Path
 
-from anychan.report._confusion import confused, matrix
-from anychan.report._reading import read_run
-from anychan.report._records import Result
+from anychan.report._charts.confusion import confused, matrix
+from anychan.report._reading.records import Result
+from anychan.report._reading.runs import read_run
 
 from ._runs import write_run
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from anychan.evaluation._folder import training_conditions
-from anychan.report._alike import training_words
-from anychan.report._data import datasets, statistics_table, versions_table
-from anychan.report._protocol import settings
-from anychan.report._reading import read_run
-from anychan.report._words import missing
+from anychan.report._reading.runs import read_run
+from anychan.report._sentences.headlines import missing
+from anychan.report._sentences.protocol import settings
+from anychan.report._sentences.training_groups import training_words
+from anychan.report._tables.data import datasets, statistics_table, versions_table
 
 from ._runs import write_run
 

@@ -15,11 +15,11 @@ import pytest
 
 from anychan.models._registry import _NETWORKS
 from anychan.nn import list_strategies
-from anychan.report._designs import designs
-from anychan.report._drawings import layers_drawing
-from anychan.report._reading import read_run
-from anychan.report._records import Run
-from anychan.report._source import networks, strategies
+from anychan.report._charts.layers import layers_drawing
+from anychan.report._reading.docstrings import networks, strategies
+from anychan.report._reading.records import Run
+from anychan.report._reading.runs import read_run
+from anychan.report._sentences.designs import designs
 
 from ._runs import write_run
 

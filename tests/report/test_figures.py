@@ -14,9 +14,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from anychan.report import _figures as figures
-from anychan.report._reading import read_run
-from anychan.report._svg import MARKERS, SERIES, draw
+from anychan.report._charts import runs as figures
+from anychan.report._charts.svg import MARKERS, SERIES, draw
+from anychan.report._reading.runs import read_run
 
 from ._runs import write_run
 

@@ -15,11 +15,11 @@ import matplotlib as mpl
 import pytest
 from PIL import ImageFont
 
-from anychan.report import _networks as networks
-from anychan.report._labels import label_points
-from anychan.report._reading import read_run
-from anychan.report._records import Run
-from anychan.report._svg import draw
+from anychan.report._charts.labels import label_points
+from anychan.report._charts.svg import draw
+from anychan.report._reading.records import Run
+from anychan.report._reading.runs import read_run
+from anychan.report._tables import networks
 
 from ._runs import write_run
 

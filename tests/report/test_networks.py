@@ -12,13 +12,13 @@ import pytest
 from anychan.evaluation.intervals import macro_intervals
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
-from anychan.report import _format as fmt
 from anychan.report import front_figures, markdown_networks
-from anychan.report._networks import front_charts, network_table, one_of_each, shallow_words
-from anychan.report._pooling import pooled
-from anychan.report._reading import read_run
-from anychan.report._records import Run
-from anychan.report._reported import reported_figures
+from anychan.report._reading.pooling import pooled
+from anychan.report._reading.records import Run
+from anychan.report._reading.runs import read_run
+from anychan.report._reading.source_figures import reported_figures
+from anychan.report._sentences import numbers as fmt
+from anychan.report._tables.networks import front_charts, network_table, one_of_each, shallow_words
 
 from ._runs import seeded_run, write_run
 

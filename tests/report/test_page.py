@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from anychan.report import write_report
-from anychan.report._compared import told_apart
-from anychan.report._reading import read_run
-from anychan.report._words import cautions, verdicts
-from anychan.report.page import main_split, templates
+from anychan.report._reading.comparisons import told_apart
+from anychan.report._reading.runs import main_split, read_run
+from anychan.report._sentences.headlines import cautions, verdicts
+from anychan.report._templates import templates
 
 from ._runs import FILLS, write_run
 

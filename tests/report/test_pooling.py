@@ -13,8 +13,8 @@ from anychan.evaluation.bootstrap import paired_interval
 from anychan.evaluation.intervals import wilson_interval
 from anychan.evaluation.predictions import pack_bits
 from anychan.report import markdown_overview, write_report
-from anychan.report._pooling import pooled, seed_words
-from anychan.report._reading import read_run
+from anychan.report._reading.pooling import pooled, seed_words
+from anychan.report._reading.runs import read_run
 
 from ._runs import seeded_run
 

@@ -10,18 +10,18 @@ from typing import Any
 import pytest
 
 from anychan.report import write_report
-from anychan.report._compared import told_apart
-from anychan.report._cost_tables import cost_table
-from anychan.report._limits import limits
-from anychan.report._pooling import pooled
-from anychan.report._protocol import protocol, settings, settings_of_all
-from anychan.report._question import pairings, questions
-from anychan.report._reading import read_run
-from anychan.report._reading_ablations import read_ablation
-from anychan.report._records import Run, Specialist, Specialists
-from anychan.report._summary import summary
-from anychan.report._terms import terms
-from anychan.report._words import headline
+from anychan.report._reading.ablations import read_ablation
+from anychan.report._reading.comparisons import told_apart
+from anychan.report._reading.pooling import pooled
+from anychan.report._reading.records import Run, Specialist, Specialists
+from anychan.report._reading.runs import read_run
+from anychan.report._sentences.headlines import headline
+from anychan.report._sentences.limits import limits
+from anychan.report._sentences.protocol import protocol, settings, settings_of_all
+from anychan.report._sentences.questions import pairings, questions
+from anychan.report._sentences.summary import summary
+from anychan.report._sentences.terms import terms
+from anychan.report._tables.costs import cost_table
 
 from ._runs import seeded_run, write_ablation, write_run
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from anychan.report._reading import read_run
+from anychan.report._reading.runs import read_run
 
 from ._runs import write_run
 

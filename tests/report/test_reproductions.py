@@ -12,7 +12,8 @@ from anychan.cli import main
 from anychan.evaluation import Paired
 from anychan.experiments import Recipe, reproduction_table
 from anychan.report import markdown_reproductions, write_report
-from anychan.report._reproductions import read_reproduction, read_reproductions, reproduction_tables
+from anychan.report._reading.reproductions import read_reproduction, read_reproductions
+from anychan.report._tables.reproductions import reproduction_tables
 
 from ._runs import write_ablation, write_reproduction, write_run
 

@@ -9,7 +9,8 @@ import pytest
 
 from anychan.cli import main
 from anychan.report import markdown_searches, write_report
-from anychan.report._searches import SEARCH, read_search, search_table
+from anychan.report._reading.searches import SEARCH, read_search
+from anychan.report._tables.searches import search_table
 
 from ._runs import write_ablation, write_run, write_search
 

@@ -11,13 +11,13 @@ import pytest
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 from anychan.report import write_report
-from anychan.report._classes import loss_table, recall_tables
-from anychan.report._differences import table_of_ablation
-from anychan.report._networks import are_networks, authors_counts, network_table
-from anychan.report._reading import read_run
-from anychan.report._reading_ablations import read_ablation
-from anychan.report._why import why_words
-from anychan.report._words import best_subset
+from anychan.report._reading.ablations import read_ablation
+from anychan.report._reading.runs import read_run
+from anychan.report._sentences.class_losses import why_words
+from anychan.report._sentences.headlines import best_subset
+from anychan.report._tables.ablations import table_of_ablation
+from anychan.report._tables.classes import loss_table, recall_tables
+from anychan.report._tables.networks import are_networks, authors_counts, network_table
 
 from ._runs import seeded_run, write_ablation, write_run
 

@@ -18,14 +18,14 @@ from anychan.evaluation.holm import holm
 from anychan.evaluation.intervals import wilson_interval
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import pack_bits, unpack_right
-from anychan.report import _format as fmt
 from anychan.report import markdown_overview, markdown_specialists, markdown_tables, write_report
-from anychan.report._limits import limits
-from anychan.report._pooling import pooled
-from anychan.report._question import pairings
-from anychan.report._reading import read_run
-from anychan.report._records import Run
-from anychan.report._specialists import specialists_of
+from anychan.report._reading.pooled_specialists import specialists_of
+from anychan.report._reading.pooling import pooled
+from anychan.report._reading.records import Run
+from anychan.report._reading.runs import read_run
+from anychan.report._sentences import numbers as fmt
+from anychan.report._sentences.limits import limits
+from anychan.report._sentences.questions import pairings
 
 from ._runs import seeded_run
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.report import write_report
-from anychan.report._reading import read_run
-from anychan.report._records import Run, Specialist, Specialists
-from anychan.report._summary import summary
+from anychan.report._reading.records import Run, Specialist, Specialists
+from anychan.report._reading.runs import read_run
+from anychan.report._sentences.summary import summary
 
 from ._runs import FILLS, write_run
 

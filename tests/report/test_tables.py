@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from anychan.report._cost_tables import cost_table
-from anychan.report._pooling import seed_words
-from anychan.report._reading import read_run
-from anychan.report._table import Cell, Column, Group, Table
-from anychan.report._tables import overview_table, subset_table
+from anychan.report._reading.pooling import seed_words
+from anychan.report._reading.runs import read_run
+from anychan.report._tables.costs import cost_table
+from anychan.report._tables.runs import overview_table, subset_table
+from anychan.report._tables.table import Cell, Column, Group, Table
 
 from ._runs import evaluation_record, write_run
 

@@ -10,9 +10,9 @@ from typing import Any
 from markupsafe import Markup
 
 from anychan._files import replacing
-from anychan.report._figures import FILL_SIGNS
-from anychan.report._markdown import escape, markdown
-from anychan.report._svg import MARKS, standalone
+from anychan.report._charts.runs import FILL_SIGNS
+from anychan.report._charts.svg import MARKS, standalone
+from anychan.report._tables.markdown import escape, markdown
 
 FIGURES = "-figures"
 _FIGURE = re.compile(r"\d{2,}-.+\.svg")  # what the files written here are called
@@ -27,7 +27,7 @@ def write_document(page: Mapping[str, Any], out: Path) -> Path:
         page: what the page's template is filled with.
         out: the file, whose name ends in ``.md``.
     """
-    from anychan.report.page import templates
+    from anychan.report._templates import templates
 
     figures: dict[str, str] = {}
     folder = out.with_name(out.stem + FIGURES)

@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from anychan.report._alike import trained_alike
-from anychan.report._by_channels import channel_charts
-from anychan.report._compared import told_apart
-from anychan.report._cost_tables import cost_table
-from anychan.report._differences import table_of_ablation
-from anychan.report._figures import retention_chart
-from anychan.report._markdown import escape, markdown
-from anychan.report._networks import authors_notes, front_charts, network_table
-from anychan.report._pair_tables import table_of_comparisons, table_of_specialists
-from anychan.report._pooling import pooled
-from anychan.report._reading_ablations import read_ablation
-from anychan.report._records import Run
-from anychan.report._reproductions import read_reproductions, reproduction_tables
-from anychan.report._searches import SEARCH, read_search, search_table
-from anychan.report._specialists import specialists_of
-from anychan.report._svg import standalone
-from anychan.report._tables import overview_table, subset_table
-from anychan.report.page import ABLATION, main_split, read_runs
+from anychan.report._charts.by_channels import channel_charts
+from anychan.report._charts.runs import retention_chart
+from anychan.report._charts.svg import standalone
+from anychan.report._reading.ablations import ABLATION, read_ablation
+from anychan.report._reading.comparisons import told_apart
+from anychan.report._reading.pooled_specialists import specialists_of
+from anychan.report._reading.pooling import pooled
+from anychan.report._reading.records import Run
+from anychan.report._reading.reproductions import read_reproductions
+from anychan.report._reading.runs import main_split, read_runs
+from anychan.report._reading.searches import SEARCH, read_search
+from anychan.report._sentences.training_groups import trained_alike
+from anychan.report._tables.ablations import table_of_ablation
+from anychan.report._tables.costs import cost_table
+from anychan.report._tables.markdown import escape, markdown
+from anychan.report._tables.networks import authors_notes, front_charts, network_table
+from anychan.report._tables.pairs import table_of_comparisons, table_of_specialists
+from anychan.report._tables.reproductions import reproduction_tables
+from anychan.report._tables.runs import overview_table, subset_table
+from anychan.report._tables.searches import search_table
 
 
 def markdown_tables(runs: Sequence[Path | str]) -> str:

@@ -1,0 +1,208 @@
+"""What the report's templates are filled with: a part of the page by a function each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from anychan.report._charts import differences
+from anychan.report._charts import runs as figures
+from anychan.report._charts.by_channels import channel_charts
+from anychan.report._context_of_runs import CROWDED, fills_of, row_of, run_of
+from anychan.report._reading.comparisons import told_apart
+from anychan.report._reading.pooled_specialists import specialists_of
+from anychan.report._reading.pooling import pooled
+from anychan.report._reading.records import AblationRecord, Run
+from anychan.report._reading.reproductions import Reproduction
+from anychan.report._reading.runs import main_split
+from anychan.report._reading.searches import Search
+from anychan.report._sentences import headlines as words
+from anychan.report._sentences import numbers as fmt
+from anychan.report._sentences.designs import Layers, designs
+from anychan.report._sentences.limits import limits
+from anychan.report._sentences.protocol import protocol, settings_of_all
+from anychan.report._sentences.questions import pairings, questions
+from anychan.report._sentences.summary import summary
+from anychan.report._sentences.terms import terms
+from anychan.report._sentences.training_groups import trained_alike, training_words
+from anychan.report._tables import networks
+from anychan.report._tables import runs as tables
+from anychan.report._tables.ablations import table_of_ablation
+from anychan.report._tables.classes import recall_tables
+from anychan.report._tables.costs import cost_table
+from anychan.report._tables.data import datasets
+from anychan.report._tables.pairs import table_of_comparisons, table_of_specialists
+from anychan.report._tables.reproductions import reproduction_tables
+from anychan.report._tables.searches import search_table
+
+SECTIONS = (
+    *("question", "designs", "data", "protocol", "training", "subsets", "networks", "errors", "cost", "sources"),
+    *("ablations", "searches", "disagreement", "pictures", "limits", "reproduce"),
+)
+_WHY = (
+    "Untold is the share of a channel's variance that a linear prediction from the other channels, one for all images, "
+    "leaves in the images of a class: much where its colour is rare, little where it is gray. A correlation with it is "
+    "what the records tell of a cause, and no proof of one; where there are several, they are not corrected."
+)
+_WHY_UNKNOWN = (
+    "Which classes lose is measured; why they do is not. These records hold no colours by class, so that all they "
+    "tell of a cause is what such a class is taken for without the channel."
+)
+_NO_AGREEMENT = "fewer than two channel subsets were answered, or the answers to single images are not recorded."
+
+
+@dataclass(frozen=True)
+class Studied:
+    """What a report shows besides runs."""
+
+    ablations: Sequence[AblationRecord]
+    searches: Sequence[Search]
+    sources: Sequence[Reproduction]
+
+
+def context_of_page(
+    runs: Sequence[Run], studied: Studied, layers: Layers | None = None, *, pictures: bool = True
+) -> dict[str, Any]:
+    """All that ``page.html.j2`` and ``document.md.j2`` need, but for a title and an abstract of the user's.
+
+    Args:
+        runs: in the order in which they are shown; those of one configuration with other seeds become one row.
+        studied: shown besides them.
+        layers: see ``write_report``.
+        pictures: whether thumbnails go in.
+    """
+    rows, split = pooled(runs), main_split(runs)
+    found = {
+        "title": words.title(runs) if runs else _title_without_runs(studied),
+        "split": split,
+        "several": len(runs) > 1,
+        "crowded": len(runs) >= CROWDED,
+        "with_pictures": pictures,
+        "cautions": words.cautions(runs, split),
+        **_question(rows, split, studied, layers),
+        **_protocol(runs, rows, split),
+        **_results(runs, rows, split),
+        **_of_each_run(runs, rows, split, pictures=pictures),
+        **_beside_runs(studied),
+        "limits": limits(rows, split, studied.ablations, studied.searches, studied.sources),
+    }
+    return {**found, "contents": _contents(found)}
+
+
+def _title_without_runs(studied: Studied) -> str:
+    return fmt.listing(
+        [ablation.title for ablation in studied.ablations]
+        or [source.heading for source in studied.sources]
+        or [search.name for search in studied.searches]
+    )
+
+
+def _question(rows: Sequence[Run], split: str | None, studied: Studied, layers: Layers | None) -> dict[str, Any]:
+    return {
+        "summary": summary(rows, split),
+        "questions": questions(rows, split, studied.ablations, studied.searches, studied.sources),
+        "designs": designs(rows, split, layers),
+    }
+
+
+def _protocol(runs: Sequence[Run], rows: Sequence[Run], split: str | None) -> dict[str, Any]:
+    shared, differing = protocol(rows, split)
+    return {
+        "datasets": datasets(runs),
+        "protocol": {"shared": shared, "table": differing, "terms": terms(settings_of_all(rows, split))},
+        "pairings": pairings(rows, told_apart(runs), split),
+    }
+
+
+def _results(runs: Sequence[Run], rows: Sequence[Run], split: str | None) -> dict[str, Any]:
+    """Of channel subsets, of networks beside each other, of pairs of runs, and what they cost."""
+    beside = _networks(rows, split) if split else None
+    alone = [run for run in rows if (evaluation := run.on(split)) and not evaluation.has_subsets]
+    elsewhere = [run for run in alone if beside and id(run) in beside["shown"]]
+    by_subset = [run for run in rows if run.on(split) and not any(run is one for one in elsewhere)]
+    evaluations = [evaluation for row in rows if (evaluation := row.on(split))]
+    comparisons = told_apart(runs)
+    return {
+        "some_pooled": any(row.pooled for row in rows),
+        "some_full": any(evaluation.full for evaluation in evaluations),
+        "overview": tables.overview_table(by_subset or rows, split) if split else None,
+        "elsewhere": [run.name for run in elsewhere] if by_subset else [],
+        "retention": figures.retention_panels(rows, split) if split else [],
+        "fills": fills_of(rows, split),
+        "comparisons": table_of_comparisons(comparisons) if comparisons else None,
+        "verdicts": words.verdicts(comparisons),
+        "specialists": [
+            {"table": table_of_specialists(found), "chart": differences.gap_chart(found, i)}
+            for i, found in enumerate(specialists_of(rows))
+        ],
+        "networks": beside,
+        "cost": cost_table(rows, split) if split else None,
+        "recalls": recall_tables(runs, split) if len(runs) >= CROWDED else [],
+        "why": _WHY if any(evaluation.untold for evaluation in evaluations) else _WHY_UNKNOWN,
+    }
+
+
+def _of_each_run(runs: Sequence[Run], rows: Sequence[Run], split: str | None, *, pictures: bool) -> dict[str, Any]:
+    """What stands by itself of each configuration and each run."""
+    place = {id(run): i for i, row in enumerate(rows) for run in row.each_seed}
+    told = [run_of(run, i, place[id(run)], runs, split) for i, run in enumerate(runs)]
+    apart = [run["name"] for run in told if not run["agreement"]]
+    return {
+        "rows": [row_of(row, i, split, pictures) for i, row in enumerate(rows)],
+        "runs": told,
+        "no_agreement": f"Of {fmt.listing(apart)} {_NO_AGREEMENT}" if apart else "",
+        "no_pictures": fmt.listing([run.name for run in runs if not run.pictures]),
+    }
+
+
+def _beside_runs(studied: Studied) -> dict[str, Any]:
+    """Experiments of source documents, ablations and searches, and how they are made again."""
+    ablations, searches, sources = studied.ablations, studied.searches, studied.sources
+    return {
+        "sources": [
+            {"heading": found.heading, "tables": reproduction_tables(found), "notes": found.notes} for found in sources
+        ],
+        "ablations": {
+            "charts": differences.ablation_charts(ablations),
+            "by_channels": [chart for i, one in enumerate(ablations) for chart in channel_charts(one, i).values()],
+            "tables": [(ablation.title, table_of_ablation(ablation)) for ablation in ablations],
+        },
+        "searches": [search_table(found) for found in searches],
+        "again": [found.again for every in (sources, ablations, searches) for found in every],
+    }
+
+
+def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The sections that are there, in their order, with what the contents call them."""
+    there = {
+        "designs": page["runs"], "data": page["runs"], "protocol": page["runs"], "training": page["runs"],
+        "subsets": page["runs"], "networks": page["networks"], "errors": page["runs"], "cost": page["runs"],
+        "sources": page["sources"], "ablations": page["ablations"]["tables"], "searches": page["searches"],
+        "disagreement": page["runs"], "pictures": page["runs"] and page["with_pictures"],
+        "reproduce": page["runs"] or page["again"],
+    }  # fmt: skip
+    return [(id, id.capitalize()) for id in SECTIONS if there.get(id, True)]
+
+
+def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
+    """Networks beside each other, where several different ones were evaluated and profiled; a table for those alike."""
+    if not networks.are_networks(rows, split):
+        return None
+    groups = [(heading, networks.one_of_each(alike, split)) for heading, alike in trained_alike(rows)]
+    shown = sorted(((heading, found) for heading, found in groups if found), key=lambda group: -len(group[1]))
+    tables_of = [
+        {
+            "heading": heading if len(shown) > 1 else "",
+            "table": networks.network_table(
+                found, split, networks.baseline(found, split), networks.authors_notes(found), gaps=True
+            ),
+            "note": training_words(found, split),
+        }
+        for heading, found in shown
+    ]
+    return {
+        "tables": tables_of,
+        "fronts": networks.front_charts(rows, split, shown[0][1]),
+        "shown": {id(run) for _, found in shown for run in found},
+    }

@@ -1,0 +1,1 @@
+"""Run folders and other records, read into what a report tells of."""

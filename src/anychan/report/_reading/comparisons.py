@@ -1,0 +1,66 @@
+"""The comparisons of several runs, each run named as briefly as tells it from the others."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import PurePath
+
+from anychan.report._reading.records import Comparison, Run
+
+
+def told_apart(runs: Sequence[Run]) -> list[Comparison]:
+    """All comparisons recorded in runs, with the runs' names in place of their paths.
+
+    Runs of one name in different folders get as many folders before the name as it takes. Left out is what was compared
+    before one of these runs was evaluated as it is now (see `outdated`).
+    """
+    comparisons = [comparison for run in runs for comparison in run.comparisons if _is_current(comparison, runs)]
+    names = short_paths(path for c in comparisons for path in (c.a, c.b))
+    return [dataclasses.replace(c, a=names[c.a], b=names[c.b]) for c in comparisons]
+
+
+def outdated(runs: Sequence[Run]) -> list[str]:
+    """Of which runs records of comparisons are left out, in a sentence: other weights or images were compared."""
+    pairs = {(c.a, c.b) for run in runs for c in run.comparisons if not _is_current(c, runs)}
+    told = [f"{PurePath(a).name} and {PurePath(b).name}" for a, b in sorted(pairs)]
+    told += [f"{run.name} and its specialists" for run in runs if run.outdated]
+    return (
+        [f"Compared before they were evaluated anew, and so left out: {'; '.join(told)}. Compare again."]
+        if told
+        else []
+    )
+
+
+def _is_current(comparison: Comparison, runs: Sequence[Run]) -> bool:
+    sides = dict(zip((comparison.a, comparison.b), comparison.models, strict=True))
+    return all(
+        evaluation.answered(sides[path], comparison.images)
+        for run in runs
+        if (path := str(run.folder.resolve())) in sides and (evaluation := run.on(comparison.split))
+    )
+
+
+def short_paths(paths: Iterable[str]) -> Mapping[str, str]:
+    """Each path's last parts, as few as tell it from those that are not about the same folder.
+
+    A path that another ends in is taken for the same folder, seen from nearer.
+
+    Example:
+        >>> short_paths(["runs/any", "/tmp/runs/plain", "/home/runs/plain", "runs/any"])
+        {'runs/any': 'any', '/tmp/runs/plain': 'tmp/runs/plain', '/home/runs/plain': 'home/runs/plain'}
+    """
+    parts = {path: [part for part in PurePath(path).parts if part != PurePath(path).anchor] for path in paths}
+    return {path: "/".join(own[-_needed(own, list(parts.values())) :]) or path for path, own in parts.items()}
+
+
+def _needed(own: Sequence[str], others: Sequence[Sequence[str]]) -> int:
+    """How many last parts tell a path from the others."""
+    shared = [_shared(own, other) for other in others]
+    return 1 + max((n for n, other in zip(shared, others, strict=True) if n < min(len(own), len(other))), default=0)
+
+
+def _shared(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many last parts two paths have in common."""
+    pairs = zip(reversed(one), reversed(other), strict=False)
+    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(one), len(other)))

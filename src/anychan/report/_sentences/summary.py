@@ -1,0 +1,74 @@
+"""What several runs came to: which is first, by how much, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from anychan.evaluation.paired import NOT_DISTINGUISHABLE
+from anychan.report._reading.pooled_specialists import specialists_of
+from anychan.report._reading.records import Run, Specialists
+from anychan.report._sentences import numbers as fmt
+from anychan.report._tables.networks import shallow_words
+from anychan.report._tables.runs import subset_order
+
+_NAMED = 3  # of the runs with most
+
+
+def summary(rows: Sequence[Run], split: str | None) -> list[str]:
+    """A few sentences on several configurations; none for one, or where they did not see the same images.
+
+    Args:
+        rows: a row each; of several seeds one row.
+        split: what is reported.
+    """
+    told = [(run, evaluation) for run in rows if (evaluation := run.on(split))]
+    if len(told) < 2 or len({evaluation.images for _, evaluation in told}) > 1:
+        return []
+    said = []
+    full = [(run.name, found) for run, evaluation in told if (found := evaluation.full)]
+    if len({found.subset for _, found in full}) == 1 and len(full) > 1:
+        best = max(full, key=lambda one: one[1].accuracy)[1]
+        of = f"of {fmt.count(best.n)} {split} images (95 % interval {' to '.join(map(fmt.percent, best.interval))})"
+        said.append(_ranked(f"On all channels ({best.subset})", [(name, one.accuracy) for name, one in full], of))
+    own = [(run.name, {r.subset: r.accuracy for r in evaluation.results if not r.fill}) for run, evaluation in told]
+    order = subset_order([evaluation for _, evaluation in told])
+    smaller = [subset for subset in order if all(subset != found.subset for _, found in full)]
+    if len(smaller) > 1:
+        asked = [(name, found) for name, found in own if found.keys() >= {*smaller}]
+        means = [(name, fmean([found[subset] for subset in smaller])) for name, found in asked]
+        if len(means) > 1:
+            said.append(_ranked(f"On average over {fmt.listing(smaller)}", means, ""))
+    if said:
+        said.append(
+            "These places are by point estimates: rows whose intervals overlap may change places with another seed."
+        )
+    said += [words] if (words := shallow_words(rows, split or "")) else []
+    return [*said, *(_beside(found) for found in specialists_of(rows) if found.split == split)]
+
+
+def _ranked(where: str, found: Sequence[tuple[str, float]], of: str) -> str:
+    """The first few and the last, with what they reach; ``of`` says more of the first."""
+    ordered = sorted(found, key=lambda one: -one[1])
+    (first, most), *others = ordered
+    words = f"{where} {first} is most accurate, with {fmt.percent(most)} %{f' {of}' if of else ''}"
+    behind = fmt.listing([f"{name} with {fmt.percent(share)} %" for name, share in others[: _NAMED - 1]])
+    last = f"; the least is {fmt.percent(ordered[-1][1])} %, by {ordered[-1][0]}" if len(ordered) > _NAMED else ""
+    return f"{words}, before {behind}{last}."
+
+
+def _beside(found: Specialists) -> str:
+    """A run beside its specialists: the mean, and on how many subsets anything is decided."""
+    low, high = found.interval
+    decided = [row for row in found.rows if row.verdict != NOT_DISTINGUISHABLE]
+    sure = "which is not distinguishable from none" if low <= 0 <= high else "and the interval leaves out zero"
+    by_subset = (
+        f"; {fmt.listing([f'{row.subset} by {fmt.difference(row.difference)}' for row in decided])} is decided"
+        if decided
+        else f"; on none of {fmt.listing([row.subset for row in found.rows])} by itself is the difference decided"
+    )
+    over = f", over {len(found.seeds)} seeds" if found.seeds else ""
+    return (
+        f"{found.run} beside a plain network trained for each subset alone{over}: {fmt.difference(found.difference)} "
+        f"points on average ({fmt.difference(low)} to {fmt.difference(high)}), {sure}{by_subset}."
+    )

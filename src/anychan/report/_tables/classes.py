@@ -1,0 +1,137 @@
+"""The classes: which run names which of them, which lose most when a channel is not there, what they are taken for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+
+from anychan.report._reading.records import Evaluation, Result, Run
+from anychan.report._sentences import numbers as fmt
+from anychan.report._tables.runs import share_cell
+from anychan.report._tables.table import Cell, Column, Group, Table
+
+_MOST = 5  # classes a channel
+_UNTOLD = "percent of the channel's variance that a linear prediction from the others leaves in images of the class"
+
+
+def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None:
+    """For each channel, the classes whose recall falls most without it; None where that was not evaluated.
+
+    Args:
+        evaluation: answered by the model itself on all channels and without one.
+        short: names of classes as they are shown.
+    """
+    full = evaluation.full
+    if full is None or len(evaluation.channels) < 2:
+        return None
+    groups = []
+    for name in evaluation.channels.names:
+        without = _without(evaluation, name)
+        if without is not None:
+            untold = dict(zip(evaluation.classes, evaluation.untold.get(name, ()), strict=False))
+            rows = _rows(full, without, evaluation.classes, short, untold)
+            groups.append(Group(f"without {name}, on {without.subset}", rows))
+    if not groups:
+        return None
+    columns = (
+        Column("class", numeric=False),
+        Column("images"),
+        Column("recall on all", "percent of the class's images named right on all channels"),
+        Column("recall without", "percent named right without the channel"),
+        Column("lost", "percentage points"),
+        *([Column("untold", _UNTOLD)] if evaluation.untold else []),
+        Column("taken for", "the class that gains most of its images without the channel", numeric=False),
+    )
+    least = min((score.support for score in full.per_class if score.support), default=0)
+    chance = f" Of {least} images a class, a loss below {_chance(least):.0f} points is within chance." if least else ""
+    caption = f"Classes that lose most without a channel, the {_MOST} largest losses of recall.{chance}"
+    return Table(caption, columns, tuple(groups))
+
+
+def recall_tables(runs: Sequence[Run], split: str | None) -> list[Table]:
+    """The recall of every class on all channels in every run: a table for each list of classes that several runs have.
+
+    The classes that are named least stand first. A run that was not evaluated on all channels is left out.
+    """
+    groups: dict[tuple[str, ...], list[tuple[Run, Result]]] = {}
+    for run in runs:
+        evaluation = run.on(split)
+        if evaluation and evaluation.full and evaluation.full.per_class:
+            groups.setdefault(tuple(evaluation.classes), []).append((run, evaluation.full))
+    return [_recall_table(classes, found) for classes, found in groups.items() if len(found) > 1]
+
+
+def _recall_table(classes: Sequence[str], found: Sequence[tuple[Run, Result]]) -> Table:
+    recalls = [{score.name: score.recall for score in full.per_class} for _, full in found]
+    short = fmt.short_names(classes)
+
+    def mean_recall(name: str) -> float:
+        known = [recall for of in recalls if (recall := of.get(name)) is not None]
+        return fmean(known) if known else 0.0
+
+    rows = tuple(
+        (Cell(short[name]), *(_shaded(of.get(name)) for of in recalls)) for name in sorted(classes, key=mean_recall)
+    )
+    columns = (Column("class", numeric=False), *(Column(run.name) for run, _ in found))
+    caption = (
+        "Recall of every class on all channels, in percent; those that these runs on average name least come first."
+    )
+    return Table(caption, columns, (Group("", rows),))
+
+
+def _shaded(recall: float | None) -> Cell:
+    return Cell("") if recall is None else Cell(fmt.percent(recall, 0), sort=recall, shade=recall)
+
+
+def _without(evaluation: Evaluation, name: str) -> Result | None:
+    rest = set(evaluation.channels.names) - {name}
+    own = (result for result in evaluation.results if not result.fill)
+    return next((r for r in own if set(evaluation.channels.subset(r.subset).names) == rest), None)
+
+
+def _rows(
+    full: Result,
+    without: Result,
+    classes: Sequence[str],
+    short: Mapping[str, str],
+    untold: Mapping[str, float | None],
+) -> tuple[tuple[Cell, ...], ...]:
+    pairs = [
+        (one.recall - other.recall, one, other)
+        for one, other in zip(full.per_class, without.per_class, strict=True)
+        if one.recall is not None and other.recall is not None
+    ]
+    pairs.sort(key=lambda pair: -pair[0])
+    return tuple(
+        (
+            Cell(short.get(one.name, one.name)),
+            Cell(fmt.count(one.support), sort=one.support),
+            share_cell(one.recall),
+            share_cell(other.recall),
+            Cell(fmt.percent(lost), sort=lost),
+            *([share_cell(untold.get(one.name))] if untold else []),
+            _taken_for(full, without, classes, one.name, short),
+        )
+        for lost, one, other in pairs[:_MOST]
+        if lost > 0
+    )
+
+
+def _taken_for(full: Result, without: Result, classes: Sequence[str], name: str, short: Mapping[str, str]) -> Cell:
+    """The other class whose answers to images of this one grow most without the channel, and by how many."""
+    if name not in classes or not full.confusion or not without.confusion:
+        return Cell("")
+    row = classes.index(name)
+    more = [
+        (after - before, -j)
+        for j, (before, after) in enumerate(zip(full.confusion[row], without.confusion[row], strict=True))
+        if j != row
+    ]
+    gained, place = max(more, default=(0, 0))
+    return Cell(short.get(classes[-place], classes[-place]), f"+{gained}", gained) if gained > 0 else Cell("")
+
+
+def _chance(n: int) -> float:
+    """Points that hold 95 % of the differences of two models that are each right on half of n images by chance."""
+    return 100 * 1.96 * math.sqrt(2 * 0.25 / n)
