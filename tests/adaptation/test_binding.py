@@ -275,9 +275,101 @@ def test_a_body_that_does_not_reach_its_stem_is_refused_and_not_answered_wrongly
     for words in ({}, {"channels": "GRB"}, {"present": torch.tensor([[True, True, False]] * 2)}):
         with pytest.raises(ValueError, match="Named does not reach its stem 'first' as an attribute of its modules"):
             model(x, **words)
-    with pytest.raises(ValueError, match="Named does not reach its batch normalisations as attributes"):
+    with pytest.raises(ValueError, match="Named does not reach its batch normalisation 'norm' as an attribute of its"):
         recalibrate(model, [x], ["RGB"])
     assert not model.subset_statistics
+
+
+class Listed(nn.Module):
+    """A stem that is reached as an attribute, and a block that is reached in a list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.block = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)), nn.BatchNorm2d(4)
+        self.blocks = [self.block]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.blocks[0](self.stem(x))
+
+
+def test_a_normalisation_that_is_not_reached_is_refused_and_not_answered_wrongly() -> None:
+    x, said = torch.randn(2, 3, 8, 8), "Listed does not reach its batch normalisation 'block' as an attribute"
+    model = adapt(Listed().eval(), strategy="sliced")
+    with pytest.raises(ValueError, match=said):
+        recalibrate(model, [x], ["RGB"])
+    assert not model.subset_statistics
+    keep_statistics(model, ["RGB"])
+    with pytest.raises(ValueError, match=said):
+        model(x)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_what_is_compiled_inside_is_refused() -> None:
+    x = torch.randn(2, 3, 8, 8)
+    for path in ("stem", ""):
+        model = adapt(Listed(), strategy="sliced")
+        model.body.get_submodule(path).compile(backend="eager")
+        with pytest.raises(
+            ValueError, match=f"{path or 'Listed'} is compiled by itself, so that no channels can be bound"
+        ):
+            model(x)
+    model = adapt(Listed(), strategy="sliced")
+    model.body.stem = torch.compile(model.body.stem, backend="eager")
+    with pytest.raises(ValueError, match=r"stem is compiled by itself"):
+        model(x)
+
+
+def test_statistics_do_not_outlive_a_change_of_the_body() -> None:
+    model = adapt(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Identity(), nn.BatchNorm2d(4)).eval(), strategy="sliced")
+    keep_statistics(model, ["RGB"])
+    model.body[1] = nn.BatchNorm2d(4)
+    with pytest.raises(
+        ValueError, match="the batch normalisation '1' has no statistics for RGB: they were kept before"
+    ):
+        model(torch.randn(2, 3, 8, 8))
+
+
+def test_a_switch_of_what_is_bound_is_to_be_told_to_the_model() -> None:
+    x = torch.randn(2, 3, 8, 8)
+    model = adapt(nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).train(), strategy="sliced")
+    keep_statistics(model, ["RG", "R"])
+    detector = nn.Sequential(model.bind("RG")).eval()
+    detector(x[:, :2])
+    for call in (lambda: model.bind("R"), lambda: model(x[:, :1], "R")):
+        with pytest.raises(
+            ValueError, match=r"was switched to evaluation mode by itself, .* training mode: call its eval"
+        ):
+            call()
+    model.eval()
+    assert not any(module.training for module in model.bind("R").modules())
+
+
+class Turned(nn.Module):
+    """Answers whose first dimension is not that of the images."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.stem, self.norm = how, nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4)
+
+    def forward(self, x: torch.Tensor) -> object:
+        y = self.norm(self.stem(x)).mean((2, 3))
+        return {"turned": y.T, "sum": (y, y.sum()), "number": (y, 3), "nothing": {"logits": y, "loss": None}}[self.how]
+
+
+def test_answers_that_cannot_be_put_together_are_refused() -> None:
+    x, present = torch.randn(3, 3, 8, 8), torch.tensor([[True, True, True], [True, True, False], [True, True, True]])
+    for how, said in (("turned", r"shape \(4, 1\)"), ("sum", r"shape \(\)"), ("number", "int")):
+        model = adapt(Turned(how).eval(), strategy="sliced")
+        keep_statistics(model, ["RGB", "RG"])
+        with pytest.raises(ValueError, match=f"Turned gives {said} for 1 of the images, not a row each"):
+            model(x, present=present)
+    model = adapt(Turned("nothing").eval(), strategy="sliced")
+    keep_statistics(model, ["RGB", "RG"])
+    answer = model(x, present=present)
+    assert answer["logits"].shape == (3, 4)
+    assert answer["loss"] is None
+    with pytest.raises(ValueError, match="x must be a tensor, not dict"):
+        model({"image": x})
 
 
 @pytest.mark.parametrize("strategy", ["sliced", "generated", "completed"])

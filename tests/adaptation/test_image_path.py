@@ -41,6 +41,17 @@ class Behind(nn.Module):
         return self.then(self, x, self.stem(x))
 
 
+class Refined(nn.Module):
+    """A convolution that is made first and called last."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refine, self.first = nn.Conv2d(3, 3, 1), nn.Conv2d(3, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.refine(self.first(x))
+
+
 def only_of_64(x: Tensor) -> Tensor:
     assert x.shape[-1] == 64, "images of 64 pixels are wanted"
     return x
@@ -177,6 +188,8 @@ LUMINANCE = torch.tensor([0.3, 0.59, 0.11])[:, None, None]
 BY_POSITION_BESIDE = {
     "luminance": lambda model, x, y: torch.cat([y.mean((2, 3)), (x * LUMINANCE).sum(1).mean((1, 2))[:, None]], 1),
     "residual": lambda model, x, y: {"logits": y.mean(), "maps": [x + model.out(y)]},
+    "the second": lambda model, x, y: y.mean((2, 3)) + x[:, 1].mean((1, 2))[:, None],
+    "before a head of zeros": lambda model, x, y: model.empty(y.mean((2, 3)) + x[:, 0].mean((1, 2))[:, None]),
     "of one size": lambda model, x, y: model.head(y.flatten(1)) + x[:, 0].mean((1, 2))[:, None],
 }
 BESIDE_IN_ANY_ORDER = {
@@ -189,18 +202,34 @@ BESIDE_IN_ANY_ORDER = {
 }
 
 
-def beside(then: Any) -> Behind:
+def beside(then: Any, side: int = 32) -> Behind:
     torch.manual_seed(0)
-    return Behind(then, out=nn.Conv2d(4, 3, 1), head=nn.Linear(4 * 32 * 32, 2), counting=Counting())
+    empty = nn.Linear(4, 2)
+    nn.init.zeros_(empty.weight)
+    nn.init.zeros_(empty.bias)
+    return Behind(then, out=nn.Conv2d(4, 3, 1), head=nn.Linear(4 * side**2, 2), counting=Counting(), empty=empty)
 
 
 @pytest.mark.parametrize("strategy", ["sliced", "generated"])
 @pytest.mark.parametrize("how", BY_POSITION_BESIDE)
 def test_planes_that_are_read_by_position_beside_the_stem_are_refused(how: str, strategy: str) -> None:
     with pytest.raises(
-        ValueError, match="Behind answers otherwise when the planes RGB come in reverse order, named so"
+        ValueError, match="Behind answers otherwise when the planes RGB come in another order, named so"
     ):
         adapt(beside(BY_POSITION_BESIDE[how]), strategy=strategy)
+
+
+@pytest.mark.parametrize("side", [28, 48, 96, 128])
+def test_planes_are_looked_for_at_the_one_size_that_a_body_takes(side: int) -> None:
+    with pytest.raises(ValueError, match="come in another order, named so"):
+        adapt(beside(BY_POSITION_BESIDE["of one size"], side), strategy="sliced")
+
+
+def test_a_head_of_zeros_stays_one_and_refuses_nothing() -> None:
+    model = beside(lambda model, x, y: model.empty(y.mean((2, 3))))
+    adapted = adapt(model, strategy="sliced")
+    assert not adapted.body.empty.weight.any()
+    assert not adapted(torch.rand(2, 1, 8, 8), "G").any()
 
 
 @pytest.mark.parametrize("how", BESIDE_IN_ANY_ORDER)
@@ -225,6 +254,10 @@ READ_AGAIN = {
             lambda model, x, y: y + model.second(x.flip(3)), second=type("Own", (nn.Conv2d,), {})(3, 4, 3, padding=1)
         ),
         r"the convolution 'second' takes the image too: name all that do, stem=\['stem', 'second'\]",
+    ),
+    "and not what was made first": (
+        Refined(),
+        r"the convolution 'first' takes the image too: name all that do, stem=\['first'\]",
     ),
 }
 NOT_READ = {

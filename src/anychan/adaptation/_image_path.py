@@ -21,7 +21,8 @@ from anychan.channels import ChannelSet
 
 Shown = Callable[[Tensor], "Tensor | None"]  # what comes of an image to a stem
 
-_USUAL_SIDES = (64, 224, 32, 256)  # of images, tried where a model does not say its own
+# Sides of images, tried where a model does not say its own: the usual ones, then others that a fixed head may ask for.
+_USUAL_SIDES = (64, 224, 32, 256, 28, 128, 96, 112, 48, 160, 192, 16, 299, 384, 240, 288, 320, 448, 512)
 _ALIKE = 1e-2  # as a share of the largest number, how far answers may be apart by chance
 _NO_PLANES = ("shape", "size", "ndim", "dim", "dtype", "device")  # but what is asked about them
 
@@ -68,9 +69,10 @@ def check_planes_reach_the_stem(body: nn.Module, paths: Sequence[str], trained: 
 def check_no_plane_is_read_by_position(model: AnyChannelModel) -> None:
     """Refuse a body that reads planes of the image by their position behind or beside its stems.
 
-    A twin of it in evaluation mode answers noise twice, the second time with its planes in reverse order and named so.
-    Where the answers differ, a third with all of the image changed as little as its number format can tell says whether
-    that is the body's own chance, or its sensitivity; where it cannot be run on noise, nothing can be told.
+    A twin of it in evaluation mode answers noise, and again with its planes in reverse order and moved on by one, named
+    so. Where the answers differ, one with all of the image changed as little as its number format can tell says whether
+    that is the body's own chance, or its sensitivity. Where it cannot be run on noise, nothing can be told; nor of
+    models with further inputs.
     """
     try:
         twin = AnyChannelModel(_twin(model.body), tuple(model.stems), model.channels, model.strategy).eval()
@@ -83,7 +85,7 @@ def check_no_plane_is_read_by_position(model: AnyChannelModel) -> None:
         return
     if by_position:
         raise ValueError(
-            f"{type(model.body).__name__} answers otherwise when the planes {model.channels} come in reverse order, "
+            f"{type(model.body).__name__} answers otherwise when the planes {model.channels} come in another order, "
             "named so: it reads planes by their position behind or beside its stem, as by a weight for each, or adds "
             "them to what it gives; take that out of the model"
         )
@@ -97,10 +99,27 @@ def _answers_by_position(twin: AnyChannelModel) -> bool:
             before = twin(x, channels)
         except Exception:  # an image that it does not take
             continue
-        apart = _apart(before, twin(x.flip(1), ChannelSet(reversed(channels))))
+        if all(not own.any() for own in tree_leaves(before) if isinstance(own, Tensor)):
+            _noise_for_zeros(twin.body)
+            before = twin(x, channels)
+        reverse, on_by_one = x.flip(1), x.roll(-1, 1)
+        apart = max(
+            _apart(before, twin(reverse, ChannelSet(reversed(channels)))),
+            _apart(before, twin(on_by_one, ChannelSet([*channels[1:], channels[0]]))),
+        )
         nearly = x * (1 + torch.finfo(x.dtype).eps)
         return apart > _ALIKE and apart > 10 * _apart(before, twin(nearly, channels))
     return False
+
+
+def _noise_for_zeros(twin: nn.Module) -> None:
+    """Noise in place of weights that are all zero, as a head's are that is to be trained: no answer tells anything."""
+    chance = torch.Generator().manual_seed(1)
+    for module in twin.modules():
+        for name, own in list(module.named_parameters(recurse=False)):
+            if own.is_floating_point() and not own.any():
+                noise = torch.randn(own.shape, generator=chance, device="cpu").to(own.device, own.dtype)
+                setattr(module, name, nn.Parameter(0.1 * noise, requires_grad=False))
 
 
 def _apart(answer: Any, other: Any) -> float:
@@ -226,16 +245,17 @@ def check_no_other_reads_the_image(model: nn.Module, stems: Sequence[str], plane
     modules = dict(twin.named_modules(remove_duplicate=False))
     image, *_ = (node for node in graph.nodes if node.op == "placeholder")
     images = {image}
+    readers: list[str] = []
+    behind: set[str] = set()
     for node in graph.nodes:
-        if not (node.args and isinstance(node.args[0], fx.Node) and node.args[0] in images):
-            continue
-        if node.op == "call_module" and node.target in others:
-            raise ValueError(
-                f"the convolution {node.target!r} takes the image too: name all that do, "
-                f"stem={[*stems, str(node.target)]}"
-            )
-        if _gives_planes(node, modules):
+        reads = bool(node.args) and isinstance(node.args[0], fx.Node) and node.args[0] in images
+        if node.op == "call_module" and node.target in (*stems, *others):
+            (readers.append if reads else behind.add)(str(node.target))
+        elif reads and _gives_planes(node, modules):
             images.add(node)
+    if more := list(dict.fromkeys(path for path in readers if path in others)):
+        named = [path for path in stems if path in readers or path not in behind]
+        raise ValueError(f"the convolution {more[0]!r} takes the image too: name all that do, stem={[*named, *more]}")
 
 
 def _gives_planes(node: fx.Node, modules: Mapping[str, nn.Module]) -> bool:

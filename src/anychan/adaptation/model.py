@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence, Set
-from typing import Any
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +22,7 @@ from torch.utils._pytree import tree_map
 
 from anychan.adaptation._stem_wrappers import StemWeight, tell_geometry
 from anychan.adaptation._timm_conventions import TimmConventions
-from anychan.adaptation.normalisation import SubsetStatistics
+from anychan.adaptation.normalisation import SubsetStatistics, refusing_own_norms
 from anychan.blocks.folding import kernel_layout
 from anychan.channels import ChannelSet, ChannelsLike
 from anychan.nn import AnyChannelConv2d
@@ -33,12 +35,25 @@ _MOST_CLONES = 64  # channel sets whose copies are kept; 13 bands have 8,191
 _beside_the_graph: Any = torch.compiler.disable if torch.__version__ < "2.12" else lambda function: function
 
 
+@dataclass
+class _Noted:
+    """What bound stems note for their model.
+
+    Args:
+        reached: threads whose last call came to a stem. Threads that call with the same channels share a copy of the
+            body, in which each puts stems of its own, so that one may run another's.
+        switched: the mode to which something that is bound was switched by itself. That reaches those of the model's
+            modules that are shared, and no others.
+    """
+
+    reached: set[int] = field(default_factory=set)
+    switched: bool | None = None
+
+
 class BoundStem(nn.Module):
     """A stem with the channels of one call, the mode that it was bound in, and the layout of its body's kernels.
 
     The layout in memory of a single plane is open: as it comes, it could bring the whole body into the other layout.
-    Each thread that runs it adds its number to those that ``reached`` a stem of the model: threads that call with the
-    same channels share a copy of the body, in which each puts stems of its own, so that one may run another's.
     """
 
     def __init__(
@@ -47,11 +62,11 @@ class BoundStem(nn.Module):
         channels: ChannelSet,
         present: Tensor | None,
         channels_last: bool,
-        reached: set[int],
+        noted: _Noted,
     ) -> None:
         super().__init__()
         self.stem, self.channels, self.present, self.channels_last = stem, channels, present, channels_last
-        self.training, self.reached = stem.training, reached
+        self.training, self.noted = stem.training, noted
         self.in_channels = len(channels)
         tell_geometry(self, stem)
 
@@ -65,6 +80,10 @@ class BoundStem(nn.Module):
         """The same of its bias."""
         return None if getattr(self.stem, "bias", None) is None else self.weight
 
+    def train(self, mode: bool = True) -> Self:
+        self.noted.switched = mode
+        return super().train(mode)
+
     def forward(self, x: Tensor) -> Tensor:
         if self.training != self.stem.training:  # the copies beside this one have the old mode, the shared modules not
             before, now = (_MODES[mode] for mode in (self.training, self.stem.training))
@@ -72,7 +91,7 @@ class BoundStem(nn.Module):
                 f"{self.channels} were bound in {before} mode, but the model is in {now} mode now: bind again"
             )
         if not torch.compiler.is_compiling():
-            self.reached.add(threading.get_ident())
+            self.noted.reached.add(threading.get_ident())
         if self.channels_last and x.ndim == 4:
             x = x.to(memory_format=torch.channels_last)
         stem = self.stem
@@ -105,7 +124,12 @@ class AnyChannelModel(TimmConventions):
         self._stem_paths = tuple(stems)
         # Of the channel sets bound last, by path in the body; this dictionary is replaced, never changed.
         self._clones: dict[Any, dict[str, nn.Module]] = {}
-        self._reached: set[int] = set()  # threads whose last call came to a stem
+        self._noted = _Noted()
+        self._norms_reached = False  # whether a call has shown that no normalisation is reached but the bound ones
+
+    def train(self, mode: bool = True) -> Self:
+        self._noted.switched = None
+        return super().train(mode)
 
     @property
     def stems(self) -> dict[str, AnyChannelConv2d]:
@@ -130,6 +154,10 @@ class AnyChannelModel(TimmConventions):
         """
         if not self._stem_paths:
             return self.body(self._all_planes(x, channels, present))
+        if not isinstance(x, Tensor):
+            raise ValueError(
+                f"x must be a tensor, not {type(x).__name__}: what bind(channels) gives takes other inputs"
+            )
         chosen = self.resolve(channels, planes=x.shape[1] if x.ndim == 4 else None)
         if present is not None and self._one_set_at_a_time:
             return self._each_set_alone(x, chosen, present)
@@ -162,15 +190,21 @@ class AnyChannelModel(TimmConventions):
 
     @_beside_the_graph
     def _bind(self, chosen: ChannelSet, present: Tensor | None) -> nn.Module:
+        switched = self._noted.switched
+        if switched is not None and switched != self.training:
+            raise ValueError(
+                f"what was bound to channels was switched to {_MODES[switched]} mode by itself, and the adapted model "
+                f"is in {_MODES[self.training]} mode: call its {'train' if switched else 'eval'}() too"
+            )
         return self._bound(self._bound_stems(chosen, present), chosen, present)
 
     def _bound_stems(self, chosen: ChannelSet, present: Tensor | None) -> dict[str, BoundStem]:
         bound: dict[AnyChannelConv2d, BoundStem] = {}  # a stem that is used in two places has two paths
         last = len(chosen) == 1 and kernel_layout(self.body) == torch.channels_last
         # A compiled graph does not say that it reached a stem, and must not be compiled anew when other calls do.
-        reached = set() if torch.compiler.is_compiling() else self._reached
+        noted = _Noted() if torch.compiler.is_compiling() else self._noted
         for stem in self.stems.values():
-            bound.setdefault(stem, BoundStem(stem, chosen, present, last, reached))
+            bound.setdefault(stem, BoundStem(stem, chosen, present, last, noted))
         return {path: bound[stem] for path, stem in self.stems.items()}
 
     def _bound(self, stems: Mapping[str, BoundStem], chosen: ChannelSet, present: Tensor | None) -> nn.Module:
@@ -198,9 +232,12 @@ class AnyChannelModel(TimmConventions):
         if torch.compiler.is_compiling():
             return bound(x)
         thread = threading.get_ident()
-        self._reached.discard(thread)
-        output = bound(x)
-        if thread not in self._reached:
+        self._noted.reached.discard(thread)
+        unsure = self.subset_statistics and not self._norms_reached
+        with refusing_own_norms(self.body) if unsure else nullcontext():
+            output = bound(x)
+        self._norms_reached |= bool(unsure)
+        if thread not in self._noted.reached:
             raise ValueError(
                 f"{type(self.body).__name__} does not reach its stem {self._stem_paths[0]!r} as an attribute of its "
                 "modules, so that no channels can be bound there: it keeps layers in a list, or a method on the "
@@ -219,7 +256,20 @@ class AnyChannelModel(TimmConventions):
             outputs.append(self._answer(cut(x, row_N, planes), there, None))
             rows.append(row_N)
         order = torch.argsort(torch.cat(rows))
-        return tree_map(lambda *parts: torch.cat(parts)[order], *outputs)  # logits, or a backbone's list of maps
+
+        def together(*parts: Any) -> Any:  # of logits, or of a map in a backbone's list
+            if all(part is None for part in parts):
+                return None
+            for part, row_N in zip(parts, rows, strict=True):
+                if not isinstance(part, Tensor) or part.shape[:1] != row_N.shape:
+                    gives = f"shape {tuple(part.shape)}" if isinstance(part, Tensor) else type(part).__name__
+                    raise ValueError(
+                        f"{type(self.body).__name__} gives {gives} for {len(row_N)} of the images, not a row each, so "
+                        "that those of several channel sets (present=) cannot be put together: call it with one each"
+                    )
+            return torch.cat(parts)[order]
+
+        return tree_map(together, *outputs)
 
     def _all_planes(self, x: Tensor, channels: ChannelsLike | None, present: Tensor | None) -> Tensor:
         chosen = self.channels.subset(channels)
@@ -246,7 +296,7 @@ class AnyChannelModel(TimmConventions):
 
     def __getstate__(self) -> dict[str, Any]:
         # A copy binds its own body, is not compiled, and was not called.
-        return {**super().__getstate__(), "_clones": {}, "_reached": set()}
+        return {**super().__getstate__(), "_clones": {}, "_noted": _Noted(), "_norms_reached": False}
 
 
 def _clone_path(
@@ -257,6 +307,11 @@ def _clone_path(
     Each attribute is replaced in one assignment by an equivalent, so a thread that runs an older copy's forward
     meets nothing half-made.
     """
+    if "_orig_mod" in module._modules or module._compiled_call_impl is not None:
+        raise ValueError(
+            f"{path or type(module).__name__} is compiled by itself, so that no channels can be bound in it: compile "
+            "the adapted model, torch.compile(any_model)"
+        )
     children = dict(module._modules)
     prefix = f"{path}." if path else ""
     for name, child in module._modules.items():

@@ -102,6 +102,11 @@ class SubsetStatistics(nn.Module):
         if not self._subsets:
             return {}
         kept = self.of(subset)
+        if missing := [path for path, _ in batch_norms(body) if _slashed(path) not in kept]:
+            raise ValueError(
+                f"the batch normalisation {missing[0]!r} has no statistics for {self._said(subset)}: they were kept "
+                "before the body was changed; change it first, then keep them"
+            )
         clones: dict[nn.Module, nn.Module] = {}
         bound = {}
         # A normalisation that is used in two places of the body has two paths and one set of statistics.
@@ -227,7 +232,7 @@ def recalibrate(
     planes = [list(known.indices(subset)) for subset in chosen]
     trial = _with_fresh_statistics(model, chosen)
     count = 0
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad(), refusing_own_norms(model.body):
         for x_NCHW in batches:
             _check_batch(x_NCHW, len(known))
             for subset, planes_S in zip(chosen, planes, strict=True):
@@ -250,6 +255,26 @@ def recalibrate(
     for subset in chosen:
         statistics.keep(model.body, subset, statistics.affine)
         statistics.of(subset).load_state_dict(trial.subset_statistics.of(subset).state_dict())
+
+
+@contextmanager
+def refusing_own_norms(body: nn.Module) -> Iterator[None]:
+    """Meanwhile a ValueError if one of a body's own batch normalisations runs, and not that bound in its place."""
+    own = {norm: path for path, norm in batch_norms(body)}
+
+    def refuse(norm: nn.Module, given: object) -> None:
+        if norm in own:  # what is bound in its place shares its hooks
+            raise ValueError(
+                f"{type(body).__name__} does not reach its batch normalisation {own[norm]!r} as an attribute of its "
+                "modules, so that it has no subset's statistics: it keeps layers in a list, or a method on the instance"
+            )
+
+    hooks = [norm.register_forward_pre_hook(refuse) for norm in own]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 def _used(kept: nn.Module) -> bool:
