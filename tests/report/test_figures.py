@@ -14,8 +14,10 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from anychan.evaluation.intervals import wilson_interval
 from anychan.report._charts import runs as figures
-from anychan.report._charts.svg import MARKERS, SERIES, draw
+from anychan.report._charts.svg import INK, MARKERS, SERIES, draw
+from anychan.report._reading.records import Specialist, Specialists
 from anychan.report._reading.runs import read_run
 
 from ._runs import write_run
@@ -48,11 +50,25 @@ def test_retention_with_its_intervals_and_naive_answers(tmp_path: Path, drawn: l
     assert "RG 85 %; RG (zeros) 33 %" in figures.retention_chart([first, other], "test")
     blue, orange = _lines(drawn[0], SERIES[0]), _lines(drawn[0], SERIES[1])
     # Accuracy .51 of .6 on all channels, its interval .49 to .529.
-    assert blue[2:4] == [([81.667, 88.167], "None"), ([85.0], "o")]
+    assert blue[:3] == [([100.0], "o"), ([81.667, 88.167], "None"), ([85.0], "o")]  # on all channels nothing is unsure
     assert ([33.333], "x") in blue
-    assert orange[:2] == [([96.0, 103.8], "None"), ([100.0], "s")]
+    assert orange[0] == ([100.0], "s")
     assert [label.get_text() for label in drawn[0].get_yticklabels()] == ["RGB", "RG", "RB", "GB", "R", "G", "B"]
     assert drawn[0].yaxis_inverted()
+
+
+def test_accuracies_beside_those_of_specialists(tmp_path: Path, drawn: list[Axes]) -> None:
+    first = read_run(write_run(tmp_path / "first", fills=("zeros",)))
+    row = Specialist("RG", "plain-RG", 400, 0.51, 0.53, -0.02, (-0.04, 0.0), 0.04, 0.04, "b is better")
+    beside = Specialists("first", "test", (row,), 0.51, 0.53, -0.02, (-0.04, 0.0), (None, None), (None, None), ())
+    assert figures.accuracy_chart([dataclasses.replace(first, specialists=(beside,))], "test")
+    low, high = (round(100 * bound, 3) for bound in wilson_interval(212, 400))
+    assert _lines(drawn[0], INK) == [([low, high], "None"), ([53.0], "D")]
+    blue = _lines(drawn[0], SERIES[0])
+    bounds = [round(100 * bound, 3) for bound in first.evaluations["test"].results[0].interval]
+    assert blue[:2] == [(bounds, "None"), ([60.0], "o")]
+    assert ([20.0], "x") in blue
+    assert figures.accuracy_chart([first], "val") is None
 
 
 def test_runs_of_one_chart_have_marks_of_their_own(tmp_path: Path, drawn: list[Axes]) -> None:

@@ -150,7 +150,8 @@ def test_every_network_is_named_or_numbered_where_it_is(run: Run, count: int, sp
     runs = networks_of(run, count, spread)
     for svg in networks.front_charts(runs, "test").values():
         chart = Chart(svg)
-        check(chart, [one.name for one in runs])
+        check(chart, [one.name.removeprefix("network-") for one in runs])
+        assert "accuracy, percent (names without network-)" in svg
         assert (chart.height == 280) == (not chart.listed)
         told = re.findall(r'aria-label="([^"]+)"', svg)[0]
         assert all(f" {one.name} " in told for one in runs)
@@ -165,7 +166,7 @@ def test_the_same_bytes_each_time(run: Run) -> None:
 
 def test_networks_at_one_point_are_all_told(run: Run) -> None:
     runs = [network(run, f"network-{i}", 0.5, 6, 2.0) for i in range(8)]
-    check(Chart(networks.front_charts(runs, "test")["depth"]), [one.name for one in runs])
+    check(Chart(networks.front_charts(runs, "test")["depth"]), [one.name.removeprefix("network-") for one in runs])
 
 
 def test_a_name_that_is_wider_than_the_axes_is_listed_in_lines(run: Run) -> None:

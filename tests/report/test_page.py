@@ -72,7 +72,7 @@ def test_every_section_is_there(two: tuple[str, _Page]) -> None:
     sections = [attrs["id"] for tag, attrs in page.tags if tag == "section"]
     said = [*("question", "designs", "data", "protocol", "training", "subsets", "errors", "cost", "disagreement")]
     assert sections == [*said, "pictures", "limits", "reproduce"]
-    assert [attrs["href"] for tag, attrs in page.tags if tag == "a"] == [f"#{name}" for name in sections]
+    assert [attrs["href"] for tag, attrs in page.tags if tag == "a"] == [f"#{name}" for name in ("top", *sections)]
     for words in (
         "Two runs on animals",
         "On all channels (RGB) it names 44.0\u00a0% of 400 test images right (95\u00a0% interval 42.0 to 45.9).",

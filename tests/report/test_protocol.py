@@ -12,6 +12,7 @@ import pytest
 from anychan.report import write_report
 from anychan.report._reading.ablations import read_ablation
 from anychan.report._reading.comparisons import told_apart
+from anychan.report._reading.pooled_specialists import specialists_of
 from anychan.report._reading.pooling import pooled
 from anychan.report._reading.records import Run, Specialist, Specialists
 from anychan.report._reading.runs import read_run
@@ -21,6 +22,7 @@ from anychan.report._sentences.protocol import protocol, settings, settings_of_a
 from anychan.report._sentences.questions import pairings, questions
 from anychan.report._sentences.summary import summary
 from anychan.report._sentences.terms import terms
+from anychan.report._tables.answers import answer_beside_specialists
 from anychan.report._tables.costs import cost_table
 
 from ._runs import seeded_run, write_ablation, write_run
@@ -70,7 +72,8 @@ def test_what_is_the_same_stands_once_and_what_differs_in_a_table(tmp_path: Path
     second = run(
         tmp_path / "second", config=one | more | {"epochs": 10}, adapted_from={"name": "first", "images": 2560}
     )
-    shared, table = protocol([first, second], "test")
+    shared, usual, table = protocol([first, second], "test")
+    assert usual == []
     assert dict(shared) == {
         **{"data": "animals", "training images": "24,000", "classes": "4", "channels": "R, G, B"},
         **{"image size": "64×64", "optimiser": "adamw", "learning rate": "0.001", "weight decay": "0.05"},
@@ -84,10 +87,25 @@ def test_what_is_the_same_stands_once_and_what_differs_in_a_table(tmp_path: Path
         ["first", "5", "shared", ""],
         ["second", "10", "recalibrated", "first, without training; statistics of 2,560 images"],
     ]
-    assert protocol([first], "test")[1] is None
+    assert protocol([first], "test")[1:] == ([], None)
     assert pairings([first, second], [], "test") == [
         "No paired test of these runs on the test split is recorded: rows are beside each other, and not judged."
     ]
+
+
+def test_where_much_differs_each_run_says_what_is_not_usual(tmp_path: Path) -> None:
+    own = {f"model_options.o{i}": i for i in range(11)}
+    config = {"model": "wide6", "epochs": 5, "augmentation": {"flip": 0.5}, "model_options": {}}
+    odd = config | {"epochs": 10, "augmentation": {}, "model_options": {f"o{i}": i for i in range(len(own))}}
+    runs = [run(tmp_path / name, config=config) for name in ("first", "second")] + [run(tmp_path / "odd", config=odd)]
+    _, usual, table = protocol(runs, "test")
+    assert usual == [("epochs", "5"), ("augmentation", "flip 0.5")]
+    assert table is not None
+    first, second, last = ([cell.text for cell in row] for row in table.groups[0].rows)
+    assert (first, second) == (["first", "nothing"], ["second", "nothing"])
+    said = last[1].split("; ")
+    assert {"epochs 10", "no augmentation", "model options o0 0", "model options o10 10"} <= {*said}
+    assert len(said) == 2 + len(own)
 
 
 def test_words_of_the_protocol_are_explained_where_they_occur(tmp_path: Path) -> None:
@@ -150,7 +168,7 @@ def test_every_setting_that_was_varied_is_told(tmp_path: Path) -> None:
         config=config | {"pretrained": "/somewhere/net.pth", "held_out": 100},
         pretrained={"source": "/somewhere/net.pth", "head": "new", "warning": "seen before"},
     )
-    _, table = protocol([first, second, third], "test")
+    _, _, table = protocol([first, second, third], "test")
     assert table is not None
     found = {cells[0].text: [cell.text for cell in cells[1:]] for cells in table.groups[0].rows}
     columns = [column.label for column in table.columns[1:]]
@@ -263,10 +281,12 @@ def test_what_ablations_were_trained_on_is_told_beside_what_the_runs_were(tmp_pa
     runs = [run(tmp_path / name, config={"model": "wide6", "epochs": 5}) for name in ("alone", "other")]
     said = limits(runs, "test", found)
     assert "The runs were made on one data set (animals of 4 classes): how it is on another is not known." in said
-    assert "The runs were trained for 5 epochs: what longer training would change is not known." in said
+    asked = 'what longer training changes was asked of wide6, width 32, sliced stem, 32×32, 3 epochs, animals.zip in "'
+    asked += 'Does width help?" alone.'
+    assert f"The runs were trained for 5 epochs: {asked}" in said
     assert (
         "Ablations were trained for 3 and 10 epochs on images of 32×32 and 128×128 of animals.zip; for 1 epoch on "
-        "images of 16×16 of the synthetic set: what longer training would change is not known."
+        f"images of 16×16 of the synthetic set: {asked}"
     ) in said
     assert not any("Ablations were trained" in one for one in limits([], None, found[2:]))
 
@@ -301,8 +321,10 @@ def test_a_row_of_several_seeds_speaks_for_all_of_them(tmp_path: Path) -> None:
     assert any(sentence.startswith("Answers were timed on Test CPU and Other CPU:") for sentence in said)
     assert not any("No paired test" in sentence for sentence in said)
     assert "How near does it come to a plain network trained for each subset alone?" in questions(rows, "test", ())
-    beside = [sentence.split(" beside ")[0] for sentence in summary(rows, "test") if "trained for each" in sentence]
-    assert beside == ["any-seed0", "any-seed1"]
+    assert not any("trained for each" in sentence for sentence in summary(rows, "test"))  # a table has both
+    table = answer_beside_specialists(specialists_of(rows))
+    assert table is not None
+    assert [line[0].text for line in table.groups[0].rows] == ["any-seed0", "any-seed1"]
 
 
 @pytest.mark.parametrize("field", ["schedule", "optimizer", "augmentation", "label_smoothing", "epochs"])

@@ -1,6 +1,7 @@
 """Records made into pages and tables; no model is run and no data set is needed."""
 
 from anychan.report.markdown import (
+    accuracy_figure,
     channel_figures,
     front_figures,
     markdown_ablations,
@@ -15,6 +16,7 @@ from anychan.report.markdown import (
 from anychan.report.page import write_report
 
 __all__ = [
+    "accuracy_figure",
     "channel_figures",
     "front_figures",
     "markdown_ablations",

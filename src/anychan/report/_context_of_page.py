@@ -29,6 +29,7 @@ from anychan.report._sentences.training_groups import trained_alike, training_wo
 from anychan.report._tables import networks
 from anychan.report._tables import runs as tables
 from anychan.report._tables.ablations import table_of_ablation
+from anychan.report._tables.answers import answer_beside_resnet34, answer_beside_specialists
 from anychan.report._tables.classes import recall_tables
 from anychan.report._tables.costs import cost_table
 from anychan.report._tables.data import datasets
@@ -36,10 +37,13 @@ from anychan.report._tables.pairs import table_of_comparisons, table_of_speciali
 from anychan.report._tables.reproductions import reproduction_tables
 from anychan.report._tables.searches import search_table
 
-SECTIONS = (
-    *("question", "designs", "data", "protocol", "training", "subsets", "networks", "errors", "cost", "sources"),
-    *("ablations", "searches", "disagreement", "pictures", "limits", "reproduce"),
-)
+# The sections in their order, with what the contents call them.
+SECTIONS = {
+    **{"answers": "Answers", "question": "Question", "designs": "Designs", "data": "Data", "protocol": "Protocol"},
+    **{"training": "Training", "subsets": "Results A", "networks": "Results B", "errors": "Errors", "cost": "Cost"},
+    **{"sources": "Sources", "ablations": "Ablations", "searches": "Searches", "disagreement": "Disagreement"},
+    **{"pictures": "Pictures", "limits": "Limits", "reproduce": "Reproduce"},
+}
 _WHY = (
     "Untold is the share of a channel's variance that a linear prediction from the other channels, one for all images, "
     "leaves in the images of a class: much where its colour is rare, little where it is gray. A correlation with it is "
@@ -80,6 +84,7 @@ def context_of_page(
         "crowded": len(runs) >= CROWDED,
         "with_pictures": pictures,
         "cautions": words.cautions(runs, split),
+        "answers": _answers(rows, split),
         **_question(rows, split, studied, layers),
         **_protocol(runs, rows, split),
         **_results(runs, rows, split),
@@ -98,6 +103,17 @@ def _title_without_runs(studied: Studied) -> str:
     )
 
 
+def _answers(rows: Sequence[Run], split: str | None) -> dict[str, Any]:
+    """What came of it in short: of several networks beside their specialists, of shallow ones beside a ResNet34."""
+    found = [one for one in specialists_of(rows) if one.split == split]
+    beside = answer_beside_specialists(found)
+    return {
+        "specialists": beside,
+        "chart": differences.answer_chart(found) if beside else None,
+        "networks": answer_beside_resnet34(rows, split) if split else None,
+    }
+
+
 def _question(rows: Sequence[Run], split: str | None, studied: Studied, layers: Layers | None) -> dict[str, Any]:
     return {
         "summary": summary(rows, split),
@@ -107,10 +123,15 @@ def _question(rows: Sequence[Run], split: str | None, studied: Studied, layers: 
 
 
 def _protocol(runs: Sequence[Run], rows: Sequence[Run], split: str | None) -> dict[str, Any]:
-    shared, differing = protocol(rows, split)
+    shared, usual, differing = protocol(rows, split)
     return {
         "datasets": datasets(runs),
-        "protocol": {"shared": shared, "table": differing, "terms": terms(settings_of_all(rows, split))},
+        "protocol": {
+            "shared": shared,
+            "usual": usual,
+            "table": differing,
+            "terms": terms(settings_of_all(rows, split)),
+        },
         "pairings": pairings(rows, told_apart(runs), split),
     }
 
@@ -175,14 +196,16 @@ def _beside_runs(studied: Studied) -> dict[str, Any]:
 
 def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The sections that are there, in their order, with what the contents call them."""
+    of_runs = ("designs", "data", "protocol", "training", "subsets", "errors", "cost", "disagreement")
     there = {
-        "designs": page["runs"], "data": page["runs"], "protocol": page["runs"], "training": page["runs"],
-        "subsets": page["runs"], "networks": page["networks"], "errors": page["runs"], "cost": page["runs"],
-        "sources": page["sources"], "ablations": page["ablations"]["tables"], "searches": page["searches"],
-        "disagreement": page["runs"], "pictures": page["runs"] and page["with_pictures"],
+        **dict.fromkeys(of_runs, page["runs"]),
+        **{name: page[name] for name in ("networks", "sources", "searches")},
+        "answers": any(page["answers"].values()),
+        "ablations": page["ablations"]["tables"],
+        "pictures": page["runs"] and page["with_pictures"],
         "reproduce": page["runs"] or page["again"],
-    }  # fmt: skip
-    return [(id, id.capitalize()) for id in SECTIONS if there.get(id, True)]
+    }
+    return [(id, name) for id, name in SECTIONS.items() if there.get(id, True)]
 
 
 def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anychan.report._charts.by_channels import channel_charts
-from anychan.report._charts.runs import retention_chart
+from anychan.report._charts.runs import accuracy_chart, retention_chart
 from anychan.report._charts.svg import standalone
 from anychan.report._reading.ablations import ABLATION, read_ablation
 from anychan.report._reading.comparisons import told_apart
@@ -170,6 +170,26 @@ def markdown_reproductions(paths: Sequence[Path | str]) -> str:
         + "".join(f"- {escape(said)}\n" for said in found.notes)
         for found in read_reproductions([Path(path) for path in paths])
     )
+
+
+def accuracy_figure(runs: Sequence[Path | str]) -> str:
+    """The accuracy of runs on every subset, beside their specialists, as the text of an SVG file.
+
+    It follows the reader's light or dark scheme.
+
+    Args:
+        runs: run folders, in the order in which they get their marks.
+
+    Raises:
+        FileNotFoundError: see ``write_report``.
+        ValueError: see ``write_report``; and if none has answers to subsets.
+    """
+    records = read_runs(runs)
+    split = main_split(records)
+    chart = accuracy_chart(records, split) if split else None
+    if chart is None:
+        raise ValueError(f"no answers to subsets are recorded of {', '.join(run.name for run in records)}")
+    return standalone(chart)
 
 
 def retention_figure(runs: Sequence[Path | str]) -> str:

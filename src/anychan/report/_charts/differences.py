@@ -51,6 +51,8 @@ def _finding(ablation: AblationRecord) -> str:
         if len(decided) < len(judged):
             told.append(f"not distinguishable from the base: {len(judged) - len(decided)} of {len(judged)}")
         said += [f"{where} {'; '.join(told)}."] if judged else []
+    if ahead := [f"{change.name} (from {change.initial})" for change in ablation.changes if change.initial]:
+        said.append(f"Trained longer, as they begin with trained weights: {fmt.listing(ahead)}.")
     return " ".join(said)
 
 
@@ -65,11 +67,26 @@ def _decided(word: str, found: Sequence[tuple[str, Gap]]) -> list[str]:
     return [f"{word}: {fmt.listing([*named, *more])}"] if found else []
 
 
+def answer_chart(found: Sequence[Specialists]) -> Markup:
+    """Networks less their specialists: each on average over the subsets, and on all channels."""
+    rows = [
+        (one.run, [(_MEAN, _gap(one)), (_FULL, Gap(full.difference, full.interval, full.verdict))])
+        for one in found
+        for full in one.rows[:1]
+    ]
+    return _chart("answer", "One network less its specialists", rows)
+
+
 def gap_chart(found: Specialists, index: int) -> Markup:
     """A run less the specialist of each subset, and less all of them on average."""
     gaps = [(row.subset, Gap(row.difference, row.interval, row.verdict)) for row in found.rows]
-    gaps.append(("mean", Gap(found.difference, found.interval, verdict(found.difference, found.interval))))
+    gaps.append(("mean", _gap(found)))
     return _chart(f"gap-{index}", f"{found.run} less the specialists", [(name, [(_MEAN, gap)]) for name, gap in gaps])
+
+
+def _gap(found: Specialists) -> Gap:
+    """That of the mean over the subsets."""
+    return Gap(found.difference, found.interval, verdict(found.difference, found.interval))
 
 
 def _chart(name: str, title: str, rows: Sequence[_Row]) -> Markup:

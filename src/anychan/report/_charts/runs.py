@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -66,7 +66,7 @@ def retention_chart(runs: Sequence[Run], split: str, places: Sequence[int] | Non
 
     def paint(axes: Axes) -> None:
         for place, (index, evaluation) in enumerate(evaluated):
-            shift = 0.62 * ((place + 0.5) / len(evaluated) - 0.5)
+            shift = _shift(place, len(evaluated))
             for fill, results in series(evaluation).items():
                 found = {r.subset: r for r in results if r.retention is not None}
                 points = [(y + shift, found[s]) for y, (_, subsets) in enumerate(rows) for s in subsets if s in found]
@@ -86,6 +86,70 @@ def retention_chart(runs: Sequence[Run], split: str, places: Sequence[int] | Non
     )
     height = 54 + len(rows) * ((16 if len(rows) <= 16 else 8) + 10 * len(evaluated))
     return draw(f"retention-{evaluated[0][0]}", label, (340, height), paint)
+
+
+def accuracy_chart(runs: Sequence[Run], split: str) -> Markup | None:
+    """Accuracy on every subset, a dot a run with its interval, beside specialists and naive answers.
+
+    Specialists, those of the first run that was held against some, are open diamonds, naive answers small signs. None
+    where no run answered subsets.
+
+    Args:
+        runs: in the order that gives them their marks.
+        split: of the evaluation.
+    """
+    from anychan.evaluation.intervals import wilson_interval
+
+    evaluated = [(i, found) for i, run in enumerate(runs) if (found := run.on(split)) and found.has_subsets]
+    if not evaluated:
+        return None
+    rows = _rows([evaluation for _, evaluation in evaluated])
+    beside = next((one for run in runs for one in run.specialists if one.split == split), None)
+    specialists = {row.subset: row for row in beside.rows} if beside else {}
+    lines = len(evaluated) + bool(specialists)
+
+    def paint(axes: Axes) -> None:
+        for y, (_, subsets) in enumerate(rows):
+            for row in (specialists[subset] for subset in subsets if subset in specialists):
+                at = y + _shift(0, lines)
+                low, high = wilson_interval(round(row.specialist * row.n), row.n)
+                axes.plot((100 * low, 100 * high), (at, at), color=INK, linewidth=1.2, solid_capstyle="butt")
+                axes.plot(100 * row.specialist, at, "D", color=INK, markerfacecolor=PAPER, markersize=5)
+        for place, (index, evaluation) in enumerate(evaluated, bool(specialists)):
+            for fill, results in series(evaluation).items():
+                found = {r.subset: r for r in results}
+                points = [(y, found[s]) for y, (_, subsets) in enumerate(rows) for s in subsets if s in found]
+                for y, result in points:
+                    at, x = y + _shift(place, lines), 100 * result.accuracy
+                    if fill:
+                        axes.plot(x, at, _FILL_MARKERS.get(fill, "."), color=colour(index), markersize=6, alpha=0.75)
+                        continue
+                    bounds = [100 * bound for bound in result.interval]
+                    axes.plot(bounds, (at, at), color=colour(index), linewidth=1.2, solid_capstyle="butt")
+                    mark = MARKERS[index % len(MARKERS)]
+                    axes.plot(x, at, mark, color=colour(index), markersize=6.5, markeredgecolor=PAPER)
+        axes.set_yticks(range(len(rows)), [label for label, _ in rows])
+        axes.set_ylim(len(rows) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.set_xlabel("accuracy, percent")
+        axes.grid(visible=False, axis="y")
+
+    told = [f"specialists: {_listed((s, row.specialist) for s, row in specialists.items())}"] if specialists else []
+    told += [
+        f"{runs[index].name}: {_listed((r.subset, r.accuracy) for r in evaluation.results if not r.fill)}"
+        for index, evaluation in evaluated
+    ]
+    height = 54 + len(rows) * (16 + 10 * lines)
+    return draw("accuracy", f"Accuracy by channel subset, percent. {'; '.join(told)}", (340, height), paint)
+
+
+def _shift(place: int, lines: int) -> float:
+    """From a row's middle to one of the lines in it."""
+    return 0.62 * ((place + 0.5) / lines - 0.5)
+
+
+def _listed(accuracies: Iterable[tuple[str, float]]) -> str:
+    return ", ".join(f"{subset} {100 * accuracy:.1f}" for subset, accuracy in accuracies)
 
 
 def curve_chart(run: Run, index: int, quantity: str, limits: tuple[float, float]) -> Markup | None:
@@ -182,7 +246,8 @@ def _rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
 
 def _points(axes: Axes, points: list[tuple[float, Result]], index: int) -> None:
     for y, result in points:
-        axes.plot(_interval(result), (y, y), color=colour(index), linewidth=1.2, solid_capstyle="butt")
+        if result.retention != 1:  # of all channels it is known: they are what is kept of
+            axes.plot(_interval(result), (y, y), color=colour(index), linewidth=1.2, solid_capstyle="butt")
         marker = MARKERS[index % len(MARKERS)]
         axes.plot(_kept(result), y, marker, color=colour(index), markersize=6.5, markeredgecolor=PAPER)
 

@@ -72,6 +72,7 @@ def _change(row: Fields, settings: Mapping[str, Any], of_base: Collection[int]) 
         data=data_name({"name": PurePath(str(known.get("data") or "")).name}),
         image_size=known.get("image_size"),
         epochs=known.get("epochs"),
+        initial=PurePath(str(known.get("initial") or "")).name,
         but_for_channels=json.dumps({k: v for k, v in settings.items() if k != "channels"}, sort_keys=True),
     )
 

@@ -197,8 +197,8 @@ class Change:
     ``one`` are the means over subsets of half of the run's own ``channels`` and over single ones, ``macs`` and
     ``latency`` what one image with all of them costs; None where it is not known.
     ``timed_on`` is the processor that the latency is of, "" where that was not recorded. ``strategy``, ``data``,
-    ``image_size`` and ``epochs`` are the runs', "" or None where no settings were recorded, and ``but_for_channels``
-    tells these, but for the channels, from those of others.
+    ``image_size`` and ``epochs`` are the runs', "" or None where no settings were recorded, ``initial`` the run whose
+    weights they began with, and ``but_for_channels`` tells their settings, but for the channels, from those of others.
     """
 
     name: str
@@ -219,6 +219,7 @@ class Change:
     data: str = ""
     image_size: int | None = None
     epochs: int | None = None
+    initial: str = ""
     but_for_channels: str = ""
 
 

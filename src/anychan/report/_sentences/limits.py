@@ -15,8 +15,6 @@ from anychan.report._sentences.headlines import number
 from anychan.report._sentences.protocol import evaluation_processors, settings, settings_of_all
 from anychan.report._sentences.training_groups import differing
 
-_LONGER = "what longer training would change is not known"
-
 
 def limits(
     rows: Sequence[Run],
@@ -34,13 +32,14 @@ def limits(
     """
     evaluations = [evaluation for run in rows if (evaluation := run.on(split))]
     said = [*_of_seeds(rows), *_of_data(rows, evaluations), *_of_images(evaluations), *_of_subsets(evaluations)]
-    said += [*_of_machines(rows, evaluations, split), *_of_settings(rows, split), *_of_tests(rows)]
+    longer = _longer(ablations)
+    said += [*_of_machines(rows, evaluations, split), *_of_settings(rows, split, longer), *_of_tests(rows)]
     if ablations:
         seeds = sorted({len(ablation.seeds) for ablation in ablations})
         each = fmt.listing([f"{number(count)} {fmt.plural(count, 'seed')}" for count in seeds])
         splits = fmt.listing(sorted({ablation.split for ablation in ablations}))
         said.append(f"Ablations: {each}, on {splits}; their intervals are not corrected for their number.")
-        said += _of_ablated(ablations)
+        said += _of_ablated(ablations, longer)
     if searches:
         said.append(
             "Of a search's trials the best is so by luck too: what it reached there flatters it, and what it is worth "
@@ -54,7 +53,16 @@ def limits(
     return said
 
 
-def _of_ablated(ablations: Sequence[AblationRecord]) -> list[str]:
+def _longer(ablations: Sequence[AblationRecord]) -> str:
+    """Where longer training was tried, if at all."""
+    asked = [one for one in ablations if len({change.epochs for change in one.changes if change.epochs}) > 1]
+    if not asked:
+        return "what longer training would change is not known"
+    where = fmt.listing([f'of {one.base} in "{one.title}"' for one in asked])
+    return f"what longer training changes was asked {where} alone"
+
+
+def _of_ablated(ablations: Sequence[AblationRecord], longer: str) -> list[str]:
     """On what and for how long the runs of ablations were trained, which need not be as the runs beside them were."""
     trained: dict[str, list[Change]] = {}
     for change in (change for ablation in ablations for change in ablation.changes):
@@ -69,7 +77,7 @@ def _of_ablated(ablations: Sequence[AblationRecord]) -> list[str]:
         each.append(f"for {fmt.listing(list(map(str, epochs)))} epoch{plural} on images of {images}")
         each[-1] += f" of {data}" if data else ""
     told = "; ".join(each)
-    return [f"Ablations were trained {told}: {_LONGER}."] if each else []
+    return [f"Ablations were trained {told}: {longer}."] if each else []
 
 
 def _of_seeds(rows: Sequence[Run]) -> list[str]:
@@ -161,7 +169,7 @@ def _of_machines(rows: Sequence[Run], evaluations: Sequence[Evaluation], split: 
     return said
 
 
-def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
+def _of_settings(rows: Sequence[Run], split: str | None, longer: str) -> list[str]:
     said = []
     told = settings_of_all(rows, split)
     if names := list(differing(rows, split)):
@@ -169,7 +177,7 @@ def _of_settings(rows: Sequence[Run], split: str | None) -> list[str]:
     epochs = _distinct(found.get("epochs", "") for found in told)
     if epochs:
         plural = "" if epochs == ["1"] else "s"
-        said.append(f"{_the_runs(rows)} trained for {fmt.listing(epochs)} epoch{plural}: {_LONGER}.")
+        said.append(f"{_the_runs(rows)} trained for {fmt.listing(epochs)} epoch{plural}: {longer}.")
     said += _distinct(
         f"{row.name} began with pretrained weights: {warning}."
         for row in rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
@@ -22,12 +23,17 @@ _TOLD = {
     *("channel_sampling", "sampling_unit", "objective.name", "normalisation.statistics"),
     *("optimizer.name", "optimizer.learning_rate", "optimizer.weight_decay", "schedule.name", "schedule.warmup_epochs"),
 }
+_MOST_COLUMNS = 12  # of what differs
 # Those of an objective in which one answer is taught by another.
 _OF_TEACHERS = ("objective.teacher", "objective.temperature", "objective.label_share")
 
 
-def protocol(runs: Sequence[Run], split: str | None) -> tuple[list[tuple[str, str]], Table | None]:
-    """What holds for all runs as pairs of a name and a text, and a table of what differs, a row a run.
+def protocol(
+    runs: Sequence[Run], split: str | None
+) -> tuple[list[tuple[str, str]], list[tuple[str, str]], Table | None]:
+    """What holds for all runs, what holds unless a row says otherwise, and a table of what differs, a row a run.
+
+    The first two are pairs of a name and a text. Where little differs, each of it is a column, and nothing is usual.
 
     Args:
         runs: a row each; of several seeds one row.
@@ -42,12 +48,32 @@ def protocol(runs: Sequence[Run], split: str | None) -> tuple[list[tuple[str, st
         else:
             differing.append(name)
     if not differing:
-        return shared, None
+        return shared, [], None
+    if len(differing) > _MOST_COLUMNS:
+        return shared, *_by_what_is_usual(told, differing)
     columns = (Column("run", numeric=False), *(Column(name, numeric=False) for name in differing))
     rows = tuple((Cell(run), *(Cell(found.get(name, "")) for name in differing)) for run, found in told)
-    return shared, Table(
-        "What differs among the runs; an empty cell does not apply, or was not recorded.", columns, (Group("", rows),)
-    )
+    caption = "What differs among the runs; an empty cell does not apply, or was not recorded."
+    return shared, [], Table(caption, columns, (Group("", rows),))
+
+
+def _by_what_is_usual(
+    told: Sequence[tuple[str, Mapping[str, str]]], names: Sequence[str]
+) -> tuple[list[tuple[str, str]], Table]:
+    """What most runs have of what differs, and of each run in words what else it has."""
+    usual = {name: Counter(found.get(name, "") for _, found in told).most_common(1)[0][0] for name in names}
+    rows = []
+    for run, found in told:
+        others = {name: found.get(name, "") for name in names if found.get(name, "") != usual[name]}
+        said = [
+            f"{name} {value}" if value else f"no {name}"
+            for name, value in others.items()
+            if usual[name] or value != "none"
+        ]
+        rows.append((Cell(run), Cell("; ".join(said) or "nothing")))
+    columns = (Column("run", numeric=False), Column("differs in", numeric=False))
+    caption = 'In what each run differs from what is usual; "no" does not apply, or was not recorded.'
+    return [(name, value) for name, value in usual.items() if value], Table(caption, columns, (Group("", tuple(rows)),))
 
 
 def settings_of_all(runs: Sequence[Run], split: str | None) -> list[dict[str, str]]:

@@ -44,7 +44,8 @@ def summary(rows: Sequence[Run], split: str | None) -> list[str]:
             "These places are by point estimates: rows whose intervals overlap may change places with another seed."
         )
     said += [words] if (words := shallow_words(rows, split or "")) else []
-    return [*said, *(_beside(found) for found in specialists_of(rows) if found.split == split)]
+    beside = [found for found in specialists_of(rows) if found.split == split]
+    return [*said, *map(_beside, beside if len(beside) == 1 else [])]  # of several there is a table
 
 
 def _ranked(where: str, found: Sequence[tuple[str, float]], of: str) -> str:

@@ -15,7 +15,7 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
     },
     "channel sampling": {
         "every subset": "all that there are.",
-        "by size": "first how many channels each has, of several subsets one a single one, then which.",
+        "by size": "first how many channels each subset has, then which; of several subsets one has a single channel.",
         "hierarchical": "first how many channels, then which, each with equal chances.",
         "bernoulli": "each channel with the same probability, at least one.",
         "diverse": "first how many channels, then one, and others the likelier the less they go with it.",
@@ -28,7 +28,12 @@ _MEANINGS: Mapping[str, Mapping[str, str]] = {
         "recalibrated": "a mean and variance for each channel subset, taken after training.",
     },
     "normalisation affine": {"yes": "batch normalisation has a scale and shift for each channel subset, too."},
+    "objective subsets": {"": "how many smaller subsets a step of the sandwich answers besides all channels."},
+    "objective full share": {
+        "": "how much of a sandwich's loss is that on all channels; equal: as much as that on each subset."
+    },
     "objective label share": {"": "how much of what a subset, or a taught network, learns is the labels."},
+    "objective temperature": {"": "what a teacher's answers are softened by before they are learned from."},
     "label smoothing": {"": "how much of a label is spread over the other classes (arXiv 1512.00567)."},
 }
 

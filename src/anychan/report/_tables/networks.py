@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,8 @@ def network_table(
         runs: those without an evaluation of all channels on ``split`` are left out.
         split: of the evaluations.
         against: name of the run whose accuracy the others' are given in percent of; None: no such column.
-        notes: further columns: by their label, what stands there for each run by its name.
+        notes: further columns beside the depth, and what is reported last: by their label, what stands there for each
+            run by its name.
         gaps: also the difference from ``against`` with its paired interval, where both answered the same images.
 
     Raises:
@@ -64,6 +66,8 @@ def network_table(
     costs = [result.cost for _, result in evaluated if result.cost]
     batches = _batches(costs)
     flipped = any(result.flips is not None for _, result in evaluated)
+    beside = {label: by for label, by in (notes or {}).items() if label != REPORTED}
+    reported = (notes or {}).get(REPORTED, {})
     columns = (
         Column("network", numeric=False),
         Column("accuracy", f"percent of images named right, with its {interval_words([run for run, _ in evaluated])}"),
@@ -73,16 +77,17 @@ def network_table(
             if paired
             else []
         ),
-        *([Column("with flips", _FLIPS)] if flipped else []),
         Column("depth", "weighted layers on the longest path from input to logits"),
-        *(Column(label, numeric=all(map(str.isdigit, by.values()))) for label, by in (notes or {}).items()),
+        *(Column(label, numeric=all(map(str.isdigit, by.values()))) for label, by in beside.items()),
         Column("parameters"),
         Column("MACs", "multiply-accumulates of one image"),
         *(Column(f"ms, batch of {batch}", "median and quartiles of the latency of a whole batch") for batch in batches),
+        *([Column("with flips", _FLIPS)] if flipped else []),
         *memory_columns(costs),
         Column("precision", MACRO),
         Column("recall", MACRO),
         Column("F1", MACRO),
+        *([Column(REPORTED, numeric=False)] if reported else []),
     )
     rows = tuple(
         (
@@ -90,16 +95,18 @@ def network_table(
             accuracy_cell(result),
             *([share_cell(result.accuracy / reference if reference else None)] if against else []),
             *([paired[number]] if paired else []),
+            *_cost_cells(result.cost, [by.get(run.name, "") for by in beside.values()], batches),
             *([share_cell(result.flips, result.flips_interval)] if flipped else []),
-            *_cost_cells(result.cost, [by.get(run.name, "") for by in (notes or {}).values()], costs),
+            *(memory_cells(result.cost, costs) if result.cost else [Cell("")] * len(memory_columns(costs))),
             *macro_cells(result),
+            *([Cell(reported.get(run.name, ""))] if reported else []),
         )
         for number, (run, result) in sorted(enumerate(evaluated), key=lambda one: -one[1][1].accuracy)
     )
     counted = image_count(evaluation for run, _ in evaluated if (evaluation := run.on(split)))
     cost = f" Cost{conditions(costs)}." if costs else ""
     shown = seed_words([run for run, _ in evaluated])
-    elsewhere = " What sources report is of other images." if REPORTED in (notes or {}) else ""
+    elsewhere = " What sources report is of other images." if reported else ""
     caption = f"All channels, in percent: {counted} of the {split} split, {shown}.{cost}{elsewhere}"
     return Table(caption, columns, (Group("", rows),))
 
@@ -191,6 +198,45 @@ def shallow_words(runs: Sequence[Run], split: str) -> str:
     )
 
 
+@dataclass(frozen=True)
+class AgainstResNet34:
+    """Networks of at most six layers, the best of each depth, and every ResNet34 that was trained alike.
+
+    Args:
+        how: they were trained, in words.
+        against: the name of the best ResNet34, and its ``macs``.
+        rows: each with what it reached, what that costs, and its difference from that one with its interval; None for
+            that one itself, and where answers cannot be paired. By depth, the most accurate first.
+    """
+
+    how: str
+    against: str
+    macs: int
+    rows: tuple[tuple[Run, Result, Cost, tuple[float, tuple[float, float]] | None], ...]
+
+
+def against_resnet34(runs: Sequence[Run], split: str) -> AgainstResNet34 | None:
+    """Of the runs trained alike that have the best shallow network beside a ResNet34; None where there are none."""
+    pairs = [(how, alike, pair) for how, alike in trained_alike(runs) if (pair := _shallow_and_deep(alike, split))]
+    if not pairs:
+        return None
+    how, alike, (_, (best, base, of_base), _) = max(pairs, key=lambda found: found[2][0][1].accuracy)
+    costed = [(run, result, result.cost) for run, result in _evaluated(alike, split) if result.cost]
+    by_depth: dict[int, _Costed] = {}
+    for one in sorted(costed, key=lambda one: -one[1].accuracy):
+        if one[2].depth is not None and one[2].depth <= _SHALLOW and _is_plain(one[0]):
+            by_depth.setdefault(one[2].depth, one)
+    deep = [one for one in costed if one[0].configuration.get("model") in _RESNET34 and _is_plain(one[0])]
+    shown = [by_depth[depth] for depth in sorted(by_depth)] + sorted(deep, key=lambda one: -one[1].accuracy)
+    gaps = [
+        None if run is best or _images(run, split) != _images(best, split) else _gap(result, base)
+        for run, result, _ in shown
+    ]
+    assert of_base.macs is not None
+    rows = tuple((*one, gap) for one, gap in zip(shown, gaps, strict=True))
+    return AgainstResNet34(how, best.name, of_base.macs, rows)
+
+
 def _shallow_and_deep(runs: Sequence[Run], split: str) -> tuple[_Costed, _Costed, bool] | None:
     """The best shallow network and the best ResNet34 of runs, and whether there are several of these."""
     costed = [(run, result, result.cost) for run, result in _evaluated(runs, split) if result.cost]
@@ -280,31 +326,44 @@ def _front_chart(name: str, label: str, known: Sequence[tuple[int, str, float, R
         axes.xaxis.set_minor_locator(NullLocator())
         axes.margins(x=0.18)
         axes.set_xlabel(textwrap.fill(label, _LONGEST_LABEL))
-        axes.set_title("accuracy, percent")
+        axes.set_title(f"accuracy, percent{f' (names without {left})' if left else ''}")
         points = [(cost, 100 * result.accuracy) for _, _, cost, result in known]
         bars = [[(cost, 100 * bound) for bound in result.interval] for _, _, cost, result in known]
-        label_points(axes, [run for _, run, _, _ in known], points, [front, *bars])
+        label_points(axes, names, points, [front, *bars])
 
+    names, left = _without_what_most_share([run for _, run, _, _ in known])
     told = "; ".join(f"{run} {100 * result.accuracy:.1f} % at {cost:.3g}" for _, run, cost, result in known)
     return draw(f"front-{name}", f"Accuracy against {label}: {told}", (340, 280), paint)
+
+
+def _without_what_most_share(names: Sequence[str]) -> tuple[list[str], str]:
+    """Names without a first word, such as "network-", that most of them have, and that word; "" where none is shared.
+
+    Example:
+        >>> _without_what_most_share(["network-wide6", "network-wide4", "small"])
+        (['wide6', 'wide4', 'small'], 'network-')
+    """
+    first, count = Counter(name[: name.find("-") + 1] for name in names).most_common(1)[0]
+    short = [name.removeprefix(first) for name in names]
+    if not first or 2 * count <= len(names) or len({*short}) < len(names) or not all(short):
+        return list(names), ""
+    return short, first
 
 
 def _evaluated(runs: Sequence[Run], split: str) -> list[tuple[Run, Result]]:
     return [(run, full) for run in runs if (evaluation := run.on(split)) and (full := evaluation.full)]
 
 
-def _cost_cells(cost: Cost | None, notes: Sequence[str], costs: Sequence[Cost]) -> tuple[Cell, ...]:
-    batches = _batches(costs)
+def _cost_cells(cost: Cost | None, notes: Sequence[str], batches: Sequence[int]) -> tuple[Cell, ...]:
+    """The depth, with what stands beside it, and what a network costs."""
     if cost is None:
-        blank = 2 + len(batches) + len(memory_columns(costs))
-        return (Cell(""), *map(Cell, notes), *(Cell("") for _ in range(blank)))
+        return (Cell(""), *map(Cell, notes), *(Cell(""),) * (2 + len(batches)))
     return (
         Cell(fmt.count(cost.depth), sort=cost.depth),
         *map(Cell, notes),
         Cell(fmt.scaled(cost.parameters), sort=cost.parameters),
         Cell(fmt.scaled(cost.macs), sort=cost.macs),
         *(latency_cell(cost.latency.get(batch)) for batch in batches),
-        *memory_cells(cost, costs),
     )
 
 

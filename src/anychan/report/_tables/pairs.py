@@ -108,7 +108,8 @@ def _p_cell(p: float) -> Cell:
 def _alike(found: Specialists) -> str:
     if not found.differs:
         all_ = "All of one seed" if found.seeds else "All"
-        return f" {all_} were trained with the same settings, but for channels, objective and batch statistics."
+        but_for = "channels, stem, objective and what is kept for a subset"
+        return f" {all_} were trained with the same settings, but for {but_for}."
     return f" They were not trained alike: they differ in {fmt.listing(found.differs)}."
 
 
