@@ -77,7 +77,8 @@ OF_SIX = """
 ## Six layers for every subset, their specialists, and plain ones
 
 `wide6` at half its width (0.99 M parameters) from scratch on {classes} kinds of animals at {size}x{size} ({train:,}
-training images, {epochs} epochs, one recipe but for channels, objective and batch statistics).
+training images, {epochs} epochs, one recipe but for channels, stem, objective and what is kept for
+a subset).
 
 - *wide6-32-any-full*: one network for every subset, with a *completed* stem, trained by the sandwich rule on all seven
   channel sets in each step, so in as many passes as its seven specialists together; with a scale and shift for each,

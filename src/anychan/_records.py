@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from anychan._files import replacing
+
 RUN = "run.json"
 SCHEMA = 1  # raised when a key changes its meaning or a new one is needed; what is only added leaves it as it is
 
@@ -40,6 +42,23 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is damaged: not JSON ({error})") from error
     check_record(record, str(path), kind)
+    return record
+
+
+def write_record(path: Path, kind: str, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Write a record file, whole or not at all.
+
+    Args:
+        path: the file; folders above it are made.
+        kind: see ``read_record``.
+        told: all else that it says.
+
+    Returns:
+        The record.
+    """
+    record = {"schema": SCHEMA, "kind": kind, **told}
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return record
 
 

@@ -12,11 +12,12 @@ import pytest
 import torch
 from PIL import Image
 
+from anychan._files import replacing_folder
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
 from anychan.evaluation import Predictions, predict_subset
-from anychan.evaluation.pictures import _replacing_folder, choose, choose_disputed, view_planes, write_pictures
+from anychan.evaluation.pictures import choose, choose_disputed, view_planes, write_pictures
 
 
 def read(path: Path) -> npt.NDArray[np.uint8]:
@@ -84,7 +85,7 @@ def test_pictures_that_cannot_take_their_place_leave_the_old_ones(
         return rename(path, target)
 
     def replace() -> None:
-        with _replacing_folder(folder) as temporary:
+        with replacing_folder(folder) as temporary:
             (temporary / "new.webp").touch()
 
     monkeypatch.setattr(Path, "rename", refuse)

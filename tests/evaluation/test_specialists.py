@@ -107,7 +107,7 @@ def test_the_report_shows_it(runs: Any, tmp_path: Path) -> None:
     unknown = {"precision": None, "processor": None}
     assert found["trained"] == unknown
     assert [row["trained"] for row in found["rows"]] == [unknown, unknown]
-    assert "batch statistics. All were trained in a number format and on a processor not recorded." in text
+    assert "what is kept for a subset. All were trained in a number format and on a processor not recorded." in text
     assert "All were trained with the same settings" in text
     assert "24 passes through the network in training for each image against 16" in text
     assert words in next(line for line in text.splitlines() if line.startswith("| mean"))

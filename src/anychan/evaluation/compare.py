@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anychan._files import replacing
 from anychan._records import read_record as read_any_record
+from anychan._records import write_record
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import predictions_path, read_record
 from anychan.evaluation.holm import corrected
@@ -67,14 +66,12 @@ def compare_runs(
             comparisons.append(names | _pair(first, second, runs).to_dict())
     if not comparisons:
         raise ValueError(f"{a} and {b} have no channel set that both answered alike, by themselves or with one fill")
-    record: dict[str, Any] = {"schema": 1, "kind": "comparison", "split": split, "a": str(a), "b": str(b)}
+    record: dict[str, Any] = {"split": split, "a": str(a), "b": str(b)}
     record["b_from_a"] = _from(runs[0], runs[1])
     record["model_sha256"] = {name: of.get("model_sha256", "") for name, of in zip("ab", records, strict=True)}
     record["images"] = records[0]["data"]["fingerprints"][split]
     record["comparisons"] = corrected(comparisons)
-    with replacing(_place(runs[0], runs[1], split)) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return record
+    return write_record(_place(runs[0], runs[1], split), "comparison", record)
 
 
 def _from(a: Path, b: Path) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from anychan._files import replacing_folder
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray
@@ -67,7 +66,7 @@ def write_pictures(
     rows = {key: {path: i for i, path in enumerate(given.paths)} for key, given in answers.items()}
     index = {path: i for i, path in enumerate(array.paths)}
     pictures: list[dict[str, Any]] = []
-    with _replacing_folder(folder) as temporary:
+    with replacing_folder(folder) as temporary:
         for number, (row, why) in enumerate(chosen):
             path, label = first.paths[row], int(first.labels[row])
             file = f"{number:03}.webp"
@@ -231,22 +230,3 @@ def _in_8_bits(array: ImageArray, row: int, planes: list[int]) -> npt.NDArray[np
 def _named(answers: Predictions, row: int, classes: Sequence[str]) -> list[list[Any]]:
     top, probability = answers.top[row].tolist(), answers.probability[row].tolist()
     return [[classes[i], round(share, 4)] for i, share in zip(top, probability, strict=True)]
-
-
-@contextmanager
-def _replacing_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder to fill, which takes the place of ``folder`` when the block ends well."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", suffix=".partial", dir=folder.parent) as temporary:
-        new = Path(temporary) / "new"
-        new.mkdir()
-        yield new
-        old = Path(temporary) / "old"
-        if folder.exists():
-            folder.rename(old)
-        try:
-            new.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise

@@ -6,7 +6,6 @@ predictions were not kept.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from anychan._files import replacing
 from anychan._plain import PLAIN
-from anychan._records import read_run_record
+from anychan._records import read_run_record, write_record
 from anychan.channels import ChannelSet
 from anychan.evaluation._folder import read_record, training_conditions
 from anychan.evaluation.bootstrap import DRAWS, paired_interval
@@ -117,8 +115,6 @@ def compare_specialists(
         )
     order = sorted(range(len(rows)), key=lambda i: (-len(known.subset(chosen[i])), known.indices(chosen[i])))
     found = {
-        "schema": 1,
-        "kind": "specialists",
         "split": split,
         "run": run.name,
         "model_sha256": record["model_sha256"],
@@ -129,9 +125,7 @@ def compare_specialists(
         "mean": _mean(rows, np.stack(differences), seed),
         "cost": {"run": _cost(run, split), "specialists": _sum([_cost(path, split) for path in paths])},
     }
-    with replacing(run / "specialists" / f"{split}.json") as temporary:
-        temporary.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    return found
+    return write_record(run / "specialists" / f"{split}.json", "specialists", found)
 
 
 def _row(run: Path, record: Mapping[str, Any], known: ChannelSet, subset: ChannelSet) -> dict[str, Any]:

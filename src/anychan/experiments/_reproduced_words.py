@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from anychan._columns import columns
 from anychan._layers import layers_words
-from anychan.data.augment_config import AugmentationConfig
 from anychan.evaluation.tables import pairs_table
 from anychan.experiments._reproduced_rows import LATENCY, split_of
 from anychan.experiments.recipes import DIFFER_IN_MORE, Recipe, decimals
-from anychan.training import TrainConfig
 
 _SPLITS = {"test": "test", "val": "validation", "train": "training"}
 
@@ -111,34 +108,3 @@ def _short(value: float | None, least: int) -> str:
 
 def _interval(bounds: Sequence[float] | None) -> str:
     return "" if bounds is None else f"{bounds[0]:.1f}-{bounds[1]:.1f}"
-
-
-def how_twins_were_trained(recipe: Recipe, configs: Mapping[str, TrainConfig]) -> str:
-    """How these fair twins were trained, which is not as their source says."""
-    one = next(iter(configs.values()))  # as good as any, but for its channels
-    optimizer, schedule = one.optimizer, one.schedule
-    off = dataclasses.asdict(AugmentationConfig())
-    augmentation = ", ".join(
-        f"{name} {value}" for name, value in dataclasses.asdict(one.augmentation).items() if value != off[name]
-    )
-    settings = [
-        f"epochs {one.epochs}",
-        f"images of {one.image_size}x{one.image_size} in batches of {one.batch_size}",
-        f"{optimizer.name} at {optimizer.rate:g} with a decay of {optimizer.decay:g}",
-        f"schedule {schedule.name}, warmup_epochs {schedule.warmup_epochs:g}",
-        f"label_smoothing {one.label_smoothing:g}",
-        "no early stopping" if one.early_stopping.patience is None else "early stopping",
-        f"augmentation {augmentation or 'none'}",
-        f"objective {one.objective.name}",
-    ]
-    channels: dict[str, list[str]] = {}
-    for name, config in configs.items():
-        how = f"channel sampling {config.channel_sampling}, statistics {config.normalisation.statistics}"
-        channels.setdefault(how, []).append(name)
-    said = [
-        "Fair twins are not trained as their source says, but alike: " + "; ".join(settings) + ".",
-        *(f"{', '.join(map(repr, names))}: {how}." for how, names in channels.items()),
-        *(f"{name!r} is not run: its twin is that of {same!r}." for name, same in recipe.left_out.items()),
-        "What was reported is of the source's own training and image size.",
-    ]
-    return " ".join(said)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,10 +11,9 @@ from typing import Any
 
 import yaml
 
-from anychan._files import replacing
 from anychan._lock import alone
 from anychan._records import read_record as read_record_file
-from anychan._records import trained_by
+from anychan._records import trained_by, write_record
 from anychan.environment import checked_device, environment
 from anychan.evaluation import HELD_OUT, record_costs
 from anychan.evaluation.bootstrap import DRAWS
@@ -254,8 +252,6 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
             row["cost_error"] = uncosted[row["name"]]
     methods = {found["method"] for row in rows for name, found in row.items() if name.startswith("difference_")}
     record = {
-        "schema": 1,
-        "kind": "ablation",
         "title": ablation.title,
         "base": jsonable(ablation.base),
         "changes": jsonable(ablation.changes),
@@ -265,9 +261,7 @@ def _made(ablation: Ablation, folder: Path, executor: Executor) -> dict[str, Any
         **made,
         "rows": rows,
     }
-    with replacing(folder / RECORD) as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return record
+    return write_record(folder / RECORD, "ablation", record)
 
 
 def _measure(config: TrainConfig, split: str) -> str:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anychan._files import replacing
 from anychan._lock import alone
+from anychan._records import write_record
+from anychan.data.augment_config import AugmentationConfig
 from anychan.environment import environment
 from anychan.evaluation._folder import record_path
 from anychan.experiments._reproduced_pairs import pairs_of, untested
 from anychan.experiments._reproduced_rows import empty_rows, facts_of_run, rows_of, rows_of_one, validated_in_training
-from anychan.experiments._reproduced_words import how_twins_were_trained
 from anychan.experiments.completing import attempt, check_split, is_finished, weights_missing
 from anychan.experiments.recipes import Recipe
 from anychan.training import TrainConfig
@@ -113,20 +113,47 @@ def _made(
     made = {name: configs[name] for name in runs_made}
     apart = untested(made)
     record = {
-        "schema": 1,
-        "kind": "reproduction",
         "recipe": recipe.name,
         "fair": fair,
         "seed": seed,
         "changes": {name: str(value) if isinstance(value, Path) else value for name, value in changes.items()},
         **environment(),
-        **({"note": how_twins_were_trained(recipe, made)} if fair else {}),
+        **({"note": _how_twins_were_trained(recipe, made)} if fair else {}),
         "runs": runs_made,
         "rows": rows,
         "pairs": pairs_of(made),
         **({"untested": apart} if apart else {}),
         "errors": errors,
     }
-    with replacing(folder / f"{recipe.label(fair)}-seed{seed}-{RECORD}") as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return record
+    return write_record(folder / f"{recipe.label(fair)}-seed{seed}-{RECORD}", "reproduction", record)
+
+
+def _how_twins_were_trained(recipe: Recipe, configs: Mapping[str, TrainConfig]) -> str:
+    """How these fair twins were trained, which is not as their source says."""
+    one = next(iter(configs.values()))  # as good as any, but for its channels
+    optimizer, schedule = one.optimizer, one.schedule
+    off = dataclasses.asdict(AugmentationConfig())
+    augmentation = ", ".join(
+        f"{name} {value}" for name, value in dataclasses.asdict(one.augmentation).items() if value != off[name]
+    )
+    settings = [
+        f"epochs {one.epochs}",
+        f"images of {one.image_size}x{one.image_size} in batches of {one.batch_size}",
+        f"{optimizer.name} at {optimizer.rate:g} with a decay of {optimizer.decay:g}",
+        f"schedule {schedule.name}, warmup_epochs {schedule.warmup_epochs:g}",
+        f"label_smoothing {one.label_smoothing:g}",
+        "no early stopping" if one.early_stopping.patience is None else "early stopping",
+        f"augmentation {augmentation or 'none'}",
+        f"objective {one.objective.name}",
+    ]
+    channels: dict[str, list[str]] = {}
+    for name, config in configs.items():
+        how = f"channel sampling {config.channel_sampling}, statistics {config.normalisation.statistics}"
+        channels.setdefault(how, []).append(name)
+    said = [
+        "Fair twins are not trained as their source says, but alike: " + "; ".join(settings) + ".",
+        *(f"{', '.join(map(repr, names))}: {how}." for how, names in channels.items()),
+        *(f"{name!r} is not run: its twin is that of {same!r}." for name, same in recipe.left_out.items()),
+        "What was reported is of the source's own training and image size.",
+    ]
+    return " ".join(said)

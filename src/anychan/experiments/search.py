@@ -7,9 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from anychan._files import replacing
 from anychan._lock import LOCK, alone
-from anychan._records import RUN, read_run_record, trained_by
+from anychan._records import RUN, read_run_record, trained_by, write_record
 from anychan.data import open_dataset
 from anychan.environment import environment
 from anychan.evaluation import HELD_OUT, evaluate_run
@@ -226,8 +225,6 @@ class _Search:
         ]
         done = [trial for trial in trials if trial[_ACCURACY] is not None]
         record = {
-            "schema": 1,
-            "kind": "sweep",
             "config": {**self._config.to_dict(), "out": self._config.out.name},
             "space": dict(self._space.settings),
             _SEED: self._study.user_attrs[_SEED],
@@ -235,9 +232,7 @@ class _Search:
             "trials": trials,
             "best": max(done, key=lambda trial: trial[_ACCURACY], default=None),
         }
-        with replacing(self._config.out / _RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-        return record
+        return write_record(self._config.out / _RECORD, "sweep", record)
 
     def _trained_by(self, number: int, made: dict[str, Any]) -> dict[str, Any]:
         """Which commits trained a trial's run, where it is there and was not trained by today's alone."""

@@ -10,7 +10,7 @@ import yaml
 
 from anychan._files import replacing
 from anychan._lock import LOCK
-from anychan._records import RUN, SCHEMA
+from anychan._records import RUN, write_record
 from anychan.training.checkpoint import LEFTOVERS
 from anychan.training.config import TrainConfig
 
@@ -67,8 +67,7 @@ class RunFolder:
 
     def describe(self, description: dict[str, Any]) -> None:
         """Write run.json."""
-        with replacing(self.path / RUN) as temporary:
-            temporary.write_text(json.dumps({"schema": SCHEMA, "kind": "run", **description}, indent=1) + "\n", "utf-8")
+        write_record(self.path / RUN, "run", description)
 
     def append(self, record: dict[str, Any]) -> None:
         """Add an epoch's line."""
