@@ -86,7 +86,7 @@ def test_goes_the_usual_way_elsewhere(size: int, options: dict, taken: list[bool
     ],
 )
 @pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "bfloat16"])
-def test_is_as_close_as_the_usual_convolution_in_bfloat16(
+def test_in_bfloat16_the_error_is_that_of_one_rounding_more_than_the_usual(
     channels: int, size: tuple[int, int], options: dict, autocast: bool, taken: list[bool]
 ):
     convolution, x = layer(channels, 288, **options), torch.randn(8, channels, *size)
@@ -97,14 +97,16 @@ def test_is_as_close_as_the_usual_convolution_in_bfloat16(
     exact = outcome(copy.deepcopy(convolution).double(), x.double())
     if not autocast:
         convolution.bfloat16()
-    with SmallMaps(), torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        found = outcome(convolution, x)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        usual = outcome(convolution, x)
+        with SmallMaps():
+            found = outcome(convolution, x)
     assert len(taken) == (3 if channels == 256 else 1)
     assert found[0].dtype == found[1].dtype == torch.bfloat16
     assert found[2].dtype == convolution.weight.dtype
-    for values, expected in zip(found[:3], exact[:3], strict=True):  # a bias's gradient is the same sum either way
-        # Half a unit in the last place is 0.2 %: once for the products of each tap, and once for the sum.
-        assert torch.linalg.vector_norm(values - expected) < 0.003 * torch.linalg.vector_norm(expected)
+    for values, others, expected in zip(found, usual, exact, strict=True):
+        # The usual sum is rounded once. Where the taps' products are too, errors are larger by the root of 2.
+        assert torch.linalg.vector_norm(values - expected) < 1.6 * torch.linalg.vector_norm(others - expected)
 
 
 @pytest.mark.parametrize(
