@@ -1,6 +1,7 @@
 """Convolution tap by tap: the same values and gradients as ``torch.conv2d``, and only where it applies."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -109,20 +110,53 @@ def test_in_bfloat16_the_error_is_that_of_one_rounding_more_than_the_usual(
         assert torch.linalg.vector_norm(values - expected) < 1.6 * torch.linalg.vector_norm(others - expected)
 
 
-@pytest.mark.parametrize(
-    "convolution", [layer(256, 256, padding=1), layer(128, 128, padding=1)], ids=["wholly", "kernel"]
-)
-def test_makes_no_gradient_that_is_not_asked_for(convolution: nn.Conv2d):
-    x = torch.randn(2, convolution.in_channels, 2, 2).bfloat16()
+@pytest.mark.parametrize(("channels", "forward", "of_x"), [(256, 1, 1), (128, 0, 0)], ids=["wholly", "kernel"])
+def test_makes_no_gradient_that_is_not_asked_for(channels: int, forward: int, of_x: int, taken: list[bool]):
+    convolution, x = layer(channels, channels, padding=1), torch.randn(2, channels, 2, 2)
     with SmallMaps(), torch.autocast("cpu", torch.bfloat16):
         convolution(x).sum().backward()
-    assert x.grad is None
-    assert convolution.weight.grad is not None
-    convolution.requires_grad_(False).zero_grad()
+    assert len(taken) == forward + 1
+    taken.clear()
+    convolution.requires_grad_(False)
     with SmallMaps(), torch.autocast("cpu", torch.bfloat16):
         convolution(x.requires_grad_()).sum().backward()
-    assert x.grad is not None
-    assert convolution.weight.grad is None
+    assert len(taken) == forward + of_x
+
+
+@pytest.mark.parametrize("autocast", [False, True], ids=["wholly", "kernel"])
+def test_second_derivatives_are_the_usual_ones(autocast: bool):
+    convolution, x = layer(128, 128, padding=1), torch.randn(2, 128, 2, 2, requires_grad=True)
+
+    def of_penalty() -> list[Tensor]:
+        """Of a penalty on the gradient of the images, where the gradient that comes in needs none of its own."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            y = convolution(x)
+        (of_x,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        return list(torch.autograd.grad(y.mean() + of_x.square().sum(), list(convolution.parameters())))
+
+    expected = of_penalty()
+    with SmallMaps():
+        assert_close(of_penalty(), expected)
+
+
+def test_a_backward_pass_under_autocast_keeps_to_the_numbers_of_the_forward_pass():
+    convolution, x = layer(128, 128, padding=1), torch.randn(2, 128, 2, 2, requires_grad=True)
+    with SmallMaps():
+        y = convolution(x)
+    gradients = partial(torch.autograd.grad, y, [x, *convolution.parameters()], torch.randn_like(y), retain_graph=True)
+    expected = gradients()
+    with torch.autocast("cpu", torch.bfloat16):
+        assert_close(gradients(), expected)
+
+
+def test_goes_the_usual_way_where_a_function_is_transformed(taken: list[bool]):
+    kernel = layer(128, 128).weight.detach()
+    gradient = torch.func.grad(lambda x: torch.conv2d(x, kernel).sum())
+    x = torch.randn(2, 128, 4, 4)
+    expected = gradient(x)
+    with SmallMaps():
+        assert torch.equal(gradient(x), expected)
+    assert not taken
 
 
 @pytest.mark.parametrize(("size", "channels"), [((5, 4), 256), ((2, 2), 127)], ids=["20 pixels", "127 channels"])

@@ -15,7 +15,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 
 Pair = int | tuple[int, ...]
@@ -27,7 +26,8 @@ class SmallMaps(TorchFunctionMode):
 
     That is: at most 4x4 pixels out and at least 128 channels in and out in float32, at most 3x3 and at least 256 in
     bfloat16 (or under autocast to it), where from 128 channels and up to 4x4 pixels the gradient of the kernel alone
-    is taken so; an undivided, undilated kernel with its channels last, padding in numbers. All else goes the usual way.
+    is taken so; an undivided, undilated kernel with its channels last, padding in numbers. All else goes the usual way:
+    gradients too that shall be differentiated again, and what ``torch.func`` transforms.
 
     Example:
         >>> x, kernel = torch.randn(8, 128, 2, 2), torch.randn(128, 128, 3, 3)
@@ -103,6 +103,7 @@ def _fits(x: Tensor, kernel: Tensor) -> bool:
         and x.device.type == "cpu"
         and x.shape[1] == kernel.shape[1]
         and kernel.is_contiguous(memory_format=torch.channels_last)
+        and not torch._C._are_functorch_transforms_active()
     )
 
 
@@ -123,7 +124,6 @@ class _TapByTap(torch.autograd.Function):
         return y.to(x.dtype).permute(0, 3, 1, 2)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return _gradients(ctx, gradient, _gradient_of_x)
 
@@ -138,16 +138,31 @@ class _KernelTapByTap(torch.autograd.Function):
         return torch.conv2d(x, kernel, bias, [axis.step for axis in axes], [axis.margin for axis in axes])
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return _gradients(ctx, gradient, _usual_gradient_of_x)
 
 
-def _gradients(ctx: Any, gradient: Tensor, of_x: Callable[..., Tensor]) -> tuple[Tensor | None, ...]:
+def _gradients(ctx: Any, gradient: Tensor, of_x: Callable[..., Tensor | None]) -> tuple[Tensor | None, ...]:
     """Those that are asked for, of images, kernel, bias and axes."""
     given, needed = (*ctx.saved_tensors, gradient, ctx.axes), ctx.needs_input_grad[:3]
+    if torch.is_grad_enabled():  # to be differentiated again
+        return (*_usual_gradients(needed, *given), None)
     ways = (of_x, _gradient_of_kernel, _gradient_of_bias)
-    return (*(way(*given) if asked else None for way, asked in zip(ways, needed, strict=True)), None)
+    with torch.autocast("cpu", enabled=False):  # as they are, whatever the backward pass is called under
+        return (*(way(*given) if asked else None for way, asked in zip(ways, needed, strict=True)), None)
+
+
+def _usual_gradients(
+    needed: tuple[bool, ...], x: Tensor, kernel: Tensor, gradient: Tensor, axes: Axes
+) -> tuple[Tensor | None, ...]:
+    steps, margins = [axis.step for axis in axes], [axis.margin for axis in axes]
+    return torch.ops.aten.convolution_backward(
+        gradient, x, kernel, [len(kernel)], steps, margins, [1, 1], False, [0, 0], 1, list(needed)
+    )
+
+
+def _usual_gradient_of_x(*given: Any) -> Tensor | None:
+    return _usual_gradients((True, False, False), *given)[0]
 
 
 def _gradient_of_x(x: Tensor, kernel: Tensor, gradient: Tensor, axes: Axes) -> Tensor:
@@ -157,14 +172,6 @@ def _gradient_of_x(x: Tensor, kernel: Tensor, gradient: Tensor, axes: Axes) -> T
         part = gradients[out]
         of_pixels[met] += (part.flatten(0, 2) @ tap).unflatten(0, part.shape[:3])
     return of_pixels.to(x.dtype).permute(0, 3, 1, 2)
-
-
-def _usual_gradient_of_x(x: Tensor, kernel: Tensor, gradient: Tensor, axes: Axes) -> Tensor:
-    steps, margins = [axis.step for axis in axes], [axis.margin for axis in axes]
-    of_x, _, _ = torch.ops.aten.convolution_backward(
-        gradient, x, kernel, None, steps, margins, [1, 1], False, [0, 0], 1, [True, False, False]
-    )
-    return of_x
 
 
 def _gradient_of_kernel(x: Tensor, kernel: Tensor, gradient: Tensor, axes: Axes) -> Tensor:
