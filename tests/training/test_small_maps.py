@@ -1,6 +1,7 @@
 """Convolution tap by tap: the same values and gradients as ``torch.conv2d``, and only where it applies."""
 
 import copy
+import re
 from functools import partial
 
 import pytest
@@ -186,6 +187,30 @@ def test_bad_shapes_raise_as_usual():
         layer()(torch.randn(2, 130, 4, 4))
     with SmallMaps(), pytest.raises(RuntimeError, match=r"type .* should be the same"):
         layer(256, 256, padding=1)(torch.randn(2, 256, 2, 2).bfloat16())
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"padding": -1},
+        {"padding": (0, 0, 0)},
+        {"stride": 0},
+        {"bias": torch.ones(1)},
+        {"bias": torch.ones(256).double()},
+        {"input": torch.ones(2, 256, 6, 6, dtype=torch.long)},
+    ],
+    ids=["padding below 0", "three paddings", "no stride", "short bias", "double bias", "whole numbers"],
+)
+@pytest.mark.parametrize("autocast", [False, True], ids=["float32", "autocast"])
+def test_bad_calls_are_refused_as_usual(given: dict, autocast: bool):
+    def call() -> None:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            torch.conv2d(**{"input": torch.ones(2, 256, 5, 5), "weight": layer(256, 256).weight, **given})
+
+    with pytest.raises(RuntimeError) as usual:
+        call()
+    with SmallMaps(), pytest.raises(RuntimeError, match=re.escape(str(usual.value))):
+        call()
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)])

@@ -72,37 +72,45 @@ def _convolve(  # noqa: PLR0917 # the parameters of torch.conv2d
     dilation: Pair = 1,
     groups: int = 1,
 ) -> Tensor:
-    dtype = _format(input, weight)
-    if dtype in _WAYS and not isinstance(padding, str) and groups == 1 and _pair(dilation) == (1, 1):
-        axes = _axes(input, weight, _pair(stride), _pair(padding))
-        way = _way(dtype, min(weight.shape[:2]), axes) if _fits(input, weight) else None
-        if way is not None:
-            return way.apply(input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype), axes)
+    if not isinstance(padding, str) and groups == 1 and _pair(dilation) == (1, 1):
+        dtype, steps, margins = _format(input, weight, bias), _pair(stride), _pair(padding)
+        if dtype in _WAYS and _fits(input, weight, bias, steps, margins):
+            axes = _axes(input, weight, steps, margins)
+            way = _way(dtype, min(weight.shape[:2]), axes)
+            if way is not None:
+                return way.apply(input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype), axes)
     return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
 
 
-def _format(x: Tensor, kernel: Tensor) -> torch.dtype | None:
+def _format(*given: Tensor | None) -> torch.dtype | None:
     """The number format in which ``torch.conv2d`` multiplies them; None where it refuses."""
-    if torch.is_autocast_enabled("cpu") and torch.float64 not in {x.dtype, kernel.dtype}:
+    formats = {one.dtype for one in given if one is not None}
+    if torch.is_autocast_enabled("cpu") and formats <= {torch.float32, torch.bfloat16, torch.float16}:
         return torch.get_autocast_dtype("cpu")
-    return x.dtype if x.dtype == kernel.dtype else None
+    return formats.pop() if len(formats) == 1 else None
 
 
-def _pair(value: Pair) -> tuple[int, int]:
-    return (value, value) if isinstance(value, int) else (value[0], value[-1])
+def _pair(value: Pair) -> tuple[int, ...]:
+    """Of both axes, unless it is neither a number nor one or two of them."""
+    numbers = (value,) if isinstance(value, int) else tuple(value)
+    return numbers * 2 if len(numbers) == 1 else numbers
 
 
-def _axes(x: Tensor, kernel: Tensor, steps: tuple[int, int], margins: tuple[int, int]) -> Axes:
+def _axes(x: Tensor, kernel: Tensor, steps: tuple[int, ...], margins: tuple[int, ...]) -> Axes:
     rows, columns = (_Axis(x.shape[i - 2], kernel.shape[i - 2], steps[i], margins[i]) for i in (0, 1))
     return rows, columns
 
 
-def _fits(x: Tensor, kernel: Tensor) -> bool:
+def _fits(x: Tensor, kernel: Tensor, bias: Tensor | None, steps: tuple[int, ...], margins: tuple[int, ...]) -> bool:
     return (
         x.ndim == 4
         and x.device.type == "cpu"
         and x.shape[1] == kernel.shape[1]
         and kernel.is_contiguous(memory_format=torch.channels_last)
+        and (bias is None or bias.shape == kernel.shape[:1])
+        and len(steps) == len(margins) == 2
+        and min(steps) > 0
+        and min(margins) >= 0
         and not torch._C._are_functorch_transforms_active()
     )
 
