@@ -77,15 +77,21 @@ def test_algorithms_are_restored_after_an_error() -> None:
 
 
 _FAULTS = """
+import ctypes
 import resource
 import torch
 from anychan.training.machine import freed_memory_kept
 
+library = ctypes.CDLL(None)
+library.malloc.restype, library.free.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(4):
-        blocks = [torch.ones(1 << 20) for _ in range(8)]
-        del blocks
+    blocks = [library.malloc(4 << 20) for _ in range(24)]  # in all more than glibc is told to keep afterwards
+    for block in blocks:
+        ctypes.memset(block, 1, 4 << 20)
+    for block in blocks:
+        library.free(block)
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 faults()
@@ -93,16 +99,20 @@ outside = faults()
 with freed_memory_kept():
     faults()
     inside = faults()
-print(outside, inside, faults())
+print(outside, inside, faults(), faults())
 """
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the C library is not glibc")
-@pytest.mark.parametrize("user", [{}, {"MALLOC_TRIM_THRESHOLD_": "131072"}], ids=["unset", "set by the user"])
+@pytest.mark.parametrize(
+    "user",
+    [{}, {"MALLOC_TRIM_THRESHOLD_": "131072"}, {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=131072"}],
+    ids=["unset", "set by the user", "tuned by the user"],
+)
 def test_freed_memory_is_kept_while_training(user: dict[str, str]) -> None:
-    unset = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    unset = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     told = subprocess.run([sys.executable, "-c", _FAULTS], env=unset | user, capture_output=True, text=True, check=True)
-    outside, inside, afterwards = (int(count) for count in told.stdout.split())
+    outside, inside, *afterwards = (int(count) for count in told.stdout.split())
     assert outside > 32  # pages may be huge
     assert inside > 0.5 * outside if user else inside < 0.02 * outside + 16
-    assert afterwards > 0.2 * outside  # it was given back, and is had anew at least once
+    assert min(afterwards) > 0.5 * outside  # what was kept was given back, and so is what is freed from here on
