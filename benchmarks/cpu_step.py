@@ -54,7 +54,7 @@ def images_per_second(options: argparse.Namespace, way: str) -> float:
 
     with ExitStack() as entered:
         if kept_memory:
-            entered.enter_context(freed_memory_kept())
+            entered.enter_context(freed_memory_kept(torch.device("cpu")))
         for _ in range(2):
             step()
         started = time.perf_counter()

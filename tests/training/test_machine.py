@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import subprocess
@@ -14,7 +15,8 @@ import torch
 from accelerate.state import AcceleratorState
 
 from anychan.training.config import TrainConfig
-from anychan.training.machine import algorithms, choose, start_accelerator
+from anychan.training.machine import Machine, algorithms, choose, freed_memory_kept, start_accelerator
+from anychan.training.optimisers import InMemoryOrder
 
 CPU = torch.device("cpu")
 
@@ -96,7 +98,7 @@ def faults():
 
 faults()
 outside = faults()
-with freed_memory_kept():
+with freed_memory_kept(torch.device("cpu")):
     faults()
     inside = faults()
 print(outside, inside, faults(), faults())
@@ -116,3 +118,11 @@ def test_freed_memory_is_kept_while_training(user: dict[str, str]) -> None:
     assert outside > 32  # pages may be huge
     assert inside > 0.5 * outside if user else inside < 0.02 * outside + 16
     assert min(afterwards) > 0.5 * outside  # what was kept was given back, and so is what is freed from here on
+
+
+def test_on_a_gpu_nothing_is_done_for_a_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", pytest.fail)
+    with freed_memory_kept(torch.device("cuda")), Machine("cuda", "float32", True, 1).update_context() as entered:
+        assert entered is None
+    with Machine("cpu", "float32", True, 1).update_context() as entered:
+        assert isinstance(entered, InMemoryOrder)

@@ -24,7 +24,7 @@ from anychan.training.early_stopping import EarlyStopping
 from anychan.training.finite import FiniteGuard
 from anychan.training.machine import Machine
 from anychan.training.objectives import Part, cross_entropy, sandwich, taught
-from anychan.training.optimisers import InMemoryOrder, make_optimizer
+from anychan.training.optimisers import make_optimizer
 from anychan.training.randomness import random_states, restore_random_states
 from anychan.training.schedule import learning_rate_factor
 from anychan.training.step_graphs import StepGraphs
@@ -155,7 +155,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         loss, right = self._backward(batch)
         self.guard.watch(loss, self._number)
-        with InMemoryOrder():
+        with self.machine.update_context():
             self.optimizer.step()
         return loss.detach(), right
 

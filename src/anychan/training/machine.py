@@ -7,7 +7,7 @@ import ctypes
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from functools import partial
@@ -18,6 +18,7 @@ import torch
 from anychan._plain import PLAIN
 from anychan.data import ImageArray
 from anychan.training.config import TrainConfig
+from anychan.training.optimisers import InMemoryOrder
 from anychan.training.small_maps import SmallMaps
 
 if TYPE_CHECKING:
@@ -65,6 +66,10 @@ class Machine:
             if self.device == "cpu":
                 entered.enter_context(SmallMaps())
             yield
+
+    def update_context(self) -> AbstractContextManager[Any]:
+        """What updates run in: on a CPU, where fused ones go without a copy."""
+        return InMemoryOrder() if self.device == "cpu" else nullcontext()
 
     @property
     def memory_format(self) -> torch.memory_format:
@@ -166,7 +171,7 @@ def place(array: ImageArray, device: torch.device) -> ImageArray:
 
 
 @contextmanager
-def freed_memory_kept() -> Iterator[None]:
+def freed_memory_kept(device: torch.device) -> Iterator[None]:
     """Let glibc keep what is freed for what is asked for next; afterwards it gives back what is free.
 
     The maps of a step take megabytes each. glibc gives such blocks back when the last of them is freed and has them
@@ -174,15 +179,15 @@ def freed_memory_kept() -> Iterator[None]:
     Afterwards glibc's thresholds stay at the largest that it comes to by itself, 32 MiB for blocks of their own and
     64 MiB for free memory that is kept, and no longer follow what is freed.
 
-    Without effect under another C library, and where the environment tunes glibc's malloc:
+    Without effect where the device is no CPU, under another C library, and where the environment tunes glibc's malloc:
     MALLOC_TRIM_THRESHOLD_=131072 turns it off.
 
     Example:
-        >>> with freed_memory_kept():
+        >>> with freed_memory_kept(torch.device("cpu")):
         ...     float(torch.ones(8).sum())
         8.0
     """
-    if platform.libc_ver()[0] != "glibc" or _malloc_is_tuned():
+    if device.type != "cpu" or platform.libc_ver()[0] != "glibc" or _malloc_is_tuned():
         yield
         return
     library = ctypes.CDLL(None)

@@ -83,7 +83,7 @@ def train(config: TrainConfig) -> Path:
     accelerator = start_accelerator(config)
     check_folder(config)
     accelerator.wait_for_everyone()  # all have looked before one makes the folder
-    with algorithms(config.deterministic), freed_memory_kept():
+    with algorithms(config.deterministic), freed_memory_kept(accelerator.device):
         with accelerator.main_process_first():  # what cannot be had is said before images are decoded
             weights = read_weights(config)
         data = load_images(config, accelerator)
