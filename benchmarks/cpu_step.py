@@ -14,20 +14,20 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import time
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import torch
 from _ratios import finish, interleaved, new_parser
+from _steps import new_step
 from inference import CLASSES, RGB
-from torch.nn import functional as F
 
 from anychan.models import create_model
 from anychan.training import TrainConfig
 from anychan.training.machine import choose, freed_memory_kept
-from anychan.training.optimisers import InMemoryOrder, make_optimizer
 
+CPU = torch.device("cpu")
 WAYS = ("nothing", "small maps", "and kept memory", "and updates in memory order")  # each with those before
 
 
@@ -35,31 +35,19 @@ def images_per_second(options: argparse.Namespace, way: str) -> float:
     """Of all steps but two at the beginning."""
     torch.set_num_threads(options.threads)
     config = TrainConfig(data="synthetic", out=Path("unused"), image_size=options.image_size, device="cpu")
-    machine = choose(config, torch.device("cpu"))
+    machine = choose(config, CPU)
     torch.manual_seed(0)
     x = torch.randn(options.batch_size, len(RGB), options.image_size, options.image_size)
     x, y = x.contiguous(memory_format=machine.memory_format), torch.randint(CLASSES, (options.batch_size,))
-    model = create_model(options.model, RGB, CLASSES).to(memory_format=machine.memory_format).train()
-    optimizer = make_optimizer(model, config.optimizer)
-    autocast = partial(torch.autocast, "cpu", torch.bfloat16, enabled=machine.precision == "bfloat16")
     small_maps, kept_memory, in_order = (WAYS.index(way) > i for i in range(3))
-
-    def step() -> None:
-        with machine.context() if small_maps else autocast():
-            logits = model(x).float()
-        optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(logits, y, label_smoothing=config.label_smoothing).backward()
-        with InMemoryOrder() if in_order else nullcontext():
-            optimizer.step()
-
-    with ExitStack() as entered:
-        if kept_memory:
-            entered.enter_context(freed_memory_kept(torch.device("cpu")))
+    model = create_model(options.model, RGB, CLASSES)
+    step = new_step(model, config, machine, small_maps=small_maps, in_order=in_order)
+    with freed_memory_kept(CPU) if kept_memory else nullcontext():
         for _ in range(2):
-            step()
+            step(x, y)
         started = time.perf_counter()
         for _ in range(options.steps):
-            step()
+            step(x, y)
         return options.steps * options.batch_size / (time.perf_counter() - started)
 
 

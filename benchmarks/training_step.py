@@ -3,8 +3,8 @@
     python benchmarks/training_step.py
     python benchmarks/training_step.py --strategy sliced --steps 48 --save
 
-Forward pass, loss, backward pass and update, with the optimiser, autocast and memory layout of ``anychan.train``, on
-random images that lie in memory. The any-channel network sees a subset drawn anew for each step (hierarchical
+Forward pass, loss, backward pass and update as ``anychan.train`` makes them on a CPU, on random images that lie in
+memory. The any-channel network sees a subset drawn anew for each step (hierarchical
 sampling), and gets its planes cut out of the images; with one set of normalisation statistics for all subsets, and
 with statistics of their own. In all repetitions the steps see the same subsets.
 """
@@ -17,35 +17,31 @@ from pathlib import Path
 
 import torch
 from _ratios import finish, interleaved, new_parser
+from _steps import new_step
 from inference import CLASSES, RGB, any_channel
 from torch import Tensor
-from torch.nn import functional as F
 
 from anychan.adaptation import AnyChannelModel, keep_statistics
 from anychan.channels import ChannelSet
 from anychan.models import create_model
 from anychan.training import TrainConfig
-from anychan.training.machine import choose
-from anychan.training.optimisers import make_optimizer
+from anychan.training.machine import choose, freed_memory_kept
 from anychan.training.sampling import sample_channels
+
+CPU = torch.device("cpu")
 
 
 def stepper(
     model: AnyChannelModel, config: TrainConfig, images: tuple[Tensor, Tensor], subsets: Sequence[ChannelSet]
 ) -> Callable[[], float]:
     """A function that trains a step on each of the subsets and returns the mean milliseconds of a step."""
-    machine = choose(config, torch.device("cpu"))
+    machine = choose(config, CPU)
     x, y = images[0].contiguous(memory_format=machine.memory_format), images[1]
-    model = model.to(memory_format=machine.memory_format).train()
-    optimizer = make_optimizer(model, config.optimizer)
+    train = new_step(model, config, machine)
 
     def step(channels: ChannelSet) -> None:
         planes = x if len(channels) == len(RGB) else x[:, list(RGB.indices(channels))]
-        with machine.context():
-            logits = model(planes.contiguous(memory_format=machine.memory_format), channels=channels).float()
-        optimizer.zero_grad(set_to_none=True)
-        F.cross_entropy(logits, y, label_smoothing=config.label_smoothing).backward()
-        optimizer.step()
+        train(planes, y, channels=channels)
 
     for channels in dict.fromkeys(subsets):  # each once, to warm up
         step(channels)
@@ -79,8 +75,9 @@ def main() -> None:
         "sampled, own statistics": (apart, sampled),
         "all channels": (any_channel(options.model, options.strategy), everything),
     }
-    steppers = {name: stepper(model, config, (x, y), subsets) for name, (model, subsets) in models.items()}
-    milliseconds = interleaved(steppers, options.repeats, "ms a step")
+    with freed_memory_kept(CPU):
+        steppers = {name: stepper(model, config, (x, y), subsets) for name, (model, subsets) in models.items()}
+        milliseconds = interleaved(steppers, options.repeats, "ms a step")
     pairs = {name: (name, "plain") for name in models if name != "plain"}
     finish(options, "training_step", "milliseconds", milliseconds, pairs)
 

@@ -1,0 +1,37 @@
+"""That benchmarks measure the step that training takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from anychan.training import TrainConfig
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+def test_a_measured_step_is_spared_on_a_cpu_what_training_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    new_step = import_module("_steps").new_step
+    entered = []
+
+    @contextmanager
+    def noted(what: str) -> Iterator[None]:
+        entered.append(what)
+        yield
+
+    machine = SimpleNamespace(device="cpu", precision="float32", memory_format=torch.channels_last)
+    machine.context, machine.update_context = partial(noted, "forward"), partial(noted, "update")
+    model, config = nn.Sequential(nn.Conv2d(3, 4, 2), nn.Flatten()), TrainConfig(data="", out=Path("unused"))
+    for spared in ({}, {"small_maps": False}, {"in_order": False}):
+        entered.append(str(spared))
+        new_step(model, config, machine, **spared)(torch.ones(1, 3, 2, 2), torch.tensor([1]))
+    assert entered == ["{}", "forward", "update", "{'small_maps': False}", "update", "{'in_order': False}", "forward"]
