@@ -6,12 +6,13 @@
 Forward pass, loss, backward pass and fused update, in the number format that ``anychan.train`` chooses for the machine,
 on random images that lie in memory: with nothing of it, with small maps taken tap by tap, with freed memory kept as
 well, and with updates in memory order as well, which is all. Each figure is of a process of its own, since a C library
-that was told to keep memory goes on to do so.
+that was told to keep memory goes on to do so. ``--save`` replaces no record of other images, threads or number format.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import multiprocessing
 import time
 from contextlib import nullcontext
@@ -19,23 +20,27 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from _ratios import finish, interleaved, new_parser
+from _ratios import RESULTS, finish, interleaved, new_parser
 from _steps import new_step
 from inference import CLASSES, RGB
 
 from anychan.models import create_model
 from anychan.training import TrainConfig
-from anychan.training.machine import choose, freed_memory_kept
+from anychan.training.machine import Machine, choose, freed_memory_kept
 
 CPU = torch.device("cpu")
 WAYS = ("nothing", "small maps", "and kept memory", "and updates in memory order")  # each with those before
 
 
+def chosen(options: argparse.Namespace) -> tuple[TrainConfig, Machine]:
+    config = TrainConfig(data="synthetic", out=Path("unused"), image_size=options.image_size, device="cpu")
+    return config, choose(config, CPU)
+
+
 def images_per_second(options: argparse.Namespace, way: str) -> float:
     """Of all steps but two at the beginning."""
     torch.set_num_threads(options.threads)
-    config = TrainConfig(data="synthetic", out=Path("unused"), image_size=options.image_size, device="cpu")
-    machine = choose(config, CPU)
+    config, machine = chosen(options)
     torch.manual_seed(0)
     x = torch.randn(options.batch_size, len(RGB), options.image_size, options.image_size)
     x, y = x.contiguous(memory_format=machine.memory_format), torch.randint(CLASSES, (options.batch_size,))
@@ -56,11 +61,19 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=24, help="steps a figure is the mean of")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
+    options.precision = chosen(options)[1].precision
+    name = f"cpu_step-{options.model}"
+    kept = RESULTS / f"{name}.json"
+    if options.save and kept.is_file():
+        settings = json.loads(kept.read_text(encoding="utf-8"))["settings"]
+        for key in ("image_size", "batch_size", "threads", "precision"):
+            if settings[key] != getattr(options, key):
+                parser.error(f"{key} {getattr(options, key)} is not that of {kept.name}, {settings[key]}: move it away")
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         measures = {way: partial(pool.apply, images_per_second, (options, way)) for way in WAYS}
         figures = interleaved(measures, options.repeats, "images/s")
     pairs = {way: (way, WAYS[0]) for way in WAYS[1:]}
-    finish(options, f"cpu_step-{options.model}", "images_per_second", figures, pairs)
+    finish(options, name, "images_per_second", figures, pairs)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""That benchmarks measure the step that training takes."""
+"""That benchmarks measure the step that training takes, and keep the records that they have."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -35,3 +36,13 @@ def test_a_measured_step_is_spared_on_a_cpu_what_training_is(monkeypatch: pytest
         entered.append(str(spared))
         new_step(model, config, machine, **spared)(torch.ones(1, 3, 2, 2), torch.tensor([1]))
     assert entered == ["{}", "forward", "update", "{'small_maps': False}", "update", "{'in_order': False}", "forward"]
+
+
+def test_a_record_of_other_settings_is_not_replaced(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(BENCHMARKS)
+    monkeypatch.setattr(sys, "argv", ["cpu_step.py", "--threads", "3", "--save"])
+    with pytest.raises(SystemExit):
+        import_module("cpu_step").main()
+    assert "threads 3 is not that of cpu_step-resnet18.json, 2: move it away" in capsys.readouterr().err
