@@ -131,6 +131,18 @@ def test_on_paper_what_is_long_is_as_the_reader_left_it(browser: Any) -> None:
     page.close()
 
 
+def test_paper_tells_of_what_is_folded_where_something_is(browser: Any, report: str) -> None:
+    page = browser.new_page()
+    page.goto(report)
+    note = page.get_by_text("was folded when this was printed")
+    assert not note.is_visible()
+    page.emulate_media(media="print")
+    assert note.is_visible()
+    page.evaluate("document.querySelectorAll('details.long').forEach((element) => (element.open = true))")
+    assert not note.is_visible()
+    page.close()
+
+
 def test_on_paper_wide_tables_go_on_below(browser: Any) -> None:
     """All of their columns are within the margins of an A4 sheet; on the screen they are as before."""
     page = browser.new_page(viewport={"width": 1200, "height": 800})
