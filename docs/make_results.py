@@ -195,8 +195,11 @@ ResNet34 (`network-resnet34`, 47.9 %; with tuned settings, `network-resnet34-tun
 layers (`network-wide6-tuned`) name 60.1 %. A ResNet34 that keeps all pixels to its first stage, likely stronger, has
 not been trained.
 """
-OF_REPRODUCED = """Beside them stand the experiments of [000], [001], [002] and [004], documents on
-mini-ImageNet, with what these report."""
+OF_REPRODUCED = """Beside them stand the experiments of [000], [001], [002] and [004], with what these report:
+unpublished documents on mini-ImageNet, each of an any-channel stem and of a shallow network, which a brief, [003],
+asked for. In a run's name *network* is a network on all channels, *any* one for every subset of them, *strategy* a
+stem in a ResNet18, *32* half of the width, *tuned* settings from a search; *full*, *share* and *every* are ever
+smaller shares of RGB in the loss."""
 OF_ABLATIONS = """
 ## Ablations
 

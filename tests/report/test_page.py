@@ -70,7 +70,9 @@ def two(runs: list[Path], tmp_path_factory: pytest.TempPathFactory) -> tuple[str
 def test_every_section_is_there(two: tuple[str, _Page]) -> None:
     _, page = two
     sections = [attrs["id"] for tag, attrs in page.tags if tag == "section"]
-    said = [*("question", "designs", "data", "protocol", "training", "subsets", "errors", "cost", "disagreement")]
+    said = [
+        *("question", "words", "designs", "data", "protocol", "training", "subsets", "errors", "cost", "disagreement")
+    ]
     assert sections == [*said, "pictures", "limits", "reproduce"]
     assert [attrs["href"] for tag, attrs in page.tags if tag == "a"] == [f"#{name}" for name in ("top", *sections)]
     for words in (
@@ -201,7 +203,7 @@ def test_verdicts_come_from_comparison_records_only(tmp_path: Path) -> None:
         json.dumps(record | {"comparisons": [pair, pair | clear, pair | unclear]})
     )
     _, page = _page(runs, tmp_path / "a.html")
-    assert page.shown.count("not distinguishable") == 3  # in the sentence and in the table
+    assert page.shown.count("not distinguishable") == 4  # in words, in the sentence and in the table
     assert "first against second, 3 paired comparisons: not distinguishable in 2, second is better in 1." in page.shown
     assert "0.0300.060" in page.shown
     assert "−2.0 to +4.0" in page.shown

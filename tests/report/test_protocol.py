@@ -16,6 +16,7 @@ from anychan.report._reading.pooled_specialists import specialists_of
 from anychan.report._reading.pooling import pooled
 from anychan.report._reading.records import Run, Specialist, Specialists
 from anychan.report._reading.runs import read_run
+from anychan.report._sentences.glossary import glossary
 from anychan.report._sentences.headlines import headline
 from anychan.report._sentences.limits import limits
 from anychan.report._sentences.protocol import protocol, settings, settings_of_all
@@ -91,6 +92,21 @@ def test_what_is_the_same_stands_once_and_what_differs_in_a_table(tmp_path: Path
     assert pairings([first, second], [], "test") == [
         "No paired test of these runs on the test split is recorded: rows are beside each other, and not judged."
     ]
+
+
+def test_words_are_explained_that_the_report_uses(tmp_path: Path) -> None:
+    alone = run(tmp_path / "alone")
+    assert [word for word, _ in glossary([alone], "test", [])] == ["stem", "strategy", "kept, retention"]
+    row = Specialist("R", "plain-R", 400, 0.5, 0.45, 0.05, (0.01, 0.09), 0.01, 0.02, "a is better")
+    mean = (0.5, 0.45, 0.05, (0.01, 0.09))
+    beside = Specialists("alone", "test", (row,), *mean, (None, None), (70, 70), ())
+    told = dict(glossary([dataclasses.replace(alone, specialists=(beside,))], "test", []))
+    assert [*told] == ["stem", "strategy", "specialist", "pass", "decided, better, worse", "kept, retention"]
+    other = read_run(seeded_run(tmp_path / "six", 0, 0.5, "wide6"))
+    ablation = read_ablation(write_ablation(tmp_path / "ablation") / "ablation.json")
+    words = [word for word, _ in glossary([alone, other], "test", [ablation])]
+    assert words == ["stem", "strategy", "decided, better, worse", "depth, layers", "kept, retention"]
+    assert glossary([], None, [ablation]) == []
 
 
 def test_where_much_differs_each_run_says_what_is_not_usual(tmp_path: Path) -> None:

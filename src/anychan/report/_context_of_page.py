@@ -20,6 +20,7 @@ from anychan.report._reading.searches import Search
 from anychan.report._sentences import headlines as words
 from anychan.report._sentences import numbers as fmt
 from anychan.report._sentences.designs import Layers, designs
+from anychan.report._sentences.glossary import glossary
 from anychan.report._sentences.limits import limits
 from anychan.report._sentences.protocol import protocol, settings_of_all
 from anychan.report._sentences.questions import pairings, questions
@@ -39,8 +40,15 @@ from anychan.report._tables.searches import search_table
 
 # The sections in their order, with what the contents call them.
 SECTIONS = {
-    **{"answers": "Answers", "question": "Question", "designs": "Designs", "data": "Data", "protocol": "Protocol"},
-    **{"training": "Training", "subsets": "Results A", "networks": "Results B", "errors": "Errors", "cost": "Cost"},
+    **{"answers": "Answers", "question": "Question", "words": "Words", "designs": "Designs", "data": "Data"},
+    **{
+        "protocol": "Protocol",
+        "training": "Training",
+        "subsets": "Results A",
+        "networks": "Results B",
+        "errors": "Errors",
+        "cost": "Cost",
+    },
     **{"sources": "Sources", "ablations": "Ablations", "searches": "Searches", "disagreement": "Disagreement"},
     **{"pictures": "Pictures", "limits": "Limits", "reproduce": "Reproduce"},
 }
@@ -117,6 +125,7 @@ def _answers(rows: Sequence[Run], split: str | None) -> dict[str, Any]:
 def _question(rows: Sequence[Run], split: str | None, studied: Studied, layers: Layers | None) -> dict[str, Any]:
     return {
         "summary": summary(rows, split),
+        "glossary": glossary(rows, split, studied.ablations),
         "questions": questions(rows, split, studied.ablations, studied.searches, studied.sources),
         "designs": designs(rows, split, layers),
     }
@@ -201,6 +210,7 @@ def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
         **dict.fromkeys(of_runs, page["runs"]),
         **{name: page[name] for name in ("networks", "sources", "searches")},
         "answers": any(page["answers"].values()),
+        "words": page["glossary"],
         "ablations": page["ablations"]["tables"],
         "pictures": page["runs"] and page["with_pictures"],
         "reproduce": page["runs"] or page["again"],

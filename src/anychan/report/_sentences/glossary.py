@@ -1,0 +1,44 @@
+"""The words of a report that a reader may not know, those of them that it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from anychan.report._reading.pooled_specialists import specialists_of
+from anychan.report._reading.records import AblationRecord, Run
+from anychan.report._tables.networks import are_networks
+
+
+def glossary(rows: Sequence[Run], split: str | None, ablations: Sequence[AblationRecord]) -> list[tuple[str, str]]:
+    """Words with their meanings, in the order in which the report uses them; none without runs.
+
+    Args:
+        rows: a row each; of several seeds one row.
+        split: what is reported.
+        ablations: those shown.
+    """
+    if not rows:
+        return []
+    evaluations = [evaluation for row in rows if (evaluation := row.on(split))]
+    beside = specialists_of(rows)
+    found = [("stem", "a network's first convolution, which takes the channels; the body is all behind it.")]
+    found += [("strategy", "how a stem comes by a kernel for the channels that are there; plain: an ordinary one.")]
+    if beside:
+        found.append(("specialist", "a plain network that was trained for one subset of the channels alone."))
+    if any(passes for one in beside for passes in one.passes):
+        found.append(
+            ("pass", "one image once through a network: a step that shows seven subsets of an image has seven.")
+        )
+    if beside or ablations or any(one.comparisons for row in rows for one in row.each_seed):
+        found.append(
+            (
+                "decided, better, worse",
+                "of a difference whose p, corrected by Holm's method for those made together, is below 0.05, and where "
+                "there is no test, whose 95 % interval leaves zero out; of all others: not distinguishable.",
+            )
+        )
+    if split and are_networks(rows, split):
+        found.append(("depth, layers", "weighted layers on the longest path from input to logits."))
+    if any(evaluation.has_subsets for evaluation in evaluations):
+        found.append(("kept, retention", "accuracy on a subset as a share of the same network's on all channels."))
+    return found
