@@ -220,8 +220,14 @@ def test_a_file_that_answers_what_it_should_not_is_found():
     model = small()
     answers = _check.answers_of(model)
     by_image = {id(question.image): answers(question) for question in asked}
-    with pytest.raises(CheckFailedError, match=r"answers for the planes \[3\], which are no subset it has"):
-        _check.check(model, lambda x, c: by_image.get(id(x), x.mean((2, 3))), asked, BANDS.subsets())
+
+    def answer(x: Tensor, channels: Tensor, *, lengths: bool) -> Tensor:
+        refused = lengths and x.shape[1] == len(channels)
+        return by_image.get(id(x), x.mean((2, 3)) * (float("nan") if refused else 1))
+
+    for lengths, said in ((False, r"1 plane\(s\) called \[3\]"), (True, r"4 plane\(s\) called \[0, 1, 2\]")):
+        with pytest.raises(CheckFailedError, match=f"answers for {said}, which are no subset it has"):
+            _check.check(model, partial(answer, lengths=lengths), asked, BANDS.subsets())
 
 
 def test_large_logits_may_differ_as_rounding_makes_them():

@@ -87,6 +87,15 @@ def test_what_is_no_subset_with_a_row_is_nan(wrong):
     assert graph(images(2, 2), torch.tensor([2, 0])).isfinite().all()
 
 
+@pytest.mark.parametrize("variant", MAPS, ids=ids)
+def test_as_many_channels_are_said_as_there_are_planes(variant):
+    model = small(*variant)
+    graph = AllSubsets(model, tabled_subsets(model)).eval()
+    for planes, said in ((3, [0]), (1, [0, 1, 2]), (3, [0, 1]), (1, [0, 2])):
+        with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+            graph(images(2, planes), torch.tensor(said))
+
+
 def test_a_channel_never_seen_in_a_file_of_its_own():
     x = images(2, 2)
     for strategy, options in (("attentive", {"embedding": "wavelength"}), ("spectral", {})):

@@ -52,7 +52,7 @@ def open_file(path: Path, form: str) -> Run:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors only: warnings of its optimiser say nothing about the file
+    options.log_severity_level = 4  # errors are raised too, and warnings of its optimiser say nothing about the file
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 

@@ -52,8 +52,9 @@ class OneSubset(nn.Module):
 class AllSubsets(nn.Module):
     """A model for every subset: ``image`` (N, S, H, W) and ``channels`` int64 (S,) to logits (N, K).
 
-    ``channels`` says which of the model's channels each plane of ``image`` is. A graph cannot refuse: for an index that
-    is none, one that stands twice, and a subset without a row, all logits are NaN.
+    ``channels`` says which of the model's channels each plane of ``image`` is; another number of them is an error of
+    what runs the graph. A graph itself cannot refuse: for an index that is none, one that stands twice, and a subset
+    without a row, all logits are NaN.
 
     Args:
         model: in evaluation mode, with its weights on the CPU.
@@ -68,7 +69,7 @@ class AllSubsets(nn.Module):
     def __init__(self, model: AnyChannelModel, subsets: Sequence[ChannelSet]) -> None:
         super().__init__()
         known = model.channels
-        masks_RC = torch.tensor([[int(channel in subset) for channel in known] for subset in subsets])
+        masks_RC = torch.tensor([[float(channel in subset) for channel in known] for subset in subsets])
         self.register_buffer("masks", masks_RC)
         body = copy.deepcopy(model.body)
         self._stems = tuple(model.stems)
@@ -93,7 +94,9 @@ class AllSubsets(nn.Module):
     def forward(self, image: Tensor, channels: Tensor) -> Tensor:
         planes = self.masks.shape[1]
         here_SC = channels[:, None] == torch.arange(planes)
-        matches_R = (here_SC.sum(dim=0) == self.masks).all(dim=1)
+        # A product, whose lengths must agree: one for each plane of the image, summed over those of each channel.
+        count_C = image.new_ones(image.shape[1]) @ here_SC.to(image.dtype)
+        matches_R = (count_C == self.masks).all(dim=1)
         known = matches_R.any() & here_SC.any(dim=1).all()
         row = matches_R.to(torch.int32).argmax(dim=0, keepdim=True)
         columns = channels.clamp(0, planes - 1)
