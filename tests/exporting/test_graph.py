@@ -7,14 +7,16 @@ import torch
 from torch import nn
 
 from anychan.adaptation import adapt, keep_statistics
+from anychan.adaptation._stem_wrappers import PatchProjection
 from anychan.blocks import BranchedConv2d
 from anychan.channels import Channel
 from anychan.exporting._graph import AllSubsets, OneSubset, tabled_subsets
 from anychan.exporting._stems import graph_stem
+from anychan.exporting._trace import example, trace, varying
 
 from ..nn._contract import CHANNELS, GEOMETRIES, make
 from ..nn._contract import VARIANTS as STEMS
-from ._small import BANDS, MAPS, ids, images, places, small
+from ._small import BANDS, MAPS, Small, ids, images, places, small
 
 CALLS = ["R,G,NIR", "NIR,R,G", "R,G", "NIR,G", "G", "NIR"]
 
@@ -51,6 +53,36 @@ def test_stems_of_every_geometry(variant, geometry):
     held = graph_stem(stem, [subset])
     assert held is not None
     close(held(x), stem(x, subset))
+
+
+class Asking(Small):
+    """A body that asks its stem what bodies ask of a convolution."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        stem = self.stem
+        assert stem.in_channels == x.shape[1]
+        assert (stem.out_channels, stem.groups, stem.kernel_size, stem.stride) == (6, 1, (3, 3), (1, 1))
+        assert stem.bias is not None
+        return super().forward(x.to(stem.weight.device, stem.weight.dtype))
+
+
+ASKED = [("sliced", {}), ("mixed", {}), ("attentive", {}), ("pooled", {"pooling": "attention"})]
+
+
+@pytest.mark.parametrize("variant", ASKED, ids=ids)
+def test_a_body_may_ask_its_stem_about_itself(variant):
+    model = adapt(Asking(3), BANDS, variant[0], trained_on=BANDS, **variant[1]).eval()
+    graph = AllSubsets(model, tabled_subsets(model))
+    program = trace(graph, example(graph, 3, (16, 16)), any_size=True)
+    assert varying(program) == ["batch", "channels", "height", "width"]
+    close(program.module()(images(2, 3), places("NIR,R,G")), model(images(2, 3), "NIR,R,G"))
+
+
+def test_a_body_may_ask_what_stands_around_its_stem():
+    stem = make("sliced", {}, kernel_size=4, stride=4).bfloat16()
+    around = PatchProjection(stem, channels_last=False)
+    around.conv = graph_stem(stem, [CHANNELS])
+    assert (around.weight.dtype, around.weight.device) == (torch.bfloat16, torch.device("cpu"))
 
 
 def test_scale_and_shift_of_each_subset_are_tabled():

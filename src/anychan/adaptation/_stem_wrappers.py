@@ -48,7 +48,7 @@ class StemWrapper(nn.Module, ABC):
     @property
     def weight(self) -> StemWeight:
         """What bodies may ask of the weight that the stem had."""
-        return StemWeight(next(self.conv.parameters()))
+        return StemWeight(self.conv.weight)  # type: ignore[arg-type] # a tensor, or what stands in its place
 
     @abstractmethod
     def ordinary(self) -> nn.Module:

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from anychan.adaptation._stem_wrappers import StemWeight, tell_geometry
 from anychan.channels import ChannelSet
 from anychan.nn import AnyChannelConv2d, AttentiveConv2d, KernelConv2d, MixedConv2d
 from anychan.nn.mixed import attentions
@@ -29,17 +30,42 @@ from anychan.nn.mixed import attentions
 Kernel = tuple[Tensor, Tensor | None, Tensor | None]  # weight, bias, and the kernel of an implied plane of ones
 
 
-class KernelTable(nn.Module):
+class GraphStem(nn.Module):
+    """A stem as a graph holds it (abstract); bodies may ask of it what they may ask of a stem that is bound.
+
+    Args:
+        stem: that it stands for, of which it has the geometry.
+        known: the channels that ``columns`` counts in.
+        subset: the call's, until another is set.
+    """
+
+    row: Tensor
+    columns: Tensor
+
+    def __init__(self, stem: AnyChannelConv2d, known: ChannelSet, subset: ChannelSet) -> None:
+        super().__init__()
+        tell_geometry(self, stem)
+        self.weight = StemWeight(next(stem.parameters()))
+        self.bias = None if getattr(stem, "bias", None) is None else self.weight
+        self._conv2d = stem.conv2d
+        self.register_buffer("row", torch.zeros(1, dtype=torch.int64), persistent=False)
+        self.register_buffer("columns", torch.tensor(known.indices(subset.names)), persistent=False)
+
+    @property
+    def in_channels(self) -> int:
+        """How many planes the call has."""
+        return self.columns.shape[0]
+
+
+class KernelTable(GraphStem):
     """A stem that depends on the channel set alone: the kernel of each of R subsets is a row of a table."""
 
     weights: Tensor
     biases: Tensor | None
     ones: Tensor | None
-    row: Tensor
-    columns: Tensor
 
     def __init__(self, stem: AnyChannelConv2d, subsets: Sequence[ChannelSet]) -> None:
-        super().__init__()
+        super().__init__(stem, stem.channels, subsets[0])
         kernels = [_kernel_of(stem, subset) for subset in subsets]
         first = kernels[0][0]
         weights_ROCkk = first.new_zeros(len(subsets), len(first), stem.in_channels, *first.shape[2:])
@@ -48,8 +74,6 @@ class KernelTable(nn.Module):
         self.register_buffer("weights", weights_ROCkk)
         self.register_buffer("biases", _stacked([bias for _, bias, _ in kernels]))
         self.register_buffer("ones", _stacked([ones for _, _, ones in kernels]))
-        _add_call(self, stem.channels, subsets[0])
-        self._conv2d = stem.conv2d  # of the stem only its geometry
 
     def forward(self, x: Tensor) -> Tensor:
         weight_OSkk = self._chosen(self.weights).index_select(1, self.columns)
@@ -62,47 +86,44 @@ class KernelTable(nn.Module):
         return table.index_select(0, self.row).squeeze(0)
 
 
-class MixedKernels(nn.Module):
+class MixedKernels(GraphStem):
     """The stem of *mixed*: K convolutions, whose outputs the attention adds up.
 
     A mixture of kernels convolves as the mixture of what the kernels give, and needs no convolution in as many
     groups as there are images, which would fix their number in the graph.
     """
 
-    columns: Tensor
-    weight: Tensor
-    bias: Tensor | None
+    weights: Tensor
+    biases: Tensor | None
     temperature: Tensor
 
     def __init__(self, stem: MixedConv2d, subset: ChannelSet) -> None:
-        super().__init__()
+        super().__init__(stem, stem.channels, subset)
         self.squeeze, self.excite = stem.squeeze, stem.excite
-        self.register_buffer("weight", stem.weight.detach().clone())  # (K O, C, kh, kw)
-        self.register_buffer("bias", None if stem.bias is None else stem.bias.detach().clone())
+        self.register_buffer("weights", stem.weight.detach().clone())  # (K O, C, kh, kw)
+        self.register_buffer("biases", None if stem.bias is None else stem.bias.detach().clone())
         self.register_buffer("temperature", stem.temperature.clone())
-        _add_call(self, stem.channels, subset)
-        self._sizes, self._outputs = stem._sizes, stem.out_channels
-        self._conv2d = stem.conv2d
+        self._sizes = stem._sizes
 
     def forward(self, x: Tensor) -> Tensor:
-        here_SC = (self.columns[:, None] == torch.arange(self.weight.shape[1])).to(x.dtype)
+        here_SC = (self.columns[:, None] == torch.arange(self.weights.shape[1])).to(x.dtype)
         over_kernels_NK, *others = self._attend(x, here_SC)
         # In place of |C| / |S| times the kernels, of which S is known when the graph runs.
-        x = x * (self.weight.shape[1] / here_SC.sum())
-        weight_QSkk = self.weight.index_select(1, self.columns)
+        x = x * (self.weights.shape[1] / here_SC.sum())
+        weight_QSkk = self.weights.index_select(1, self.columns)
         if others:
             over_inputs_NC, over_filters_NO, over_taps_NT = others
             x = x * over_inputs_NC.index_select(1, self.columns)[:, :, None, None]
             y_NQhw = self._by_taps(x, weight_QSkk, over_taps_NT)
         else:
             y_NQhw = self._conv2d(x, weight_QSkk, None)
-        y_NKOhw = y_NQhw.unflatten(1, (-1, self._outputs))
+        y_NKOhw = y_NQhw.unflatten(1, (-1, self.out_channels))
         y_NOhw = (y_NKOhw * over_kernels_NK[:, :, None, None, None]).sum(dim=1)
         if others:
             y_NOhw = y_NOhw * over_filters_NO[:, :, None, None]
-        if self.bias is None:
+        if self.biases is None:
             return y_NOhw
-        return y_NOhw + (over_kernels_NK @ self.bias.unflatten(0, (-1, self._outputs)))[:, :, None, None]
+        return y_NOhw + (over_kernels_NK @ self.biases.unflatten(0, (-1, self.out_channels)))[:, :, None, None]
 
     def _attend(self, x: Tensor, here_SC: Tensor) -> tuple[Tensor, ...]:
         """The attentions (N, K) of the images, and with "omni" (N, C), (N, O) and (N, T)."""
@@ -120,44 +141,40 @@ class MixedKernels(nn.Module):
         return F.conv2d(weighed_NXhw, weight_QSkk.flatten(1)[:, :, None, None])
 
 
-class AttentiveMap(nn.Module):
+class AttentiveMap(GraphStem):
     """The stem of *attentive*, with its attention written out and the channels' embeddings as a table.
 
     Torch's attention over all places at once is no operator of ONNX, and splits places by how many there are.
     """
 
-    columns: Tensor
     embedding: Tensor
 
     def __init__(self, stem: AttentiveConv2d, subset: ChannelSet) -> None:
-        super().__init__()
-        self.weight, self.query, self.value, self.project = stem.weight, stem.query, stem.value, stem.project
-        self.bias = stem.bias
         # By their wavelengths it takes channels that it was not made with.
         tabled = ChannelSet([*stem.channels, *(channel for channel in subset if channel not in stem.channels)])
+        super().__init__(stem, tabled, subset)
+        self.kernel, self.query, self.value, self.project = stem.weight, stem.query, stem.value, stem.project
+        self.shift = stem.bias
         with torch.no_grad():
             self.register_buffer("embedding", stem._embed(tabled).clone())
-        _add_call(self, tabled, subset)
-        self._conv2d = stem.conv2d
 
     def forward(self, x: Tensor) -> Tensor:
-        map_NSOhw = self._conv2d(x.flatten(0, 1).unsqueeze(1), self.weight, None).unflatten(0, x.shape[:2])
+        map_NSOhw = self._conv2d(x.flatten(0, 1).unsqueeze(1), self.kernel, None).unflatten(0, x.shape[:2])
         token_NhwSO = map_NSOhw.permute(0, 3, 4, 1, 2) + self.embedding.index_select(0, self.columns)
         score_NhwSH = token_NhwSO @ self.query.transpose(0, 1) / self.query.shape[1] ** 0.5
         pooled_NhwHO = score_NhwSH.softmax(dim=3).transpose(3, 4) @ token_NhwSO
         # Each head's sum goes through its own rows of V: (1, O) x (O, O / H).
         y_NhwO = (pooled_NhwHO.unsqueeze(4) @ self.value.transpose(1, 2)).flatten(3)
         y_NOhw = F.linear(y_NhwO, self.project).permute(0, 3, 1, 2)
-        return y_NOhw if self.bias is None else y_NOhw + self.bias[:, None, None]
+        return y_NOhw if self.shift is None else y_NOhw + self.shift[:, None, None]
 
 
-class Unnamed(nn.Module):
+class Unnamed(GraphStem):
     """A stem that takes any number of planes, whatever they are called: it runs as it is."""
 
     def __init__(self, stem: AnyChannelConv2d, subset: ChannelSet) -> None:
-        super().__init__()
+        super().__init__(stem, subset, subset)
         self.stem = stem
-        _add_call(self, subset, subset)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.stem.convolve(x, self.stem.channels)  # whose names play no part
@@ -200,9 +217,3 @@ def _stacked(rows: Sequence[Tensor | None]) -> Tensor | None:
     there = [row.detach() for row in rows if row is not None]
     assert len(there) in (0, len(rows))
     return torch.stack(there) if there else None
-
-
-def _add_call(module: nn.Module, known: ChannelSet, subset: ChannelSet) -> None:
-    """The buffers that say what a call is of, set to the first row and a subset of the channels known."""
-    module.register_buffer("row", torch.zeros(1, dtype=torch.int64), persistent=False)
-    module.register_buffer("columns", torch.tensor(known.indices(subset.names)), persistent=False)
