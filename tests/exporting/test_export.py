@@ -129,6 +129,26 @@ def test_a_program_that_would_refuse_the_models_own_size_keeps_to_it(tmp_path):
     close(torch.export.load(made.path).module()(images(2, 1, (32, 32))), model(images(2, 1, (32, 32)), "G"))
 
 
+class Clamping(Small):
+    """What it clamps three times, torch.onnx's optimiser would write without bounds."""
+
+    def __init__(self, planes: int) -> None:
+        super().__init__(planes)
+        self.register_buffer("low", torch.tensor(-0.5))
+        self.register_buffer("high", torch.tensor(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = 2 * self.stem(x).mean(dim=(2, 3))
+        return sum(self.head(y.clamp(self.low, self.high)) for _ in range(3))
+
+
+def test_a_network_that_clamps_a_map_several_times(tmp_path):
+    model = adapt(Clamping(3), BANDS, "sliced", trained_on=BANDS).eval()
+    made = export(model, tmp_path / "a.onnx", "NIR,R", image_size=16)
+    assert "height" in made.dynamic
+    close(run_onnx(made.path, images(2, 2)), model(images(2, 2), "NIR,R"))
+
+
 def test_a_mobilenet(tmp_path):
     torch.manual_seed(0)
     blocks = decode_arch_def([["ds_r1_k3_s1_e1_c8_se0.25_nre"], ["ir_r1_k5_s2_e4_c16_nhs"]])  # two of its eleven

@@ -78,6 +78,19 @@ def _onnx(program: ExportedProgram, description: Mapping[str, Any]) -> Any:
     size = sum(tensor.numel() * tensor.element_size() for tensor in program.state_dict.values())
     if size > _LARGEST:
         raise ValueError(f"the weights have {size / 1e9:.1f} GB, and one ONNX file holds {_LARGEST / 1e9:.1f} at most")
+    message = _translated(program, optimize=True)
+    try:
+        onnx.checker.check_model(message)
+    except onnx.checker.ValidationError:  # its optimiser loses bounds where a map is clamped several times
+        message = _translated(program, optimize=False)
+    message.producer_name = "anychan"
+    message.producer_version = str(description["anychan_version"])
+    _name_dimensions(message.graph, symbols(program))
+    onnx.helper.set_model_props(message, {key: json.dumps(value) for key, value in description.items()})
+    return message
+
+
+def _translated(program: ExportedProgram, *, optimize: bool) -> Any:
     planes = len(program.graph_signature.user_inputs)
     try:
         translated = torch.onnx.export(
@@ -87,17 +100,13 @@ def _onnx(program: ExportedProgram, description: Mapping[str, Any]) -> Any:
             input_names=INPUTS[:planes],
             output_names=[OUTPUT],
             external_data=False,
+            optimize=optimize,
             verbose=False,
         )
     except torch.onnx.errors.OnnxExporterError as error:
         raise ValueError(f"torch.onnx cannot translate it: {first_line(error.__cause__ or error)}") from error
     assert translated is not None
-    message = translated.model_proto
-    message.producer_name = "anychan"
-    message.producer_version = str(description["anychan_version"])
-    _name_dimensions(message.graph, symbols(program))
-    onnx.helper.set_model_props(message, {key: json.dumps(value) for key, value in description.items()})
-    return message
+    return translated.model_proto
 
 
 def _name_dimensions(graph: Any, names: Mapping[str, str]) -> None:
