@@ -149,6 +149,29 @@ def test_a_network_that_clamps_a_map_several_times(tmp_path):
     close(run_onnx(made.path, images(2, 2)), model(images(2, 2), "NIR,R"))
 
 
+class FiveAxes(Small):
+    """Attention over maps, heads and windows, which torch.onnx does not translate, as in timm's Hiera."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(x).flatten(2)[:, None, None]
+        return self.head(nn.functional.scaled_dot_product_attention(y, y, y).mean(dim=(1, 2, 4)))
+
+
+def test_attention_that_onnx_does_not_have_names_its_remedy(tmp_path):
+    model = adapt(FiveAxes(3), BANDS, "sliced", trained_on=BANDS).eval()
+    with pytest.raises(ValueError, match=r"cannot translate it: .*timm.layers.set_fused_attn\(False\) before"):
+        export(model, tmp_path / "a.onnx", "R", image_size=16, any_size=False)
+
+
+def test_a_comparison_of_zeros_says_that_it_says_nothing(tmp_path):
+    model = small()
+    assert "says nothing" not in export(model, tmp_path / "a.pt2", "R", "torch", info=INFO, any_size=False).table()
+    nn.init.zeros_(model.body.head.weight)
+    nn.init.zeros_(model.body.head.bias)
+    made = export(model, tmp_path / "b.pt2", "R", "torch", info=INFO, any_size=False)
+    assert "the model's logits are all 0, so that this says nothing of the file" in made.table()
+
+
 def test_a_mobilenet(tmp_path):
     torch.manual_seed(0)
     blocks = decode_arch_def([["ds_r1_k3_s1_e1_c8_se0.25_nre"], ["ir_r1_k5_s2_e4_c16_nhs"]])  # two of its eleven

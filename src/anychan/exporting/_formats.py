@@ -20,6 +20,7 @@ OPSET = 18  # what torch.onnx translates to without converting; onnxruntime has 
 DESCRIPTION = "anychan.json"  # in a .pt2 file
 INPUTS, OUTPUT = ("image", "channels"), "logits"
 _LARGEST = 2**31 - 1  # bytes of a protobuf message
+_FUSED = "scaled_dot_product_attention"  # which timm's networks write out in other operators if told to
 SUFFIXES = {"onnx": ".onnx", "torch": ".pt2"}
 
 Run = Callable[..., Tensor]  # (image, channels) or (image,) to logits, all tensors on the CPU
@@ -104,7 +105,9 @@ def _translated(program: ExportedProgram, *, optimize: bool) -> Any:
             verbose=False,
         )
     except torch.onnx.errors.OnnxExporterError as error:
-        raise ValueError(f"torch.onnx cannot translate it: {first_line(error.__cause__ or error)}") from error
+        why = first_line(error.__cause__ or error)
+        fused = "; call timm.layers.set_fused_attn(False) before the network is made" if _FUSED in why else ""
+        raise ValueError(f"torch.onnx cannot translate it: {why}{fused}") from error
     assert translated is not None
     return translated.model_proto
 

@@ -53,12 +53,13 @@ class Exported:
             else f"image, and channels as places in {','.join(self.channels)}: {len(self.subsets)} subsets"
         )
         check = self.check
+        nothing = "" if check["largest"] else "; the model's logits are all 0, so that this says nothing of the file"
         rows = {
             "file": f"{self.path} ({_megabytes(self.bytes)})",
             "format": "torch.export" if self.opset is None else f"ONNX, opset {self.opset}",
             "takes": f"{takes}; {', '.join(self.dynamic)} may vary{fixed}",
             "checked": f"same class for {check['same_class']} of {check['images']} images in {check['calls']} calls, "
-            f"logits differ by {check['difference']:.2g} at most",
+            f"logits differ by {check['difference']:.2g} at most{nothing}",
         }
         rows |= self._int8_rows()
         return "\n".join(f"{name:<9}{text}" for name, text in rows.items())
