@@ -237,6 +237,16 @@ def test_what_cannot_stay_as_it_is_is_refused() -> None:
         adapt(Named("ordinary"), strategy="sliced")(torch.randn(2, 3, 8, 8), torch.randn(2, 5))
 
 
+def test_what_is_computed_from_others_names_its_remedy() -> None:
+    old = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Sequential(nn.utils.spectral_norm(nn.Conv2d(4, 4, 3))))
+    adapt(old, strategy="sliced")
+    old(torch.randn(1, 3, 8, 8))  # from here on its weight is computed
+    with pytest.raises(ValueError, match=r"^'1\.0\.weight' is computed from others, .*: torch.nn.utils.remove_weight"):
+        adapt(old, strategy="sliced")
+    nn.utils.remove_spectral_norm(old[1][0])
+    adapt(old, strategy="sliced")
+
+
 def test_statistics_may_be_numbers_of_another_kind() -> None:
     models = [
         adapt(network("resnet18"), statistics=kind) for kind in (CORRELATION, CORRELATION.numpy(), CORRELATION.tolist())

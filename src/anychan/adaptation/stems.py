@@ -69,13 +69,14 @@ def adapt(
 
     Raises:
         ValueError: if no convolution of as many planes is found there, saying what is; if another one reads the
-            image too, as far as torch.fx can follow the model, or shares the stem's weight, or the model is compiled
-            or adapted already; if the strategy is unknown, has no such option, needs statistics that are not given, or
-            cannot use those that are; if ``new_kernels`` is needed and not said, or wavelengths are missing; if
-            channels trained on seem to be wanted under other names; if planes are treated by position, or counted,
-            before the stem, or read by position behind or beside it, as far as noise shows that; if it has to be said
-            what the model was trained on; if an option says what ``statistics`` says; or if the strategy's kernels do
-            not stay on the channels trained on, though it promises to be exact.
+            image too, as far as torch.fx can follow the model, or shares the stem's weight; if the model is compiled or
+            adapted already, or keeps a tensor that is computed from others, which cannot be copied; if the strategy is
+            unknown, has no such option, needs statistics that are not given, or cannot use those that are; if
+            ``new_kernels`` is needed and not said, or wavelengths are missing; if channels trained on seem to be wanted
+            under other names; if planes are treated by position, or counted, before the stem, or read by position
+            behind or beside it, as far as noise shows that; if it has to be said what the model was trained on; if an
+            option says what ``statistics`` says; or if the strategy's kernels do not stay on the channels trained on,
+            though it promises to be exact.
 
     Example:
         >>> import timm, torch
@@ -246,6 +247,14 @@ def _check_body(model: nn.Module) -> None:
             f"{type(model).__name__} rescales its planes by position before the stem: set transform_input = False, and "
             "normalise images as it was trained, each plane x to (x - 0.5) / 0.5"
         )
+    for path, module in model.named_modules():
+        computed = [name for name, value in vars(module).items() if isinstance(value, Tensor) and not value.is_leaf]
+        if computed:
+            raise ValueError(
+                f"{f'{path}.{computed[0]}'.lstrip('.')!r} is computed from others, as by the older "
+                "torch.nn.utils.weight_norm and spectral_norm, and cannot be copied: torch.nn.utils.remove_weight_norm "
+                "or remove_spectral_norm first, or take those of torch.nn.utils.parametrizations"
+            )
 
 
 def _check_untied(model: nn.Module, places: Sequence[str]) -> None:
