@@ -88,3 +88,22 @@ def test_planes_without_names_have_statistics() -> None:
         model(x)
     recalibrate(model, [x], ["0,1,2,3,4"], channels="0,1,2,3,4")
     torch.testing.assert_close(model(x), model(x, list("abcde")))
+
+
+class Two(Small):
+    """A network that is given more than an image."""
+
+    def forward(self, x, others):
+        return super().forward(x) + others
+
+
+def test_a_network_with_further_inputs_gathers_statistics_bound():
+    model, x = adapt(Two(3), RGB, "sliced"), images()
+    keep_statistics(model, ["RG", "B"])
+    with torch.no_grad():
+        for _ in range(50):
+            model.train().bind("RG")(x[:, :2], torch.ones(4))
+    means = [model.subset_statistics.of(model.resolve(subset))["norm"].running_mean for subset in ("RG", "B")]
+    seen = model.stems["stem"](x[:, :2], "RG").mean(dim=(0, 2, 3))
+    torch.testing.assert_close(means[0], seen.detach(), rtol=0.02, atol=1e-3)
+    assert not means[1].any()
