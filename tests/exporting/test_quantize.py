@@ -149,7 +149,7 @@ def test_images_that_lack_a_channel_of_a_subset_are_left_out_of_it():
 
 
 def record_of(accuracy: list[dict[str, Any]]) -> Exported:
-    check = {"calls": 1, "images": 1, "difference": 0.0, "same_class": 1}
+    check = {"calls": 1, "images": 1, "difference": 0.0, "largest": 1.0, "same_class": 1}
     int8 = {"bytes_before": 1, "weights": 1, "check": check, "accuracy": accuracy}
     return Exported("a.onnx", "onnx", 18, ("R", "G"), None, 16, ("batch",), 1, check, int8)
 
