@@ -35,6 +35,17 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return seen
 
 
+@pytest.mark.parametrize("bias", [True, False])
+def test_what_comes_of_it_may_be_changed_in_place(bias: bool, taken: list[bool]) -> None:
+    convolution, x = layer(padding=1, bias=bias), torch.randn(3, 128, 4, 4)
+    both = nn.Sequential(convolution, nn.ReLU(inplace=True))
+    expected = outcome(both, x)
+    with SmallMaps():
+        found = outcome(both, x)
+    assert taken
+    assert_close(found, expected, atol=2e-4, rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("size", "options"),
     [

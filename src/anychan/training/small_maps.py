@@ -123,13 +123,16 @@ class _TapByTap(torch.autograd.Function):
         ctx.save_for_backward(x, kernel)
         ctx.axes = axes
         pixels = x.permute(0, 2, 3, 1)
-        y = x.new_zeros(len(x), axes[0].size_out, axes[1].size_out, len(kernel), dtype=torch.float32)
+        # What is given back is no view, which could not be changed in place.
+        shape = (len(x), len(kernel), axes[0].size_out, axes[1].size_out)
+        y = torch.empty(shape, dtype=torch.float32, memory_format=torch.channels_last).zero_()
+        sums = y.permute(0, 2, 3, 1)
         if bias is not None:
-            y += bias
+            sums += bias
         for tap, out, met in _taps(kernel, axes):
             part = pixels[met]
-            y[out] += (part.flatten(0, 2) @ tap.T).unflatten(0, part.shape[:3])
-        return y.to(x.dtype).permute(0, 3, 1, 2)
+            sums[out] += (part.flatten(0, 2) @ tap.T).unflatten(0, part.shape[:3])
+        return y.to(x.dtype)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
