@@ -192,8 +192,9 @@ than the best of the three ResNet34 that were trained (`network-resnet34_half`, 
 MACs; four (`network-wide4`) name 56.3 %. Three (`network-wide3-grid`) name 48.2 %, not to be told from timm's own
 ResNet34 (`network-resnet34`, 47.9 %; with tuned settings, `network-resnet34-tuned`, 48.7 %). The learning rates are
 2e-3 for ours, taken over from a prototype, and 1e-3 for these; with a shape and settings from a short search six
-layers (`network-wide6-tuned`) name 60.1 %. A ResNet34 that keeps all pixels to its first stage, likely stronger, has
-not been trained.
+layers (`network-wide6-tuned`) name 60.1 %. A ResNet34 trained twice as long by SGD, as in [002]
+(`002-B-resnet34-seed0`), names 53.1 %; one that keeps all pixels to its first stage, likely stronger, has not been
+trained.
 """
 OF_REPRODUCED = """Beside them stand the experiments of [000], [001], [002] and [004], with what these report:
 unpublished documents on mini-ImageNet, each of an any-channel stem and of a shallow network, which a brief, [003],

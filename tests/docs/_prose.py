@@ -29,7 +29,7 @@ _SETTING_BEFORE = re.compile(
 )
 _SETTING_BEHIND = re.compile(r"\s?(?:to [\d.]+ )?(?:micrometres|octaves|epochs|pixels|x\b|x \d)")
 _CUE = re.compile(
-    r"(?<!\bpart )\b(?:RGB|RG|RB|GB|[RGB])\b(?!['’*`])|\b(?:two|one|single) channels?\b"
+    r"(?<!\bpart )(?<!\b00\d[- ])(?<!\] )\b(?:RGB|RG|RB|GB|[RGB])\b(?!['’*`])|\b(?:two|one|single) channels?\b"
     r"|(?:(?<=\bon )|(?<=\bwith )|(?<=, ))(?:two|one)\b|\b(?:mean|on\s+average)\b"
 )
 _LISTED = re.compile(r"(?:,| and|, and)?\s+")
