@@ -38,6 +38,29 @@ def tell_geometry(module: nn.Module, conv: AnyChannelConv2d) -> None:
         setattr(module, name, value)
 
 
+class StemStandIn(nn.Module):
+    """A module in the place of a stem: a body may ask of it what bodies ask of a convolution.
+
+    Args:
+        stem: that it stands for, of which it has the geometry.
+    """
+
+    def __init__(self, stem: AnyChannelConv2d) -> None:
+        super().__init__()
+        tell_geometry(self, stem)
+        self._biased = getattr(stem, "bias", None) is not None
+
+    @property
+    def weight(self) -> StemWeight:
+        """What may be asked of a convolution's weight; as it stands now, since the module may have been moved."""
+        return StemWeight(next(held for held in (*self.parameters(), *self.buffers()) if held.is_floating_point()))
+
+    @property
+    def bias(self) -> StemWeight | None:
+        """The same of its bias."""
+        return self.weight if self._biased else None
+
+
 class StemWrapper(nn.Module, ABC):
     """A module around an any-channel convolution (abstract)."""
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from anychan.adaptation._stem_wrappers import StemWeight, tell_geometry
+from anychan.adaptation._stem_wrappers import StemStandIn
 from anychan.adaptation._timm_conventions import TimmConventions
 from anychan.adaptation.normalisation import SubsetStatistics, refusing_own_norms
 from anychan.blocks.folding import kernel_layout
@@ -50,7 +50,7 @@ class _Noted:
     switched: bool | None = None
 
 
-class BoundStem(nn.Module):
+class BoundStem(StemStandIn):
     """A stem with the channels of one call, the mode that it was bound in, and the layout of its body's kernels.
 
     The layout in memory of a single plane is open: as it comes, it could bring the whole body into the other layout.
@@ -64,21 +64,10 @@ class BoundStem(nn.Module):
         channels_last: bool,
         noted: _Noted,
     ) -> None:
-        super().__init__()
+        super().__init__(stem)
         self.stem, self.channels, self.present, self.channels_last = stem, channels, present, channels_last
         self.training, self.noted = stem.training, noted
         self.in_channels = len(channels)
-        tell_geometry(self, stem)
-
-    @property
-    def weight(self) -> StemWeight:
-        """What bodies may ask of a convolution's weight."""
-        return StemWeight(next(self.stem.parameters()))
-
-    @property
-    def bias(self) -> StemWeight | None:
-        """The same of its bias."""
-        return None if getattr(self.stem, "bias", None) is None else self.weight
 
     def train(self, mode: bool = True) -> Self:
         self.noted.switched = mode

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from anychan.adaptation._stem_wrappers import StemWeight, tell_geometry
+from anychan.adaptation._stem_wrappers import StemStandIn
 from anychan.channels import ChannelSet
 from anychan.nn import AnyChannelConv2d, AttentiveConv2d, KernelConv2d, MixedConv2d
 from anychan.nn.mixed import attentions
@@ -30,11 +30,11 @@ from anychan.nn.mixed import attentions
 Kernel = tuple[Tensor, Tensor | None, Tensor | None]  # weight, bias, and the kernel of an implied plane of ones
 
 
-class GraphStem(nn.Module):
-    """A stem as a graph holds it (abstract); bodies may ask of it what they may ask of a stem that is bound.
+class GraphStem(StemStandIn):
+    """A stem as a graph holds it (abstract).
 
     Args:
-        stem: that it stands for, of which it has the geometry.
+        stem: that it stands for.
         known: the channels that ``columns`` counts in.
         subset: the call's, until another is set.
     """
@@ -43,10 +43,7 @@ class GraphStem(nn.Module):
     columns: Tensor
 
     def __init__(self, stem: AnyChannelConv2d, known: ChannelSet, subset: ChannelSet) -> None:
-        super().__init__()
-        tell_geometry(self, stem)
-        self.weight = StemWeight(next(stem.parameters()))
-        self.bias = None if getattr(stem, "bias", None) is None else self.weight
+        super().__init__(stem)
         self._conv2d = stem.conv2d
         self.register_buffer("row", torch.zeros(1, dtype=torch.int64), persistent=False)
         self.register_buffer("columns", torch.tensor(known.indices(subset.names)), persistent=False)
