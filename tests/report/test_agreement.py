@@ -61,7 +61,10 @@ def test_answers_are_compared_image_by_image(tmp_path: Path) -> None:
     assert found.shares == pytest.approx(np.array([[1, 0.5, 0.5], [0.5, 1, 0.25], [0.5, 0.25, 1]]))
     assert found.distinct == (1, 2, 1)  # 000; 001 1 2, 112; 232 has two; 0 1 2 three
     said = distinct_words(found)
-    assert said == "Different answers that the 3 subsets give to one image: 1 on 25.0 %, 2 on 50.0 % and 3 on 25.0 %."
+    assert said == (
+        "All 3 subsets are answered rightly on 25.0 % of the images, none on 50.0 %; on 25.0 % it depends on the "
+        "channels. Different answers that they give to one image: 1 on 25.0 %, 2 on 50.0 % and 3 on 25.0 %."
+    )
     table = agreement_table("run", found)
     assert [cell.text for cell in table.groups[0].rows[1]] == ["R", "50", "", "25"]
     assert table.groups[0].rows[1][1].shade == 0.5
@@ -77,7 +80,10 @@ def test_of_records_alone_it_is_known_whether_both_are_right(tmp_path: Path) -> 
     assert not found.of_answers
     # right: RG 1100, R 1000, G 1000
     assert found.shares == pytest.approx(np.array([[1, 0.75, 0.75], [0.75, 1, 1], [0.75, 1, 1]]))
-    assert distinct_words(found) == "On 75.0 % of the images, the answers to all 3 subsets are right, or all wrong."
+    assert distinct_words(found) == (
+        "All 3 subsets are answered rightly on 25.0 % of the images, none on 50.0 %; on 25.0 % it depends on the "
+        "channels."
+    )
     caption = agreement_table("run", found).caption
     assert "are both right or both wrong." in caption
     assert caption.endswith("The answers themselves are not in the records.")

@@ -30,6 +30,7 @@ class Agreement:
         shares: (K, K), 0 to 1.
         distinct: (K,), how many images have 1, 2, ... different answers over all subsets.
         n: images.
+        right: how many images are answered rightly to every subset, and to none; None where it is not recorded.
         of_answers: whether the answers themselves were compared, not only whether they are right.
         left_out: how many subsets were asked of fewer images, and are not among the K.
     """
@@ -38,6 +39,7 @@ class Agreement:
     shares: npt.NDArray[np.float64]
     distinct: tuple[int, ...]
     n: int
+    right: tuple[int, int] | None
     of_answers: bool
     left_out: int
 
@@ -52,9 +54,8 @@ def agreement(run: Run, split: str | None) -> Agreement | None:
     evaluation = run.on(split)
     if evaluation is None:
         return None
-    answers = _answers(run, evaluation)
-    of_answers = answers is not None
-    found = answers if answers is not None else _rights(evaluation)
+    answers, rights = _answers(run, evaluation), _rights(evaluation)
+    found = rights if answers is None else answers
     if len(found) < 2:
         return None
     most = max(map(len, found.values()))
@@ -69,7 +70,16 @@ def agreement(run: Run, split: str | None) -> Agreement | None:
     in_order = np.sort(values, axis=0)
     counts = 1 + (in_order[1:] != in_order[:-1]).sum(axis=0)
     distinct = np.bincount(counts, minlength=len(values) + 1)[1:]
-    return Agreement(tuple(found), shares, tuple(map(int, distinct)), most, of_answers, len(left_out))
+    each_right = np.stack([rights[subset] for subset in found]) if set(found) <= set(rights) else None
+    return Agreement(
+        tuple(found),
+        shares,
+        tuple(map(int, distinct)),
+        most,
+        None if each_right is None else (int(each_right.all(axis=0).sum()), int((~each_right).all(axis=0).sum())),
+        answers is not None,
+        len(left_out),
+    )
 
 
 def agreement_table(name: str, found: Agreement) -> Table:
@@ -94,14 +104,20 @@ def agreement_table(name: str, found: Agreement) -> Table:
 
 
 def distinct_words(found: Agreement) -> str:
-    """On how many images the subsets give one answer, two, and so on, in a sentence."""
-    if not found.of_answers:
-        alike = fmt.percent(found.distinct[0] / found.n)
-        return f"On {alike} % of the images, the answers to all {len(found.subsets)} subsets are right, or all wrong."
-    several = [
-        f"{count} on {fmt.percent(images / found.n)} %" for count, images in enumerate(found.distinct, 1) if images
-    ]
-    return f"Different answers that the {len(found.subsets)} subsets give to one image: {fmt.listing(several)}."
+    """On how many images all subsets are answered rightly, and none, and how many different answers there are."""
+    sentences = []
+    if found.right is not None:
+        every, none = (count / found.n for count in found.right)
+        sentences.append(
+            f"All {len(found.subsets)} subsets are answered rightly on {fmt.percent(every)} % of the images, none on "
+            f"{fmt.percent(none)} %; on {fmt.percent(1 - every - none)} % it depends on the channels."
+        )
+    if found.of_answers:
+        several = [
+            f"{count} on {fmt.percent(images / found.n)} %" for count, images in enumerate(found.distinct, 1) if images
+        ]
+        sentences.append(f"Different answers that they give to one image: {fmt.listing(several)}.")
+    return " ".join(sentences)
 
 
 def _answers(run: Run, evaluation: Evaluation) -> Mapping[str, npt.NDArray[Any]] | None:
