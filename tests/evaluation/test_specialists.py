@@ -170,6 +170,8 @@ def test_a_setting_that_came_later_is_no_difference(runs: Any) -> None:
     for changed, differs in (
         ({"sampling_unit": "batch"}, []),
         ({"sampling_unit": "image"}, ["sampling_unit"]),
+        ({"bands": "bands.yaml", "skip_broken": True}, ["bands", "skip_broken"]),
+        ({"bands": None, "skip_broken": False}, []),
         ({"normalisation": {"statistics": "kept"}}, []),  # specialists have no subsets to keep statistics for
         ({"normalisation": {"kind": "group", "statistics": "shared"}}, ["normalisation.kind"]),
     ):

@@ -23,10 +23,12 @@ from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import pack_bits, unpack_right
 
 # Settings that older records do not have yet, and what they trained with.
-_LATER = {"sampling_unit": "batch", "pretrained": False, "normalisation.kind": "batch"}
+_LATER = {"sampling_unit": "batch", "pretrained": False, "skip_broken": False, "normalisation.kind": "batch"}
 # What runs that are compared must have in common to have been trained alike.
 _ALIKE = (
     *(
+        "bands",
+        "skip_broken",
         "held_out",
         "initial",
         "pretrained",
