@@ -133,14 +133,10 @@ def adapt(
         places = [place for place, module in body.named_modules(remove_duplicate=False) if module is before]
         _check_untied(body, places)
         taken += places
-        paths.append(_put(body, path, read, replacement.train(conv.training)))
-        inside = paths[-1].removeprefix(path)
-        for place in places:  # a module that is used in several places stays one
-            if place != path:
-                body.set_submodule(place, body.get_submodule(path))
-                paths.append(place + inside)
+        put = _put(body, path, places, read, replacement.train(conv.training))
+        paths += put
         _freeze_as(before, replacement)
-        replacement.prepare_body(body, path + inside)  # what it takes from there stays trained or frozen as it was
+        replacement.prepare_body(body, put[0])  # what it takes from there stays trained or frozen as it was
     check_planes_reach_the_stem(body, paths, len(trained), len(known))
     adapted = AnyChannelModel(body, paths, known, strategy)
     check_no_plane_is_read_by_position(adapted)
@@ -299,12 +295,12 @@ def _inside(model: nn.Module, path: str) -> str:
     return path  # which is said where it is missed
 
 
-def _put(body: nn.Module, path: str, read: ReadStem, stem: AnyChannelConv2d) -> str:
-    """Put a stem in its place; where it is then."""
+def _put(body: nn.Module, path: str, places: Sequence[str], read: ReadStem, stem: AnyChannelConv2d) -> list[str]:
+    """Put a stem in all the places of the module at ``path``, where it stays one; its paths there, that place first."""
     if read.bypassed is not None:
         body.set_submodule(read.bypassed, nn.Identity())
-    if read.wrap is None:
-        body.set_submodule(path, stem)
-        return path
-    body.set_submodule(path, read.wrap(stem).train(stem.training))
-    return f"{path}.conv"
+    put, inside = (stem, "") if read.wrap is None else (read.wrap(stem).train(stem.training), ".conv")
+    in_order = [path, *(place for place in places if place != path)]
+    for place in in_order:
+        body.set_submodule(place, put)
+    return [place + inside for place in in_order]
