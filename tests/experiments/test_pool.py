@@ -15,6 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from anychan.experiments import pool
 from anychan.experiments.pool import Task, work_through
@@ -32,6 +33,10 @@ def note(path: Path, says: str | None = None, meets: Path | None = None) -> str 
     time.sleep(0.5)
     path.write_text(f"{began} {time.monotonic()}")
     return says
+
+
+def note_threads(path: Path) -> None:
+    path.write_text(str(torch.get_num_threads()))
 
 
 def fail() -> None:
@@ -60,6 +65,16 @@ def task(
 ) -> Task:
     work = work or partial(note, folder / name, meets=folder / meets if meets else None)
     return Task(name, work, folder / "logs" / f"{name}.log", after)
+
+
+@pytest.mark.parametrize(("cores", "of_torch", "threads"), [(6, 8, 3), (6, 1, 1), (1, 8, 1)])
+def test_two_processes_share_the_cores_and_take_no_more_threads_than_torch_has_here(
+    cores: int, of_torch: int, threads: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(pool, "usable_cores", lambda: cores)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: of_torch)
+    work_through([task(tmp_path, "a", partial(note_threads, tmp_path / "a"))], 2)
+    assert (tmp_path / "a").read_text() == str(threads)
 
 
 def test_as_many_run_at_once_as_there_are_workers_and_what_waits_lets_others_pass(tmp_path: Path) -> None:

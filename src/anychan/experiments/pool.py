@@ -18,6 +18,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from anychan.data.parallel import usable_cores
 from anychan.training import InterruptedRunError
 from anychan.training.stopping import StopRequest, listening
@@ -136,7 +138,8 @@ class _Pool:
     def _begin(self, task: Task) -> None:
         task.log.parent.mkdir(parents=True, exist_ok=True)
         said, told = self._context.Pipe()
-        threads = max(usable_cores() // self._workers, 1)
+        # No more than torch would take here, which may have been told to take few: threads beyond cores wait in a loop.
+        threads = max(min(usable_cores() // self._workers, torch.get_num_threads()), 1)
         process = self._context.Process(target=_in_process, args=(task.work, str(task.log), told, threads))
         process.start()
         told.close()  # only the process holds it now, so that its death is heard
@@ -194,8 +197,6 @@ def _in_process(work: Callable[[], str | None], log: str, told: Connection, thre
         os.setsid()  # Ctrl-C reaches the parent alone, which then asks each process once
     _redirect(log)
     threading.Thread(target=_die_with_parent, args=(told,), daemon=True).start()
-    import torch
-
     torch.set_num_threads(threads)
     by_files = False
     try:
