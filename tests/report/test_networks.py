@@ -122,7 +122,7 @@ def test_the_gap_to_the_yardstick_is_paired(tmp_path: Path) -> None:
     low, high = (f"{100 * bound:+.1f}".replace("-", "−") for bound in paired.interval)
     told = f"{100 * paired.difference:+.1f} ({low} to {high})".replace("-", "−")
     lines = markdown_networks(runs, "deep").splitlines()
-    assert " | of deep | difference from deep | " in lines[2]
+    assert " | of deep | minus deep | " in lines[2]
     assert lines[-2].split(" | ")[3] == ""
     assert lines[-1].split(" | ")[3] == told
     assert "less" not in markdown_networks(runs).splitlines()[2]

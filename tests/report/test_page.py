@@ -175,6 +175,13 @@ def test_a_run_that_has_just_begun(tmp_path: Path) -> None:
         assert sentence in page.shown
 
 
+def test_many_runs_without_pictures_are_the_others_of_those_with(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / "first"), *(write_run(tmp_path / name, pictures=0) for name in "abcd")]
+    assert "No pictures were kept of the others." in _page(runs, tmp_path / "a.html")[1].shown
+    assert "No pictures were kept of a, b and c." in _page(runs[:4], tmp_path / "a.html")[1].shown
+    assert "No pictures were kept of a, b, c and d." in _page(runs[1:], tmp_path / "a.html")[1].shown
+
+
 def test_an_evaluation_of_one_subset_only(tmp_path: Path) -> None:
     run = write_run(tmp_path / "first", pictures=0)
     path = run / "evaluation" / "test.json"
@@ -322,6 +329,12 @@ def test_refuses_no_run_and_one_twice(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="first: this run is given twice"):
         write_report([run, tmp_path / "x" / ".." / "first"], tmp_path / "a.html")
     assert not (tmp_path / "a.html").exists()
+
+
+def test_a_hyphen_before_a_number_in_an_abstract_is_a_minus() -> None:
+    text = "R -1.1 (-2.7 to 0.4), 2-4 layers, `-3`, 002-1"
+    told = templates(autoescape=True).from_string("{{ text | marked }}").render(text=text)
+    assert told == "R −1.1 (−2.7 to 0.4), 2-4 layers, <code>-3</code>, 002-1"
 
 
 def test_code_in_an_abstract_holds_no_words_in_italics() -> None:

@@ -172,7 +172,7 @@ def test_what_is_paired_is_named_and_on_the_split_that_is_reported(tmp_path: Pat
     assert str(tmp_path) not in page
 
 
-def test_every_setting_that_was_varied_is_told(tmp_path: Path) -> None:
+def test_every_setting_that_was_varied_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that an older record does not have yet are no difference, as long as they are at what it trained with."""
     options = {"strategy_options": {"rank": 2}, "normalisation": {"statistics": "shared", "affine": True}}
     objective = {"objective": {"name": "teacher", "teacher": "/somewhere/runs/big", "subsets": 2}, "early_stopping": {}}
@@ -204,6 +204,9 @@ def test_every_setting_that_was_varied_is_told(tmp_path: Path) -> None:
         "The runs were not made alike: they differ in training images, starting weights, objective, held out, "
         "normalisation affine and strategy options rank (see Protocol)."
     ) in said
+    monkeypatch.setattr("anychan.report._sentences.limits._NAMED", 5)
+    said = limits([first, second, third], "test", ())
+    assert "The runs were not made alike: they differ in six settings (see Protocol)." in said
     assert "third began with pretrained weights: seen before." in said
 
 

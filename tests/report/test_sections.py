@@ -42,8 +42,8 @@ def test_networks_are_held_against_a_resnet34(tmp_path: Path) -> None:
     assert text.count('aria-label="Accuracy against') == 5
     read = [read_run(run) for run in runs]
     assert authors_counts(read) == {"deep": "34", "ghost": "2"}
-    table = network_table(read, "test", "deep", gaps=True)
-    column = [c.label for c in table.columns].index("difference from deep")
+    table = network_table(read, "test", minus="deep")
+    column = [c.label for c in table.columns].index("minus deep")
     cells = [row[column] for row in table.groups[0].rows]
     a, b = (unpack_right(r.evaluations["test"].results[0].right, 400) for r in (read[1], read[0]))
     paired = Paired.of(a, b)
@@ -83,8 +83,8 @@ def test_an_ablation_is_drawn_with_its_verdicts(tmp_path: Path) -> None:
     assert sections(text) == ["question", "ablations", "limits", "reproduce"]
     assert "wide +5.0 (+3.0 to +7.0), better" in text
     assert (
-        "Base: wide6, width 32, sliced stem, 64×64, 3 epochs. On average over the subsets better: wide +5.0 (+3.0 to "
-        "+7.0); worse: narrow −6.0 (−8.0 to −4.0); not distinguishable from the base: 1 of 3.<"
+        "Base: wide6, width 32, sliced stem, 64×64, 3 epochs. On average over the subsets above the base: wide +5.0 "
+        "(+3.0 to +7.0); below it: narrow −6.0 (−8.0 to −4.0); the interval holds zero: 1 of 3.<"
     ) in text
     assert text.count("<li>Do flips?</li>") == 1
     assert "seed 0 failed: width is 3, but must be even" in text
@@ -162,7 +162,7 @@ def test_classes_that_lose_most_stand_first(tmp_path: Path) -> None:
     # of a hundred king penguins 60 are right on all and 51 on two channels: 27 and 33 are taken for the next class
     assert table.groups[0].rows[0][-1].small == "+6"
     assert len(table.groups[0].rows) == 3  # the first class loses nothing
-    assert "a loss below 14 points is within chance" in table.caption
+    assert "a loss below 14 points is within chance, and of the largest of 4 so may be a larger one." in table.caption
     text = page([run], tmp_path / "a.html")
     assert "without R, on GB" in text
     assert "Which classes lose is measured; why they do is not." in text
@@ -219,7 +219,7 @@ def test_the_gap_to_specialists_is_drawn(tmp_path: Path) -> None:
     (run / "specialists").mkdir()
     (run / "specialists" / "test.json").write_text(json.dumps(record | {"mean": mean, "cost": cost}))
     text = page([run], tmp_path / "a.html")
-    assert "any less the specialists: R +10.0 (+5.0 to +15.0), a is better" in text
+    assert "any minus the specialists: R +10.0 (+5.0 to +15.0), a is better" in text
     assert "mean +5.0 (−1.0 to +11.0), not distinguishable" in text
 
 

@@ -157,8 +157,8 @@ def test_the_page_has_one_table_and_says_what_it_is_of(runs: list[Path], tmp_pat
     page = write_report(runs, tmp_path / "report.html").read_text("utf-8")
     assert page.count("trained for each subset alone, 3 seeds (0, 1 and 2) of each, in percent") == 2  # and its label
     assert "McNemar test, two-sided" not in page
-    assert page.count("any less the specialists: R +9.8 (") == 1
-    assert "any-seed1 less the specialists" not in page
+    assert page.count("any minus the specialists: R +9.8 (") == 1
+    assert "any-seed1 minus the specialists" not in page
     said = pairings([row_of(runs)], [], "test")
     assert said == ["any is held against a specialist for each of R, G and B, with seeds 0, 1 and 2 each, on the same "
                     "images."]  # fmt: skip

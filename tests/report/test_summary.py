@@ -26,7 +26,7 @@ def test_runs_are_ranked_on_all_channels_and_over_the_others(tmp_path: Path) -> 
         "before second with 50.0 % and third with 40.0 %; the least is 30.0 %, by low.",
         "On average over RG, RB, GB, R, G and B first is most accurate, with 46.5 %, before second with 38.8 % and "
         "third with 31.0 %; the least is 23.2 %, by low.",
-        "These places are by point estimates: rows whose intervals overlap may change places with another seed.",
+        "These places are by point estimates, which another seed may change.",
     ]
 
 
@@ -89,7 +89,12 @@ def test_the_page_begins_with_it_and_folds_many_runs_away(tmp_path: Path) -> Non
     assert page.index("On all channels (RGB) first is most accurate") < page.index(
         "<summary>Each run in a few sentences"
     )
-    assert "Each run in a few sentences" not in write_report(folders[:3], tmp_path / "three.html").read_text("utf-8")
+    own_words = write_report(folders, tmp_path / "all.html", abstract="Mine.").read_text(encoding="utf-8")
+    assert "is most accurate" not in own_words
+    assert page.count("<summary>All metrics of") == 1  # of each run
+    three = write_report(folders[:3], tmp_path / "three.html").read_text("utf-8")
+    assert "Each run in a few sentences" not in three
+    assert three.count("<summary>All metrics of") == 3
     assert "first is most accurate, with 60.0 %" in write_report(folders, tmp_path / "all.md").read_text(
         encoding="utf-8"
     )

@@ -64,10 +64,13 @@ def test_those_of_other_epochs_sizes_and_objectives_stand_apart(runs: list[Path]
     text = write_report(runs, tmp_path / "a.html").read_text()
     section = re.search(r'<section id="networks">.*?</section>', text, re.DOTALL)
     assert section is not None
-    assert re.findall("<h3>(.*?)</h3>", section[0]) == [f"Trained {heading}" for heading in found]
+    first, second, *few = found
+    headings = [f"Trained {first}", f"Trained {second}", "Trained in other ways"]
+    assert re.findall("<h3>(.*?)</h3>", section[0]) == headings
+    assert sorted(re.findall(r'<td class="text">(\d+ epochs at .*?)</td>', section[0])) == sorted(few)
     backwards = write_report(runs[::-1], tmp_path / "c.html").read_text()
     assert re.findall("<h3>Trained (.*?)</h3>", backwards)[:2] == list(found)[:2]
-    assert re.findall(r">difference from ([\w-]+)</th>", section[0]) == ["deep", "deep-long"]
+    assert re.findall(r">minus ([\w-]+)</th>", section[0]) == ["deep", "deep-long"]
     assert ">wide-taught<" not in "".join(re.findall("<svg.*?</svg>", section[0], re.DOTALL))
     assert "Those drawn are those of the first table." in section[0]
     chart = front_figures(runs)["depth"]
@@ -125,11 +128,11 @@ def test_what_a_table_says_of_training(tmp_path: Path) -> None:
 def test_of_many_values_only_the_setting_is_named(tmp_path: Path) -> None:
     found = rows([
         trained(tmp_path / f"run{i}", "wide6", config={"batch_size": 32 + i, "model_options": {"width": i}})
-        for i in range(4)
+        for i in range(5)
     ])  # fmt: skip
     assert list(differing(found, "test")) == ["batch size", "model options width"]
     assert training_words(found, "test").endswith(". They differ in batch size.")
-    assert training_words(found[:3], "test").endswith("batch size: 32 (run0) or 33 (run1) or 34 (run2).")
+    assert training_words(found[:4], "test").endswith(" 32 (run0) or 33 (run1) or 34 (run2) or 35 (run3).")
 
 
 @pytest.mark.parametrize(

@@ -61,6 +61,7 @@ _WHY_UNKNOWN = (
     "Which classes lose is measured; why they do is not. These records hold no colours by class, so that all they "
     "tell of a cause is what such a class is taken for without the channel."
 )
+_FEW = 3  # networks trained alike; fewer without a ResNet34 share a table with others that are few
 _NO_AGREEMENT = "fewer than two channel subsets were answered, or the answers to single images are not recorded."
 
 
@@ -163,7 +164,7 @@ def _results(runs: Sequence[Run], rows: Sequence[Run], split: str | None) -> dic
         "comparisons": table_of_comparisons(comparisons) if comparisons else None,
         "verdicts": words.verdicts(comparisons),
         "specialists": [
-            {"table": table_of_specialists(found), "chart": differences.gap_chart(found, i)}
+            {"name": found.run, "table": table_of_specialists(found), "chart": differences.gap_chart(found, i)}
             for i, found in enumerate(specialists_of(rows))
         ],
         "networks": beside,
@@ -181,9 +182,14 @@ def _of_each_run(runs: Sequence[Run], rows: Sequence[Run], split: str | None, *,
     return {
         "rows": [row_of(row, i, split, pictures) for i, row in enumerate(rows)],
         "runs": told,
-        "no_agreement": f"Of {fmt.listing(apart)} {_NO_AGREEMENT}" if apart else "",
-        "no_pictures": fmt.listing([run.name for run in runs if not run.pictures]),
+        "no_agreement": f"Of {_others(apart, len(told))} {_NO_AGREEMENT}" if apart else "",
+        "no_pictures": _others([run.name for run in runs if not run.pictures], len(runs)),
     }
+
+
+def _others(names: Sequence[str], of: int) -> str:
+    """Runs that lack what was shown of the rest: by their names where they are few."""
+    return "the others" if CROWDED <= len(names) < of else fmt.listing(names)
 
 
 def _beside_runs(studied: Studied) -> dict[str, Any]:
@@ -224,16 +230,29 @@ def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
         return None
     groups = [(heading, networks.one_of_each(alike, split)) for heading, alike in trained_alike(rows)]
     shown = sorted(((heading, found) for heading, found in groups if found), key=lambda group: -len(group[1]))
+    small = [group for group in shown[1:] if len(group[1]) < _FEW and not networks.strongest(group[1], split)]
+    apart = shown if len(small) < 2 else [group for group in shown if group not in small]
     tables_of = [
         {
-            "heading": heading if len(shown) > 1 else "",
+            "heading": f"Trained {heading}" if len(shown) > 1 else "",
             "table": networks.network_table(
-                found, split, networks.baseline(found, split), networks.authors_notes(found), gaps=True
+                found, split, notes=networks.authors_notes(found), minus=networks.strongest(found, split)
             ),
             "note": training_words(found, split),
         }
-        for heading, found in shown
+        for heading, found in apart
     ]
+    if len(small) > 1:
+        found = [run for _, alike in small for run in alike]
+        trained = {run.name: heading for heading, alike in small for run in alike}
+        notes = {"trained": trained, **networks.authors_notes(found)}
+        tables_of.append(
+            {
+                "heading": "Trained in other ways",
+                "table": networks.network_table(found, split, notes=notes),
+                "note": " ".join(training_words(alike, split) for _, alike in small),
+            }
+        )
     return {
         "tables": tables_of,
         "fronts": networks.front_charts(rows, split, shown[0][1]),

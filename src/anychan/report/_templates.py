@@ -24,8 +24,9 @@ def templates(autoescape: bool) -> Any:
 
 
 def _marked(text: str) -> Markup:
-    """A text of the user's with `code` and *words* as Markdown has them."""
+    """A text of the user's with `code` and *words* as Markdown has them, and minus signs before numbers."""
     parts = re.split(r"`([^`]+)`", text)  # every other one is code
+    parts[::2] = [re.sub(r"(?<![\w.,)-])-(?=\d)", "\N{MINUS SIGN}", part) for part in parts[::2]]  # as tables have it
     words = [re.sub(r"(?<![\w*])\*(\w[^*]*)\*(?![\w*])", r"<em>\1</em>", str(escape(part))) for part in parts[::2]]
     code = [f"<code>{escape(part)}</code>" for part in parts[1::2]]
     return Markup("".join(one + other for one, other in zip(words, [*code, ""], strict=True)))

@@ -96,7 +96,7 @@ def markdown_networks(
     """
     records = pooled(read_runs(runs))
     notes = authors_notes(records) if notes is None else notes
-    return markdown(network_table(records, _evaluated_split(records), against, notes, gaps=against is not None))
+    return markdown(network_table(records, _evaluated_split(records), against, notes, minus=against))
 
 
 def front_figures(runs: Sequence[Path | str]) -> dict[str, str]:

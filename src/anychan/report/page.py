@@ -43,7 +43,7 @@ def write_report(
             (`anychan.cost.recorded_layers`, which makes the network anew, which the report does not); None: none are.
         title: of the page; "": what the runs are.
         abstract: what the page begins with, in paragraphs with a blank line between; `code` and *words* are marked as
-            in Markdown. What follows from the records stands below it, in smaller letters.
+            in Markdown. Without one the page begins with what follows from the records.
 
     Returns:
         ``out``.

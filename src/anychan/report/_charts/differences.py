@@ -45,11 +45,11 @@ def _finding(ablation: AblationRecord) -> str:
         judged = [(change.name, change.gaps[what]) for change in ablation.changes if what in change.gaps]
         decided = [(name, gap) for name, gap in judged if not gap.verdict.startswith("not")]
         told = [
-            *_decided("better", [(name, gap) for name, gap in decided if gap.difference > 0]),
-            *_decided("worse", [(name, gap) for name, gap in decided if gap.difference < 0]),
+            *_decided("above the base", [(name, gap) for name, gap in decided if gap.difference > 0]),
+            *_decided("below it", [(name, gap) for name, gap in decided if gap.difference < 0]),
         ]
         if len(decided) < len(judged):
-            told.append(f"not distinguishable from the base: {len(judged) - len(decided)} of {len(judged)}")
+            told.append(f"the interval holds zero: {len(judged) - len(decided)} of {len(judged)}")
         said += [f"{where} {'; '.join(told)}."] if judged else []
     if ahead := [f"{change.name} (from {change.initial})" for change in ablation.changes if change.initial]:
         said.append(f"Trained longer, as they begin with trained weights: {fmt.listing(ahead)}.")
@@ -68,20 +68,20 @@ def _decided(word: str, found: Sequence[tuple[str, Gap]]) -> list[str]:
 
 
 def answer_chart(found: Sequence[Specialists]) -> Markup:
-    """Networks less their specialists: each on average over the subsets, and on all channels."""
+    """Networks minus their specialists: each on average over the subsets, and on all channels."""
     rows = [
         (one.run, [(_MEAN, _gap(one)), (_FULL, Gap(full.difference, full.interval, full.verdict))])
         for one in found
         for full in one.rows[:1]
     ]
-    return _chart("answer", "One network less its specialists", rows)
+    return _chart("answer", "One network minus its specialists", rows)
 
 
 def gap_chart(found: Specialists, index: int) -> Markup:
-    """A run less the specialist of each subset, and less all of them on average."""
+    """A run minus the specialist of each subset, and minus all of them on average."""
     gaps = [(row.subset, Gap(row.difference, row.interval, row.verdict)) for row in found.rows]
     gaps.append(("mean", _gap(found)))
-    return _chart(f"gap-{index}", f"{found.run} less the specialists", [(name, [(_MEAN, gap)]) for name, gap in gaps])
+    return _chart(f"gap-{index}", f"{found.run} minus the specialists", [(name, [(_MEAN, gap)]) for name, gap in gaps])
 
 
 def _gap(found: Specialists) -> Gap:

@@ -34,7 +34,8 @@ def glossary(rows: Sequence[Run], split: str | None, ablations: Sequence[Ablatio
             (
                 "decided, better, worse",
                 "of a difference whose p, corrected by Holm's method for those made together, is below 0.05, and where "
-                "there is no test, whose 95 % interval leaves zero out; of all others: not distinguishable.",
+                "there is no test, as in ablations, whose 95 % interval leaves zero out, with no correction; of all "
+                "others: not distinguishable.",
             )
         )
     if split and are_networks(rows, split):

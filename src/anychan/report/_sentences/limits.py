@@ -15,6 +15,8 @@ from anychan.report._sentences.headlines import number
 from anychan.report._sentences.protocol import evaluation_processors, settings, settings_of_all
 from anychan.report._sentences.training_groups import differing
 
+_NAMED = 6  # settings that runs differ in; of more their number is told
+
 
 def limits(
     rows: Sequence[Run],
@@ -173,7 +175,8 @@ def _of_settings(rows: Sequence[Run], split: str | None, longer: str) -> list[st
     said = []
     told = settings_of_all(rows, split)
     if names := list(differing(rows, split)):
-        said.append(f"The runs were not made alike: they differ in {fmt.listing(names)} (see Protocol).")
+        which = fmt.listing(names) if len(names) <= _NAMED else f"{number(len(names))} settings"
+        said.append(f"The runs were not made alike: they differ in {which} (see Protocol).")
     epochs = _distinct(found.get("epochs", "") for found in told)
     if epochs:
         plural = "" if epochs == ["1"] else "s"

@@ -49,11 +49,14 @@ def pairings(runs: Sequence[Run], comparisons: Sequence[Comparison], split: str 
         comparisons: those of the runs, with names in place of paths (`told_apart`).
         split: what is reported.
     """
-    said = []
+    beside: dict[str, list[str]] = {}
     for found in (found for found in specialists_of(runs) if found.split == split):
         subsets = fmt.listing([row.subset for row in found.rows])
         each = f", with seeds {fmt.listing(list(map(str, found.seeds)))} each" if found.seeds else ""
-        said.append(f"{found.run} is held against a specialist for each of {subsets}{each}, on the same images.")
+        beside.setdefault(f"held against a specialist for each of {subsets}{each}, on the same images.", []).append(
+            found.run
+        )
+    said = [f"{fmt.listing(runs)} {'is' if len(runs) == 1 else 'are each'} {how}" for how, runs in beside.items()]
     pairs = Counter((comparison.a, comparison.b) for comparison in comparisons if comparison.split == split)
     said += [
         f"{a} is held against {b} in {fmt.counted(count, 'paired test')}, on the same images."

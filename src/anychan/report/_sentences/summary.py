@@ -40,9 +40,7 @@ def summary(rows: Sequence[Run], split: str | None) -> list[str]:
         if len(means) > 1:
             said.append(_ranked(f"On average over {fmt.listing(smaller)}", means, ""))
     if said:
-        said.append(
-            "These places are by point estimates: rows whose intervals overlap may change places with another seed."
-        )
+        said.append("These places are by point estimates, which another seed may change.")
     said += [words] if (words := shallow_words(rows, split or "")) else []
     beside = [found for found in specialists_of(rows) if found.split == split]
     return [*said, *map(_beside, beside if len(beside) == 1 else [])]  # of several there is a table

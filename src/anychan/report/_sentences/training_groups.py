@@ -19,7 +19,7 @@ _OF_THE_QUESTION = {
     *("number format in training", "evaluated on", "reported on", "data"),
 }
 _OBJECTIVES = {"labels": "on labels", "sandwich": "by the sandwich rule", "teacher": "taught by another network"}
-_MOST_VALUES = 3  # of a setting that differs; of more only its name is told
+_MOST_VALUES = 4  # of a setting that differs; of more only its name is told
 
 
 def trained_alike(rows: Sequence[Run]) -> list[tuple[str, list[Run]]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE
 from anychan.report._reading.records import Run, Specialists
 from anychan.report._sentences import numbers as fmt
+from anychan.report._sentences.headlines import number
 from anychan.report._tables.networks import against_resnet34
 from anychan.report._tables.pairs import difference_cell
 from anychan.report._tables.runs import accuracy_cell, share_cell
@@ -14,28 +15,29 @@ from anychan.report._tables.table import Cell, Column, Group, Table
 
 
 def answer_beside_specialists(found: Sequence[Specialists]) -> Table | None:
-    """Of each network what it has over its specialists: on average, on all channels, where it is least; None of one.
+    """Of each network what it has over its specialists: mean, all channels, worst subset; None of one network.
 
     Args:
         found: on one split, in the order of the rows.
     """
     if len(found) < 2:
         return None
+    subsets = {len(one.rows) for one in found}
+    several_seeds = any(one.seeds for one in found)
     columns = (
         Column("network", numeric=False),
-        Column("on average", "over the subsets"),
-        Column("on all channels"),
-        Column("where it is least"),
-        Column("decided", "subsets on which the difference holds, corrected for their number", numeric=False),
+        Column(f"mean of {fmt.counted(subsets.pop(), 'subset')}" if len(subsets) == 1 else "mean of its subsets"),
+        Column("all channels"),
+        Column("worst subset"),
+        Column("p < 0.05", "subsets by an exact test, corrected for those of the network", numeric=False),
     )
     rows = []
     for one in found:
         full, least = one.rows[0], min(one.rows, key=lambda row: row.difference)
         decided = [row.subset for row in one.rows if row.verdict != NOT_DISTINGUISHABLE]
-        low, high = one.interval
         rows.append(
             (
-                Cell(one.run),
+                Cell(one.run, small=f"seeds {fmt.listing(list(map(str, one.seeds)))}" if one.seeds else ""),
                 difference_cell(one.difference, one.interval),
                 difference_cell(full.difference, full.interval),
                 Cell(
@@ -43,15 +45,15 @@ def answer_beside_specialists(found: Sequence[Specialists]) -> Table | None:
                     " to ".join(map(fmt.difference, least.interval)),
                     least.difference,
                 ),
-                Cell(fmt.listing([*([] if low <= 0 <= high else ["average"]), *decided]) or "nothing"),
+                Cell(fmt.listing(decided) or "none"),
             )
         )
-    over = " and seeds" if any(one.seeds for one in found) else ""
     caption = (
-        "A. One network less the plain networks that were trained for a subset alone each, in percentage points of "
-        f"accuracy on the {found[0].split} split, with 95 % intervals over images{over}. Above zero the one network is "
-        "ahead. Decided is what chance does not explain: subsets corrected for their number, the average by its "
-        "interval, which is not corrected for the number of networks."
+        "A. Accuracy of one network minus that of plain networks that were each trained for one subset, in percentage "
+        f"points of the {found[0].split} split, with 95 % intervals over images"
+        f"{' and, where there are several, seeds' if several_seeds else ''}. Above zero the one network is ahead. p is "
+        "corrected for the subsets of a network and not for the number of networks, and the means are not tested: of "
+        f"{number(len(found))} networks one may lead by luck."
     )
     return Table(caption, columns, (Group("", tuple(rows)),))
 
@@ -65,8 +67,8 @@ def answer_beside_resnet34(rows: Sequence[Run], split: str) -> Table | None:
         Column("layers", "weighted layers on the longest path from input to logits"),
         Column("network", numeric=False),
         Column("accuracy", "percent of images named right, with its 95 % interval"),
-        Column(f"less {found.against}", "percentage points, paired by image, 95 % interval"),
-        Column("MACs", f"multiply-accumulates of one image, in percent of those of {found.against}"),
+        Column(f"minus {found.against}", "percentage points, paired by image, 95 % interval"),
+        Column(f"MACs, % of {found.against}", "multiply-accumulates of one image"),
         Column("parameters"),
     )
     table = tuple(

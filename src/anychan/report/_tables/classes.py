@@ -44,7 +44,12 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
         Column("taken for", "the class that gains most of its images without the channel", numeric=False),
     )
     least = min((score.support for score in full.per_class if score.support), default=0)
-    chance = f" Of {least} images a class, a loss below {_chance(least):.0f} points is within chance." if least else ""
+    chance = (
+        f" Of {least} images a class, a loss below {_chance(least):.0f} points is within chance, and of the largest of "
+        f"{len(evaluation.classes)} so may be a larger one."
+        if least
+        else ""
+    )
     caption = f"Classes that lose most without a channel, the {_MOST} largest losses of recall.{chance}"
     return Table(caption, columns, tuple(groups))
 

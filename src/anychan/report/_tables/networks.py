@@ -43,7 +43,7 @@ def network_table(
     split: str,
     against: str | None = None,
     notes: Mapping[str, Mapping[str, str]] | None = None,
-    gaps: bool = False,
+    minus: str | None = None,
 ) -> Table:
     """A row for each run, the most accurate first: its metrics on all channels, its depth and its cost.
 
@@ -53,16 +53,19 @@ def network_table(
         against: name of the run whose accuracy the others' are given in percent of; None: no such column.
         notes: further columns beside the depth, and what is reported last: by their label, what stands there for each
             run by its name.
-        gaps: also the difference from ``against`` with its paired interval, where both answered the same images.
+        minus: name of the run that the others' differences are from, with their paired intervals where both answered
+            the same images; None: no such column.
 
     Raises:
-        ValueError: if ``against`` was not evaluated.
+        ValueError: if ``against`` or ``minus`` was not evaluated.
     """
     evaluated = _evaluated(runs, split)
-    reference = next((result.accuracy for run, result in evaluated if run.name == against), None)
-    if against is not None and reference is None:
-        raise ValueError(f"{against!r} was not evaluated on all channels of {split}")
-    paired = _gaps(runs, split, against) if against and gaps else []
+    accuracies = {run.name: result.accuracy for run, result in evaluated}
+    for name in (against, minus):
+        if name is not None and name not in accuracies:
+            raise ValueError(f"{name!r} was not evaluated on all channels of {split}")
+    reference = accuracies[against] if against else None
+    paired = _gaps(runs, split, minus) if minus else []
     costs = [result.cost for _, result in evaluated if result.cost]
     batches = _batches(costs)
     flipped = any(result.flips is not None for _, result in evaluated)
@@ -72,11 +75,7 @@ def network_table(
         Column("network", numeric=False),
         Column("accuracy", f"percent of images named right, with its {interval_words([run for run, _ in evaluated])}"),
         *([Column(f"of {against}", f"accuracy in percent of {against}'s")] if against else []),
-        *(
-            [Column(f"difference from {against}", "percentage points, paired by image, 95 % interval")]
-            if paired
-            else []
-        ),
+        *([Column(f"minus {minus}", "percentage points, paired by image, 95 % interval")] if paired else []),
         Column("depth", "weighted layers on the longest path from input to logits"),
         *(Column(label, numeric=all(map(str.isdigit, by.values()))) for label, by in beside.items()),
         Column("parameters"),
@@ -148,6 +147,16 @@ def _gap(one: Result, base: Result) -> tuple[float, tuple[float, float]] | None:
 def baseline(runs: Sequence[Run], split: str) -> str | None:
     """The run that networks are held against: a plain ResNet34, where one was evaluated."""
     return next((run.name for run, _ in _evaluated(runs, split) if _is_resnet34(run)), None)
+
+
+def strongest(runs: Sequence[Run], split: str) -> str | None:
+    """The most accurate plain ResNet34, of whichever stem; None where none was evaluated."""
+    found = [(run, result) for run, result in _evaluated(runs, split) if _is_deep(run)]
+    return max(found, key=lambda one: one[1].accuracy)[0].name if found else None
+
+
+def _is_deep(run: Run) -> bool:
+    return run.configuration.get("model") in _RESNET34 and _is_plain(run)
 
 
 def _is_resnet34(run: Run) -> bool:
@@ -226,7 +235,7 @@ def against_resnet34(runs: Sequence[Run], split: str) -> AgainstResNet34 | None:
     for one in sorted(costed, key=lambda one: -one[1].accuracy):
         if one[2].depth is not None and one[2].depth <= _SHALLOW and _is_plain(one[0]):
             by_depth.setdefault(one[2].depth, one)
-    deep = [one for one in costed if one[0].configuration.get("model") in _RESNET34 and _is_plain(one[0])]
+    deep = [one for one in costed if _is_deep(one[0])]
     shown = [by_depth[depth] for depth in sorted(by_depth)] + sorted(deep, key=lambda one: -one[1].accuracy)
     gaps = [
         None if run is best or _images(run, split) != _images(best, split) else _gap(result, base)
@@ -240,7 +249,7 @@ def against_resnet34(runs: Sequence[Run], split: str) -> AgainstResNet34 | None:
 def _shallow_and_deep(runs: Sequence[Run], split: str) -> tuple[_Costed, _Costed, bool] | None:
     """The best shallow network and the best ResNet34 of runs, and whether there are several of these."""
     costed = [(run, result, result.cost) for run, result in _evaluated(runs, split) if result.cost]
-    deep = [one for one in costed if one[0].configuration.get("model") in _RESNET34 and _is_plain(one[0])]
+    deep = [one for one in costed if _is_deep(one[0])]
     shallow = [one for one in costed if (one[2].depth or _SHALLOW + 1) <= _SHALLOW]
     if not deep or not shallow:
         return None

@@ -18,9 +18,13 @@ def specialists_rows(runs: Sequence[Run], split: str, subsets: Sequence[str]) ->
         if cells := _cells(run, split, subsets):
             found.setdefault(cells[1:], {})[place] = f"{run.name}{cells[0].text}"
     return {
-        max(names): (Cell(f"specialists of {fmt.listing(list(names.values()))}"), *cells)
-        for cells, names in found.items()
+        max(names): (Cell(f"specialists of {_few(list(names.values()))}"), *cells) for cells, names in found.items()
     }
+
+
+def _few(names: Sequence[str]) -> str:
+    """Two names at most, and how many more: they stand in a column."""
+    return fmt.listing(names) if len(names) <= 2 else f"{names[0]} and {len(names) - 1} more"
 
 
 def _cells(run: Run, split: str, subsets: Sequence[str]) -> tuple[Cell, ...]:
