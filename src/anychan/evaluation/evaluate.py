@@ -107,10 +107,7 @@ def evaluate_run(
     questions = list_questions(info.channels, info.strategy, channels, fills)
     dataset = _open(run, info, data, bands)
     _check_channels(dataset, questions)
-    skip, whole = _split_of(run, split)
-    array = load_split(dataset, whole, info.image_size, cache_dir, skip_broken=skip, progress=progress)
-    if split == HELD_OUT:
-        array = _held_out(run, dataset, array)
+    array = _images(run, dataset, split, info.image_size, cache_dir=cache_dir, progress=progress)
     _check_statistics(model, info, array, questions)
     images = {**dataset.description, "fingerprints": {**dataset.description["fingerprints"], split: array.fingerprint}}
     model_hash = sha256(run / WEIGHTS)
@@ -185,22 +182,22 @@ def _open(run: Path, info: ModelInfo, data: str | Path | None, bands: str | Path
     return dataset
 
 
-def _split_of(run: Path, split: str) -> tuple[bool, str]:
-    """Whether broken images are left out, and the split of the data set that a split of ours lies in."""
+def _images(
+    run: Path, dataset: Dataset, split: str, image_size: int, *, cache_dir: Path | None, progress: bool
+) -> ImageArray:
+    """Those of a split of the data set, or those of its training images that the run was not trained on."""
     if split != HELD_OUT:
-        return False, split
-    config = _run_record(run)["config"]
+        return load_split(dataset, split, image_size, cache_dir, progress=progress)
+    record = _run_record(run)
+    config = record["config"]
     if config.get("held_out") is None:
         raise ValueError(f"{run} was trained on all training images: none is held out")
-    return bool(config.get("skip_broken", False)), "train"  # as in training, so that the same images are held out
-
-
-def _held_out(run: Path, dataset: Dataset, array: ImageArray) -> ImageArray:
-    record = _run_record(run)
+    skip = bool(config.get("skip_broken", False))  # as in training, so that the same images are held out
+    array = load_split(dataset, "train", image_size, cache_dir, skip_broken=skip, progress=progress)
     # of all that is listed: the array leaves out what was skipped as broken
     if not same_images(dataset.description, record["data"], "train"):
         raise ValueError(f"the training images have changed since {run}, so what it was not trained on is not known")
-    return hold_out(array, record["config"]["held_out"])[1]
+    return hold_out(array, config["held_out"])[1]
 
 
 def _check_channels(dataset: Dataset, questions: Iterable[Question]) -> None:
