@@ -41,7 +41,7 @@ def limits(
         each = fmt.listing([f"{number(count)} {fmt.plural(count, 'seed')}" for count in seeds])
         splits = fmt.listing(sorted({ablation.split for ablation in ablations}))
         said.append(f"Ablations: {each}, on {splits}; their intervals are not corrected for their number.")
-        said += _of_ablated(ablations, longer)
+        said += _of_ablated(ablations, "" if any(longer in sentence for sentence in said) else f": {longer}")
     if searches:
         said.append(
             "Of a search's trials the best is so by luck too: what it reached there flatters it, and what it is worth "
@@ -60,8 +60,8 @@ def _longer(ablations: Sequence[AblationRecord]) -> str:
     asked = [one for one in ablations if len({change.epochs for change in one.changes if change.epochs}) > 1]
     if not asked:
         return "what longer training would change is not known"
-    where = fmt.listing([f'of {one.base} in "{one.title}"' for one in asked])
-    return f"what longer training changes was asked {where} alone"
+    where = fmt.listing([f"“{one.title}”" for one in asked])
+    return f"what longer training changes was asked in the ablation{'s' if len(asked) > 1 else ''} {where} alone"
 
 
 def _of_ablated(ablations: Sequence[AblationRecord], longer: str) -> list[str]:
@@ -79,7 +79,7 @@ def _of_ablated(ablations: Sequence[AblationRecord], longer: str) -> list[str]:
         each.append(f"for {fmt.listing(list(map(str, epochs)))} epoch{plural} on images of {images}")
         each[-1] += f" of {data}" if data else ""
     told = "; ".join(each)
-    return [f"Ablations were trained {told}: {longer}."] if each else []
+    return [f"Ablations were trained {told}{longer}."] if each else []
 
 
 def _of_seeds(rows: Sequence[Run]) -> list[str]:
