@@ -17,7 +17,7 @@ from anychan._plain import PLAIN
 from anychan._records import read_run_record
 from anychan.adaptation import AnyChannelModel, batch_norms
 from anychan.channels import ChannelSet
-from anychan.data import Dataset, hold_out, load_split, open_dataset
+from anychan.data import Dataset, ImageArray, hold_out, load_split, open_dataset
 from anychan.environment import environment
 from anychan.models import ModelInfo, load_model, save_model
 from anychan.training.batches import Inputs
@@ -95,12 +95,7 @@ def adapt_run(
         array = load_split(dataset, "train", info.image_size, cache_dir, skip_broken=skip, progress=progress)
         held_out = record["config"].get("held_out")
         seen = array if held_out is None else hold_out(array, held_out)[0]
-        chosen = _keeping(info, subsets, seen.channel_sets(info.channels.names))
-        inputs = Inputs(seen, info.channels, torch.device("cpu"), Machine("cpu", "float32", True, 1))
-        of_its_channels = [subset for subset in chosen.kept_subsets if isinstance(subset, str)]
-        recalibrate_on(model, inputs, of_its_channels, images, seed)
-        kept = tuple(model.subset_statistics.subsets)  # earlier ones stay
-        info = dataclasses.replace(chosen, kept_subsets=kept)
+        info = _recalibrated(model, info, subsets, seen, images=images, seed=seed)
         made_from |= {"images": min(images, len(seen)), "seed": seed, "fingerprint": array.fingerprint}
         if data is not None and dataset.description["fingerprints"]["train"] == record["data"]["fingerprints"]["train"]:
             config |= {"data": str(data)} | ({} if bands is None else {"bands": str(bands)})  # where they are now
@@ -160,6 +155,17 @@ def _adapted(model: AnyChannelModel, info: ModelInfo, strategy: str | None) -> t
         return model, info
     info = dataclasses.replace(info, strategy=strategy or "completed")
     return with_stem(model, info).eval(), info
+
+
+def _recalibrated(
+    model: AnyChannelModel, info: ModelInfo, subsets: Sequence[str] | None, array: ImageArray, *, images: int, seed: int
+) -> ModelInfo:
+    """Recompute a model's statistics for subsets on so many of the images; which it has then, earlier ones too."""
+    chosen = _keeping(info, subsets, array.channel_sets(info.channels.names))
+    inputs = Inputs(array, info.channels, torch.device("cpu"), Machine("cpu", "float32", True, 1))
+    of_its_channels = [subset for subset in chosen.kept_subsets if isinstance(subset, str)]
+    recalibrate_on(model, inputs, of_its_channels, images, seed)
+    return dataclasses.replace(chosen, kept_subsets=tuple(model.subset_statistics.subsets))
 
 
 def _command(source: Path, out: Path, options: dict[str, Any]) -> str:
