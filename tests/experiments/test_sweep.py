@@ -18,6 +18,7 @@ from anychan.cli import main
 from anychan.experiments import SearchSpace, search, sweep, sweep_table
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.machine import choose
+from anychan.training.stopping import NotFiniteError
 
 DATA = "synthetic:bands=3,train=32,val=8,test=8,size=16,classes=4"
 SPACE = SearchSpace(
@@ -189,6 +190,34 @@ def test_a_run_that_fails_is_noted_and_the_search_goes_on(tmp_path: Path) -> Non
     assert by_state["fail"]["error"] == "stem_kernel_size is 3, but must be even, as its stride is"
     assert record["best"]["settings"] == {"model_options.stem_kernel_size": 4}
     assert "(stem_kernel_size is 3, but" in sweep_table(record)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error: unspecified\nand a page"), NotFiniteError("loss is nan")])
+def test_a_sick_machine_costs_two_trials_and_not_all(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(config: TrainConfig) -> Path:
+        raise error
+
+    def search_with(trials: int) -> list[str]:
+        return [trial["state"] for trial in sweep(config(tmp_path / "sweep"), SPACE, trials)["trials"]]
+
+    with monkeypatch.context() as sick:
+        sick.setattr(search, "train", broken)
+        if isinstance(error, NotFiniteError):  # which is the settings' fault
+            assert search_with(3) == ["fail"] * 3
+            return
+        with pytest.raises(ValueError, match=r"2 trials in a row .* by RuntimeError: CUDA error: unspecified; when"):
+            search_with(5)
+    assert search_with(3) == ["fail", "fail", "complete"]
+
+
+def test_a_line_that_a_full_disk_cut_is_not_written_on(out: Path) -> None:
+    journal = out / "optuna.log"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + whole.splitlines()[-1][:-9])
+    record = sweep(config(out, device="cpu"), SPACE, trials=4)
+    assert [trial["state"] for trial in record["trials"]] == ["complete"] * 4
 
 
 def test_another_search_or_data_without_validation_is_refused(out: Path, tmp_path: Path) -> None:

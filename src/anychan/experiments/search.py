@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anychan._errors import first_line
 from anychan._lock import LOCK, alone
 from anychan._records import RUN, read_run_record, trained_by, write_record
 from anychan.data import open_dataset
@@ -21,10 +22,12 @@ from anychan.training.checkpoint import CheckpointError
 from anychan.training.config import differences
 from anychan.training.initial import weights_taken
 from anychan.training.machine import choose, start_accelerator
+from anychan.training.stopping import NotFiniteError
 
 if TYPE_CHECKING:
     from optuna import Study
 _JOURNAL, _RECORD = "optuna.log", "sweep.json"
+_BROKEN = 2  # trials in a row that a search gives up after, as the machine may be at fault
 _ACCURACY, _CHOSEN, _SEED = "val_accuracy", "chosen", "proposals_seed"
 
 
@@ -35,7 +38,8 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
     is kept: that of the last epoch, or with early stopping that of the best one by the metric it watches; where
     training ends with new batch statistics, that of the model with these. Nothing looks at test. The state is kept in
     the folder: asked again, the search goes on where it was interrupted, in the middle of a run too, until it has as
-    many trials as asked for. A run that fails is noted and the search goes on.
+    many trials as asked for. A run that fails is noted and the search goes on; it stops where two in a row fail by
+    something else than their settings.
 
     Args:
         settings: of every run, by their names, in groups or dotted, as `anychan train` takes them: what is left out or
@@ -53,7 +57,8 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
     Raises:
         ValueError: without Optuna (``pip install anychan[sweep]``), for fewer than one trial, wrong settings, a data
             set without validation, a folder that holds another search, a machine that would train in another number
-            format than the trials there, or an interrupted run that cannot go on from its checkpoint here.
+            format than the trials there, an interrupted run that cannot go on from its checkpoint here, or two trials
+            in a row that failed by something else than their settings.
         FileExistsError: if the folder holds something else, or another process is at it.
         InterruptedRunError: if it was interrupted.
     """
@@ -89,6 +94,7 @@ def _study(folder: Path, seed: int) -> Study:
     # The folder is ours alone: what lock lies there a killed process has left.
     journal = str(folder / _JOURNAL)
     Path(f"{journal}.lock").unlink(missing_ok=True)
+    _cut_torn_line(Path(journal))
     study = optuna.create_study(
         study_name="sweep",
         storage=JournalStorage(JournalFileBackend(journal, JournalFileOpenLock(journal))),
@@ -100,11 +106,21 @@ def _study(folder: Path, seed: int) -> Study:
     return study
 
 
+def _cut_torn_line(journal: Path) -> None:
+    """Take out the end of a line that a full disk or a power cut left: Optuna would write the next one behind it."""
+    if not journal.is_file():
+        return
+    with journal.open("rb+") as file:
+        written = file.read()
+        file.truncate(written.rfind(b"\n") + 1)
+
+
 class _Search:
     """A study with the runs that stand for its trials."""
 
     def __init__(self, study: Study, settings: Mapping[str, Any], space: SearchSpace, seed: int) -> None:
         self._study, self._settings, self._space = study, settings, space
+        self._broken = 0  # trials in a row that something else than their settings ended
         self._config = config = configuration(settings)
         settled = {**config.to_dict(), "out": None, "resume": None}
         there = open_dataset(config.data, config.bands).description
@@ -182,11 +198,19 @@ class _Search:
         try:
             run = train(self._trial(number, chosen, resume and self._folder(number).exists()))
             self._study.tell(number, self._accuracy(run))
+            self._broken = 0
         except (InterruptedRunError, CheckpointError, OSError):  # it may go on later, or elsewhere
             raise
         except Exception as error:  # such as a GPU's memory that does not suffice
-            said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
-            self._fail(number, said)
+            said = f"{type(error).__name__}: {first_line(error)}"
+            self._fail(number, str(error) if isinstance(error, ValueError) else said)
+            self._broken = 0 if isinstance(error, ValueError | NotFiniteError) else self._broken + 1
+            if self._broken >= _BROKEN:
+                self.record()
+                raise ValueError(
+                    f"{_BROKEN} trials in a row were ended by something else than their settings, the last by {said}; "
+                    "when the machine is well, the same command goes on with those that are left"
+                ) from error
         self.record()
 
     def _accuracy(self, run: Path) -> float:
