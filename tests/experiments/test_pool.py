@@ -22,6 +22,8 @@ from anychan.experiments.pool import Task, work_through
 from anychan.training import InterruptedRunError
 from anychan.training.stopping import StopRequest, listening
 
+KILLED = "died with code -9, as the system ends one where memory is short (fewer --workers need less)"
+
 
 def note(path: Path, says: str | None = None, meets: Path | None = None) -> str | None:
     """Leaves a file, and may wait for that of another, which must be running meanwhile."""
@@ -107,7 +109,7 @@ def test_what_fails_or_dies_is_told_and_the_rest_is_done(tmp_path: Path) -> None
     found = work_through(tasks, 2)
     assert found["said"] == "ran out of memory"
     assert found["raised"] == "KeyError: 'no such thing'"
-    assert found["died"] == f"its process died with code -9; what it said is in {tmp_path / 'logs' / 'died.log'}"
+    assert found["died"] == f"its process {KILLED}; what it said is in {tmp_path / 'logs' / 'died.log'}"
     assert found["needs"] == "was not begun, since raised failed"
     assert found["needs-that"] == "was not begun, since needs failed"
     assert found["fine"] is None
@@ -139,7 +141,7 @@ def test_a_death_is_heard_though_somebody_holds_the_pipe(tmp_path: Path) -> None
         assert at_work.ended == {}
         ends.close()
         at_work._look()
-        assert at_work.ended["a"] == f"its process died with code -9; what it said is in {tmp_path / 'logs' / 'a.log'}"
+        assert at_work.ended["a"] == f"its process {KILLED}; what it said is in {tmp_path / 'logs' / 'a.log'}"
 
 
 def test_when_the_time_is_up_what_runs_is_stopped_and_nothing_is_begun(

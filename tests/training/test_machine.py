@@ -14,6 +14,7 @@ import pytest
 import torch
 from accelerate.state import AcceleratorState
 
+from anychan.training import machine
 from anychan.training.config import TrainConfig
 from anychan.training.machine import Machine, algorithms, choose, freed_memory_kept, start_accelerator
 from anychan.training.optimisers import InMemoryOrder
@@ -48,6 +49,20 @@ def test_explicit_choices_are_kept() -> None:
     assert chosen.memory_format == torch.contiguous_format
     with chosen.context():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
+
+
+def test_threads_are_no_more_than_a_containers_share_of_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        monkeypatch.setattr(machine, "usable_cores", lambda: 2)
+        start_accelerator(config(device="cpu"))
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr(machine, "usable_cores", lambda: 8)
+        start_accelerator(config(device="cpu"))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_the_accelerator_takes_the_cpu_when_told() -> None:

@@ -1,4 +1,4 @@
-"""Signals: the first asks, the second acts, and afterwards all is as before."""
+"""Signals: the first asks, a second Ctrl-C acts, and afterwards all is as before."""
 
 from __future__ import annotations
 
@@ -18,6 +18,13 @@ def test_the_first_signal_is_a_request(number: signal.Signals) -> None:
         signal.raise_signal(number)
         assert request.signal == number
     assert signal.getsignal(number) == before
+
+
+def test_who_asks_twice_to_terminate_waits_all_the_same() -> None:
+    with listening() as request:
+        for _ in range(2):
+            signal.raise_signal(signal.SIGTERM)
+        assert request.signal == signal.SIGTERM
 
 
 def test_the_second_ctrl_c_acts_at_once() -> None:

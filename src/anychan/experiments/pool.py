@@ -27,6 +27,7 @@ from anychan.training.stopping import StopRequest, listening
 # Imported once, before the processes are made.
 _BEFOREHAND = ["anychan.experiments.completing", "torchvision", "timm", "accelerate", "torchmetrics.classification"]
 _STOPPED = "was stopped and goes on when it is asked for again"
+_KILLED = -9  # by SIGKILL
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,9 @@ class _Pool:
         one.process.join()
         if self._over:
             return _STOPPED
-        return f"its process died with code {one.process.exitcode}; what it said is in {one.task.log}"
+        code = one.process.exitcode
+        why = ", as the system ends one where memory is short (fewer --workers need less)" if code == _KILLED else ""
+        return f"its process died with code {code}{why}; what it said is in {one.task.log}"
 
     def _stop(self) -> None:
         for one in self._running:

@@ -17,6 +17,7 @@ import torch
 
 from anychan._plain import PLAIN
 from anychan.data import ImageArray
+from anychan.data.parallel import usable_cores
 from anychan.training.config import TrainConfig
 from anychan.training.optimisers import InMemoryOrder
 from anychan.training.small_maps import SmallMaps
@@ -80,7 +81,9 @@ class Machine:
 
 
 def start_accelerator(config: TrainConfig) -> Accelerator:
-    """The processes that train together, and the device of this one.
+    """The processes that train together, and the device of this one, with no more threads than it has cores.
+
+    PyTorch counts the machine's cores: in a container with a share of their time the rest would wait in loops.
 
     Ranks agree on the channels of a batch, so a rank's graph may lack what another subset would use.
 
@@ -91,6 +94,7 @@ def start_accelerator(config: TrainConfig) -> Accelerator:
     from accelerate import Accelerator, DistributedDataParallelKwargs, InitProcessGroupKwargs
     from accelerate.state import AcceleratorState
 
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
     handlers = [
         DistributedDataParallelKwargs(find_unused_parameters=config.strategy != PLAIN),
         InitProcessGroupKwargs(timeout=_PATIENCE),

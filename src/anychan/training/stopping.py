@@ -34,7 +34,10 @@ class StopRequest:
 
 @contextmanager
 def listening() -> Iterator[StopRequest]:
-    """Turn the first SIGINT or SIGTERM into a request that the loop sees after its step; a second one acts at once.
+    """Turn SIGINT and SIGTERM into a request that the loop sees after its step; a SIGINT after it acts at once.
+
+    Further requests to terminate change nothing: whoever stops a job may ask each process twice, by itself and through
+    its parent, and a checkpoint is being written.
 
     Outside the main thread, where Python delivers no signals, the request is never made.
 
@@ -56,7 +59,7 @@ def listening() -> Iterator[StopRequest]:
 
     def ask(number: int, _frame: FrameType | None) -> None:
         request.signal = signal.Signals(number)
-        restore()
+        signal.signal(signal.SIGINT, before[signal.SIGINT])
 
     for number in (signal.SIGINT, signal.SIGTERM):
         before[number] = signal.signal(number, ask)
