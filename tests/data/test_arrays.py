@@ -53,6 +53,7 @@ def test_images_are_held_out_evenly_and_once() -> None:
         assert part.images.is_contiguous(memory_format=torch.channels_last)
     assert len({array.fingerprint, rest.fingerprint, held_out.fingerprint, hold_out(array, 11)[1].fingerprint}) == 4
     assert hold_out(array, 10)[1].paths == held_out.paths
+    assert set(hold_out(array, 11)[1].paths) > set(held_out.paths)  # so who held out more has seen none of these
     rare = dataclasses.replace(array, labels=torch.tensor([0] * 40 + list(range(1, 11))))  # ten classes of one image
     assert hold_out(rare, 10)[1].labels.bincount()[0] >= 8
     for images in (0, 50):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from anychan.data import load_split, open_dataset, split_statistics
+from anychan.data import hold_out, load_split, open_dataset, split_statistics
 from anychan.models import ModelInfo, load_model
 from anychan.training import TrainConfig, train
 from anychan.training.config import NormalisationConfig, ObjectiveConfig
-from anychan.training.initial import make_model
+from anychan.training.images import Images
+from anychan.training.initial import make_model, refuse_seen
 
 from ._runs import described
 
@@ -93,6 +95,39 @@ def test_what_does_not_fit_is_refused(runs: Path, name: str, settings: dict[str,
         start(runs, **settings, initial=runs / name)
     with pytest.raises(FileNotFoundError, match="none is not there: give a run folder"):
         start(runs, initial=runs / "none")
+
+
+@pytest.mark.parametrize("setting", ["initial", "objective.teacher"])
+def test_who_has_seen_the_images_held_out_neither_begins_nor_teaches(runs: Path, tmp_path: Path, setting: str) -> None:
+    def refuse(**told: Any) -> None:
+        """By a run with ``told`` in its record."""
+        (other := tmp_path / "other").mkdir(exist_ok=True)
+        (other / "run.json").write_text(json.dumps({**described(runs / "plain"), **told}))
+        given = {"initial": other} if setting == "initial" else {"objective": ObjectiveConfig("teacher", teacher=other)}
+        dataset = open_dataset(DATA)
+        images = Images(dataset, *hold_out(load_split(dataset, "train", 16, runs), 8))
+        refuse_seen(TrainConfig(out=tmp_path, held_out=8, **SETTINGS, **given), images)
+
+    said = f"{setting} .* sets aside for validation: take a run with held_out 8 or more, not"
+    for before in (None, 4):
+        with pytest.raises(ValueError, match=f"{said} {before}"):
+            refuse(config={"held_out": before})
+    for before in (8, 12):  # more held out is less seen
+        refuse(config={"held_out": before}, training_images=32 - before)
+    refuse(config={"held_out": 8}, training_images=None, data={})  # as far as an older record tells
+    with pytest.raises(ValueError, match=r"held out of other images .*23 trained on, not 24"):
+        refuse(config={"held_out": 8}, training_images=23)
+    with pytest.raises(ValueError, match=r"other images than synthetic:.* \(training split 0ae9, not \w{8}\)"):
+        refuse(config={"held_out": 8}, training_images=24, data={"fingerprints": {"train": "0ae9"}})
+
+
+def test_a_teacher_that_has_seen_the_images_held_out_is_refused_before_training(runs: Path, tmp_path: Path) -> None:
+    settings = {**SETTINGS, "out": tmp_path / "run", "cache_dir": runs, "held_out": 8}
+    with pytest.raises(
+        ValueError, match=r"objective\.teacher .*plain was trained on images that held_out 8 sets aside"
+    ):
+        train(TrainConfig(**settings, objective=ObjectiveConfig("teacher", teacher=runs / "plain")))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_is_resumed_from_the_same_weights_only(

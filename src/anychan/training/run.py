@@ -23,7 +23,7 @@ from anychan.training.command import command_line
 from anychan.training.config import TrainConfig
 from anychan.training.driver import Driver
 from anychan.training.images import Images, check_channels, load_images
-from anychan.training.initial import Start, load_teacher, make_model, read_weights, weights_taken
+from anychan.training.initial import Start, load_teacher, make_model, read_weights, refuse_seen, weights_taken
 from anychan.training.loop import Trainer
 from anychan.training.machine import (
     algorithms,
@@ -87,6 +87,7 @@ def train(config: TrainConfig) -> Path:
         with accelerator.main_process_first():  # what cannot be had is said before images are decoded
             weights = read_weights(config)
         data = load_images(config, accelerator)
+        refuse_seen(config, data)
         there = data.train.channel_sets(config.channels)
         start = make_model(config, split_statistics(data.train), data.train.classes, weights, there)
         check_channels(config, data, start.model)
