@@ -128,9 +128,26 @@ def test_training_figures_are_of_the_epoch_that_is_kept(tmp_path: Path) -> None:
         path.write_text(json.dumps({**record, **told}))
         found = {name: _reproduced_rows._found(name, config) for name in ("epochs", "loss (training)")}
         assert found["epochs"]["measured"] == {"RGB": 10}
-        assert found["loss (training)"] == {"n": 23_999, "measured": {"RGB": kept["train_loss"]}}
+        assert found["loss (training)"] == {"n": 23_936, "measured": {"RGB": kept["train_loss"]}}  # 374 steps of 64
         validation = _reproduced_rows._found("loss (validation)", config)
         assert validation == {"n": 1000, "measured": {"RGB": kept["val_loss"]}}
+
+
+@pytest.mark.parametrize(
+    ("told", "held_out", "images"),
+    [
+        ({}, None, 96),
+        ({}, 40, 32),
+        ({"skipped": [["a.png", "broken"]] * 5}, None, 64),
+        ({"training_images": 60}, 40, 60),
+    ],
+)
+def test_training_figures_are_of_the_images_that_fill_whole_steps(
+    told: dict[str, Any], held_out: int | None, images: int
+) -> None:
+    config = {"batch_size": 64 if "training_images" in told else 32, "held_out": held_out}
+    run = {"data": {"splits": {"train": 100}}, "skipped": [], "config": config, **told}
+    assert _reproduced_rows._trained_an_epoch(run) == images
 
 
 def test_what_belongs_to_one_of_several_runs_stands_beside_them() -> None:

@@ -138,9 +138,16 @@ def _in_training(figure: str, config: TrainConfig) -> dict[str, Any]:
         return {"n": None, "measured": {channels: run["epochs"]}}
     name, factor, split = _OF_EPOCH[figure]
     value = kept_epoch(config.out)[name]
-    # A split that was evaluated has no broken images, which are left out of training alone.
-    images = run["data"]["splits"][split] - (len(run["skipped"]) if split == "train" else 0)
+    images = _trained_an_epoch(run) if split == "train" else run["data"]["splits"][split]
     return {"n": images, "measured": {channels: None if value is None else factor * value}}
+
+
+def _trained_an_epoch(run: Mapping[str, Any]) -> int:
+    """How many images an epoch had: those that fill whole steps, which all processes share equally."""
+    listed, skipped = run["data"]["splits"]["train"], len(run["skipped"])
+    # In earlier records: a split that was evaluated has no broken images, which are left out of training alone.
+    images = run.get("training_images", listed - skipped - (run["config"].get("held_out") or 0))
+    return int(images - images % min(images, run["config"]["batch_size"]))
 
 
 def _memory(config: TrainConfig, batch: int) -> dict[str, Any]:
