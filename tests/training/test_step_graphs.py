@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ import torch
 from torch import Tensor
 
 from anychan.channels import ChannelSet
-from anychan.training import step_graphs, train
+from anychan.training import loop, step_graphs, train
 from anychan.training.batches import Batch
 from anychan.training.config import ObjectiveConfig, OptimizerConfig
+from anychan.training.machine import Machine
 from anychan.training.step_graphs import StepGraphs
 
 from ._runs import described, weights
@@ -191,6 +193,15 @@ def test_other_warnings_of_a_watched_step_are_not_swallowed(steps: Steps) -> Non
 def test_asked_for_without_a_gpu_they_are_refused(make: Any) -> None:
     with pytest.raises(ValueError, match="cuda_graphs true does not go with device 'cpu'; say auto or false"):
         train(make(cuda_graphs=True))
+
+
+def test_no_steps_are_recorded_where_a_resumed_run_is_promised_the_same_bits(make: Any) -> None:
+    """After a resume the first of each kind would be launched where they would have been replayed."""
+    gpu = Machine("cuda", "float32", channels_last=True, processes=1)
+    for deterministic in (False, True):
+        config = make(deterministic=deterministic)
+        run: Any = SimpleNamespace(config=config, machine=gpu, _update=None, optimizer=None)
+        assert (loop.Trainer._make_graphs(run) is None) == deterministic
 
 
 @on_gpu
