@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
+from anychan._records import write_record
 from anychan.cli import main
+from anychan.data import open_dataset
 from anychan.evaluation import record_costs
 from anychan.experiments import Search, Study, StudyRun, ablate, conduct, validate_records
 from anychan.experiments import ablation as ablation_module
 from anychan.experiments.ablation import Ablation
-from anychan.experiments.study import _tuned
+from anychan.experiments.settings import configuration, merged
+from anychan.experiments.study import _run, _tuned
 
 DATA = "synthetic:bands=2,train=32,val=24,test=8,size=16,classes=3"
 SMALL: dict[str, Any] = {"model": "wide3", "model_options.width": 4}
@@ -127,9 +130,30 @@ def test_the_best_of_several_searches_is_taken_whole_or_in_part(tmp_path: Path) 
         best = {"best": {"val_accuracy": accuracy, "settings": settings}}
         (tmp_path / name / "sweep.json").write_text(json.dumps(best))
     searches = [tmp_path / "a", tmp_path / "b"]
-    assert _tuned(searches, ()) == {"optimizer.learning_rate": 0.2, "model_options.width": 8}
-    assert _tuned(searches, ["optimizer"]) == {"optimizer.learning_rate": 0.2}
-    assert _tuned([], ()) == {}
+    assert _tuned(searches, ()) == ("b", {"optimizer.learning_rate": 0.2, "model_options.width": 8})
+    assert _tuned(searches, ["optimizer"]) == ("b", {"optimizer.learning_rate": 0.2})
+    assert _tuned([], ()) == ("", {})
+
+
+@pytest.mark.parametrize(
+    ("rate", "chosen"), [(0.1, ": search rates now chooses optimizer.learning_rate 0.2"), (0.2, "")]
+)
+def test_a_tuned_run_that_is_refused_is_told_what_its_search_chooses_now(
+    tmp_path: Path, rate: float, chosen: str
+) -> None:
+    (tmp_path / "rates").mkdir()
+    best = {"val_accuracy": 0.5, "settings": {"optimizer.learning_rate": 0.2}}
+    (tmp_path / "rates" / "sweep.json").write_text(json.dumps({"best": best}))
+    settings = {**TOLD["settings"], **SMALL, "out": str(tmp_path / "run")}
+    before = configuration(merged(settings, {"optimizer.learning_rate": rate, "epochs": 3}))
+    told = {"config": before.to_dict(), "data": open_dataset(DATA).description, "status": "finished"}
+    write_record(tmp_path / "run" / "run.json", "run", told)
+    changed = "optimizer.learning_rate: 0.1 -> 0.2" if chosen else ""
+    refused = _run(settings, [tmp_path / "rates"], StudyRun(tuned_by=["rates"]), "test", "none")
+    assert refused is not None
+    assert "epochs: 3 -> 1" in refused
+    assert changed in refused
+    assert refused.endswith(f"){chosen}")
 
 
 @pytest.mark.parametrize(

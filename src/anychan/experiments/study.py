@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from anychan._lock import alone
+from anychan._records import RUN, read_run_record
 from anychan.experiments._shapes import check_shapes
 from anychan.experiments.completing import Costs, attempt, check_splits
 from anychan.experiments.pool import Task, work_through
@@ -24,6 +25,7 @@ from anychan.experiments.search import sweep
 from anychan.experiments.search_space import SearchSpace
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
+from anychan.training.config import differences
 
 _GIVEN = ("out", "seed", "resume", "objective.teacher", "initial")
 _IMAGES = ("data", "bands", "held_out")  # settings that say on which images a search chooses
@@ -292,19 +294,37 @@ def _search(settings: Mapping[str, Any], search: Search) -> str | None:
 
 def _run(settings: Mapping[str, Any], searches: Sequence[Path], run: StudyRun, split: str, cost: Costs) -> str | None:
     try:
-        config = configuration(merged(settings, _tuned(searches, run.tuned)))
+        search, chosen = _tuned(searches, run.tuned)
+        config = configuration(merged(settings, chosen))
+        anew = _chosen_anew(config, chosen)
     except ValueError as error:
         return str(error)
-    return attempt(config, split, cost=cost, flips=run.flips)
+    refused = attempt(config, split, cost=cost, flips=run.flips)
+    return f"{refused}: search {search} now chooses {', '.join(anew)}" if refused and anew else refused
 
 
-def _tuned(searches: Sequence[Path], taken: Sequence[str]) -> dict[str, Any]:
-    """The settings of the best trial of some searches, the first of equals."""
-    bests = [json.loads((search / "sweep.json").read_text(encoding="utf-8"))["best"] for search in searches]
+def _chosen_anew(config: TrainConfig, chosen: Mapping[str, Any]) -> list[str]:
+    """What a search chose of a run's settings otherwise than they were when the run was begun; its record names none.
+
+    Raises:
+        ValueError: for a run.json that cannot be read.
+    """
+    if not (config.out / RUN).is_file():
+        return []
+    before = TrainConfig.from_dict(read_run_record(config.out)["config"]).to_dict()
+    changed = [line.partition(":")[0] for line in differences(before, config.to_dict())]
+    return [f"{name} {value}" for name, value in chosen.items() if any(_is_taken(one, [name]) for one in changed)]
+
+
+def _tuned(searches: Sequence[Path], taken: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """The search whose best trial is the best of all, the first of equals, and that trial's settings."""
+    bests = {
+        search.name: json.loads((search / "sweep.json").read_text(encoding="utf-8"))["best"] for search in searches
+    }
     if not bests:
-        return {}
-    best = max(bests, key=lambda trial: trial["val_accuracy"])
-    return {name: value for name, value in best["settings"].items() if _is_taken(name, taken)}
+        return "", {}
+    search = max(bests, key=lambda name: bests[name]["val_accuracy"])
+    return search, {name: value for name, value in bests[search]["settings"].items() if _is_taken(name, taken)}
 
 
 def _is_taken(setting: str, tuned: Sequence[str]) -> bool:
