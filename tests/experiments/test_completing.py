@@ -105,7 +105,7 @@ def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, 
     with pytest.raises(ValueError, match=r"holds 'Wide!' with other settings \(model_options.width: 12 -> 9\)"):
         ablate(Ablation(base, {"Wide!": {"model_options.width": 9}}), out)
     with pytest.raises(ValueError, match="data: other train images"):
-        ablate(Ablation({**base, "data": DATA.replace("train=32", "train=40")}, WIDE), out)
+        ablate(Ablation({**base, "data": DATA.replace("train=32", "train=40")}, WIDE, seeds=(0, 1)), out)
     with pytest.raises(ValueError, match="holds seed 0, which would be lost"):
         ablate(Ablation(base, WIDE, seeds=(1,)), out)
     with pytest.raises(ValueError, match="holds change 'Wide!', which would be lost"):
@@ -115,15 +115,17 @@ def test_runs_of_other_settings_or_data_are_not_taken_for_these(base: dict[str, 
     precision = json.loads((out / "base-seed0" / "run.json").read_text())["machine"]["precision"]
     (other,) = {"float32", "bfloat16"} - {precision}
     with pytest.raises(ValueError, match=rf"precision: {precision} -> {other}"):
-        ablate(Ablation({**base, "precision": other}, WIDE), out)
+        ablate(Ablation({**base, "precision": other}, WIDE, seeds=(0, 1)), out)
     assert (out / "ablation.json").read_bytes() == before
+    assert not (out / "base-seed1").exists()  # with which the record would have been written, without the others
 
 
 def test_answers_to_other_images_are_not_taken_for_these(base: dict[str, Any], out: Path) -> None:
     (out / "ablation.json").unlink()  # which is of another split
     ablate(Ablation(base, WIDE, split="test"), out)
     with pytest.raises(ValueError, match=r"test\.json is about other test images than .*test=12"):
-        ablate(Ablation({**base, "data": DATA.replace("test=8", "test=12")}, WIDE, split="test"), out)
+        ablate(Ablation({**base, "data": DATA.replace("test=8", "test=12")}, WIDE, seeds=(0, 1), split="test"), out)
+    assert not (out / "base-seed1").exists()
 
 
 def test_an_evaluation_of_some_subsets_is_completed(base: dict[str, Any], out: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from anychan.environment import checked_device, environment
 from anychan.evaluation import HELD_OUT, record_costs
 from anychan.evaluation.bootstrap import DRAWS
 from anychan.experiments._ablation_rows import BASE, BOOTSTRAP, ablation_row, folder_name
-from anychan.experiments.completing import check_splits
+from anychan.experiments.completing import check_answers, check_splits, is_finished
 from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.recipes import Recipe
 from anychan.experiments.settings import configuration, merged
@@ -211,7 +211,8 @@ def ablate(
         FileExistsError: if another process is at the folder.
         ValueError: for an unknown executor, one that is not installed or has no workers, if there is nothing to compare
             the runs on or an image of it is broken, an earlier record in the folder is of another split, has seeds or
-            changes that are not asked for now or with other settings, or no run could be completed.
+            changes that are not asked for now or with other settings, a run there is one of other settings, data or
+            weights or has answers of other images, or no run could be completed.
     """
     if executor not in EXECUTORS:
         raise ValueError(f"unknown executor {executor!r}; there are {', '.join(EXECUTORS)}")
@@ -228,6 +229,9 @@ def ablate(
             raise ValueError(f"{name}: {error}") from error
     with alone(folder):  # what is there is looked at inside: another process may just have written it
         _check_earlier(ablation, folder / RECORD)
+        for _, _, config in ablation.runs(folder):  # all before the first is trained: as errors they would lose rows
+            if is_finished(config):
+                check_answers(config, ablation.split)
         return _made(ablation, folder, made_by)
 
 

@@ -57,7 +57,7 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
     if not is_finished(config):
         config.resume = config.out.is_dir() and any(config.out.iterdir())
         train(config)
-    _check_answers(config, split)
+    check_answers(config, split)
     asked = own_subsets(read_info(config.out))  # not of the model: its weights may be elsewhere
     measured = {"none": [], "full": asked[:1], "all": asked}[cost]
     for subsets, costs in ((measured, True), ([subset for subset in asked if subset not in measured], False)):
@@ -89,6 +89,23 @@ def is_finished(config: TrainConfig) -> bool:
     if changed:
         raise ValueError(f"{config.out} holds a run with other settings ({'; '.join(changed)})")
     return bool(known["status"] == "finished")
+
+
+def check_answers(config: TrainConfig, split: str) -> None:
+    """That a run's answers, if it has some, are about the images that there are now; of training images that is known.
+
+    Raises:
+        ValueError: if they are about others.
+    """
+    path = record_path(config.out, split)
+    if split == HELD_OUT or not path.is_file():
+        return
+    now = open_dataset(config.data, config.bands).description
+    if not same_images(read_record(config.out, split)["data"], now, split):
+        raise ValueError(
+            f"{path} is about other {split} images than {config.data} has, or such as were read otherwise: evaluate "
+            "the run on these with `anychan evaluate --replace`, or choose another folder"
+        )
 
 
 def check_split(config: TrainConfig, split: str) -> None:
@@ -139,19 +156,6 @@ def weights_missing(config: TrainConfig) -> str:
     except WeightsUnavailableError as error:
         return str(error)
     return ""
-
-
-def _check_answers(config: TrainConfig, split: str) -> None:
-    """Refuse answers about other images than there are now; training images are known to be the same."""
-    path = record_path(config.out, split)
-    if split == HELD_OUT or not path.is_file():
-        return
-    now = open_dataset(config.data, config.bands).description
-    if not same_images(read_record(config.out, split)["data"], now, split):
-        raise ValueError(
-            f"{path} is about other {split} images than {config.data} has, or such as were read otherwise: evaluate "
-            "the run on these with `anychan evaluate --replace`, or choose another folder"
-        )
 
 
 def _evaluated(run: Path, split: str, asked: list[str], cost: bool, flips: bool) -> bool:
