@@ -128,6 +128,19 @@ def test_answers_to_other_images_are_not_taken_for_these(base: dict[str, Any], o
     assert not (out / "base-seed1").exists()
 
 
+def test_answers_of_another_model_are_not_taken_for_the_runs(base: dict[str, Any], out: Path) -> None:
+    config = configuration(merged(base, {"out": str(out / "base-seed0"), "seed": 0}))
+    weights, others = config.out / "model.safetensors", out / "wide-seed0" / "model.safetensors"
+    shutil.copy(others, weights)
+    answers = config.out / "evaluation" / "val.json"
+    assert (completing.attempt(config, "val") or "").startswith(f"{answers} is about another model than {weights}: ")
+    shutil.copy(answers, answers.with_name("held-out.json"))
+    with pytest.raises(ValueError, match=r"held-out\.json is about another model than"):
+        completing.check_answers(config, "held-out")
+    weights.unlink()  # as where it lies elsewhere
+    assert completing.attempt(config, "val") is None
+
+
 def test_an_evaluation_of_some_subsets_is_completed(base: dict[str, Any], out: Path, tmp_path: Path) -> None:
     run = out / "wide-seed0"
     evaluate_run(run, ["B01"], "val", replace=True, cost=False, cache_dir=tmp_path / "cache")

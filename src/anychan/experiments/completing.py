@@ -11,10 +11,10 @@ from anychan.channels import ChannelSet
 from anychan.data import load_split, open_dataset
 from anychan.data.dataset import same_images
 from anychan.evaluation import HELD_OUT, evaluate_run
-from anychan.evaluation._folder import read_record, record_path
+from anychan.evaluation._folder import read_record, record_path, sha256
 from anychan.evaluation.questions import own_subsets
 from anychan.models import WeightsUnavailableError
-from anychan.models.files import read_info
+from anychan.models.files import WEIGHTS, read_info
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.initial import read_weights, weights_taken
 from anychan.training.resumed import changes
@@ -51,8 +51,8 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
         flips: also answer with test-time flips.
 
     Raises:
-        ValueError: if the folder holds a run with other settings, data or initial weights, or with answers about other
-            images; and see `train` and `evaluate_run`.
+        ValueError: if the folder holds a run with other settings, data or initial weights, or with answers of another
+            model or about other images; and see `train` and `evaluate_run`.
     """
     if not is_finished(config):
         config.resume = config.out.is_dir() and any(config.out.iterdir())
@@ -92,19 +92,27 @@ def is_finished(config: TrainConfig) -> bool:
 
 
 def check_answers(config: TrainConfig, split: str) -> None:
-    """That a run's answers, if it has some, are about the images that there are now; of training images that is known.
+    """That a run's answers, if it has some, are of its model and about the images that there are now.
+
+    Of training images that is known; of a model only where its weights are there.
 
     Raises:
-        ValueError: if they are about others.
+        ValueError: if they are of another model, or about other images.
     """
-    path = record_path(config.out, split)
-    if split == HELD_OUT or not path.is_file():
+    path, weights = record_path(config.out, split), config.out / WEIGHTS
+    if not path.is_file():
         return
-    now = open_dataset(config.data, config.bands).description
-    if not same_images(read_record(config.out, split)["data"], now, split):
+    record, others = read_record(config.out, split), []
+    if weights.is_file() and record["model_sha256"] != sha256(weights):
+        others.append(f"another model than {weights}")
+    if split != HELD_OUT:
+        now = open_dataset(config.data, config.bands).description
+        if not same_images(record["data"], now, split):
+            others.append(f"other {split} images than {config.data} has, or such as were read otherwise")
+    if others:
         raise ValueError(
-            f"{path} is about other {split} images than {config.data} has, or such as were read otherwise: evaluate "
-            "the run on these with `anychan evaluate --replace`, or choose another folder"
+            f"{path} is about {' and '.join(others)}: evaluate the run with `anychan evaluate --replace`, or choose "
+            "another folder"
         )
 
 
