@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from PIL import Image
 
 from anychan._records import write_record
 from anychan.cli import main
@@ -16,6 +17,7 @@ from anychan.evaluation import record_costs
 from anychan.experiments import Search, Study, StudyRun, ablate, conduct, validate_records
 from anychan.experiments import ablation as ablation_module
 from anychan.experiments.ablation import Ablation
+from anychan.experiments.completing import attempt
 from anychan.experiments.settings import configuration, merged
 from anychan.experiments.study import _run, _tuned
 
@@ -107,6 +109,37 @@ def test_a_split_there_is_not_is_said_before_the_first_run(tmp_path: Path, split
     with pytest.raises(ValueError, match=said):
         conduct(Study.read(written(tmp_path, split=split)), tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("runs", "search", "said"),
+    [
+        ({"tuned": {"settings": {"pretrained": "typo.pth"}}}, {}, "^typo.pth, where pretrained weights .*, is no file"),
+        ({"a": {}}, {"data": "photographs"}, "rates: photographs has no validation split to choose on"),
+        ({"a": {}}, {"pretrained": __file__}, "rates: .*test_study.py holds no weights that can be read"),
+    ],
+)
+def test_what_searches_and_weights_lack_is_said_before_the_first_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: dict[str, Any], search: dict[str, Any], said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):  # training images alone
+        folder = tmp_path / "photographs" / "train" / name
+        folder.mkdir(parents=True)
+        Image.new("RGB", (16, 16)).save(folder / "0.png")
+    rates = {**TOLD["searches"]["rates"], "settings": {**SMALL, **search}}
+    study = Study.read(written(tmp_path, runs=runs, searches={"rates": rates}))
+    with pytest.raises((FileNotFoundError, ValueError), match=said):
+        conduct(study, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["teacher", "initial"])
+def test_weights_that_are_gone_fail_the_run_that_takes_them_alone(tmp_path: Path, name: str) -> None:
+    setting = {"teacher": {"objective": {"name": "teacher", "teacher": "gone"}}, "initial": {"initial": "gone"}}[name]
+    config = configuration(merged(TOLD["settings"], SMALL, setting, {"out": str(tmp_path / "run")}))
+    said = attempt(config, "test")  # a sentence, and no OSError, after which no other run is begun
+    assert said == f"{name}: {Path('gone/model.safetensors')}, whose weights the run takes, is not there"
 
 
 def test_without_time_nothing_is_begun(tmp_path: Path) -> None:

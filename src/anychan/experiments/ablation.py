@@ -18,13 +18,12 @@ from anychan.environment import checked_device, environment
 from anychan.evaluation import HELD_OUT, record_costs
 from anychan.evaluation.bootstrap import DRAWS
 from anychan.experiments._ablation_rows import BASE, BOOTSTRAP, ablation_row, folder_name
-from anychan.experiments.completing import check_answers, check_splits, is_finished
+from anychan.experiments.completing import check_answers, check_pretrained, check_splits, is_finished
 from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.recipes import Recipe
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
 from anychan.training.config import differences, jsonable
-from anychan.training.initial import read_weights
 
 RECORD = "ablation.json"
 _GIVEN = {"seed", "out", "resume"}
@@ -207,7 +206,8 @@ def ablate(
 
     Raises:
         InterruptedRunError: if it was interrupted.
-        OSError: if the data or a file of weights are not there, or runs cannot be written.
+        OSError: if the data, a file of pretrained weights or the weights that a run there took are not there, or runs
+            cannot be written.
         FileExistsError: if another process is at the folder.
         ValueError: for an unknown executor, one that is not installed or has no workers, if there is nothing to compare
             the runs on or an image of it is broken, an earlier record in the folder is of another split, has seeds or
@@ -220,16 +220,12 @@ def ablate(
         raise ValueError(f"workers {workers} go with executor 'processes', not {executor!r}")
     made_by = EXECUTORS[executor] if workers is None else partial(EXECUTORS[executor], workers=workers)
     folder = Path(folder)
-    check_splits(((name, config) for name, _, config in ablation.runs(folder)), ablation.split)
-    for name, _, config in ablation.runs(folder):
-        try:
-            if isinstance(config.pretrained, Path):  # what cannot be downloaded fails its own run only
-                read_weights(config)
-        except ValueError as error:
-            raise ValueError(f"{name}: {error}") from error
+    configs = [(name, config) for name, _, config in ablation.runs(folder)]
+    check_splits(configs, ablation.split)
+    check_pretrained(configs)
     with alone(folder):  # what is there is looked at inside: another process may just have written it
         _check_earlier(ablation, folder / RECORD)
-        for _, _, config in ablation.runs(folder):  # all before the first is trained: as errors they would lose rows
+        for _, config in configs:  # all before the first is trained: as errors they would lose rows
             if is_finished(config):
                 check_answers(config, ablation.split)
         return _made(ablation, folder, made_by)

@@ -16,7 +16,7 @@ from anychan.evaluation.questions import own_subsets
 from anychan.models import WeightsUnavailableError
 from anychan.models.files import WEIGHTS, read_info
 from anychan.training import InterruptedRunError, TrainConfig, train
-from anychan.training.initial import read_weights, weights_taken
+from anychan.training.initial import read_weights, weight_files, weights_taken
 from anychan.training.resumed import changes
 
 # Of which channel sets a run's cost is measured: none; the largest, which is all channels if they were asked for; all.
@@ -52,8 +52,12 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
 
     Raises:
         ValueError: if the folder holds a run with other settings, data or initial weights, or with answers of another
-            model or about other images; and see `train` and `evaluate_run`.
+            model or about other images, or if weights that the run takes are not there; and see `train` and
+            `evaluate_run`.
     """
+    for name, file in weight_files(config).items():
+        if not file.is_file():  # other runs take other weights, or none: this is no file that they would miss too
+            raise ValueError(f"{name}: {file}, whose weights the run takes, is not there")
     if not is_finished(config):
         config.resume = config.out.is_dir() and any(config.out.iterdir())
         train(config)
@@ -150,6 +154,24 @@ def check_splits(configs: Iterable[tuple[str, TrainConfig]], split: str) -> None
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         known.add(images)
+
+
+def check_pretrained(configs: Iterable[tuple[str, TrainConfig]]) -> None:
+    """That files of pretrained weights can be read; what is to be downloaded fails its own run only.
+
+    Raises:
+        FileNotFoundError: if one is not there.
+        ValueError: if one cannot be read; it begins with the name.
+    """
+    known = set()
+    for name, config in configs:
+        if config.pretrained in known or not isinstance(config.pretrained, Path):
+            continue
+        try:
+            read_weights(config)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+        known.add(config.pretrained)
 
 
 def weights_missing(config: TrainConfig) -> str:

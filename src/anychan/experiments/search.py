@@ -65,13 +65,23 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
     if trials < 1:
         raise ValueError(f"{trials} trials: there must be 1 at least")
     config = configuration(settings)
-    if config.held_out is None and not open_dataset(config.data, config.bands).splits.get("val"):
-        raise ValueError(f"{config.data} has no validation split to choose on: hold training images out with held_out")
+    check_validation(config)
     _check_folder(config.out)
     with alone(config.out):
         search = _Search(_study(config.out, seed), settings, space, seed)
         search.go_on(trials)
         return search.record()
+
+
+def check_validation(config: TrainConfig) -> None:
+    """That there will be images to choose on.
+
+    Raises:
+        FileNotFoundError: if the data are not there.
+        ValueError: if they have no validation split, and none is held out.
+    """
+    if not open_dataset(config.data, config.bands).splits.get("val") and config.held_out is None:
+        raise ValueError(f"{config.data} has no validation split to choose on: hold training images out with held_out")
 
 
 def _check_folder(folder: Path) -> None:

@@ -19,9 +19,9 @@ import yaml
 from anychan._lock import alone
 from anychan._records import RUN, read_run_record
 from anychan.experiments._shapes import check_shapes
-from anychan.experiments.completing import Costs, attempt, check_splits
+from anychan.experiments.completing import Costs, attempt, check_pretrained, check_splits
 from anychan.experiments.pool import Task, work_through
-from anychan.experiments.search import sweep
+from anychan.experiments.search import check_validation, sweep
 from anychan.experiments.search_space import SearchSpace
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
@@ -183,6 +183,11 @@ class Study:
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from error
 
+    def searched(self, folder: Path) -> Iterable[tuple[str, TrainConfig]]:
+        """Each search's folder and configuration, before what a trial chooses goes into it."""
+        for name, search in self.searches.items():
+            yield name, configuration(self._search_settings(search, folder / name))
+
     def tasks(self, folder: Path) -> list[Task]:
         """All that is to be done, searches first."""
         found = [
@@ -261,8 +266,9 @@ def conduct(
 ) -> dict[str, str | None]:
     """Search, train and evaluate what is not there yet.
 
-    Asked again it goes on where it was interrupted, in the middle of a run too. What fails is told, and the rest is
-    finished, but for what needs it; after files that are not there or cannot be written nothing more is begun.
+    Asked again it goes on where it was interrupted, in the middle of a run too. What fails is told, such as a run whose
+    teacher's weights are gone, and the rest is finished, but for what needs it; after data that are not there or files
+    that cannot be written nothing more is begun.
 
     Args:
         study: what to do.
@@ -277,12 +283,20 @@ def conduct(
     Raises:
         InterruptedRunError: if it was interrupted.
         FileExistsError: if another process is at the folder.
-        FileNotFoundError: if data are not there.
-        ValueError: for fewer than one worker, or a run whose data have no such split as it is to be evaluated on or
-            a broken image in it.
+        FileNotFoundError: if data or a file of pretrained weights are not there.
+        ValueError: for fewer than one worker, a run whose data have no such split as it is to be evaluated on or
+            a broken image in it, a search whose data have no validation split, or pretrained weights that cannot be
+            read.
     """
     folder = Path(folder)
-    check_splits(study.configurations(folder), study.split)
+    runs, searches = list(study.configurations(folder)), list(study.searched(folder))
+    check_splits(runs, study.split)
+    for name, config in searches:
+        try:
+            check_validation(config)
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
+    check_pretrained(runs + searches)
     with alone(folder):
         return work_through(study.tasks(folder), workers, seconds=seconds, tell=tell)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -73,14 +74,15 @@ def weights_taken(config: TrainConfig) -> dict[str, str]:
         ValueError: if there are none to download.
         FileNotFoundError: if a file is not there.
     """
-    folders = (("teacher", config.objective.teacher), ("initial", config.initial))
-    files = {name: folder / "model.safetensors" for name, folder in folders if folder is not None}
-    taken = {}
-    if config.pretrained is True:
-        taken["pretrained"] = pretrained_name(config.model)
-    elif config.pretrained is not False:
-        files["pretrained"] = config.pretrained
-    return taken | {name: sha256(file.read_bytes()).hexdigest() for name, file in files.items()}
+    taken = {"pretrained": pretrained_name(config.model)} if config.pretrained is True else {}
+    return taken | {name: sha256(file.read_bytes()).hexdigest() for name, file in weight_files(config).items()}
+
+
+def weight_files(config: TrainConfig) -> dict[str, Path]:
+    """By setting, the files of weights that a run takes."""
+    folders = {"teacher": config.objective.teacher, "initial": config.initial}
+    files = {name: folder / "model.safetensors" for name, folder in folders.items() if folder is not None}
+    return files | ({"pretrained": config.pretrained} if isinstance(config.pretrained, Path) else {})
 
 
 def make_model(
