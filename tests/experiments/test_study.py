@@ -52,12 +52,21 @@ def read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("how", ["sandwich", "teacher"])
-def test_a_sandwich_may_be_taught_too(tmp_path: Path, how: str) -> None:
-    told = {"objective": {"name": how}} if how == "sandwich" else {}
-    runs = {"big": {}, "any": {"settings": {"strategy": "sliced", **told}, "taught_by": "big"}}
+@pytest.mark.parametrize(
+    ("settings", "how"),
+    [
+        ({}, "teacher"),
+        ({"strategy": "sliced"}, "sandwich"),
+        ({"strategy": "sliced", "objective.subsets": 1, "objective.temperature": 2.0}, "sandwich"),
+        ({"strategy": "sliced", "objective.name": "teacher"}, "teacher"),
+        ({"strategy": "sliced", "channel_sampling": "all", "objective.label_share": 0.5}, "teacher"),
+    ],
+)
+def test_who_is_taught_keeps_the_sandwich(tmp_path: Path, settings: dict[str, Any], how: str) -> None:
+    runs = {"big": {}, "any": {"settings": settings, "taught_by": "big"}}
     study = Study.read(written(tmp_path, runs=runs))
-    assert study._settled("any", 0, tmp_path)["objective"] == {"name": how, "teacher": str(tmp_path / "big-seed0")}
+    objective = dict(study.configurations(tmp_path))["any-seed0"].objective
+    assert (objective.name, objective.teacher) == (how, tmp_path / "big-seed0")
 
 
 def test_what_a_study_names_is_searched_trained_and_evaluated_and_then_found(
@@ -216,6 +225,10 @@ def test_a_tuned_run_that_is_refused_is_told_what_its_search_chooses_now(
         (
             {"runs": {"b": {}, "a": {"settings": {"objective": 3}, "taught_by": "b"}}},
             "a: objective 3 must be settings by",
+        ),
+        (
+            {"runs": {"b": {}, "a": {"settings": {"objective.name": "labels"}, "taught_by": "b"}}},
+            "a: objective.name 'labels' with taught_by 'b', from which it would learn nothing: it must be sandwich",
         ),
         ({"runs": {"a": {"seeds": []}}}, "a: seeds [] must be a list of whole numbers, one at least and each once"),
         ({"runs": {"a": {"flips": "no"}}}, "a: flips 'no' must be true or false"),

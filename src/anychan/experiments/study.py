@@ -57,7 +57,8 @@ class StudyRun:
         settings: those of `anychan train` in which it differs from the study's.
         tuned_by: searches, of which the best trial's settings are taken; all of the same images.
         tuned: only those settings of it that begin so ("optimizer"), some of every search; empty: all.
-        taught_by: the run of the study, of the same seed, that teaches it.
+        taught_by: the run of the study, of the same seed, that teaches it, with objective.name sandwich or teacher: as
+            settings say, else what auto comes to, a sandwich for what samples channels. Not with labels.
         starts_from: the run of the study, of the same seed, whose weights it starts from.
         seeds: in place of the study's.
         flips: also evaluate with test-time flips.
@@ -212,9 +213,12 @@ class Study:
         told, place = merged(self.settings, run.settings), {"out": str(folder / _folder(name, seed)), "seed": seed}
         if run.taught_by:
             objective = told.get("objective")
-            sandwich = isinstance(objective, Mapping) and objective.get("name") == "sandwich"
-            how = "sandwich" if sandwich else "teacher"
-            place |= {"objective.name": how, "objective.teacher": str(folder / _folder(run.taught_by, seed))}
+            if isinstance(objective, Mapping) and objective.get("name") == "labels":
+                raise ValueError(
+                    f"objective.name 'labels' with taught_by {run.taught_by!r}, from which it would learn nothing: it "
+                    "must be sandwich, teacher or auto"
+                )
+            place["objective.teacher"] = str(folder / _folder(run.taught_by, seed))
         if run.starts_from:
             place["initial"] = str(folder / _folder(run.starts_from, seed))
         return merged(told, place)

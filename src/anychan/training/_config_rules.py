@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from anychan._plain import PLAIN
-from anychan.training.config_groups import Statistics
+from anychan.training.config_groups import ObjectiveName, Statistics
 
 if TYPE_CHECKING:
     from anychan.training.config import TrainConfig
@@ -88,7 +88,8 @@ def settle_sampling(config: TrainConfig) -> None:
         config.channel_sampling = "fixed" if not free else "all" if config.strategy == PLAIN else "hierarchical"
     of_batches = _samples(config) and config.sampling_unit == "batch"
     if config.objective.name == "auto":
-        config.objective = dataclasses.replace(config.objective, name="sandwich" if of_batches else "labels")
+        of_one_pass: ObjectiveName = "labels" if config.objective.teacher is None else "teacher"
+        config.objective = dataclasses.replace(config.objective, name="sandwich" if of_batches else of_one_pass)
     if config.normalisation.statistics == "auto":
         own: Statistics = "kept" if config.normalisation.subsets is None else "recalibrated"
         statistics = own if of_batches and config.normalisation.kind == "batch" else "shared"

@@ -129,8 +129,8 @@ class ObjectiveConfig:
     Args:
         name: labels: the labels, on the channels of the batch; sandwich: the full set learns the labels and random
             subsets what the full set answers (arXiv 1903.05134); teacher: a random subset, of a plain network all
-            channels, learns what a trained model answers to all channels. auto: sandwich, but labels for a plain
-            network and where channel_sampling is all or fixed.
+            channels, learns what a trained model answers to all channels. auto: sandwich, but labels, or with a teacher
+            teacher, for a plain network and where channel_sampling is all or fixed or sampling_unit is image.
         subsets: random subsets a step of the sandwich, 1 or more; each costs as much as the full set.
         teacher: run folder of a trained model that teaches; the sandwich may have one too, which then teaches the full
             set and the subsets.
