@@ -206,6 +206,27 @@ def test_a_split_there_is_not_is_said_before_the_first_run(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("base", "change", "split", "whose"),
+    [
+        ({"early_stopping": {"patience": 2}}, {"epochs": 9}, "val", "all runs"),
+        ({"early_stopping.patience": 2, "held_out": 8}, {"early_stopping.patience": None}, "held-out", "base"),
+        ({}, {"early_stopping.patience": 2}, "val", "longer"),
+        ({"early_stopping.patience": 2}, {"held_out": 8}, "val", "base"),  # which then validates on others
+        ({"early_stopping.patience": 2}, {"epochs": 9}, "test", ""),
+        ({"held_out": 8}, {"epochs": 9}, "held-out", ""),
+    ],
+)
+def test_an_epoch_chosen_on_the_images_compared_is_told(
+    base: dict[str, Any], change: dict[str, Any], split: str, whose: str
+) -> None:
+    rows = [{"name": name, "seeds": [0], "errors": {}} for name in ("base", "longer")]
+    record = {"title": "", "seeds": [0], "split": split, "base": base, "changes": {"longer": change}, "rows": rows}
+    said = [line for line in ablation_table(record).splitlines() if "early stopping" in line]
+    start = f"Of {whose} early stopping kept the epoch that is best on the very images compared: "
+    assert [line.startswith(start) for line in said] == [True] * bool(whose)
+
+
 def test_the_command_line_and_a_grid(base: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path, out = tmp_path / "ablation.yaml", tmp_path / "out"
     grid = {"model_options.width": [3, 9], "epochs": [1]}

@@ -126,6 +126,9 @@ def test_a_table_of_an_ablation_has_the_columns_that_say_something(tmp_path: Pat
     ]  # fmt: skip
     assert whole.caption.endswith("Differences are of the mean over subsets.")
     record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"split": "val", "base": {"early_stopping": {"patience": 2}}}))
+    said = "subsets. Of all runs early stopping kept the epoch that is best on the very images compared: "
+    assert said in table_of_ablation(read_ablation(path)).caption
     record["rows"][1]["difference_full"] = record["rows"][1].pop("difference_mean")
     path.write_text(json.dumps(record))
     both = table_of_ablation(read_ablation(path))

@@ -7,6 +7,7 @@ from typing import Any
 
 from anychan._columns import columns
 from anychan.experiments._machine import machine_of
+from anychan.experiments.settings import merged
 
 
 def ablation_table(record: Mapping[str, Any]) -> str:
@@ -22,6 +23,7 @@ def ablation_table(record: Mapping[str, Any]) -> str:
     seeds = ", ".join(map(str, record["seeds"]))
     title = f"{record['title'] or 'Ablation'}: {record['split']}, percent, seeds {seeds}"
     notes = ["Of many changes that do nothing one in twenty looks as if it did: intervals are not corrected for that."]
+    notes += filter(None, [early_stopping_note(record)])
     methods: dict[str, list[str]] = {}
     for row in record["rows"]:
         for what, column in (("full", "all"), ("mean", "subsets")):
@@ -38,6 +40,25 @@ def ablation_table(record: Mapping[str, Any]) -> str:
     if machines := dict.fromkeys(machine_of(row["cost"]) for row in record["rows"] if "device" in row.get("cost", {})):
         notes.append(f"Timed on {' and '.join(machines)}.")
     return "\n".join([title, "", *columns(rows), "", *notes])
+
+
+def early_stopping_note(record: Mapping[str, Any]) -> str:
+    """Of which runs early stopping kept the epoch that is best on the very images compared, and what of it; else ""."""
+    chosen: list[str] = []
+    names = [row["name"] for row in record["rows"]]
+    for name in names:
+        settings = merged(record.get("base", {}), record.get("changes", {}).get(name, {}))
+        validated = "val" if settings.get("held_out") is None else "held-out"
+        stopping = settings.get("early_stopping")
+        stops = isinstance(stopping, Mapping) and stopping.get("patience") is not None
+        chosen += [name] if stops and validated == record["split"] else []
+    if not chosen:
+        return ""
+    whose = "all runs" if chosen == names else ", ".join(chosen)
+    return (
+        f"Of {whose} early stopping kept the epoch that is best on the very images compared: their accuracies are too "
+        "high, and a change with more epochs to choose from may gain by that alone."
+    )
 
 
 def _difference_of(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from anychan._plain import PLAIN
 from anychan._records import processor
+from anychan.experiments._ablation_words import early_stopping_note
 from anychan.report._reading.commands import ablation_again
 from anychan.report._reading.fields import Fields, read_json
 from anychan.report._reading.pairs import trained_words
@@ -41,6 +42,7 @@ def read_ablation(path: Path) -> AblationRecord:
         trained=tuple(dict.fromkeys(map(trained_words, runs))),
         processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
         changes=tuple(_change(row, {**base, **changed.maybe_child(row.text("name")).values}, of_base) for row in rows),
+        note=early_stopping_note(record.values),
         again=ablation_again(record, path.parent.name),
     )
 

@@ -227,14 +227,16 @@ class Change:
 class AblationRecord:
     """What ``anychan ablate`` found: the base first, then the changes.
 
-    ``base`` is what was trained, in words, ``images`` how many of the split it is compared on. ``trained`` are the
-    number formats and processors of its runs; of older records, which do not have them, ``processor`` is what the
-    record was made on, "" where that was not recorded. ``again`` is how it is made again.
+    ``base`` is what was trained, in words, ``images`` how many of the split it is compared on, and ``note`` says where
+    early stopping chose on these, "" if it did not. ``trained`` are the number formats and processors of its runs; of
+    older records, which do not have them, ``processor`` is what the record was made on, "" where that was not recorded.
+    ``again`` is how it is made again.
     """
 
     title: str
     base: str
     split: str
+    note: str
     images: tuple[int, ...]
     seeds: tuple[int, ...]
     trained: tuple[str, ...]

@@ -46,6 +46,7 @@ def table_of_ablation(ablation: AblationRecord) -> Table:
     caption = f"{title}{base} Percent of {counted}{ablation.split} split, {several} {seeds}; {_sure(ablation)}"
     caption += _places(ablation)
     caption += f" Differences are of the {_OF['mean']}." if judged_by == {_OF["mean"]} else ""
+    caption += f" {ablation.note}" if ablation.note else ""
     return Table(caption, columns, (Group("", rows),))
 
 
