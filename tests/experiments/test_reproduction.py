@@ -249,7 +249,8 @@ def test_under_fair_twins_stands_how_they_were_trained(tmp_path: Path) -> None:
 
 def reproduced(folder: Path, monkeypatch: pytest.MonkeyPatch, fair: bool, *runs: str) -> dict[str, Any]:
     """What `reproduce` writes of 000-A's committed runs."""
-    for name, told in (("is_finished", True), ("check_split", None), ("attempt", None)):  # without their images
+    nothing = dict.fromkeys(("check_answers", "check_split", "attempt"))
+    for name, told in {"is_finished": True, **nothing}.items():  # without their images
         monkeypatch.setattr(reproduction, name, lambda *_, told=told, **__: told)
     for run in runs:
         name = f"000-A{'-fair' * fair}-{run}-seed0"
@@ -257,6 +258,23 @@ def reproduced(folder: Path, monkeypatch: pytest.MonkeyPatch, fair: bool, *runs:
     record = reproduce(Recipe.read("000-A"), folder, {"data": "animals.zip"}, runs=runs, fair=fair)
     assert validate_records([folder]) == (4 * len(runs) + 1, [])
     return record
+
+
+def test_answers_that_do_not_fit_are_said_before_a_record_loses_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reproduced(tmp_path, monkeypatch, False, "plain", "sliced")
+    path = tmp_path / "000-A-seed0-reproduction.json"
+    written = path.read_bytes()
+
+    def other_images(config: TrainConfig, split: str) -> None:
+        if "sliced" in config.out.name:
+            raise ValueError(f"{record_path(config.out, split)} is about other images")
+
+    monkeypatch.setattr(reproduction, "check_answers", other_images)
+    with pytest.raises(ValueError, match="is about other images"):
+        reproduce(Recipe.read("000-A"), tmp_path, {"data": "animals.zip"}, runs=["plain"])
+    assert path.read_bytes() == written
 
 
 @pytest.mark.parametrize("fair", [False, True])

@@ -14,7 +14,7 @@ from anychan.environment import environment
 from anychan.evaluation._folder import record_path
 from anychan.experiments._reproduced_pairs import pairs_of, untested
 from anychan.experiments._reproduced_rows import empty_rows, facts_of_run, rows_of, rows_of_one, validated_in_training
-from anychan.experiments.completing import attempt, check_split, is_finished, weights_missing
+from anychan.experiments.completing import attempt, check_answers, check_split, is_finished, weights_missing
 from anychan.experiments.recipes import Recipe
 from anychan.training import TrainConfig
 
@@ -50,8 +50,8 @@ def reproduce(
 
     Raises:
         ValueError: for a run that the recipe does not have, settings that do not fit, data without a split that a run
-            is evaluated on, a run there, asked for or not, with other settings or data than these, or if no run could
-            be completed.
+            is evaluated on, a run there, asked for or not, with other settings or data than these or with answers of
+            another model or other images, or if no run could be completed.
         OSError: if the data or a file of weights are not there, or runs cannot be written.
         FileExistsError: if another process is at the folder.
         InterruptedRunError: if it was interrupted; asked again, it goes on.
@@ -76,9 +76,12 @@ def _made(
     runs: Sequence[str] | None,
     fair: bool,
 ) -> dict[str, Any]:
-    # All before the first is trained: a run of other settings would be lost from the record, weights that cannot be
-    # read would end it, and without a split there would be nothing to put into it.
+    # All before the first is trained: a run of other settings or other answers would be lost from the record, weights
+    # that cannot be read would end it, and without a split there would be nothing to put into it.
     there = {name for name, config in configs.items() if is_finished(config)}
+    for name in there:
+        for split in recipe.splits(name):
+            check_answers(configs[name], split)
     asked = {name: config for name, config in configs.items() if runs is None or name in runs or name in there}
     for name, config in asked.items():
         for split in recipe.splits(name):
