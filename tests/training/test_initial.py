@@ -13,8 +13,9 @@ from anychan.data import hold_out, load_split, open_dataset, split_statistics
 from anychan.models import ModelInfo, load_model
 from anychan.training import TrainConfig, train
 from anychan.training.config import NormalisationConfig, ObjectiveConfig
+from anychan.training.held_out import refuse_seen
 from anychan.training.images import Images
-from anychan.training.initial import make_model, refuse_seen
+from anychan.training.initial import make_model
 
 from ._runs import described
 

@@ -22,8 +22,9 @@ from anychan.training.batches import Inputs, TrainingBatches, unaugmented
 from anychan.training.command import command_line
 from anychan.training.config import TrainConfig
 from anychan.training.driver import Driver
+from anychan.training.held_out import refuse_seen
 from anychan.training.images import Images, check_channels, load_images
-from anychan.training.initial import Start, load_teacher, make_model, read_weights, refuse_seen, weights_taken
+from anychan.training.initial import Start, load_teacher, make_model, read_weights, weights_taken
 from anychan.training.loop import Trainer
 from anychan.training.machine import (
     algorithms,
