@@ -17,6 +17,7 @@ from anychan.report._reading.pooled_specialists import specialists_of
 from anychan.report._reading.runs import read_run
 from anychan.report._sentences import numbers as fmt
 from anychan.report._tables.answers import answer_beside_resnet34, answer_beside_specialists
+from anychan.report._tables.networks import strongest
 
 from ._runs import seeded_run, write_run
 
@@ -86,6 +87,7 @@ def test_the_best_of_each_depth_stands_beside_every_resnet34(tmp_path: Path) -> 
     assert rows[1][3].text == fmt.difference(paired.difference)
     assert rows[1][3].small == " to ".join(map(fmt.difference, paired.interval))
     assert (rows[2][3].text, rows[2][4].text) == ("", "100.0")
+    assert strongest(runs, "test") == "half"  # which all tables of networks are held against
     assert answer_beside_resnet34(runs[2:], "test") is None
 
 
