@@ -85,6 +85,17 @@ def test_looks_right(browser: Any, report: str, width: int, scheme: str) -> None
     page.close()
 
 
+def test_a_wide_table_takes_the_room_there_is(browser: Any, report: str) -> None:
+    page = unfolded(browser, report, 1440)
+    edges = page.locator("section > .tabular > .scroll").evaluate_all(
+        "all => all.map(e => e.getBoundingClientRect().right)"
+    )
+    text = page.evaluate("document.querySelector('main > section').getBoundingClientRect().right")
+    assert text + 100 < max(edges) < 1440
+    assert page.evaluate("document.documentElement.scrollWidth") == 1440
+    page.close()
+
+
 def test_the_committed_report_looks_right_on_a_phone(browser: Any) -> None:
     page = unfolded(browser, _DOCS.as_uri(), 375)
     assert page.evaluate("document.documentElement.scrollWidth") == 375

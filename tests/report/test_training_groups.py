@@ -135,6 +135,18 @@ def test_of_many_values_only_the_setting_is_named(tmp_path: Path) -> None:
     assert training_words(found[:4], "test").endswith(" 32 (run0) or 33 (run1) or 34 (run2) or 35 (run3).")
 
 
+def test_runs_are_not_listed_of_what_most_have(tmp_path: Path) -> None:
+    found = rows([
+        trained(tmp_path / f"run{i}", "wide6", config={"batch_size": 32 if i < 5 else 64}, machine=machine)
+        for i, machine in enumerate([{"precision": "float32"}] * 2 + [{"precision": "bfloat16"}] * 5)
+    ])  # fmt: skip
+    assert training_words(found, "test") == (
+        "Trained in float32 on Test CPU: run0 and run1; all others in bfloat16 on Test CPU. They differ in batch size: "
+        "64 (run5 and run6), all others 32."
+    )
+    assert training_words(found[:5], "test").endswith("; in bfloat16 on Test CPU: run2, run3 and run4.")
+
+
 @pytest.mark.parametrize(
     ("objective", "heading", "sentence"),
     [

@@ -11,7 +11,7 @@ from anychan.report._reading.settings import filled
 from anychan.report._sentences import numbers as fmt
 from anychan.report._sentences.headlines import data_name, trained_images
 from anychan.report._sentences.protocol import settings_of_all
-from anychan.report._sentences.trained_where import place, place_words
+from anychan.report._sentences.trained_where import place, place_words, told_of_all_others
 
 # Settings that differ because the runs are what is compared, or that other sentences are about.
 _OF_THE_QUESTION = {
@@ -110,5 +110,6 @@ def _named(rows: Sequence[Run], say: Callable[[Run], str]) -> dict[str, list[str
 def _values(name: str, values: Mapping[str, Sequence[str]]) -> str:
     if len(values) > _MOST_VALUES:
         return name
-    each = (f"{value or 'none or not recorded'} ({fmt.listing(list(runs))})" for value, runs in values.items())
-    return f"{name}: {' or '.join(each)}"
+    told, most = {value: value or "none or not recorded" for value in values}, told_of_all_others(values)
+    each = [f"{told[value]} ({fmt.listing(list(runs))})" for value, runs in values.items() if value != most]
+    return f"{name}: {' or '.join(each)}{'' if most is None else f', all others {told[most]}'}"
