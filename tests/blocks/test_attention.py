@@ -82,6 +82,21 @@ def test_no_table_of_all_pairs_of_places_is_made(layout):
     assert largest.numbers == 16 * 12 * 12 < (12 * 12) ** 2
 
 
+@pytest.mark.parametrize(("side", "made"), [(12, True), (33, False)])
+def test_in_bfloat16_a_table_is_made_of_up_to_1024_places(side, made):
+    torch.manual_seed(0)
+    attention = SelfAttention2d(16, residual="none")
+    x = torch.randn(1, 16, side, side)
+    with torch.no_grad():
+        expected = attention(x)
+    with Largest() as largest, torch.autocast("cpu", torch.bfloat16):
+        y = attention(x)
+        y.sum().backward()
+    assert (largest.numbers == (side * side) ** 2) is made
+    assert y.dtype == torch.bfloat16
+    torch.testing.assert_close(y.float(), expected, rtol=0.02, atol=0.01)
+
+
 def test_bad_options_are_refused():
     with pytest.raises(ValueError, match="reduction 9: must be from 1 to 8"):
         SelfAttention2d(8, reduction=9)

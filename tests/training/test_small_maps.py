@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.testing import assert_close
 
 from anychan.training import small_maps
+from anychan.training.faster_on_cpu import FasterOnCpu
 from anychan.training.machine import Machine
-from anychan.training.small_maps import SmallMaps
 
 
 def layer(channels_in: int = 128, channels_out: int = 160, kernel_size=3, **options) -> nn.Conv2d:
@@ -40,7 +40,7 @@ def test_what_comes_of_it_may_be_changed_in_place(bias: bool, taken: list[bool])
     convolution, x = layer(padding=1, bias=bias), torch.randn(3, 128, 4, 4)
     both = nn.Sequential(convolution, nn.ReLU(inplace=True))
     expected = outcome(both, x)
-    with SmallMaps():
+    with FasterOnCpu():
         found = outcome(both, x)
     assert taken
     assert_close(found, expected, atol=2e-4, rtol=1e-5)
@@ -61,7 +61,7 @@ def test_what_comes_of_it_may_be_changed_in_place(bias: bool, taken: list[bool])
 def test_equals_the_usual_convolution(size: tuple[int, int], options: dict, taken: list[bool]):
     convolution, x = layer(**options), torch.randn(3, 128, *size)
     expected = outcome(convolution, x)
-    with SmallMaps():
+    with FasterOnCpu():
         found = outcome(convolution, x)
     assert taken
     assert_close(found, expected, atol=2e-4, rtol=1e-5)
@@ -82,7 +82,7 @@ def test_goes_the_usual_way_elsewhere(size: int, options: dict, taken: list[bool
     convolution = layer(**options)
     x = torch.randn(2, convolution.in_channels, size, size)
     expected = convolution(x)
-    with SmallMaps():
+    with FasterOnCpu():
         assert torch.equal(convolution(x), expected)
     assert not taken
 
@@ -112,7 +112,7 @@ def test_in_bfloat16_the_error_is_that_of_one_rounding_more_than_the_usual(
         convolution.bfloat16()
     with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
         usual = outcome(convolution, x)
-        with SmallMaps():
+        with FasterOnCpu():
             found = outcome(convolution, x)
     assert len(taken) == (3 if channels == 256 else 1)
     assert found[0].dtype == found[1].dtype == torch.bfloat16
@@ -125,12 +125,12 @@ def test_in_bfloat16_the_error_is_that_of_one_rounding_more_than_the_usual(
 @pytest.mark.parametrize(("channels", "forward", "of_x"), [(256, 1, 1), (128, 0, 0)], ids=["wholly", "kernel"])
 def test_makes_no_gradient_that_is_not_asked_for(channels: int, forward: int, of_x: int, taken: list[bool]):
     convolution, x = layer(channels, channels, padding=1), torch.randn(2, channels, 2, 2)
-    with SmallMaps(), torch.autocast("cpu", torch.bfloat16):
+    with FasterOnCpu(), torch.autocast("cpu", torch.bfloat16):
         convolution(x).sum().backward()
     assert len(taken) == forward + 1
     taken.clear()
     convolution.requires_grad_(False)
-    with SmallMaps(), torch.autocast("cpu", torch.bfloat16):
+    with FasterOnCpu(), torch.autocast("cpu", torch.bfloat16):
         convolution(x.requires_grad_()).sum().backward()
     assert len(taken) == forward + of_x
 
@@ -147,13 +147,13 @@ def test_second_derivatives_are_the_usual_ones(autocast: bool):
         return list(torch.autograd.grad(y.mean() + of_x.square().sum(), list(convolution.parameters())))
 
     expected = of_penalty()
-    with SmallMaps():
+    with FasterOnCpu():
         assert_close(of_penalty(), expected)
 
 
 def test_a_backward_pass_under_autocast_keeps_to_the_numbers_of_the_forward_pass():
     convolution, x = layer(128, 128, padding=1), torch.randn(2, 128, 2, 2, requires_grad=True)
-    with SmallMaps():
+    with FasterOnCpu():
         y = convolution(x)
     gradients = partial(torch.autograd.grad, y, [x, *convolution.parameters()], torch.randn_like(y), retain_graph=True)
     expected = gradients()
@@ -166,7 +166,7 @@ def test_goes_the_usual_way_where_a_function_is_transformed(taken: list[bool]):
     gradient = torch.func.grad(lambda x: torch.conv2d(x, kernel).sum())
     x = torch.randn(2, 128, 4, 4)
     expected = gradient(x)
-    with SmallMaps():
+    with FasterOnCpu():
         assert torch.equal(gradient(x), expected)
     assert not taken
 
@@ -174,14 +174,14 @@ def test_goes_the_usual_way_where_a_function_is_transformed(taken: list[bool]):
 @pytest.mark.parametrize(("size", "channels"), [((5, 4), 256), ((2, 2), 127)], ids=["20 pixels", "127 channels"])
 def test_goes_the_usual_way_in_bfloat16_where_it_does_not_pay(size: tuple[int, int], channels: int, taken: list[bool]):
     x = torch.randn(2, channels, *size)
-    with SmallMaps(), torch.autocast("cpu", torch.bfloat16):
+    with FasterOnCpu(), torch.autocast("cpu", torch.bfloat16):
         layer(channels, 256, padding=1)(x).sum().backward()
     assert not taken
 
 
 def test_goes_the_usual_way_for_other_numbers_and_layouts(taken: list[bool]):
     x = torch.randn(2, 256, 2, 2)
-    with SmallMaps():
+    with FasterOnCpu():
         nn.Conv2d(128, 128, 3)(torch.randn(2, 128, 4, 4))  # channels first
         layer(256, padding=1).double()(x.double())
         with torch.autocast("cpu", torch.bfloat16):
@@ -192,11 +192,11 @@ def test_goes_the_usual_way_for_other_numbers_and_layouts(taken: list[bool]):
 
 
 def test_bad_shapes_raise_as_usual():
-    with SmallMaps(), pytest.raises(RuntimeError, match="Kernel size can't be greater"):
+    with FasterOnCpu(), pytest.raises(RuntimeError, match="Kernel size can't be greater"):
         layer()(torch.randn(2, 128, 2, 2))
-    with SmallMaps(), pytest.raises(RuntimeError, match="to have 128 channels, but got 130"):
+    with FasterOnCpu(), pytest.raises(RuntimeError, match="to have 128 channels, but got 130"):
         layer()(torch.randn(2, 130, 4, 4))
-    with SmallMaps(), pytest.raises(RuntimeError, match=r"type .* should be the same"):
+    with FasterOnCpu(), pytest.raises(RuntimeError, match=r"type .* should be the same"):
         layer(256, 256, padding=1)(torch.randn(2, 256, 2, 2).bfloat16())
 
 
@@ -220,7 +220,7 @@ def test_bad_calls_are_refused_as_usual(given: dict, autocast: bool):
 
     with pytest.raises(RuntimeError) as usual:
         call()
-    with SmallMaps(), pytest.raises(RuntimeError, match=re.escape(str(usual.value))):
+    with FasterOnCpu(), pytest.raises(RuntimeError, match=re.escape(str(usual.value))):
         call()
 
 

@@ -19,8 +19,8 @@ from anychan._plain import PLAIN
 from anychan.data import ImageArray
 from anychan.data.parallel import usable_cores
 from anychan.training.config import TrainConfig
+from anychan.training.faster_on_cpu import FasterOnCpu
 from anychan.training.optimisers import InMemoryOrder
-from anychan.training.small_maps import SmallMaps
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -60,12 +60,12 @@ class Machine:
 
     @contextmanager
     def context(self) -> Iterator[None]:
-        """What forward passes run in: the number format, and on a CPU a faster way over small maps."""
+        """What forward passes run in: the number format, and on a CPU what is faster there."""
         with ExitStack() as entered:
             if self.precision == "bfloat16":
                 entered.enter_context(torch.autocast(self.device, torch.bfloat16))
             if self.device == "cpu":
-                entered.enter_context(SmallMaps())
+                entered.enter_context(FasterOnCpu())
             yield
 
     def update_context(self) -> AbstractContextManager[Any]:

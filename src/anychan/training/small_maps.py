@@ -10,40 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
-Pair = int | tuple[int, ...]
+from anychan.training.convolution import Convolution, Walk, usual_gradients
+
 Spans = tuple[tuple[slice, slice], ...]
-
-
-class SmallMaps(TorchFunctionMode):
-    """While it is entered, ``torch.conv2d`` on a CPU takes small maps tap by tap.
-
-    That is: at most 4x4 pixels out and at least 128 channels in and out in float32, at most 3x3 and at least 256 in
-    bfloat16 (or under autocast to it), where from 128 channels and up to 4x4 pixels the gradient of the kernel alone
-    is taken so; an undivided, undilated kernel with its channels last, padding in numbers. All else goes the usual way:
-    gradients too that shall be differentiated again, and what ``torch.func`` transforms.
-
-    Example:
-        >>> x, kernel = torch.randn(8, 128, 2, 2), torch.randn(128, 128, 3, 3)
-        >>> kernel = kernel.to(memory_format=torch.channels_last)
-        >>> with SmallMaps():
-        ...     y = torch.conv2d(x, kernel, padding=1)
-        >>> torch.allclose(y, torch.conv2d(x, kernel, padding=1), atol=1e-3)
-        True
-    """
-
-    def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        if func is torch.conv2d:
-            return _convolve(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
 
 
 @dataclass(frozen=True)
@@ -63,56 +38,26 @@ class _Axis:
 Axes = tuple[_Axis, _Axis]
 
 
-def _convolve(  # noqa: PLR0917 # the parameters of torch.conv2d
-    input: Tensor,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Pair = 1,
-    padding: Pair | str = 0,
-    dilation: Pair = 1,
-    groups: int = 1,
-) -> Tensor:
-    if not isinstance(padding, str) and groups == 1 and _pair(dilation) == (1, 1):
-        dtype, steps, margins = _format(input, weight, bias), _pair(stride), _pair(padding)
-        if dtype in _WAYS and _fits(input, weight, bias, steps, margins):
-            axes = _axes(input, weight, steps, margins)
-            way = _way(dtype, min(weight.shape[:2]), axes)
-            if way is not None:
-                return way.apply(input.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype), axes)
-    return torch.conv2d(input, weight, bias, stride, padding, dilation, groups)
+def way_over_small_maps(call: Convolution) -> Callable[[], Tensor] | None:
+    """The convolution tap by tap, where that is made and pays; None where it goes the usual way.
+
+    That is: at most 4x4 pixels out and at least 128 channels in and out in float32, at most 3x3 and at least 256 in
+    bfloat16 (or under autocast to it), where from 128 channels and up to 4x4 pixels the gradient of the kernel alone
+    is taken so; an undivided, undilated kernel with its channels last. Gradients that shall be differentiated again go
+    the usual way.
+    """
+    kernel = call.weight
+    if call.walk.groups != 1 or call.dtype not in _WAYS or not kernel.is_contiguous(memory_format=torch.channels_last):
+        return None
+    axes = _axes(call)
+    way = _way(call.dtype, min(kernel.shape[:2]), axes)
+    return None if way is None else partial(way.apply, *call.in_its_format(), axes)
 
 
-def _format(*given: Tensor | None) -> torch.dtype | None:
-    """The number format in which ``torch.conv2d`` multiplies them; None where it refuses."""
-    formats = {one.dtype for one in given if one is not None}
-    if torch.is_autocast_enabled("cpu") and formats <= {torch.float32, torch.bfloat16, torch.float16}:
-        return torch.get_autocast_dtype("cpu")
-    return formats.pop() if len(formats) == 1 else None
-
-
-def _pair(value: Pair) -> tuple[int, ...]:
-    """Of both axes, unless it is neither a number nor one or two of them."""
-    numbers = (value,) if isinstance(value, int) else tuple(value)
-    return numbers * 2 if len(numbers) == 1 else numbers
-
-
-def _axes(x: Tensor, kernel: Tensor, steps: tuple[int, ...], margins: tuple[int, ...]) -> Axes:
-    rows, columns = (_Axis(x.shape[i - 2], kernel.shape[i - 2], steps[i], margins[i]) for i in (0, 1))
+def _axes(call: Convolution) -> Axes:
+    walk, sizes, taps = call.walk, call.input.shape[2:], call.weight.shape[2:]
+    rows, columns = (_Axis(sizes[i], taps[i], walk.stride[i], walk.padding[i]) for i in (0, 1))
     return rows, columns
-
-
-def _fits(x: Tensor, kernel: Tensor, bias: Tensor | None, steps: tuple[int, ...], margins: tuple[int, ...]) -> bool:
-    return (
-        x.ndim == 4
-        and x.device.type == "cpu"
-        and x.shape[1] == kernel.shape[1]
-        and kernel.is_contiguous(memory_format=torch.channels_last)
-        and (bias is None or bias.shape == kernel.shape[:1])
-        and len(steps) == len(margins) == 2
-        and min(steps) > 0
-        and min(margins) >= 0
-        and not torch._C._are_functorch_transforms_active()
-    )
 
 
 class _TapByTap(torch.autograd.Function):
@@ -166,10 +111,8 @@ def _gradients(ctx: Any, gradient: Tensor, of_x: Callable[..., Tensor | None]) -
 def _usual_gradients(
     needed: tuple[bool, ...], x: Tensor, kernel: Tensor, gradient: Tensor, axes: Axes
 ) -> tuple[Tensor | None, ...]:
-    steps, margins = [axis.step for axis in axes], [axis.margin for axis in axes]
-    return torch.ops.aten.convolution_backward(
-        gradient, x, kernel, [len(kernel)], steps, margins, [1, 1], False, [0, 0], 1, list(needed)
-    )
+    walk = Walk(tuple(axis.step for axis in axes), tuple(axis.margin for axis in axes), 1)
+    return usual_gradients(needed, x, kernel, gradient, walk)
 
 
 def _usual_gradient_of_x(*given: Any) -> Tensor | None:

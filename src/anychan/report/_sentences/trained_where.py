@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 from anychan.report._sentences import numbers as fmt
 
-
 _UNNAMED = 4  # runs that are told as all others, at least
 
 

@@ -1,0 +1,129 @@
+"""Depthwise convolutions in bfloat16: their usual values, with gradients made in float32, and only where that pays."""
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.testing import assert_close
+
+from anychan.training import depthwise
+from anychan.training.faster_on_cpu import FasterOnCpu
+
+
+def layer(kernel_size: int | tuple[int, int] = 3, stride: int | tuple[int, int] = 2, **options) -> nn.Conv2d:
+    options = {"out_channels": 24, "padding": 1, "groups": 24, **options}
+    return nn.Conv2d(24, kernel_size=kernel_size, stride=stride, **options).to(memory_format=torch.channels_last)
+
+
+def outcome(convolution: nn.Module, x: Tensor) -> list[Tensor]:
+    """Result and all gradients, for a gradient that differs from place to place, of numbers that bfloat16 holds."""
+    x = x.clone().requires_grad_()
+    y = convolution(x)
+    weights = torch.linspace(-1, 1, y.numel()).bfloat16().view_as(y)
+    return [y, *torch.autograd.grad((y * weights).sum(), [x, *convolution.parameters()])]
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[torch.dtype]:
+    """For each convolution whose gradients were made here, in which number format."""
+    seen: list[torch.dtype] = []
+    original = depthwise.usual_gradients
+
+    def watched(needed: tuple[bool, ...], x: Tensor, *given: Any) -> tuple[Tensor | None, ...]:
+        seen.append(x.dtype)
+        return original(needed, x, *given)
+
+    monkeypatch.setattr(depthwise, "usual_gradients", watched)
+    return seen
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"kernel_size": 5, "stride": 1},
+        {"kernel_size": (3, 1), "stride": (2, 1)},
+        {"out_channels": 48, "bias": False},
+    ],
+    ids=["strided", "5x5", "of two sides", "two kernels a channel"],
+)
+@pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "bfloat16"])
+def test_gradients_are_no_worse_than_the_usual_ones(options: dict, autocast: bool, taken: list[torch.dtype]):
+    convolution, x = layer(**options), torch.randn(8, 24, 9, 8).to(memory_format=torch.channels_last)
+    with torch.no_grad():  # numbers that bfloat16 holds, so that all that differs is how they are summed up
+        for parameter in convolution.parameters():
+            parameter.copy_(parameter.bfloat16())
+    x = x.bfloat16()
+    exact = outcome(copy.deepcopy(convolution).double(), x.double())
+    if not autocast:
+        convolution.bfloat16()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        usual = outcome(convolution, x)
+        with FasterOnCpu():
+            found = outcome(convolution, x)
+    assert taken == [torch.float32]
+    assert torch.equal(found[0], usual[0])
+    assert found[1].dtype == torch.bfloat16
+    assert found[2].dtype == convolution.weight.dtype
+    for values, others, expected in zip(found, usual, exact, strict=True):
+        error = torch.linalg.vector_norm(values - expected)
+        assert error <= 1.02 * torch.linalg.vector_norm(others - expected) + 1e-6
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"stride": 1}, {"groups": 1}, {"groups": 12}],
+    ids=["3x3 with a stride of 1", "undivided", "pairs of channels"],
+)
+def test_goes_the_usual_way_where_it_does_not_pay(options: dict, taken: list[torch.dtype]):
+    with FasterOnCpu(), torch.autocast("cpu", torch.bfloat16):
+        layer(**options)(torch.randn(2, 24, 8, 8)).sum().backward()
+    assert not taken
+
+
+def test_goes_the_usual_way_in_float32(taken: list[torch.dtype]):
+    with FasterOnCpu():
+        layer()(torch.randn(2, 24, 8, 8)).sum().backward()
+    assert not taken
+
+
+def test_makes_no_gradient_that_is_not_asked_for():
+    convolution = layer().requires_grad_(False)
+    x = torch.randn(2, 24, 8, 8, requires_grad=True)
+    with FasterOnCpu(), torch.autocast("cpu", torch.bfloat16):
+        convolution(x).sum().backward()
+    assert x.grad is not None
+    assert convolution.weight.grad is None
+
+
+def test_second_derivatives_are_the_usual_ones(taken: list[torch.dtype]):
+    convolution, x = layer(), torch.randn(2, 24, 8, 8, requires_grad=True)
+
+    def of_penalty() -> list[Tensor]:
+        with torch.autocast("cpu", torch.bfloat16):
+            y = convolution(x)
+        (of_x,) = torch.autograd.grad(y.sum(), x, create_graph=True)
+        return list(torch.autograd.grad(y.mean() + of_x.square().sum(), list(convolution.parameters())))
+
+    expected = of_penalty()
+    with FasterOnCpu():
+        found = of_penalty()
+    assert torch.bfloat16 in taken
+    assert_close(found, expected, atol=2e-2, rtol=2e-2)
+
+
+def test_a_backward_pass_under_autocast_keeps_to_float32(taken: list[torch.dtype]):
+    convolution, x = layer(), torch.randn(2, 24, 8, 8)
+    with FasterOnCpu(), torch.autocast("cpu", torch.bfloat16):
+        convolution(x).sum().backward()
+    assert taken == [torch.float32]
+
+
+def test_bad_shapes_raise_as_usual():
+    with FasterOnCpu(), torch.autocast("cpu", torch.bfloat16):
+        with pytest.raises(RuntimeError, match="to have 24 channels, but got 25"):
+            layer()(torch.randn(2, 25, 8, 8))
+        with pytest.raises(RuntimeError, match="Kernel size can't be greater"):
+            layer(5, padding=0)(torch.randn(2, 24, 2, 2))
