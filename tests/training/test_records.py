@@ -11,7 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
+from anychan.cli import COMMANDS
+from anychan.cli._train import _configuration, parsed_train
 from anychan.data.augment_config import AugmentationConfig
+from anychan.experiments.recipes import Recipe, list_recipes
+from anychan.experiments.settings import configuration
 from anychan.training.command import command_line
 from anychan.training.config import OptimizerConfig, TrainConfig
 from anychan.training.records import RunFolder, check_folder
@@ -115,6 +119,35 @@ def test_the_command_line_says_what_differs_from_the_defaults(tmp_path: Path) ->
     )
     words = ["anychan", "train", "--data", "a b.zip", "--out", "runs/a", "--strategy", "sliced"]
     words += ["--skip-broken", "true", "--strategy-options", '{"selection": "random"}', "--optimizer.name", "sgd"]
-    words += ["--optimizer.learning-rate", "0.05", "--optimizer.weight-decay", "0.0005"]
     words += ["--augmentation.random-resized-crop", "[0.3, 1.0]"]
     assert shlex.split(command) == words
+
+
+def parsed(command: str) -> TrainConfig:
+    name, *words = shlex.split(command)[1:]
+    return _configuration(parsed_train(name, COMMANDS[name], words))
+
+
+@pytest.mark.parametrize("fair", [False, True], ids=["as described", "fair"])
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_recipes_command_line_gives_its_settings_again(name: str, fair: bool) -> None:
+    recipe = Recipe.read(name)
+    for run in recipe.runs:
+        given = configuration({"data": "a.zip", "out": "runs/a", **recipe.settings_of(run, fair)})
+        assert parsed(command_line(given)).to_dict() == given.to_dict()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"optimizer": {"name": "sgd", "learning_rate": 1e-3, "weight_decay": 0.05}},  # AdamW's
+        {"strategy": "completed", "channel_sampling": "all"},
+        {"strategy": "completed", "channel_sampling": "fixed", "fixed_subset": "RG"},
+        {"strategy": "completed", "objective": {"name": "labels"}},
+        {"strategy": "completed", "normalisation": {"subsets": ["RG"], "statistics": "recalibrated"}},
+        {"objective": {"name": "labels", "teacher": None}},
+    ],
+)
+def test_what_follows_from_other_settings_is_left_out_only_where_it_does(settings: dict[str, Any]) -> None:
+    given = configuration({"data": "a.zip", "out": "runs/a", **settings})
+    assert parsed(command_line(given)).to_dict() == given.to_dict()

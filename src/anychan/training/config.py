@@ -218,6 +218,26 @@ class TrainConfig:
         free._settle()
         return free._chosen
 
+    def choice(self, name: str) -> Any:
+        """What a setting (dotted, of the optimiser say) comes to where it alone is not given; else its default.
+
+        Example:
+            >>> sgd = OptimizerConfig("sgd", learning_rate=0.001)
+            >>> TrainConfig(data="a.zip", out=Path("runs/a"), optimizer=sgd).choice("optimizer.learning_rate")
+            0.05
+        """
+        group, _, inner = name.rpartition(".")
+        if name not in _NOT_GIVEN:
+            its = attrgetter(group)(_DEFAULT) if group else _DEFAULT
+            return getattr(its, inner)
+        free, left = copy.copy(self), {inner: _NOT_GIVEN[name]}
+        if group:
+            left = {group: dataclasses.replace(getattr(self, group), **left)}
+        for one, value in left.items():
+            setattr(free, one, value)
+        free._settle()
+        return attrgetter(name)(free)
+
     def to_dict(self) -> dict[str, Any]:
         """A record that JSON and YAML can hold."""
         return jsonable(dataclasses.asdict(self))
@@ -254,6 +274,9 @@ class TrainConfig:
             "normalisation": NormalisationConfig(**record.get("normalisation", {"statistics": "shared"})),
         }
         return cls(**{**record, **groups})
+
+
+_DEFAULT = TrainConfig(data="", out=Path())
 
 
 def kept_choices(before: TrainConfig, now: TrainConfig) -> dict[str, tuple[Any, Any]]:
