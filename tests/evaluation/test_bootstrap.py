@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from anychan.evaluation.bootstrap import paired_interval
+from anychan.evaluation.bootstrap import paired_interval, seeds_variance
 
 
 def test_one_seed_is_near_the_normal_interval() -> None:
@@ -48,6 +48,22 @@ def test_several_seeds_cover_the_truth_as_often_as_said(seeds: int, shared: floa
         low, high = paired_interval(noise + generator.normal(0, shared, size=500))
         covered += low <= 0 <= high
     assert 0.92 <= covered / 400 <= 0.99
+
+
+def test_the_variance_of_two_seeds_from_seven_subsets_covers_the_truth_and_is_no_luck() -> None:
+    generator = np.random.default_rng(0)
+    covered, widths, alone = 0, [], []
+    for _ in range(300):
+        noise_SRN = generator.normal(0, 0.008, size=(7, 2, 1)) + generator.normal(0, 0.4, size=(7, 2, 500))
+        together = seeds_variance(list(noise_SRN))
+        assert together[1] == 7
+        low, high = paired_interval(noise_SRN[0], of_seeds=together)
+        covered += low <= 0 <= high
+        widths.append(high - low)
+        alone.append(np.diff(paired_interval(noise_SRN[0]))[0])
+    assert 0.92 <= covered / 300 <= 0.99
+    assert np.percentile(widths, 97.5) < 2 * np.percentile(widths, 2.5)
+    assert np.percentile(alone, 97.5) > 4 * np.percentile(alone, 2.5)
 
 
 def test_it_is_repeatable_and_the_seed_counts() -> None:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pytest
 from scipy import stats
 
-from anychan.evaluation.bootstrap import paired_chance, paired_interval
+from anychan.evaluation.bootstrap import paired_chance, paired_interval, seeds_variance
 from anychan.evaluation.holm import holm
 from anychan.evaluation.intervals import wilson_interval
 from anychan.evaluation.paired import Paired
@@ -88,11 +88,12 @@ def row_of(runs: list[Path]) -> Run:
     return row
 
 
-def by_hand(differences_RN: npt.NDArray[np.float64]) -> float:
-    """p by the formulas of Student and Satterthwaite."""
-    seeds, n = differences_RN.shape
-    a, b = differences_RN.mean(axis=1).var(ddof=1) / seeds, differences_RN.mean(axis=0).var() / n
-    freedom = (a + b) ** 2 / (a**2 / (seeds - 1) + b**2 / (n - 1))
+def by_hand(differences_RN: npt.NDArray[np.float64], all_SRN: list[npt.NDArray[np.float64]] | None = None) -> float:
+    """p by the formulas of Student and Satterthwaite, the seeds' variance from several sets."""
+    (seeds, n), sets = differences_RN.shape, [differences_RN] if all_SRN is None else all_SRN
+    a = np.mean([one_RN.mean(axis=1).var(ddof=1) for one_RN in sets]) / seeds
+    b = differences_RN.mean(axis=0).var() / n
+    freedom = (a + b) ** 2 / (a**2 / (len(sets) * (seeds - 1)) + b**2 / (n - 1))
     return 2 * float(stats.t.sf(abs(differences_RN.mean()) / np.sqrt(a + b), freedom))
 
 
@@ -100,17 +101,20 @@ def test_each_subset_and_the_mean_are_over_seeds_and_images(runs: list[Path]) ->
     (found,) = row_of(runs).specialists
     assert (found.run, found.split, found.seeds, found.differs) == ("any", "test", (0, 1, 2), ())
     assert (found.parameters, found.passes) == ((100, 300), (15, 45))
-    differences, ps = [], []
-    for row, (subset, more) in zip(found.rows, MORE.items(), strict=True):
+    both = {}
+    for subset, more in MORE.items():
         own_RN = np.stack([own(run, subset) for run in runs])
-        theirs_RN = np.stack([specialist(right, more, seed) for seed, right in enumerate(own_RN)])
-        differences.append(own_RN.astype(float) - theirs_RN)
-        ps.append(by_hand(differences[-1]))
+        both[subset] = own_RN, np.stack([specialist(right, more, seed) for seed, right in enumerate(own_RN)])
+    differences = [own_RN.astype(float) - theirs_RN for own_RN, theirs_RN in both.values()]
+    ps = [by_hand(differences_RN, differences) for differences_RN in differences]
+    spread = seeds_variance(differences)
+    for row, differences_RN, p, (subset, more) in zip(found.rows, differences, ps, MORE.items(), strict=True):
+        own_RN, theirs_RN = both[subset]
         assert (row.subset, row.n, row.right) == (subset, 400, "")
         assert (row.accuracy, row.specialist) == pytest.approx((own_RN.mean(), theirs_RN.mean()))
         assert row.difference == pytest.approx(-(more + 1) / 400)  # a mean of more, more + 1 and more + 2
-        assert row.interval == pytest.approx(paired_interval(differences[-1]))
-        assert row.p == pytest.approx(ps[-1])
+        assert row.interval == pytest.approx(paired_interval(differences_RN, of_seeds=spread))
+        assert row.p == pytest.approx(p)
     assert [row.p_holm for row in found.rows] == pytest.approx(holm(ps))
     assert [row.verdict for row in found.rows] == ["a is better", "not distinguishable", "b is better"]
     mean_RN = np.mean(differences, axis=0)
@@ -149,7 +153,7 @@ def test_the_page_has_one_table_and_says_what_it_is_of(runs: list[Path], tmp_pat
     (caption,) = [line for line in markdown.splitlines() if "trained for each subset alone, 3 seeds" in line]
     assert "any and a plain network trained for each subset alone, 3 seeds (0, 1 and 2) of each" in caption
     assert "Verdicts are corrected by Holm's method for the number of subsets" in caption
-    assert "95 % intervals and p are Student's t over seeds and images, the intervals not corrected" in caption
+    assert "over seeds and images, the variance of seeds is that of all subsets, and the intervals are" in caption
     assert "All of one seed were trained with the same settings" in caption
     assert "100 parameters against 300 and 15 passes" in caption
     (row,) = [line for line in markdown.splitlines() if line.startswith("| B |") and "the specialist is better" in line]

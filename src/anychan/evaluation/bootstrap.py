@@ -12,6 +12,8 @@ freedom are few where the seeds decide, and many where the images do.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
@@ -22,8 +24,12 @@ DRAWS = 10_000
 _CHUNK = 500
 _DIGITS = 12
 
+Variance = tuple[float, int]  # estimated, with its degrees of freedom
 
-def paired_interval(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) -> tuple[float, float]:
+
+def paired_interval(
+    differences: ArrayLike, draws: int = DRAWS, seed: int = 0, *, of_seeds: Variance | None = None
+) -> tuple[float, float]:
     """The 95 % interval of the mean of differences that are paired by image and by seed.
 
     Of several seeds it is Student's t on the variances of the seeds' means and of the images' means. Both hold what is
@@ -35,6 +41,8 @@ def paired_interval(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) -
             only the first is right, -1 where only the second is; or a mean of such over channel subsets.
         draws: how many means are taken of one seed's images.
         seed: of the draws.
+        of_seeds: how much the means of single seeds vary, where more is known of it than these differences tell (see
+            `seeds_variance`).
 
     Raises:
         ValueError: if there is no seed or no image.
@@ -49,7 +57,7 @@ def paired_interval(differences: ArrayLike, draws: int = DRAWS, seed: int = 0) -
         raise ValueError(f"differences must be a row for each seed, not an array of shape {differences_RN.shape}")
     (seeds, n), generator = differences_RN.shape, np.random.default_rng(seed)
     if seeds > 1:
-        return satterthwaite_interval(*_mean_and_parts(differences_RN))
+        return satterthwaite_interval(*_mean_and_parts(differences_RN, of_seeds))
     means = []
     for first in range(0, draws, _CHUNK):
         count = min(_CHUNK, draws - first)
@@ -88,20 +96,37 @@ def accuracy_interval(right: ArrayLike) -> tuple[float, float]:
     return wilson_interval(round(float(right_RN.mean() * right_RN.shape[1])), right_RN.shape[1])
 
 
-def paired_chance(differences: ArrayLike) -> float:
+def seeds_variance(differences: Sequence[ArrayLike]) -> Variance:
+    """How much the means of single seeds vary, from several sets of differences together, such as one a channel subset.
+
+    Of two seeds one set tells so little that the widths of intervals are luck: of alike sets one comes out six times as
+    wide as another. Together they have as many more degrees of freedom, if seeds vary alike in all of them.
+
+    Args:
+        differences: of each set float (R, N), of R seeds, two or more.
+
+    Returns:
+        The variance of a seed's mean, and its degrees of freedom.
+    """
+    variances = [np.asarray(one, dtype=np.float64).mean(axis=1).var(ddof=1) for one in differences]
+    return float(np.mean(variances)), sum(len(np.asarray(one)) - 1 for one in differences)
+
+
+def paired_chance(differences: ArrayLike, *, of_seeds: Variance | None = None) -> float:
     """p, two-sided, of the mean of such differences over several seeds: that of the Student's t of `paired_interval`.
 
     It is Welch's test of two samples, of which one is the seeds' means and the other, with a mean of zero, the images'.
 
     Args:
         differences: float (R, N), of R seeds, two or more.
+        of_seeds: see `paired_interval`.
     """
-    return satterthwaite_chance(*_mean_and_parts(np.asarray(differences, dtype=np.float64)))
+    return satterthwaite_chance(*_mean_and_parts(np.asarray(differences, dtype=np.float64), of_seeds))
 
 
-def _mean_and_parts(differences_RN: npt.NDArray[np.float64]) -> tuple[float, list[tuple[float, float]]]:
+def _mean_and_parts(differences_RN: npt.NDArray[np.float64], of_seeds: Variance | None) -> tuple[float, list[Variance]]:
     """The mean over seeds and images, and its variances with their degrees of freedom: the seeds', the images'."""
     seeds, n = differences_RN.shape
-    means_R, of_images_N = differences_RN.mean(axis=1), differences_RN.mean(axis=0)
-    parts = [(float(means_R.var(ddof=1)) / seeds, seeds - 1), (float(of_images_N.var()) / n, max(n - 1, 1))]
-    return float(means_R.mean()), parts
+    variance, freedom = seeds_variance([differences_RN]) if of_seeds is None else of_seeds
+    of_images_N = differences_RN.mean(axis=0)
+    return float(of_images_N.mean()), [(variance / seeds, freedom), (float(of_images_N.var()) / n, max(n - 1, 1))]

@@ -41,7 +41,7 @@ def pooled_specialists(runs: Sequence[Run], name: str) -> tuple[Specialists, ...
 
 
 def _pool(runs: Sequence[Run], name: str, split: str) -> Specialists | None:
-    from anychan.evaluation.bootstrap import paired_interval
+    from anychan.evaluation.bootstrap import paired_interval, seeds_variance
 
     found = [next((one for one in run.specialists if one.split == split), None) for run in runs]
     records = [record for record in found if record is not None]
@@ -54,7 +54,8 @@ def _pool(runs: Sequence[Run], name: str, split: str) -> Specialists | None:
     if len(known) < len(answers) or len({own_RN.shape for own_RN, _ in known}) > 1:
         return None
     differences_SRN = np.stack([own_RN.astype(np.float64) - specialist_RN for own_RN, specialist_RN in known])
-    rows = [_row(*one) for one in zip(of_seeds.values(), known, strict=True)]
+    spread = seeds_variance(list(differences_SRN))
+    rows = [_row(*one, spread) for one in zip(of_seeds.values(), known, strict=True)]
     corrected = holm([row.p for row in rows])
     return replace(
         records[0],
@@ -108,8 +109,8 @@ def _names(subset: str, known: ChannelSet) -> frozenset[str]:
     return frozenset(ChannelSet.parse(subset, within=known).names)
 
 
-def _row(specialists: Sequence[Specialist], answers: _Answers) -> Specialist:
-    """One subset: means over seeds, and how sure their difference is by itself."""
+def _row(specialists: Sequence[Specialist], answers: _Answers, spread: tuple[float, int]) -> Specialist:
+    """One subset: means over seeds, and how sure their difference is by itself, seeds varying as they do over all."""
     from anychan.evaluation.bootstrap import paired_chance, paired_interval
 
     own_RN, specialist_RN = answers
@@ -120,8 +121,8 @@ def _row(specialists: Sequence[Specialist], answers: _Answers) -> Specialist:
         accuracy=float(own_RN.mean()),
         specialist=float(specialist_RN.mean()),
         difference=float(differences_RN.mean()),
-        interval=paired_interval(differences_RN),
-        p=paired_chance(differences_RN),
+        interval=paired_interval(differences_RN, of_seeds=spread),
+        p=paired_chance(differences_RN, of_seeds=spread),
         right="",  # of several models there is no one answer
         trained=_each_place([specialist.trained for specialist in specialists]),
     )

@@ -89,7 +89,8 @@ def table_of_specialists(found: Specialists) -> Table:
     counts = fmt.listing([fmt.count(n) for n in sorted({row.n for row in found.rows})])
     seeds = f", {len(found.seeds)} seeds ({fmt.listing(list(map(str, found.seeds)))}) of each" if found.seeds else ""
     interval = (
-        "95 % intervals and p are Student's t over seeds and images, the intervals not corrected"
+        "95 % intervals and p are Student's t over seeds and images, the variance of seeds is that of all subsets, and "
+        "the intervals are not corrected"
         if found.seeds
         else "the mean's interval is a bootstrap over images"
     )
