@@ -16,7 +16,7 @@ from anychan.training.optimisers import make_optimizer
 
 
 def new_step(
-    model: nn.Module, config: TrainConfig, machine: Machine, *, small_maps: bool = True, in_order: bool = True
+    model: nn.Module, config: TrainConfig, machine: Machine, *, faster: bool = True, in_order: bool = True
 ) -> Callable[..., None]:
     """A function that trains one step: forward pass, loss, backward pass and update.
 
@@ -26,13 +26,13 @@ def new_step(
         model: what is trained; it gets the machine's memory layout.
         config: for the optimiser and the smoothing of labels.
         machine: for the number format and the memory layout.
-        small_maps: whether small maps are taken tap by tap.
+        faster: whether the faster ways are taken over small maps, for depthwise convolutions and for means.
         in_order: whether updates go in memory order.
     """
     model = model.to(memory_format=machine.memory_format).train()
     optimizer = make_optimizer(model, config.optimizer)
     autocast = partial(torch.autocast, machine.device, torch.bfloat16, enabled=machine.precision == "bfloat16")
-    context = machine.context if small_maps else autocast
+    context = machine.context if faster else autocast
     update = machine.update_context if in_order else nullcontext
 
     def step(x: Tensor, y: Tensor, **call: object) -> None:

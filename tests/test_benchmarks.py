@@ -32,10 +32,10 @@ def test_a_measured_step_is_spared_on_a_cpu_what_training_is(monkeypatch: pytest
     machine = SimpleNamespace(device="cpu", precision="float32", memory_format=torch.channels_last)
     machine.context, machine.update_context = partial(noted, "forward"), partial(noted, "update")
     model, config = nn.Sequential(nn.Conv2d(3, 4, 2), nn.Flatten()), TrainConfig(data="", out=Path("unused"))
-    for spared in ({}, {"small_maps": False}, {"in_order": False}):
+    for spared in ({}, {"faster": False}, {"in_order": False}):
         entered.append(str(spared))
         new_step(model, config, machine, **spared)(torch.ones(1, 3, 2, 2), torch.tensor([1]))
-    assert entered == ["{}", "forward", "update", "{'small_maps': False}", "update", "{'in_order': False}", "forward"]
+    assert entered == ["{}", "forward", "update", "{'faster': False}", "update", "{'in_order': False}", "forward"]
 
 
 def test_a_record_of_other_settings_is_not_replaced(

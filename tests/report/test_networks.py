@@ -121,7 +121,7 @@ def test_the_gap_to_the_yardstick_is_paired(tmp_path: Path) -> None:
     paired = Paired.of(unpack_right(wide.right, wide.n), unpack_right(deep.right, deep.n))
     low, high = (f"{100 * bound:+.1f}".replace("-", "−") for bound in paired.interval)
     told = f"{100 * paired.difference:+.1f} ({low} to {high})".replace("-", "−")
-    lines = markdown_networks(runs, "deep").splitlines()
+    lines = markdown_networks(runs, "deep", minus="deep").splitlines()
     assert " | of deep | minus deep | " in lines[2]
     assert lines[-2].split(" | ")[3] == ""
     assert lines[-1].split(" | ")[3] == told
@@ -131,6 +131,8 @@ def test_the_gap_to_the_yardstick_is_paired(tmp_path: Path) -> None:
 def test_a_network_that_was_not_evaluated_cannot_be_compared_with(runs: list[Path]) -> None:
     with pytest.raises(ValueError, match="'narrow' was not evaluated on all channels of test"):
         markdown_networks(runs, "narrow")
+    with pytest.raises(ValueError, match="'narrow' was not evaluated on all channels of test"):
+        markdown_networks(runs, minus="narrow")
     (runs[0] / "evaluation" / "test.json").unlink()
     assert "deep" not in markdown_networks(runs)
     (runs[1] / "evaluation" / "test.json").unlink()

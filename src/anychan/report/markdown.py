@@ -79,24 +79,29 @@ def markdown_specialists(runs: Sequence[Path | str]) -> str:
 
 
 def markdown_networks(
-    runs: Sequence[Path | str], against: str | None = None, notes: Mapping[str, Mapping[str, str]] | None = None
+    runs: Sequence[Path | str],
+    against: str | None = None,
+    notes: Mapping[str, Mapping[str, str]] | None = None,
+    *,
+    minus: str | None = None,
 ) -> str:
     """One table in Markdown: what each run reaches on all channels, its depth and its cost.
 
     Args:
         runs: run folders, in the order in which they are shown.
-        against: name of the run whose accuracy the others' are given in percent of, and less which, paired by image
-            with an interval, where both answered the same images; None: no such columns.
+        against: name of the run whose accuracy the others' are given in percent of; None: no such column.
         notes: further columns: by their label, what stands there for each run by its name; None: the layers as the
             authors of networks count them, and what sources report of theirs.
+        minus: name of the run that the others' differences are from, paired by image with an interval, where both
+            answered the same images; None: no such column.
 
     Raises:
         FileNotFoundError: see ``write_report``.
-        ValueError: see ``write_report``; and if none, or not ``against``, has been evaluated.
+        ValueError: see ``write_report``; and if none, or not ``against`` or ``minus``, has been evaluated.
     """
     records = pooled(read_runs(runs))
     notes = authors_notes(records) if notes is None else notes
-    return markdown(network_table(records, _evaluated_split(records), against, notes, minus=against))
+    return markdown(network_table(records, _evaluated_split(records), against, notes, minus=minus))
 
 
 def front_figures(runs: Sequence[Path | str]) -> dict[str, str]:

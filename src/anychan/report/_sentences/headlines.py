@@ -87,8 +87,8 @@ def best_subset(run: Run) -> str:
         return ""
     low, high = found.interval
     return (
-        f"The best subset on validation is {chosen.subset} ({fmt.percent(chosen.accuracy)} %); on test it reaches "
-        f"{fmt.percent(found.accuracy)} % (95 % interval {fmt.percent(low)} to {fmt.percent(high)})."
+        f"The best smaller subset on validation is {chosen.subset} ({fmt.percent(chosen.accuracy)} %); on test it "
+        f"reaches {fmt.percent(found.accuracy)} % (95 % interval {fmt.percent(low)} to {fmt.percent(high)})."
     )
 
 

@@ -45,7 +45,7 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
     )
     least = min((score.support for score in full.per_class if score.support), default=0)
     chance = (
-        f" Of {least} images a class, a loss below {_chance(least):.0f} points is within chance, and of the largest of "
+        f" Of {least} images a class, a loss below {_chance(least):.0f} points may be chance, and of the largest of "
         f"{len(evaluation.classes)} so may be a larger one."
         if least
         else ""
