@@ -260,6 +260,24 @@ def reproduced(folder: Path, monkeypatch: pytest.MonkeyPatch, fair: bool, *runs:
     return record
 
 
+def test_twins_in_another_number_format_are_not_said_to_be_all_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also those of records whose note does not say it."""
+    but = "alike but for the number format (its effect was not measured)"
+    same = reproduced(tmp_path, monkeypatch, True, "plain", "sliced")
+    assert "but alike: epochs" in same["note"]
+    assert "all trained alike, on labels" in reproduction_table(same).splitlines()[0]
+    path = tmp_path / "000-A-fair-sliced-seed0" / "run.json"
+    run = json.loads(path.read_text())
+    path.write_text(json.dumps({**run, "machine": {**run["machine"], "precision": "float32"}}))
+    other = reproduce(Recipe.read("000-A"), tmp_path, {"data": "animals.zip"}, fair=True)
+    assert f"but {but}: epochs" in other["note"]
+    older = json.loads((RECORDS / "reproduction-000-B-fair" / "000-B-fair-seed0-reproduction.json").read_text())
+    for record in (other, older):
+        assert f"all trained {but}, on labels" in reproduction_table(record).splitlines()[0]
+
+
 def test_answers_that_do_not_fit_are_said_before_a_record_loses_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,11 @@ def test_what_ours_lack_and_why_they_differ_is_told(record: Path) -> None:
     assert (dirty, alike) == ("Made from a working tree with changes that no commit holds.", "Alike: all.")
     assert lacking == "Not run: 'plain' and 'sliced'."
     assert why == recipe.explained(fair=True) == list(found.notes[-2:])
-    assert of_twins.how == "all trained alike, on labels, with data=animals.zip"
+    but = "all trained alike but for the number format (its effect was not measured), on labels"
+    assert of_twins.how == f"{but}, with data=animals.zip"
+    runs = {name: {"trained": {"precision": precision}} for name, precision in (("plain", "float32"), ("sliced", None))}
+    write_reproduction(record, fair=True, runs=runs)
+    assert read_reproduction(record).how == "all trained alike, on labels, with data=animals.zip"
 
 
 def test_depth_stands_beside_the_layers_that_authors_count(record: Path) -> None:

@@ -10,7 +10,7 @@ from anychan._columns import columns
 from anychan._layers import layers_words
 from anychan.evaluation.tables import pairs_table
 from anychan.experiments._reproduced_rows import LATENCY, split_of
-from anychan.experiments.recipes import DIFFER_IN_MORE, Recipe, decimals
+from anychan.experiments.recipes import DIFFER_IN_MORE, Recipe, alike, decimals
 
 _SPLITS = {"test": "test", "val": "validation", "train": "training"}
 
@@ -26,7 +26,8 @@ def reproduction_table(record: Mapping[str, Any]) -> str:
             if row.get(whose):
                 label = "95 %" if whose == "intervals" else whose
                 rows.append((row["run"], row["figure"], label, *(tell(row[whose].get(subset)) for subset in subsets)))
-    how = "all trained alike, on labels" if record["fair"] else "trained as its source says"
+    formats = [run["trained"]["precision"] for run in record.get("runs", {}).values()]  # older records have none
+    how = f"all trained {alike(formats)}, on labels" if record["fair"] else "trained as its source says"
     changes = ", ".join(f"{name}={value}" for name, value in record["changes"].items())
     title = f"{recipe.name}, {recipe.title} ({recipe.source}), {how}, with {changes}"
     said = f"Rates in percent, of {_images(record['rows'])}; seed {record['seed']}; 95 %: Wilson's interval."

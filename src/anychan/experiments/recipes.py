@@ -14,7 +14,7 @@ nothing else are one run then, the first of them: of [004], v4, which is v2 with
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -41,6 +41,17 @@ _SOURCES_DATA = (
 )
 
 DIFFER_IN_MORE = "Each was trained as its source says, so two runs may differ in more than their system."
+
+
+def alike(formats: Iterable[str | None]) -> str:
+    """How alike fair twins were trained, by the number format of each; None where it was not recorded.
+
+    Example:
+        >>> alike(["float32", "float32", None]), alike(["float32", "bfloat16"])
+        ('alike', 'alike but for the number format (its effect was not measured)')
+    """
+    known = {name for name in formats if name}
+    return "alike" if len(known) < 2 else "alike but for the number format (its effect was not measured)"
 
 
 def decimals(reported: Mapping[str, float | None]) -> int:

@@ -15,7 +15,7 @@ from anychan.evaluation._folder import record_path
 from anychan.experiments._reproduced_pairs import pairs_of, untested
 from anychan.experiments._reproduced_rows import empty_rows, facts_of_run, rows_of, rows_of_one, validated_in_training
 from anychan.experiments.completing import attempt, check_answers, check_split, is_finished, weights_missing
-from anychan.experiments.recipes import Recipe
+from anychan.experiments.recipes import Recipe, alike
 from anychan.training import TrainConfig
 
 RECORD = "reproduction.json"
@@ -121,7 +121,7 @@ def _made(
         "seed": seed,
         "changes": {name: str(value) if isinstance(value, Path) else value for name, value in changes.items()},
         **environment(),
-        **({"note": _how_twins_were_trained(recipe, made)} if fair else {}),
+        **({"note": _how_twins_were_trained(recipe, made, runs_made)} if fair else {}),
         "runs": runs_made,
         "rows": rows,
         "pairs": pairs_of(made),
@@ -131,8 +131,11 @@ def _made(
     return write_record(folder / f"{recipe.label(fair)}-seed{seed}-{RECORD}", "reproduction", record)
 
 
-def _how_twins_were_trained(recipe: Recipe, configs: Mapping[str, TrainConfig]) -> str:
+def _how_twins_were_trained(
+    recipe: Recipe, configs: Mapping[str, TrainConfig], facts: Mapping[str, Mapping[str, Any]]
+) -> str:
     """How these fair twins were trained, which is not as their source says."""
+    but = alike(run["trained"]["precision"] for run in facts.values())
     one = next(iter(configs.values()))  # as good as any, but for its channels
     optimizer, schedule = one.optimizer, one.schedule
     off = dataclasses.asdict(AugmentationConfig())
@@ -154,7 +157,7 @@ def _how_twins_were_trained(recipe: Recipe, configs: Mapping[str, TrainConfig]) 
         how = f"channel sampling {config.channel_sampling}, statistics {config.normalisation.statistics}"
         channels.setdefault(how, []).append(name)
     said = [
-        "Fair twins are not trained as their source says, but alike: " + "; ".join(settings) + ".",
+        f"Fair twins are not trained as their source says, but {but}: {'; '.join(settings)}.",
         *(f"{', '.join(map(repr, names))}: {how}." for how, names in channels.items()),
         *(f"{name!r} is not run: its twin is that of {same!r}." for name, same in recipe.left_out.items()),
         "What was reported is of the source's own training and image size.",

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from anychan._layers import layers_words
-from anychan.experiments.recipes import Recipe
+from anychan.experiments.recipes import Recipe, alike
 from anychan.report._reading.commands import Again, reproduction_again
 from anychan.report._reading.fields import Fields, read_json
 from anychan.report._reading.pairs import read_pairs
@@ -86,7 +86,7 @@ def read_reproduction(path: Path) -> Reproduction:
     changes = {key: _words(value) for key, value in record.child("changes").values.items() if key != "seed"}
     told = ", ".join(f"{key}={value}" for key, value in changes.items())
     heading = f"{name}, {recipe.title} ({recipe.source}){', fair twins' if fair else ''}"
-    how = "all trained alike, on labels" if fair else "trained as the source says"
+    how = f"all trained {alike(_formats(record))}, on labels" if fair else "trained as the source says"
     note = " ".join(str(record.values.get("note") or "").split())
     return Reproduction(
         recipe=name,
@@ -112,6 +112,12 @@ def _layers(recipe: Recipe, fair: bool, record: Fields) -> dict[str, str]:
         depth = made.maybe_child(name).maybe_integer("depth")
         found[name] = layers_words(settings["model"], settings.get("model_options"), depth)
     return found
+
+
+def _formats(record: Fields) -> list[str | None]:
+    """The number formats of the runs, None where it is not recorded; of older records none."""
+    runs = record.maybe_child("runs").values.values()
+    return [record.of(run).maybe_child("trained").values.get("precision") for run in runs]
 
 
 def _where(record: Fields) -> str:
