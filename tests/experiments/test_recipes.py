@@ -187,6 +187,14 @@ def test_recipes_are_as_their_sources_describe_them(name: str, run: str, setting
         assert value(found) if callable(value) else found == value
 
 
+def test_the_size_that_costs_are_of_is_said_where_it_is_not_the_recipes() -> None:
+    recipe = Recipe.read("001-B")
+    size = "Our costs and times are of images of 64x64; the recipe's are 84x84."
+    assert recipe.explained(True, {})[0] == recipe.explained(False, {"image_size": 64})[1] == size
+    assert size not in [*recipe.explained(True, {"image_size": 84}), *recipe.explained(False, {})]
+    assert len(Recipe.read("002-B").explained(True, {})) == 2  # at 64x64 itself
+
+
 def test_every_recipe_is_described() -> None:
     assert {name for name, _ in DESCRIBED} == {*list_recipes()}
 

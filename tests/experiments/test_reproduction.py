@@ -241,6 +241,7 @@ def test_under_fair_twins_stands_how_they_were_trained(tmp_path: Path) -> None:
         "'plain': channel sampling all, statistics shared.",
         "'sliced-pretrained' is not run: its twin is that of 'sliced'.",
         "inference_s: measured on ",
+        "Our costs and times are of images of 32x32; the recipe's are 128x128.",
     ):
         assert said in table
     older = {name: value for name, value in record.items() if name != "note"}

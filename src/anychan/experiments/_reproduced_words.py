@@ -73,7 +73,7 @@ def _notes(record: Mapping[str, Any], recipe: Recipe) -> list[str]:
     notes += dict.fromkeys(row["warning"] for row in record["rows"] if "warning" in row)
     if record["fair"]:
         notes.append(record.get("note", "This record is from before fair twins said how they were trained."))
-    return [*notes, *recipe.explained(record["fair"])]
+    return [*notes, *recipe.explained(record["fair"], record["changes"])]
 
 
 def _layers(recipe: Recipe, run: str, record: Mapping[str, Any]) -> str:

@@ -30,7 +30,8 @@ RECIPES = files("anychan.experiments").joinpath("recipes")
 LEFT_OPEN = ("data", "bands", "epochs", "image_size", "seed", "cache_dir", "device", "precision", "skip_broken")
 # What a fair twin takes from its run: what is compared, and not how it was trained.
 _OWN = ("model", "model_options", "strategy", "strategy_options")
-# An option of *sliced* that goes with how a source trained it: twins see subsets, and all that add up planes rescale.
+# An option of *sliced* that goes with how a source trained it: twins see subsets, and all that add up planes rescale,
+# but for [000]'s, which draws its slices.
 _OF_ITS_TRAINING = "rescale"
 # What every fair twin has beside the defaults; these settle by strategy alone, not by a source's own sampling.
 _SAME = {"objective.name": "labels"}
@@ -170,12 +171,16 @@ class Recipe:
         found: Mapping[str, Mapping[str, float]] = self.runs[run].get("reported", {})
         return found
 
-    def explained(self, fair: bool) -> list[str]:
+    def explained(self, fair: bool, changes: Mapping[str, Any]) -> list[str]:
         """What is to be said beside the figures of its runs: how they were made, and why they differ from the reported.
 
-        How fair twins were made their own record says.
+        How fair twins were made their own record says. Of ``changes`` what matters is the images' size: costs and times
+        are of it.
         """
-        texts = [*([] if fair else [self.note]), self.differences, _SOURCES_DATA]
+        own = self.settings["image_size"]
+        used = changes.get("image_size", TrainConfig.image_size if fair else own)
+        size = f"Our costs and times are of images of {used}x{used}; the recipe's are {own}x{own}."
+        texts = [*([] if fair else [self.note]), *([size] if used != own else []), self.differences, _SOURCES_DATA]
         return [" ".join(text.split()) for text in texts]
 
     def splits(self, run: str) -> list[str]:

@@ -83,7 +83,9 @@ def read_reproduction(path: Path) -> Reproduction:
     record = read_json(path, kind="reproduction")
     name, fair, rows = record.text("recipe"), record.values.get("fair") is True, record.children("rows")
     recipe = _recipe(path, name)
-    changes = {key: _words(value) for key, value in record.child("changes").values.items() if key != "seed"}
+    changed = record.child("changes").values
+    changes = {key: _words(value) for key, value in changed.items() if key != "seed"}
+    explained = recipe.explained(fair, changed)
     told = ", ".join(f"{key}={value}" for key, value in changes.items())
     heading = f"{name}, {recipe.title} ({recipe.source}){', fair twins' if fair else ''}"
     how = f"all trained {alike(_formats(record))}, on labels" if fair else "trained as the source says"
@@ -95,7 +97,7 @@ def read_reproduction(path: Path) -> Reproduction:
         heading=heading,
         how=f"{how}, with {told}" if told else how,
         figures=tuple(map(_figure, rows)),
-        notes=(*_troubles(record, rows), *_not_run(record, recipe), *([note] if note else []), *recipe.explained(fair)),
+        notes=(*_troubles(record, rows), *_not_run(record, recipe), *([note] if note else []), *explained),
         where=_where(record),
         pairs=tuple(read_pairs(record)),
         layers=_layers(recipe, fair, record),
