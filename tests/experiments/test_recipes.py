@@ -210,6 +210,7 @@ def _write_record(folder: Path, recipe: str, accuracies: dict[str, float], **cha
     rows.append({"run": "other", "figure": "accuracy", "n": None, "reported": {"RGB": 9.0}, "measured": {}})
     trained = {"precision": "float32", "processor": "A CPU"}
     run = {"seconds": 3600.0, "epochs": 15, "data": "animals.zip", "commit": "abc", "trained": trained}
+    run |= {"dirty": True, "threads": 1} if recipe == "004-A" else {}  # older records do not say
     record = {"schema": 1, "kind": "reproduction", "recipe": recipe, "fair": False, "seed": 0, "errors": {}}
     record |= {"changes": {"data": DATA, "bands": "RGB"}, "rows": rows, "runs": dict.fromkeys(accuracies, run)}
     folder.mkdir(exist_ok=True)
@@ -227,7 +228,7 @@ def test_what_records_hold_is_what_is_expected(tmp_path: Path, monkeypatch: pyte
     assert (told["seconds"], told["hardware"], list(told["runs"])) == (7200.0, "A CPU", ["plain", "v3"])
     assert told["runs"]["v3"] == {
         **{"accuracy": pytest.approx(0.44), "interval": pytest.approx([0.42, 0.46]), "n": 2500, "epochs": 15},
-        **{"seconds": 3600.0, "data": "animals.zip", "commit": "abc"},
+        **{"seconds": 3600.0, "data": "animals.zip", "commit": "abc", "dirty": True, "threads": 1},
     }
     (tmp_path / "results.json").write_text(json.dumps(made))
     assert validate_records([tmp_path]) == (3, [])
@@ -240,18 +241,19 @@ def test_what_records_hold_is_what_is_expected(tmp_path: Path, monkeypatch: pyte
     lines = {line.split()[0]: line for line in recipes_table().splitlines() if line}
     assert own["not_run"] == ["plain", "sliced"]
     assert twins["not_run"] == ["plain"]
-    assert "2.0 h for plain and v3 alone, A CPU" in lines["004-A"]  # not of v1, v2 and v4
-    assert lines["004-A"].endswith("plain 47.8 (45.8 to 49.8); v3 44.0 (42.0 to 46.0)")
+    assert "2.0 h for plain and v3 alone, A CPU (threads: 1)" in lines["004-A"]  # not of v1, v2 and v4
+    assert lines["004-A"].endswith("plain 47.8 (45.8 to 49.8); v3 44.0 (42.0 to 46.0), on animals.zip")
     assert lines["004-B"].endswith("--out runs")  # not run: empty cells
     assert lines["004-A-fair"].endswith("--out runs --fair")
     assert lines["001-A-fair"].startswith("001-A-fair  its fair twins")
-    assert lines["001-A-fair"].endswith("1.0 h for sliced alone, A CPU        sliced 41.4 (39.4 to 43.4)")
+    assert lines["001-A-fair"].endswith("  sliced 41.4 (39.4 to 43.4), on animals.zip")
+    assert "  1.0 h for sliced alone, A CPU  " in lines["001-A-fair"]
     _write_record(tmp_path / "own", "000-A", {"plain": 37.4, "sliced": 21.9})  # all but those from pretrained weights
     _write_record(tmp_path / "fair", "004-A", dict.fromkeys(("plain", "v1", "v2", "v3"), 40.0), fair=True)  # v4 is v2
     (tmp_path / "results.json").write_text(json.dumps(recipe_results(tmp_path)))
     lines = {line.split()[0]: line for line in recipes_table().splitlines() if line}
     assert "  2.0 h, A CPU  " in lines["000-A"]
-    assert "  4.0 h, A CPU  " in lines["004-A-fair"]
+    assert "  4.0 h, A CPU (threads: 1)  " in lines["004-A-fair"]
 
 
 @pytest.mark.parametrize(

@@ -67,8 +67,8 @@ def test_measured_stands_beside_reported(tmp_path: Path) -> None:
     run = json.loads((plain / "run.json").read_text())
     assert list(record["runs"]) == ["plain", "v4"]
     assert record["runs"]["plain"] == {
-        **{name: run[name] for name in ("seconds", "epochs", "commit")},
-        **{"data": run["data"]["name"]},
+        **{name: run[name] for name in ("seconds", "epochs", "commit", "dirty")},
+        **{"data": run["data"]["name"], "threads": torch.get_num_threads()},
         **{"trained": {"precision": run["machine"]["precision"], "processor": run["hardware"]["cpu"]}, "depth": 18},
     }
     on_validation = json.loads((plain / "evaluation" / "val.json").read_text())["results"]
@@ -269,11 +269,15 @@ def test_twins_in_another_number_format_are_not_said_to_be_all_alike(
     same = reproduced(tmp_path, monkeypatch, True, "plain", "sliced")
     assert "but alike: epochs" in same["note"]
     assert "all trained alike, on labels" in reproduction_table(same).splitlines()[0]
+    assert not any("working tree" in line for line in reproduction_table(same).splitlines())
     path = tmp_path / "000-A-fair-sliced-seed0" / "run.json"
     run = json.loads(path.read_text())
-    path.write_text(json.dumps({**run, "machine": {**run["machine"], "precision": "float32"}}))
+    path.write_text(json.dumps({**run, "dirty": True, "machine": {**run["machine"], "precision": "float32"}}))
     other = reproduce(Recipe.read("000-A"), tmp_path, {"data": "animals.zip"}, fair=True)
     assert f"but {but}: epochs" in other["note"]
+    assert [(told["dirty"], told["threads"]) for told in other["runs"].values()] == [(False, 1), (True, 1)]
+    changed = "Trained from a working tree with changes that no commit holds: sliced."
+    assert changed in reproduction_table(other).splitlines()
     older = json.loads((RECORDS / "reproduction-000-B-fair" / "000-B-fair-seed0-reproduction.json").read_text())
     for record in (other, older):
         assert f"all trained {but}, on labels" in reproduction_table(record).splitlines()[0]

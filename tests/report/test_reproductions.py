@@ -95,9 +95,11 @@ def test_what_ours_lack_and_why_they_differ_is_told(record: Path) -> None:
     assert why == recipe.explained(True, {}) == [size, *found.notes[-2:]]
     but = "all trained alike but for the number format (its effect was not measured), on labels"
     assert of_twins.how == f"{but}, with data=animals.zip"
-    runs = {name: {"trained": {"precision": precision}} for name, precision in (("plain", "float32"), ("sliced", None))}
+    runs = {"plain": {"trained": {"precision": "float32"}}, "sliced": {"trained": {"precision": None}, "dirty": True}}
     write_reproduction(record, fair=True, runs=runs)
-    assert read_reproduction(record).how == "all trained alike, on labels, with data=animals.zip"
+    again = read_reproduction(record)
+    assert again.how == "all trained alike, on labels, with data=animals.zip"
+    assert "Trained from a working tree with changes that no commit holds: sliced." in again.notes
 
 
 def test_depth_stands_beside_the_layers_that_authors_count(record: Path) -> None:

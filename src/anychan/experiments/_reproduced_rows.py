@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from anychan._records import read_run_record, trained_by
+from anychan._records import parts_of, read_run_record, trained_by
 from anychan.cost import measure_memory
 from anychan.environment import checked_device, hardware
 from anychan.evaluation._folder import read_record, record_path, training_conditions
@@ -68,15 +68,25 @@ def rows_of_one(recipe: Recipe, runs: Sequence[str]) -> list[dict[str, Any]]:
 def facts_of_run(config: TrainConfig) -> dict[str, Any]:
     """How long a run took, for how many epochs, on what data, by which commit, where, and its depth.
 
-    Also the name of the file of ``weights``, where it started from one.
+    ``dirty`` is whether the commit lacks changes that it was trained with, and ``threads`` how many it had on a CPU;
+    None where that is not known. Also the name of the file of ``weights``, where it started from one.
     """
     run, results = read_run_record(config.out), read_record(config.out, "test")["results"]
-    told = {name: run.get(name) for name in ("seconds", "epochs", "commit")}
+    told = {name: run.get(name) for name in ("seconds", "epochs", "commit", "dirty")}
     depth = next((row["cost"]["depth"] for row in results if row["cost"] and not row["fill"]), None)
     weights = {"weights": config.pretrained.name} if isinstance(config.pretrained, Path) else {}
     several = {"trained_by": commits} if len(commits := trained_by(run)) > 1 else {}
     trained = training_conditions(run)
-    return {**told, **several, "data": run["data"]["name"], "trained": trained, "depth": depth, **weights}
+    where = {"data": run["data"]["name"], "trained": trained, "threads": _threads(run)}
+    return {**told, **several, **where, "depth": depth, **weights}
+
+
+def _threads(run: Mapping[str, Any]) -> int | None:
+    """On how many threads of a CPU a run was trained; None on an accelerator, or where parts of it had other counts."""
+    if not str((run.get("machine") or {}).get("device") or "").startswith("cpu"):
+        return None
+    counts = {(part.get("hardware") or {}).get("threads") for part in parts_of(run)}
+    return counts.pop() if len(counts) == 1 else None
 
 
 def split_of(figure: str) -> str:

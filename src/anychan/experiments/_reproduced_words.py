@@ -10,7 +10,7 @@ from anychan._columns import columns
 from anychan._layers import layers_words
 from anychan.evaluation.tables import pairs_table
 from anychan.experiments._reproduced_rows import LATENCY, split_of
-from anychan.experiments.recipes import DIFFER_IN_MORE, Recipe, alike, decimals
+from anychan.experiments.recipes import DIFFER_IN_MORE, DIRTY, Recipe, alike, decimals
 
 _SPLITS = {"test": "test", "val": "validation", "train": "training"}
 
@@ -57,6 +57,8 @@ def _notes(record: Mapping[str, Any], recipe: Recipe) -> list[str]:
         trained = {key: value or "not recorded" for key, value in run["trained"].items()}
         places.setdefault(f"in {trained['precision']} on {trained['processor']}", []).append(name)
     notes += [f"Trained {place}: {', '.join(names)}." for place, names in places.items()]
+    if changed := [name for name, run in record.get("runs", {}).items() if run.get("dirty")]:  # older ones do not say
+        notes.append(f"{DIRTY}: {', '.join(changed)}.")
     counted = {name: _layers(recipe, name, record) for name in dict.fromkeys(row["run"] for row in record["rows"])}
     if told := [f"{name} ({words})" for name, words in counted.items() if words]:
         notes.append(f"Layers: {'; '.join(told)}.")

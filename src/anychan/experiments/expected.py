@@ -19,7 +19,7 @@ RESULTS = "results.json"
 # Settings that may be others than the recipe's: what it comes to does not rest on them.
 _NEUTRAL = {*LEFT_OPEN} - {"epochs", "image_size"}
 _NOTES = [
-    "An empty cell: no record yet. Intervals are 95 %; the data are in `--json`.",
+    "An empty cell: no record yet. Accuracies are percent of the test images of the data named, with 95 % intervals.",
     "Fair twins compare systems with one another: the same networks and stems, all trained as `anychan train` does by",
     "default, but on labels alone; any-channel stems see a random subset a batch (hierarchical sampling) and keep",
     "statistics for each, plain networks see all channels. Runs that differ only in how their source trained or",
@@ -32,7 +32,7 @@ def recipes_table() -> str:
     rows = [("recipe", "what", "command", "time", "accuracy on all channels")]
     for told in list_recipes_with_results():
         expected = told["expected"] or {}
-        scores = "; ".join(_score(name, score) for name, score in expected.get("runs", {}).items())
+        scores = _scores(expected["runs"]) if expected else ""
         spent = _spent(expected, alone=bool(told["not_run"])) if expected else ""
         name = f"{told['name']}-fair" if told["fair"] else told["name"]
         title = "its fair twins" if told["fair"] else told["title"]
@@ -43,7 +43,15 @@ def recipes_table() -> str:
 def _spent(expected: Mapping[str, Any], alone: bool) -> str:
     """How long training took and on what; of which runs alone, where others would take longer still."""
     of = f" for {' and '.join(expected['runs'])} alone" if alone else ""
-    return f"{expected['seconds'] / 3600:.1f} h{of}, {expected['hardware']}"
+    threads = sorted({run["threads"] for run in expected["runs"].values() if run.get("threads")})
+    on = f" (threads: {' and '.join(map(str, threads))})" if threads else ""  # older records do not say
+    return f"{expected['seconds'] / 3600:.1f} h{of}, {expected['hardware']}{on}"
+
+
+def _scores(runs: Mapping[str, Mapping[str, Any]]) -> str:
+    """The accuracy of each run, and of which data's images they are."""
+    data = dict.fromkeys(run["data"] for run in runs.values())
+    return f"{'; '.join(_score(name, run) for name, run in runs.items())}, on {' and '.join(data)}"
 
 
 def _score(name: str, score: Mapping[str, Any]) -> str:
@@ -94,7 +102,8 @@ def recipe_results(folder: Path) -> dict[str, Any]:
     Returns:
         What ships as ``recipes/results.json``: for each recipe of which there is a record ("000-A", its fair twins
         "000-A-fair"), ``seconds`` of training of all its runs there, the ``hardware``, and of each run by name its test
-        ``accuracy`` on all channels with its ``interval``, ``n``, ``epochs``, ``data`` and ``commit``.
+        ``accuracy`` on all channels with its ``interval``, ``n``, ``epochs``, ``data``, ``commit`` and, of newer
+        records, ``dirty`` and ``threads``.
 
     Raises:
         ValueError: for records that cannot be read.
@@ -128,4 +137,5 @@ def _result(row: Mapping[str, Any], run: Mapping[str, Any]) -> dict[str, Any]:
         "interval": [bound / 100 for bound in row["intervals"][full]],
         "n": row["n"],
         **{name: run[name] for name in ("epochs", "seconds", "data", "commit")},
+        **{name: run[name] for name in ("dirty", "threads") if name in run},
     }

@@ -42,6 +42,7 @@ _SOURCES_DATA = (
 )
 
 DIFFER_IN_MORE = "Each was trained as its source says, so two runs may differ in more than their system."
+DIRTY = "Trained from a working tree with changes that no commit holds"
 
 
 def alike(formats: Iterable[str | None]) -> str:

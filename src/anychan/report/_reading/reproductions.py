@@ -8,7 +8,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from anychan._layers import layers_words
-from anychan.experiments.recipes import Recipe, alike
+from anychan.experiments.recipes import DIRTY, Recipe, alike
 from anychan.report._reading.commands import Again, reproduction_again
 from anychan.report._reading.fields import Fields, read_json
 from anychan.report._reading.pairs import read_pairs
@@ -164,6 +164,9 @@ def _troubles(record: Fields, rows: Sequence[Fields]) -> list[str]:
     said += [f"Beware: {warning}." for warning, _ in _by(rows, "warning", lambda run, _: run)]
     if record.values.get("untested"):
         said.append(f"{record.text('untested')}.")
+    runs = record.maybe_child("runs")
+    if changed := [name for name in runs.values if runs.child(name).values.get("dirty")]:  # older ones do not say
+        said.append(f"{DIRTY}: {fmt.listing(changed)}.")
     if record.values.get("dirty"):
         said.append("Made from a working tree with changes that no commit holds.")
     return said
