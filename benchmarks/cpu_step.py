@@ -5,8 +5,9 @@
 
 Forward pass, loss, backward pass and fused update, in the number format that ``anychan.train`` chooses for the machine,
 on random images that lie in memory: with nothing of it, with the faster ways of `FasterOnCpu` (small maps tap by tap,
-depthwise convolutions, means), with freed memory kept as well, and with updates in memory order as well, which is all. Each figure is of a process of its own, since a C library
-that was told to keep memory goes on to do so. ``--save`` replaces no record of other images, threads or number format.
+depthwise convolutions, means), with freed memory kept as well, and with updates in memory order as well, which is all.
+Each figure is of a process of its own, since a C library that was told to keep memory goes on to do so. ``--save``
+replaces no record of other images, threads or number format.
 """
 
 from __future__ import annotations

@@ -179,13 +179,13 @@ for every subset of them, *32* half of the width; RGB has 0.3 of the loss in *fu
 A. `wide6-32-any-full` has 1.00 M parameters and a *completed* stem, and was trained on all seven channel sets in each
 step: 70 passes an image, where each specialist, of the same layers, had 10, all seven together 70. Beside them it has
 +0.8 points on RGB (-0.7 to 2.3), and none of the seven differences is decided; that it is more than a point behind is
-ruled out on average, on RGB, RB and GB, but not on RG and on single channels. The goal was set by point estimates:
-not below them on average and on RGB, and on no subset by more than one point; it is missed on R by a tenth. Of the
-six such networks that there were `wide6-32-any-full` was chosen on validation, by half a point of 1,000 images, which
+ruled out on average, on RGB, RB and GB, but not on RG and on single channels. The goal was set by point estimates: not
+below them on average and on RGB, and on no subset by more than one point; it is missed on R by a tenth. Of the six
+such networks that there were `wide6-32-any-full` was chosen on validation, by half a point of 1,000 images, which
 these do not tell apart; that RGB should weigh more was seen on these test images before. The goal is reached by
-`wide6-32-any-share`, with +0.9 points on average (0.1 to 1.8) and above zero on each subset, but it is one of three shares for RGB that were
-tried on these test images, and flattered by that. On the 1,000 validation images it has 49.1 on average and its
-specialists, after their last epochs, 48.9. With another seed, on which nothing was chosen
+`wide6-32-any-share`, with +0.9 points on average (0.1 to 1.8) and above zero on each subset, but it is one of three
+shares for RGB that were tried on these test images, and flattered by that. On the 1,000 validation images it has 49.1
+on average and its specialists, after their last epochs, 48.9. With another seed, on which nothing was chosen
 (`wide6-32-any-share-seed1`), it has +0.6 points on average (-0.3 to 1.5), +0.9 on RGB, and at worst, on G, -1.2 (-2.8
 to 0.3): level again, and two tenths short of the goal. Both seeds together, as the table has them, it has +0.8 points
 on average (0.0 to 1.5). Nor is the lead of `wide6-32-any-every` on GB to be seen on validation, where it has 49.2 and
