@@ -60,7 +60,7 @@ def test_table_gives_units_in_aligned_lines() -> None:
         "image size             64 x 64",
         "parameters             11.2 M",
         "MACs, one image        144.9 M",
-        "MACs, making kernels   6.272 k, once a channel set",
+        "MACs, making kernels   6.272 k, once a call",
         "depth                  18 weighted layers",
         "latency, batch of 1    2.50 ms (quartiles 2.25 to 3.00)",
         "latency, batch of 32   50.00 ms (quartiles 49.00 to 52.00)",

@@ -27,7 +27,7 @@ class MACs:
 
     Args:
         forward: of one image through the model whose kernels are made.
-        kernel: of making the kernels of the any-channel convolutions, needed once for a channel set.
+        kernel: of making the kernels of the any-channel convolutions, at each call; once if specialised.
     """
 
     forward: int

@@ -29,7 +29,7 @@ class Profile:
         image_size: height and width of the input in pixels.
         parameters: numbers in the model's parameters, those that it keeps for other channel sets too.
         macs: multiply-accumulate operations of one image, once the kernels are made.
-        kernel_macs: those of making the kernels, once a channel set.
+        kernel_macs: those of making the kernels, at each call; once if specialised.
         depth: weighted layers on the longest path from input to output.
         latency_ms: of a batch, by its size, in milliseconds.
         memory: peaks in bytes, for the largest of the batches.
@@ -63,7 +63,7 @@ class Profile:
             ("image size", f"{self.image_size} x {self.image_size}"),
             ("parameters", _scaled(self.parameters)),
             ("MACs, one image", _scaled(self.macs)),
-            ("MACs, making kernels", f"{_scaled(self.kernel_macs)}, once a channel set"),
+            ("MACs, making kernels", f"{_scaled(self.kernel_macs)}, once a call"),
             ("depth", f"{self.depth} weighted layers"),
             *(
                 (f"latency, batch of {size}", f"{t.median:.2f} ms (quartiles {t.q25:.2f} to {t.q75:.2f})")

@@ -24,7 +24,7 @@ Source: conditional means are textbook; building them into the kernel of a stem 
 
 Assumes that a missing channel is nearly a linear function of the present ones, pixel by pixel, the same in all images.
 Cost: parameters and MACs of an ordinary convolution of |S| planes, and O |M| |S| kh kw MACs to make a kernel, once a
-channel set (docs/theory/completed.md has all terms); a folded one costs nothing.
+call (docs/theory/completed.md has all terms); a folded one costs nothing.
 Fails where a channel is not linear in the others (what only the missing channel sees is lost), and where the
 image's own covariance is far from the data set's.
 """

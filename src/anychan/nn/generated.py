@@ -15,7 +15,7 @@ Ha, Dai and Le, "HyperNetworks", ICLR 2017, arXiv 1609.09106. Loading a kernel i
 
 Assumes that the kernels of channels have a structure in common, which is learned better together than apart.
 Cost: the MACs of an ordinary convolution of |S| planes. With the hidden width H, some H O kh kw parameters instead of
-C O kh kw, and |S| H O kh kw MACs to make a kernel, once a channel set (docs/theory/generated.md has all terms). It
+C O kh kw, and |S| H O kh kw MACs to make a kernel, once a call (docs/theory/generated.md has all terms). It
 folds.
 Fails where a missing channel mattered: nothing stands in for it. For a fixed list of names it can be no other
 convolution than *sliced*; it only learns in another way.

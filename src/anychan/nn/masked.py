@@ -16,7 +16,7 @@ on", and generating C (C + T) coefficients instead of all O C kh kw weights.
 
 Assumes that what a channel does for missing ones is a mixture of a few slices, and alike for masks that are alike.
 Cost: the MACs of an ordinary convolution of |S| planes. Some T O kh kw more parameters, and O |S| (C + T) kh kw MACs to
-make a kernel, once a channel set other than the full one (docs/theory/masked.md has all terms). It folds.
+make a kernel, once a call that is not on the full set (docs/theory/masked.md has all terms). It folds.
 Fails for masks unlike those it was trained on: 2^C - 1 masks share G, and nothing holds it where none was seen.
 """
 

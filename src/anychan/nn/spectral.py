@@ -20,7 +20,7 @@ transformer over all wavelengths of a call, in which a band's kernel depends on 
 a time.
 
 Assumes that what a channel shows follows from its wavelength, and smoothly, and that planes are normalised alike.
-Cost: with D hidden units some D O kh kw parameters, and |S| D O kh kw MACs for a kernel, once a channel set
+Cost: with D hidden units some D O kh kw parameters, and |S| D O kh kw MACs for a kernel, once a call
 (docs/theory/spectral.md has all terms); folded, nothing.
 Fails where what a channel shows does not follow from its wavelength: a stain, radar, depth, bands of other widths.
 """

@@ -13,7 +13,7 @@ implicitly recurrent CNNs through parameter sharing", ICLR 2019, arXiv 1902.0970
 
 Assumes that the channels' kernels are alike, so that a few templates hold most of them.
 Cost: the MACs of an ordinary convolution of |S| planes. Some T O kh kw parameters instead of C O kh kw, and
-|S| T O kh kw MACs to make a kernel, once a channel set (docs/theory/template.md has all terms). It folds.
+|S| T O kh kw MACs to make a kernel, once a call (docs/theory/template.md has all terms). It folds.
 Fails where a missing channel mattered: nothing stands in for it. With T < C, also where the channels' kernels have
 more to tell than T templates can.
 """

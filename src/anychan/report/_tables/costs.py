@@ -21,7 +21,7 @@ def cost_table(runs: Sequence[Run], split: str) -> Table | None:
         Column("channels", numeric=False),
         Column("parameters"),
         Column("MACs", "multiply-accumulates of one image, of the channels given"),
-        Column("kernel MACs", "multiply-accumulates of making the kernel, once a channel set"),
+        Column("kernel MACs", "multiply-accumulates of making the kernel, once a call"),
         Column("depth", "weighted layers on the longest path from input to logits"),
         *(Column(f"ms, batch of {batch}", "median and quartiles of the latency of a whole batch") for batch in batches),
         *memory_columns(costs),
