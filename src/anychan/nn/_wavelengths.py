@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from anychan.channels import ChannelSet
 
 # Frequencies in cycles an octave of wavelength. The slowest has one cycle in 16 octaves, more than there are from
-# ultraviolet to thermal infrared, so that no two wavelengths look alike. The fastest has four an octave: what is
-# learned at 0.56 micrometres reaches some 0.05 to either side, a camera band's half width.
+# ultraviolet to thermal infrared, so that no two wavelengths look alike. The fastest has four an octave. How
+# far a loaded kernel reaches is set by the other known bands more than by these (docs/theory/spectral.md).
 _SLOWEST, _FASTEST, _FREQUENCIES = 1 / 16, 4.0, 16
 FEATURES = 2 * _FREQUENCIES
 

@@ -11,7 +11,7 @@ output is |C| times the mean over its channels, whether there are 2 or 200.
 
 An ordinary kernel is taken over in closed form: V and v are the smallest that give its slices at the known
 wavelengths (least squares by singular values, float64). It is exact where the features tell the bands apart: two
-bands 0.01 octaves from each other, or a row of bands a tenth of an octave from each other, as on Sentinel-2, but not
+bands 0.01 octaves from each other, or Sentinel-2's thirteen, of which the nearest two are 0.04 octaves apart, but not
 the hundreds of a hyperspectral camera, nor more bands than hidden units; `promises` says whether. What the features
 cannot tell apart gets the mean.
 
