@@ -4,9 +4,9 @@ With one seed, images are drawn with replacement, as many as there are, and the 
 percentiles of many such means are the interval (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
 13). It says nothing about other seeds.
 
-Draws of few seeds are too much alike: where the seeds decide, intervals of their percentiles would hold the truth in 49
-% (two seeds) to 87 % (six) of cases only. With several seeds the interval is therefore Student's t on the sum of two
-variances, that of the seeds' means and that of the mean over images (see `satterthwaite_interval`): its degrees of
+Draws of few seeds are too much alike: where the seeds decide, intervals of their percentiles would hold the truth in
+half of cases (two seeds) to about 85 % (six). With several seeds the interval is therefore Student's t on the sum of
+two variances, that of the seeds' means and that of the mean over images (see `satterthwaite_interval`): its degrees of
 freedom are few where the seeds decide, and many where the images do.
 """
 

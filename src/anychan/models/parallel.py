@@ -7,7 +7,8 @@ have more planes, so that a layer costs the same MACs in each.
 Source: ParNet (Goyal et al. 2021, arXiv 2110.07641), twelve layers in three streams at over 80 % on ImageNet. As there:
 streams at three resolutions, kernels of several sizes that fold into one, attention to planes beside the convolution,
 SiLU. Not as there: streams branch off one stem and not off a column of downsampling layers, so that depth stays 6;
-their features meet in the last linear layer and not in a fusion block, which would cost layers.
+their features meet in the last linear layer and not in a fusion block, which would cost layers; attention weighs what
+the convolution gives, and not the input in a branch of its own.
 Theory, cost and limits: docs/theory/parallel.md.
 Cost: `parallel6` at 64x64 0.27 GMACs and 6.2 M parameters with 50 classes.
 Limits: streams hear of each other only in the head.

@@ -57,7 +57,7 @@ class Wide(nn.Module):
         shortcut: a normalised shortcut beside each convolution that has as many planes out as in; folds too.
         attention: beside each convolution but the first, a linear layer on the mean of its input says how much of each
             output plane is let through: squeeze-and-excitation in parallel (ParNet, Goyal et al. 2021, arXiv
-            2110.07641).
+            2110.07641, where the input is weighed, in a branch of its own).
         deepened: each convolution trains as two with an activation between that becomes linear by three quarters of
             the run, when they are one (`anychan.blocks.DeepenedConv2d`, VanillaNet's deep training).
         activation: after each normalisation; "geglu" multiplies one half of twice as many planes by the GELU of the

@@ -23,8 +23,8 @@ kernels come out in the weight's.
 Source: conditional means are textbook; building them into the kernel of a stem is our own (it may be known elsewhere).
 
 Assumes that a missing channel is nearly a linear function of the present ones, pixel by pixel, the same in all images.
-Cost: parameters and MACs of an ordinary convolution of |S| planes, and O |M| |S| kh kw MACs to make a kernel, once a
-call (docs/theory/completed.md has all terms); a folded one costs nothing.
+Cost: parameters and MACs of an ordinary convolution of |S| planes, of |S| + 1 with the plane of ones, and
+O |M| |S| kh kw MACs to make a kernel, once a call (docs/theory/completed.md has all terms); a folded one costs nothing.
 Fails where a channel is not linear in the others (what only the missing channel sees is lost), and where the
 image's own covariance is far from the data set's.
 """
@@ -110,7 +110,7 @@ class CompletedConv2d(KernelConv2d):
         mean: (C,), of the same, a tensor or a list; None: zero, as after normalisation.
         ridge: see `completion`; 0 only for a covariance that is not singular, or a learnable one, which starts lifted.
         learnable: the covariance's Cholesky factor becomes a parameter, so that training can move the guess
-            away from the data set's (for all subsets at once: C (C + 1) / 2 numbers).
+            away from the data set's (for all subsets at once: C^2 numbers, of which C (C + 1) / 2 count).
 
     Raises:
         ValueError: for a covariance or mean of the wrong shape, not symmetric or not positive semi-definite,

@@ -15,8 +15,8 @@ A loaded kernel becomes the mean of the K kernels, whose differences stay, and t
 zero: then each image gets the mean, whatever the temperature, and still each kernel has a gradient of its own as
 soon as the attention moves. (K equal kernels would give the attention no gradient.) A new stem starts like this too.
 
-Source: Chen et al., "Dynamic convolution: attention over convolution kernels", CVPR 2020, arXiv 1912.03458 (eq. 2,
-3), as in source documents [002] and [004] (third stem). Li, Zhou and Yao, "Omni-dimensional dynamic convolution",
+Source: Chen et al., "Dynamic convolution: attention over convolution kernels", CVPR 2020, arXiv 1912.03458, as
+in source documents [002] and [004] (third stem). Li, Zhou and Yao, "Omni-dimensional dynamic convolution",
 ICLR 2022, arXiv 2209.07947. Ours: the mask, |C| / |S|, the start, the factor 2 (so that the start is neutral), and
 no batch normalisation inside the attention (the statistics of subsets would mix).
 

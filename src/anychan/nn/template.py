@@ -5,8 +5,8 @@
 An ordinary kernel is loaded by a singular value decomposition of its slices, the (C, O kh kw) matrix
 A D B^T: the templates become the rows of D B^T / sqrt(C), from what most channels share to what tells them apart,
 and the coefficients the columns of sqrt(C) A. With as many templates as the matrix can have ranks this is exact;
-with T fewer it is the nearest matrix of rank T (Eckart and Young, 1936). Templates beyond the rank are drawn anew
-by chance at construction and start with coefficient zero.
+with T fewer it is the nearest matrix of rank T (Eckart and Young, 1936). Templates beyond min(C, O kh kw) keep their
+random start, with coefficient zero; where the kernel has a lower rank, the rest are zero and have coefficients.
 
 Source: TemplateMixing in CHAMMI (Chen et al., NeurIPS 2023, arXiv 2310.19224), after Savarese and Maire, "Learning
 implicitly recurrent CNNs through parameter sharing", ICLR 2019, arXiv 1902.09701. Loading a kernel is ours.
