@@ -4,7 +4,7 @@
 
 The factor keeps the size of the sum: an output adds up |S| planes where it was made to add up |C|. If the
 missing planes carried on average what the present ones do, nothing else would change. ``rescale=False`` leaves it out,
-for a network that was trained on subsets as they are, or on blackened channels ([001]).
+for a network that was trained on subsets as they are, or on missing planes of zeros ([001] has no factor).
 
 With ``selection="random"`` it is Algorithm 1 of source document [000] while it trains: |S| slices of the bank drawn
 anew at every call, without the factor. What a plane is called then plays no part, so two calls with the same image
