@@ -57,6 +57,16 @@ def test_retention_with_its_intervals_and_naive_answers(tmp_path: Path, drawn: l
     assert drawn[0].yaxis_inverted()
 
 
+def test_a_subset_that_keeps_all_is_as_unsure_as_others(tmp_path: Path, drawn: list[Axes]) -> None:
+    run = read_run(write_run(tmp_path / "run"))
+    full, *smaller = run.evaluations["test"].results
+    alike = [dataclasses.replace(full, subset=result.subset) for result in smaller]
+    evaluation = dataclasses.replace(run.evaluations["test"], results=(full, *alike))
+    assert figures.retention_chart([dataclasses.replace(run, evaluations={"test": evaluation})], "test")
+    bar = [round(100 * bound / full.accuracy, 3) for bound in full.interval]
+    assert _lines(drawn[0], SERIES[0]) == [([100.0], "o"), *[(bar, "None"), ([100.0], "o")] * 6]
+
+
 def test_accuracies_beside_those_of_specialists(tmp_path: Path, drawn: list[Axes]) -> None:
     first = read_run(write_run(tmp_path / "first", fills=("zeros",)))
     row = Specialist("RG", "plain-RG", 400, 0.51, 0.53, -0.02, (-0.04, 0.0), 0.04, 0.04, "b is better")

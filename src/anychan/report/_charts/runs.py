@@ -73,7 +73,7 @@ def retention_chart(runs: Sequence[Run], split: str, places: Sequence[int] | Non
                 if fill:
                     _naive_points(axes, points, index, fill)
                 else:
-                    _points(axes, points, index)
+                    _points(axes, points, index, evaluation.full)
         axes.axvline(100, color=INK, linewidth=0.8)
         axes.set_yticks(range(len(rows)), [label for label, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
@@ -244,9 +244,9 @@ def _rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
     ]
 
 
-def _points(axes: Axes, points: list[tuple[float, Result]], index: int) -> None:
+def _points(axes: Axes, points: list[tuple[float, Result]], index: int, full: Result | None) -> None:
     for y, result in points:
-        if result.retention != 1:  # of all channels it is known: they are what is kept of
+        if result is not full:  # of all channels it is known: they are what is kept of
             axes.plot(_interval(result), (y, y), color=colour(index), linewidth=1.2, solid_capstyle="butt")
         marker = MARKERS[index % len(MARKERS)]
         axes.plot(_kept(result), y, marker, color=colour(index), markersize=6.5, markeredgecolor=PAPER)
