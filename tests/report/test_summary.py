@@ -30,6 +30,28 @@ def test_runs_are_ranked_on_all_channels_and_over_the_others(tmp_path: Path) -> 
     ]
 
 
+def test_runs_that_are_level_share_a_place(tmp_path: Path) -> None:
+    found = runs(tmp_path, low=0.3, first=0.6, also=0.6, third=0.4, alike=0.3, beside=0.4)
+    said, means, _ = summary(found, "test")
+    assert said == (
+        "On all channels (RGB) first and also are level, with 60.0 % of 400 test images (95 % interval 58.0 to 61.9), "
+        "before third and beside with 40.0 % and low and alike with 30.0 %."
+    )
+    assert "first and also are level, with 46.5 %, before" in means
+    equal, *_ = summary([found[1], found[2]], "test")
+    assert equal.endswith("first and also are level, with 60.0 % of 400 test images (95 % interval 58.0 to 61.9).")
+    many = [replace(run, name=f"{run.name}{i}") for i in range(4) for run in found[1:3]]
+    assert summary(many, "test")[0].startswith("On all channels (RGB) 8 runs are level, with 60.0 %")
+
+
+def test_of_many_subsets_their_number_is_told(tmp_path: Path) -> None:
+    found = [
+        read_run(write_run(tmp_path / name, channels="N,R,G,B", accuracy=share, pictures=0))
+        for name, share in (("first", 0.6), ("second", 0.5))
+    ]
+    assert summary(found, "test")[1].startswith("On average over the 14 smaller subsets first is most accurate")
+
+
 def test_a_plain_run_has_a_place_on_all_channels_only(tmp_path: Path) -> None:
     plain = read_run(write_run(tmp_path / "plain", strategy="plain", fills=FILLS, accuracy=0.7, pictures=0))
     first, second, _ = summary([*runs(tmp_path, any=0.6, other=0.5), plain], "test")

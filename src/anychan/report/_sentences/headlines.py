@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
@@ -74,7 +75,10 @@ def headline(run: Run, split: str | None) -> list[str]:
 
 
 def best_subset(run: Run) -> str:
-    """The best proper subset, chosen on validation and reported on test; "" where it was not evaluated on both."""
+    """The best proper subset, chosen on validation and reported on test; "" where it was not evaluated on both.
+
+    Where several are level on validation it is the first of them, and that is said.
+    """
     validation, test = run.on("val"), run.on("test")
     if validation is None or test is None:
         return ""
@@ -85,11 +89,15 @@ def best_subset(run: Run) -> str:
     found = next((r for r in test.results if not r.fill and r.subset == chosen.subset), None)
     if found is None:
         return ""
-    low, high = found.interval
-    return (
-        f"The best smaller subset on validation is {chosen.subset} ({fmt.percent(chosen.accuracy)} %); on test it "
-        f"reaches {fmt.percent(found.accuracy)} % (95 % interval {fmt.percent(low)} to {fmt.percent(high)})."
+    level = sum(math.isclose(result.accuracy, chosen.accuracy) for result in smaller)
+    best = (
+        f"The best smaller subset on validation is {chosen.subset} ({fmt.percent(chosen.accuracy)} %); on test it"
+        if level == 1
+        else f"Of the {len(smaller)} smaller subsets {level} are level as the best on validation "
+        f"({fmt.percent(chosen.accuracy)} %); on test the first of them, {chosen.subset},"
     )
+    low, high = map(fmt.percent, found.interval)
+    return f"{best} reaches {fmt.percent(found.accuracy)} % (95 % interval {low} to {high})."
 
 
 def missing(run: Run, split: str | None, pictures: bool) -> list[str]:
