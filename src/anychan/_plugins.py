@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from importlib.abc import InspectLoader
+from importlib.machinery import PathFinder
 from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.util import find_spec
 from threading import RLock
 
 GROUP = "anychan.plugins"
@@ -44,6 +47,27 @@ def plugin_versions() -> Iterator[tuple[str, str]]:
     for point in _points():
         if point.dist is not None:
             yield point.dist.name, point.dist.version
+
+
+def plugin_sources() -> Iterator[tuple[str, str]]:
+    """Name and source of each module that installed packages name; nothing is imported, nor a package around it.
+
+    One that is not there or has no source is left out.
+    """
+    for module in dict.fromkeys(point.module for point in _points()):
+        try:
+            if source := _source(module):
+                yield module, source
+        except (ImportError, ValueError):  # no such file, or one that is no text
+            continue
+
+
+def _source(module: str) -> str | None:
+    package, *inner = module.split(".")
+    spec = find_spec(package)
+    for name in inner:
+        spec = spec and PathFinder.find_spec(f"{spec.name}.{name}", spec.submodule_search_locations or [])
+    return spec.loader.get_source(module) if spec and isinstance(spec.loader, InspectLoader) else None
 
 
 @cache

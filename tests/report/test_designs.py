@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from anychan import _plugins
 from anychan.models._registry import _NETWORKS
 from anychan.nn import list_strategies
 from anychan.report._charts.layers import layers_drawing
@@ -80,15 +81,65 @@ def test_a_design_is_told_once_and_names_its_runs(tmp_path: Path) -> None:
     ]
     assert [len(design.drawings) for design in found] == [1, 1, 1, 1, 0]
     assert found[0].drawings[0][1] == "sliced in front of wide3."
-    assert "a strategy of the user&#39;s own" in found[2].drawings[0][0]
+    assert "a strategy that is not anychan&#39;s" in found[2].drawings[0][0]
     assert asked == ["wide3", "wide6"], "timm's networks are not asked for"
     assert found[3].drawings[0][1].startswith("Layers of wide3, made with width 16")
     assert "Conv2d 4×4 gives 16×16×16, Linear of 16 gives 4" in found[3].drawings[0][0]
     assert found[3].missing == "The layers of b could not be listed: no wings."
     measured = "18 weighted layers on the longest path, 11.2 M parameters, 148 M MACs an image of 64×64"
     assert found[3].facts == f"{measured} (a and b)"
-    assert "this installation of anychan does not hold" in found[2].theory.lead
+    assert "no module of it was found here" in found[2].theory.lead
     assert [len(design.drawings) for design in designs(runs, "test", None)] == [1, 1, 1, 0, 0]
+
+
+_PLUGIN = '''"""Halved: a bank whose kernels count half.
+
+    weight(S) = bank[:, S] / 2
+
+Source: mine.
+"""
+import nothing_of_this_name  # as it is not run
+
+@anychan.nn.register_strategy(name="halved")
+class Halved: ...
+
+@register_model
+def two_layers(in_chans=3):
+    """Two layers."""
+'''
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A module in a package that cannot be imported, as a package that is installed names it."""
+    site = tmp_path / "site"
+    about = site / "halved-2.5.dist-info"
+    about.mkdir(parents=True)
+    (site / "halved_package").mkdir()
+    (site / "halved_package" / "__init__.py").write_text("raise ImportError")
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: halved\nVersion: 2.5\n")
+    points = "own = halved_package.designs\nbroken = halved_package.broken\ngone = gone_package.designs\n"
+    (about / "entry_points.txt").write_text(f"[anychan.plugins]\n{points}")
+    (site / "halved_package" / "broken.py").write_text("not Python")
+    monkeypatch.syspath_prepend(site)
+    _plugins._points.cache_clear()
+    yield site / "halved_package" / "designs.py"
+    _plugins._points.cache_clear()
+
+
+def test_designs_of_plugins_are_told_from_their_modules_which_are_not_run(tmp_path: Path, plugin: Path) -> None:
+    plugin.write_text(_PLUGIN)
+    used = run(tmp_path / "a", architecture="two_layers", strategy="halved")
+    stem, network = designs([used], "test", None)
+    assert stem.theory.lead == "Halved: a bank whose kernels count half."
+    assert stem.theory.blocks == (("formula", "weight(S) = bank[:, S] / 2"),)
+    assert stem.theory.notes == (("Source", "mine."), ("Module", "halved_package.designs"))
+    assert network.theory.lead == "Two layers."
+    alone = _PLUGIN.partition("@register_model")[0].replace("class Halved: ...", "class Halved: 'Its own.'")
+    plugin.write_text(alone)
+    stem, network = designs([used], "test", None)
+    assert stem.theory.lead == "Halved: a bank whose kernels count half.", "one design a module, as ours"
+    assert network.theory.lead.startswith("A network of timm, of another package or of the user's own")
 
 
 def test_a_stem_is_drawn_once_for_options_that_look_alike(tmp_path: Path) -> None:

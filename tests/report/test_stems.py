@@ -175,9 +175,9 @@ def test_names_are_led_to_where_they_play_a_part() -> None:
     assert _NAMES not in drawing("sliced", {"selection": "random", "at_test": "random"})
 
 
-def test_a_strategy_of_the_users_own_is_drawn_as_a_box() -> None:
+def test_a_strategy_of_another_package_is_drawn_as_a_box() -> None:
     svg = drawing("a_strategy_of_mine")
-    assert "a strategy of the user's own" in label(svg)
+    assert "a strategy that is not anychan's" in label(svg)
     assert "a_strategy_of_m…" in [words for words, _ in texts(svg)]
 
 

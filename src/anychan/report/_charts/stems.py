@@ -293,7 +293,7 @@ def _any(sheet: Sheet, strategy: str) -> str:
     sheet.joined(58, 110, 84)
     sheet.box(110, 200, "stem", short(strategy, 16), y=sheet.middle)
     sheet.body(200)
-    return "a strategy of the user's own makes maps of the planes"
+    return "a strategy that is not anychan's makes maps of the planes"
 
 
 _MECHANISMS: dict[str, Callable[[Sheet, Mapping[str, Any]], str]] = {

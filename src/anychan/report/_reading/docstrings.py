@@ -1,4 +1,4 @@
-"""What the package says of its strategies and networks: the docstrings of their modules, read as text.
+"""What anychan and plug-ins say of their strategies and networks: the docstrings of their modules, read as text.
 
 The report runs no model and imports none, so the files are parsed and not executed.
 """
@@ -9,9 +9,12 @@ import ast
 import functools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
+from anychan._plugins import plugin_sources
+
+_STRATEGY, _NETWORK = "register_strategy", "register_model"
 # What begins a part of a docstring that is no theory; the first word is its label.
 _LABELS = (
     *("Source:", "Assumes", "Cost", "Fails", "Limits:", "Depth:", "Theory", "Shape", "Ours differs", "Ours is"),
@@ -39,14 +42,24 @@ class Theory:
 
 @functools.cache
 def strategies() -> dict[str, Theory]:
-    """The theory of each strategy, by the name it is registered under."""
-    return dict(_registered("nn", "register_strategy"))
+    """The theory of each strategy of ours, by the name it is registered under."""
+    return dict(_ours("nn", _STRATEGY))
 
 
 @functools.cache
 def networks() -> dict[str, Theory]:
     """The theory of each network of ours, by the name it is registered under."""
-    return dict(_registered("models", "register_model"))
+    return dict(_ours("models", _NETWORK))
+
+
+def strategies_of_plugins() -> dict[str, Theory]:
+    """The theory of each strategy that installed packages name (`anychan._plugins`) and say something of."""
+    return dict(_of_plugins(_STRATEGY))
+
+
+def networks_of_plugins() -> dict[str, Theory]:
+    """The same of their networks."""
+    return dict(_of_plugins(_NETWORK))
 
 
 def theory(docstring: str, module: str = "") -> Theory:
@@ -73,23 +86,47 @@ def theory(docstring: str, module: str = "") -> Theory:
     return Theory(module, _plain(lead), tuple(kept), tuple(sorted(notes.items(), key=lambda n: order[n[0]])))
 
 
-def _registered(package: str, decorator: str) -> Iterator[tuple[str, Theory]]:
+def _ours(package: str, decorator: str) -> Iterator[tuple[str, Theory]]:
     for path in sorted(files("anychan").joinpath(package).iterdir(), key=lambda path: path.name):
         if not path.name.endswith(".py") or path.name.startswith("_"):
             continue
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        for node in tree.body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef) and (name := _name(node, decorator)):
-                yield name, theory(ast.get_docstring(tree) or "", path.name.removesuffix(".py"))
+        for name, _ in _registered(tree, decorator):
+            yield name, theory(ast.get_docstring(tree) or "", path.name.removesuffix(".py"))
+
+
+def _of_plugins(decorator: str) -> Iterator[tuple[str, Theory]]:
+    """Those of each module; where it registers several, each is told by its own docstring first."""
+    for module, source in plugin_sources():
+        try:
+            tree = ast.parse(source)
+        except SyntaxError:
+            continue
+        several = sum(1 for kind in (_STRATEGY, _NETWORK) for _ in _registered(tree, kind)) > 1
+        of_file = ast.get_docstring(tree)
+        for name, node in _registered(tree, decorator):
+            own = ast.get_docstring(node)
+            if words := (own or of_file if several else of_file or own):
+                found = theory(words, module)
+                yield name, replace(found, notes=(*found.notes, ("Module", module)))
+
+
+def _registered(tree: ast.Module, decorator: str) -> Iterator[tuple[str, ast.ClassDef | ast.FunctionDef]]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and (name := _name(node, decorator)):
+            yield name, node
 
 
 def _name(node: ast.ClassDef | ast.FunctionDef, decorator: str) -> str:
     """The name that a class or function is registered under, "" where it is not."""
     for found in node.decorator_list:
-        if isinstance(found, ast.Name) and found.id == decorator:
+        called = found.func if isinstance(found, ast.Call) else found
+        if decorator != (called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "")):
+            continue
+        if not isinstance(found, ast.Call):
             return node.name
-        if isinstance(found, ast.Call) and isinstance(found.func, ast.Name) and found.func.id == decorator:
-            return str(ast.literal_eval(found.args[0]))
+        given = [*found.args, *(keyword.value for keyword in found.keywords)]
+        return str(given[0].value) if given and isinstance(given[0], ast.Constant) else ""
     return ""
 
 

@@ -11,7 +11,13 @@ from markupsafe import Markup
 from anychan._plain import PLAIN
 from anychan.report._charts.layers import LayerLike, layers_drawing
 from anychan.report._charts.stems import mechanism_drawing
-from anychan.report._reading.docstrings import Theory, networks, strategies
+from anychan.report._reading.docstrings import (
+    Theory,
+    networks,
+    networks_of_plugins,
+    strategies,
+    strategies_of_plugins,
+)
 from anychan.report._reading.records import Cost, Run
 from anychan.report._sentences import numbers as fmt
 
@@ -63,7 +69,7 @@ def designs(runs: Sequence[Run], split: str | None, layers: Layers | None) -> li
 
 def _of_strategy(name: str, runs: Sequence[Run]) -> Design:
     """A strategy before a run's body, drawn once for options that make no difference to the drawing."""
-    known = _ORDINARY if name == PLAIN else strategies().get(name)
+    known = _ORDINARY if name == PLAIN else strategies().get(name) or strategies_of_plugins().get(name)
     drawings: dict[Markup, tuple[Markup, str]] = {}
     for run in runs:
         channels = [str(channel["name"]) for channel in run.model.get("channels") or []] or _evaluated_channels(run)
@@ -77,7 +83,8 @@ def _of_strategy(name: str, runs: Sequence[Run]) -> Design:
     return Design(
         "stem",
         name,
-        known or Theory("", "A strategy of the user's own, which this installation of anychan does not hold.", (), ()),
+        known
+        or Theory("", "A strategy of another package or of the user's own: no module of it was found here.", (), ()),
         "",
         tuple(one.name for one in runs),
         tuple(drawings.values()),
@@ -108,11 +115,11 @@ def _of_network(runs: Sequence[Run], split: str | None, layers: Layers | None) -
             drawing = layers_drawing(_architecture(run), listed, planes, size)
             caption = f"Layers of {_architecture(run)}{_made_with(options)}, in the order in which they run."
             drawings[key] = (drawing, caption)
-    known = networks().get(names[0])
+    known = networks().get(names[0]) or networks_of_plugins().get(names[0])
     return Design(
         "network",
         fmt.listing(names),
-        known or Theory("", "A network of timm, or of the user's own, taken as it is.", (), ()),
+        known or Theory("", "A network of timm, of another package or of the user's own, taken as it is.", (), ()),
         "; ".join(f"{size} ({fmt.listing(of)})" if len(runs) > 1 else size for size, of in sizes.items()),
         tuple(run.name for run in runs),
         tuple(drawings.values()),
