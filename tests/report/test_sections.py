@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from anychan.report._reading.runs import read_run
 from anychan.report._sentences.class_losses import why_words
 from anychan.report._sentences.headlines import best_subset
 from anychan.report._tables.ablations import table_of_ablation
-from anychan.report._tables.classes import loss_table, recall_tables
+from anychan.report._tables.classes import loss_table, recall_tables, unlost_words
 from anychan.report._tables.networks import are_networks, authors_counts, network_table
 
 from ._runs import seeded_run, write_ablation, write_run
@@ -169,6 +170,31 @@ def test_classes_that_lose_most_stand_first(tmp_path: Path) -> None:
     text = page([run], tmp_path / "a.html")
     assert "without R, on GB" in text
     assert "Which classes lose is measured; why they do is not." in text
+
+
+def test_where_nothing_is_lost_or_confused_words_stand_in_place_of_a_table(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    for row in record["results"]:
+        row["confusion"] = [[100 * (i == j) for j in range(4)] for i in range(4)]
+        for score in row["per_class"]:
+            score["recall"] = 0.8 if row["subset"] == "RG" else 0.9
+    path.write_text(json.dumps(record))
+    evaluation = read_run(run).evaluations["test"]
+    table = loss_table(evaluation, {})
+    assert table is not None
+    assert [group.title for group in table.groups] == ["without B, on RG"]
+    assert unlost_words(evaluation) == "No class lost any recall without R or without G."
+    alone = replace(evaluation, results=tuple(r for r in evaluation.results if r.subset != "RG"))
+    assert loss_table(alone, {}) is None
+    unknown = [replace(result, per_class=()) for result in alone.results]
+    assert unlost_words(replace(alone, results=tuple(unknown))) == ""
+    for out in ("a.html", "a.md"):
+        text = page([run], tmp_path / out)
+        assert "No class was taken for another." in text
+        assert "Most frequent confusions." not in text
+        assert "No class lost any recall without R or without G." in text
 
 
 def test_the_best_subset_is_chosen_on_validation(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from anychan.report._sentences.class_losses import why_words
 from anychan.report._sentences.numbers import short_names
 from anychan.report._tables import runs as tables
 from anychan.report._tables.agreement import agreement, agreement_table, distinct_words
-from anychan.report._tables.classes import loss_table
+from anychan.report._tables.classes import loss_table, unlost_words
 from anychan.report._tables.data import versions_table
 
 CROWDED = 4  # so many runs and more are shown small or on request, but for the first
@@ -35,6 +35,7 @@ def row_of(run: Run, index: int, split: str | None, pictures: bool) -> dict[str,
         "missing": list(dict.fromkeys(missing)),
         "subsets": tables.subset_table(run, evaluation) if evaluation else None,
         "losses": loss_table(evaluation, short) if evaluation else None,
+        "unlost": unlost_words(evaluation) if evaluation else "",
         "why": why_words(evaluation) if evaluation else "",
     }
 
@@ -88,6 +89,7 @@ def _errors(run: Run, index: int, evaluation: Evaluation) -> dict[str, Any] | No
         "subset": full.subset,
         "n": full.n,
         "matrix": matrix(full, evaluation.classes),
+        "known": bool(full.confusion),
         "pairs": tables.confusion_table(confused(full, [short[name] for name in evaluation.classes])),
         "classes": tables.class_table(full),
         "calibration": figures.calibration_chart(run, index, full),

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-from anychan.report._reading.records import Evaluation, Result, Run
+from anychan.report._reading.records import ClassScore, Evaluation, Result, Run
 from anychan.report._sentences import numbers as fmt
 from anychan.report._tables.runs import share_cell
 from anychan.report._tables.table import Cell, Column, Group, Table
@@ -16,23 +16,19 @@ _UNTOLD = "percent of the channel's variance that a linear prediction from the o
 
 
 def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None:
-    """For each channel, the classes whose recall falls most without it; None where that was not evaluated.
+    """For each channel, the classes whose recall falls most without it; None where none does or that was not evaluated.
 
     Args:
         evaluation: answered by the model itself on all channels and without one.
         short: names of classes as they are shown.
     """
     full = evaluation.full
-    if full is None or len(evaluation.channels) < 2:
-        return None
     groups = []
-    for name in evaluation.channels.names:
-        without = _without(evaluation, name)
-        if without is not None:
-            untold = dict(zip(evaluation.classes, evaluation.untold.get(name, ()), strict=False))
-            rows = _rows(full, without, evaluation.classes, short, untold)
+    for name, without in _each_without(evaluation):
+        untold = dict(zip(evaluation.classes, evaluation.untold.get(name, ()), strict=False))
+        if full and (rows := _rows(full, without, evaluation.classes, short, untold)):
             groups.append(Group(f"without {name}, on {without.subset}", rows))
-    if not groups:
+    if full is None or not groups:
         return None
     columns = (
         Column("class", numeric=False),
@@ -52,6 +48,17 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
     )
     caption = f"Classes that lose most without a channel, the {_MOST} largest losses of recall.{chance}"
     return Table(caption, columns, tuple(groups))
+
+
+def unlost_words(evaluation: Evaluation) -> str:
+    """Without which channels no class lost any recall, in a sentence; "" where each costs some, or it is not known."""
+    full = evaluation.full
+    found = [
+        name
+        for name, without in _each_without(evaluation)
+        if full and (losses := _losses(full, without)) and all(lost <= 0 for lost, _, _ in losses)
+    ]
+    return f"No class lost any recall without {' or without '.join(found)}." if found else ""
 
 
 def recall_tables(runs: Sequence[Run], split: str | None) -> list[Table]:
@@ -89,6 +96,13 @@ def _shaded(recall: float | None) -> Cell:
     return Cell("") if recall is None else Cell(fmt.percent(recall, 0), sort=recall, shade=recall)
 
 
+def _each_without(evaluation: Evaluation) -> Iterator[tuple[str, Result]]:
+    """Each channel of several, with what the model itself answered on all others, where it was evaluated."""
+    for name in evaluation.channels.names if len(evaluation.channels) > 1 else ():
+        if (without := _without(evaluation, name)) is not None:
+            yield name, without
+
+
 def _without(evaluation: Evaluation, name: str) -> Result | None:
     rest = set(evaluation.channels.names) - {name}
     own = (result for result in evaluation.results if not result.fill)
@@ -102,12 +116,6 @@ def _rows(
     short: Mapping[str, str],
     untold: Mapping[str, float | None],
 ) -> tuple[tuple[Cell, ...], ...]:
-    pairs = [
-        (one.recall - other.recall, one, other)
-        for one, other in zip(full.per_class, without.per_class, strict=True)
-        if one.recall is not None and other.recall is not None
-    ]
-    pairs.sort(key=lambda pair: -pair[0])
     return tuple(
         (
             Cell(short.get(one.name, one.name)),
@@ -118,9 +126,18 @@ def _rows(
             *([share_cell(untold.get(one.name))] if untold else []),
             _taken_for(full, without, classes, one.name, short),
         )
-        for lost, one, other in pairs[:_MOST]
+        for lost, one, other in sorted(_losses(full, without), key=lambda found: -found[0])[:_MOST]
         if lost > 0
     )
+
+
+def _losses(full: Result, without: Result) -> list[tuple[float, ClassScore, ClassScore]]:
+    """What each class's recall loses, where it is known, and its scores with and without the channel."""
+    return [
+        (one.recall - other.recall, one, other)
+        for one, other in zip(full.per_class, without.per_class, strict=True)
+        if one.recall is not None and other.recall is not None
+    ]
 
 
 def _taken_for(full: Result, without: Result, classes: Sequence[str], name: str, short: Mapping[str, str]) -> Cell:

@@ -124,8 +124,10 @@ def class_table(result: Result) -> Table:
     return Table(f"Classes on {result.subset}, in percent, the lowest F1 first.", columns, (Group("", rows),))
 
 
-def confusion_table(pairs: Sequence[tuple[str, str, int, int]]) -> Table:
-    """The pairs of classes that are mistaken most: true class, answer, how often, of how many images."""
+def confusion_table(pairs: Sequence[tuple[str, str, int, int]]) -> Table | None:
+    """The pairs of classes that are mistaken most: true class, answer, how often, of how many images; None of none."""
+    if not pairs:
+        return None
     columns = (Column("is", numeric=False), Column("was called", numeric=False), Column("times"), Column("of"))
     rows = tuple((Cell(true), Cell(said), Cell(str(times)), Cell(str(of))) for true, said, times, of in pairs)
     return Table("Most frequent confusions.", columns, (Group("", rows),))
