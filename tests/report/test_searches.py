@@ -68,6 +68,20 @@ def test_the_report_takes_folders_of_searches(folder: Path, tmp_path: Path) -> N
     )
 
 
+def test_a_studys_folder_stands_for_what_is_in_it(tmp_path: Path) -> None:
+    study = tmp_path / "study"
+    held = [write_run(study / "a-seed0"), write_run(study / "b"), write_search(study / "rates")]
+    (study / "b.log").write_text("epoch 1")
+    (study / "empty").mkdir()
+    whole = write_report([study], tmp_path / "study.html").read_text()
+    assert whole == write_report(held, tmp_path / "held.html").read_text()
+    assert write_report([study, write_run(tmp_path / "other")], tmp_path / "more.html").stat().st_size > len(whole)
+    with pytest.raises(ValueError, match="given twice"):
+        write_report([study, held[1]], tmp_path / "twice.html")
+    with pytest.raises(FileNotFoundError, match="empty: not a run folder"):
+        write_report([study / "empty"], tmp_path / "none.html")
+
+
 def test_a_broken_record_is_refused(folder: Path, tmp_path: Path) -> None:
     write_search(folder, kind="ablation")
     with pytest.raises(ValueError, match="a record of kind 'ablation', not 'sweep'"):

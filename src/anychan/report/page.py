@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from anychan._files import replacing
+from anychan._records import RUN
 from anychan.report._context_of_page import Studied, context_of_page
 from anychan.report._reading.ablations import ABLATION, is_ablation, read_ablation
 from anychan.report._reading.reproductions import read_reproductions, records_of_reproductions
@@ -35,7 +36,8 @@ def write_report(
 
     Args:
         runs: run folders, in the order in which they are shown, folders of ablations and of searches, and records of
-            reproductions or folders that hold some.
+            reproductions or folders that hold some. Another folder, such as a study's, stands for the runs, ablations
+            and searches in it, by name.
         out: the file to write, ``.html`` or ``.md``; an earlier report of that name is replaced, folders above it are
             made.
         pictures: whether thumbnails of the images go in.
@@ -54,7 +56,7 @@ def write_report(
         ValueError: if ``out`` ends otherwise, no run is given, one is given twice, or a file in a run is broken or of
             another schema than 1.
     """
-    folders, out = [Path(run) for run in runs], Path(out)
+    folders, out = [one for run in runs for one in _meant(Path(run))], Path(out)
     _check_out(out)
     of_ablations = [folder for folder in folders if is_ablation(folder)]
     of_searches = [folder for folder in folders if is_search(folder)]
@@ -76,6 +78,17 @@ def write_report(
     with replacing(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return out
+
+
+def _meant(path: Path) -> list[Path]:
+    """What is reported of a path: itself, or of a folder that is nothing to report what it holds, by name."""
+    if not path.is_dir() or _is_reported(path) or records_of_reproductions(path):
+        return [path]
+    return sorted(one for one in path.iterdir() if _is_reported(one)) or [path]
+
+
+def _is_reported(folder: Path) -> bool:
+    return (folder / RUN).is_file() or is_ablation(folder) or is_search(folder)
 
 
 def _paragraphs(text: str) -> list[str]:
