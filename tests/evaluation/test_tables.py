@@ -16,6 +16,15 @@ def row(subset: str, fill: str, accuracy: float, retention: float | None) -> dic
     }  # fmt: skip
 
 
+def test_what_is_left_out_is_told_and_that_retention_leaves_it_out_too() -> None:
+    results = [row("RGB", "", 0.333, 1.0), row("R", "", 0.364, 1.333)]
+    record = {"split": "test", "classes": ["a"] * 50, "results": results}
+    assert "left out" not in table(record)
+    results[1]["left_out"] = 1
+    *_, last = table(record).splitlines()
+    assert last.endswith("retention is over the accuracy of the same images on all channels")
+
+
 def test_a_row_a_result_in_aligned_columns() -> None:
     results = [row("RGB", "", 0.44, 1.0), row("RG", "mean-of-present", 0.162, 0.162 / 0.44), row("R", "", 0.0, None)]
     lines = table({"split": "test", "classes": ["a"] * 50, "results": results}).splitlines()

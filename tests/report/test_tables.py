@@ -52,6 +52,15 @@ def test_where_no_cost_was_measured_subsets_have_the_time_of_their_evaluation(tm
     assert table.caption == "first: n = 400 images of the test split, one run, seed 0; timed on Test CPU, 2 threads."
 
 
+def test_retention_is_said_to_be_over_the_same_images_where_some_are_left_out(tmp_path: Path) -> None:
+    path, record = _without_costs(tmp_path)
+    record["results"][-1]["left_out"] = 1
+    path.write_text(json.dumps(record))
+    run = read_run(tmp_path / "first")
+    told = "left out: 1 of B; retention is over the accuracy of the same images on all channels."
+    assert subset_table(run, run.evaluations["test"]).caption.endswith(told)
+
+
 def test_subset_table_names_every_machine_that_rows_were_timed_on(tmp_path: Path) -> None:
     path, record = _without_costs(tmp_path)
     record["results"][1].update(device="cpu", hardware={"cpu": "Another CPU", "threads": 1})

@@ -233,7 +233,7 @@ def test_training_and_evaluation_on_a_folder_of_tiffs(tmp_path: Path, capsys: py
     capsys.readouterr()
     assert main(["evaluate", str(run), "--no-cost", "--flips", "--cache-dir", cache]) == 0  # all subsets
     told = [line.split() for line in capsys.readouterr().out.splitlines()[2:]]
-    assert [row[-1] for row in told if row[0] in ("R,G,B,NIR", "NIR")] == ["0", "2"]
+    assert [row[-1] for row in told if row and row[0] in ("R,G,B,NIR", "NIR")] == ["0", "2"]
     results = {row["subset"]: row for row in json.loads(evaluated.read_text())["results"]}
     assert {subset: (row["n"], row["left_out"]) for subset, row in results.items() if row["n"] < 6} == {"NIR": (4, 2)}
     answers = read_predictions(run / "predictions" / f"{evaluated.stem}.parquet")

@@ -9,6 +9,9 @@ from anychan._columns import columns
 from anychan.evaluation.paired import named
 
 _INTERVAL, _TESTED = "95 % interval", ("p", "p, Holm", "verdict")
+_LEFT_OUT = (
+    "left out: images with none of the channels; retention is over the accuracy of the same images on all channels"
+)
 _CORRECTED = "one test a row, verdicts corrected by Holm"
 
 
@@ -47,7 +50,8 @@ def table(record: Mapping[str, Any]) -> str:
     images = " or ".join(sorted({str(result["n"]) for result in record["results"]}))
     title = f"{record['split']}: {images} images, {len(record['classes'])} classes; rates in percent"
     names += ["with flips"] * flipped + ["left out"] * left_out
-    return f"{title}\n\n{_aligned(names, rows, left=2)}"
+    below = f"\n\n{_LEFT_OUT}" if left_out else ""
+    return f"{title}\n\n{_aligned(names, rows, left=2)}{below}"
 
 
 def comparison_table(record: Mapping[str, Any]) -> str:

@@ -41,5 +41,6 @@ def glossary(rows: Sequence[Run], split: str | None, ablations: Sequence[Ablatio
     if split and are_networks(rows, split):
         found.append(("depth, layers", "weighted layers on the longest path from input to logits."))
     if any(evaluation.has_subsets for evaluation in evaluations):
-        found.append(("kept, retention", "accuracy on a subset as a share of the same network's on all channels."))
+        shared = "accuracy on a subset as a share of the same network's on all channels, over the same images."
+        found.append(("kept, retention", shared))
     return found

@@ -86,7 +86,7 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
         Column("recall", MACRO),
         Column("F1", MACRO),
         Column("ECE", "expected calibration error: mean distance of confidence and accuracy, percentage points"),
-        Column("retention", "accuracy on the subset over accuracy on all channels, percent"),
+        Column("retention", "accuracy on the subset over that on all channels for the same images, percent"),
         *([Column("ms", "milliseconds an image while it was evaluated")] if timed else []),
     )
     groups = [
@@ -103,7 +103,9 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
     counted = f"{image_count([evaluation])} of the {evaluation.split} split"
     on = f"; timed on {' and on '.join(sorted(places))}" if timed else ""
     caption = f"{run.name}: {counted}, {seed_words([run])}{on}."
-    caption += f" Images with none of a subset's channels are left out: {fmt.listing(gone)}." if gone else ""
+    if gone:
+        caption += f" Images with none of a subset's channels are left out: {fmt.listing(gone)}"
+        caption += "; retention is over the accuracy of the same images on all channels."
     return Table(caption, columns, tuple(groups))
 
 
