@@ -25,6 +25,7 @@ from anychan.report._sentences.summary import summary
 from anychan.report._sentences.terms import terms
 from anychan.report._tables.answers import answer_beside_specialists
 from anychan.report._tables.costs import cost_table
+from anychan.report._tables.runs import subset_table
 
 from ._runs import seeded_run, write_ablation, write_run
 
@@ -249,6 +250,24 @@ def test_limits_follow_from_the_records(tmp_path: Path) -> None:
     assert "Made with several versions of PyTorch (2.15.0 and 2.16.0)." in said
     assert "The runs were not made alike: they differ in epochs and label smoothing (see Protocol)." in said
     assert "No paired test is recorded: which row is better is not judged." in said
+
+
+def test_images_that_lack_channels_are_said_to(tmp_path: Path) -> None:
+    made = "Subsets are made by leaving channels out of images that have all of them"
+    whole = run(tmp_path / "run")
+    assert any(sentence.startswith(made) for sentence in limits([whole], "test", ()))
+    path = whole.folder / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    record["results"][0]["lacking"] = 3
+    path.write_text(json.dumps(record))
+    lacking = read_run(whole.folder)
+    said = limits([lacking], "test", ())
+    assert not any(sentence.startswith(made) for sentence in said)
+    assert (
+        "3 of the images lack some channels: they are answered by those of a subset's channels that they have." in said
+    )
+    caption = subset_table(lacking, lacking.evaluations["test"]).caption
+    assert "n = 400 images of the test split, of which 3 lack some channels, one run" in caption
 
 
 def test_costs_measured_apart_are_not_held_against_the_times_of_answers(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import torch
 from anychan.channels import ChannelSet
 from anychan.data import ImageArray, load_split, open_dataset
 from anychan.evaluation import evaluate_run
+from anychan.experiments.records import validate_records
 from anychan.models import load_model, save_model
 from anychan.training import TrainConfig, adapt_run, train
 from anychan.training.batches import Inputs, unaugmented
@@ -75,10 +76,13 @@ def test_a_run_is_asked_about_every_subset_with_the_statistics_of_what_images_ha
     run = train(config())
     rows = evaluate_run(run, "all", "val", pictures=False, device="cpu", cache_dir=config().cache_dir)["results"]
     assert [len(rows), rows[0]["subset"], rows[0]["n"], rows[0]["cost"]] == [15, "R,G,B,NIR", 4, None]
-    answered = {row["subset"]: (row["n"], row["left_out"], row["cost"] is not None) for row in rows}
-    assert answered["RGB"] == (4, 0, True)
-    assert answered["NIR"] == (2, 2, True)
-    assert answered["B,NIR"] == (4, 0, False)
+    counts = ("n", "left_out", "lacking")
+    answered = {row["subset"]: ([row[name] for name in counts], row["cost"] is not None) for row in rows}
+    assert answered["R,G,B,NIR"] == ([4, 0, 4], False)
+    assert answered["RGB"] == ([4, 0, 2], True)
+    assert answered["NIR"] == ([2, 2, 0], True)
+    assert answered["B,NIR"] == ([4, 0, 4], False)
+    assert validate_records([run])[1] == []
 
 
 def test_images_to_recalibrate_with_are_those_that_have_the_channels(data: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from anychan.evaluation.predictions import Key, Predictions, pack_right, read_pr
 from anychan.evaluation.questions import Question, list_questions, own_subsets, rank
 from anychan.evaluation.untold import untold
 from anychan.models.files import WEIGHTS, ModelInfo, load_model
-from anychan.sensors import match
+from anychan.sensors import find, match
 
 HELD_OUT = "held-out"
 _WHERE = ("device", "autocast", "batch_size", "hardware")
@@ -62,7 +62,8 @@ def evaluate_run(
     """Ask a run's model about a split, once for each subset and fill, and write down what it answers.
 
     Images that cannot be read are never skipped or replaced: they stop the evaluation. Where images have different
-    channels, those with none of a subset's are left out of that subset, and its row says how many they are.
+    channels, those with none of a subset's are left out of that subset, and its row says how many they are, and how
+    many have only some.
 
     Args:
         run: the run folder.
@@ -133,7 +134,8 @@ def evaluate_run(
         mirrored = flips or "flips" in earlier.get(given.key, {})
         both = answer(subset, fill=fill, flips=True) if mirrored else None
         answers[given.key] = given
-        rows[given.key] = {**_row(given, both, len(array) - len(given.paths), info, of_one), **where}
+        counts = {"left_out": len(array) - len(given.paths), "lacking": _lacking(array, subset)}
+        rows[given.key] = {**_row(given, both, counts, info, of_one), **where}
     with writing(run, split):  # rows that another process has written meanwhile are kept
         others, answered = _earlier(run, split, model_hash, images, replace)
         rows, answers = _beside(others, rows), {**answered, **answers}
@@ -221,6 +223,14 @@ def _check_statistics(
                 model.subset_statistics.of(there)
 
 
+def _lacking(array: ImageArray, subset: ChannelSet) -> int:
+    """How many images have some of the channels and not all."""
+    if array.present is None:
+        return 0
+    there_NS = array.present[:, find(subset, array.channels)]
+    return int((there_NS.any(dim=1) & ~there_NS.all(dim=1)).sum())
+
+
 def _run_record(run: Path) -> dict[str, Any]:
     path = run / RUN
     if not path.is_file():
@@ -263,12 +273,16 @@ def _less(row: dict[str, Any], made: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _row(
-    answers: Predictions, mirrored: Predictions | None, left_out: int, info: ModelInfo, cost: dict[str, Any] | None
+    answers: Predictions,
+    mirrored: Predictions | None,
+    counts: Mapping[str, int],
+    info: ModelInfo,
+    cost: dict[str, Any] | None,
 ) -> dict[str, Any]:
     row = {
         "subset": answers.subset,
         "fill": answers.fill,
-        "left_out": left_out,
+        **counts,
         **metrics(answers, info.classes),
         "inference_ms": answers.milliseconds,
         "retention": None,

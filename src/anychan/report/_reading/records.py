@@ -79,9 +79,10 @@ class Result:
     """The metrics of one subset of channels, ``fill`` naming the naive answer to missing channels ("": none).
 
     ``flips`` is the accuracy of answers from each image with its mirror image, of one run with its ``flips_interval``.
-    ``left_out`` images have none of the channels. ``right`` is a bit an image (see ``pack_right``), "" where it was not
-    recorded; of pooled runs, ``rights`` and ``confusions`` have those of each. ``device`` and ``hardware`` are where it
-    was answered, in ``inference_ms``; a cost has its own.
+    ``left_out`` images have none of the channels, ``lacking`` of the ``n`` only some (0 where that was not recorded).
+    ``right`` is a bit an image (see ``pack_right``), "" where it was not recorded; of pooled runs, ``rights`` and
+    ``confusions`` have those of each. ``device`` and ``hardware`` are where it was answered, in ``inference_ms``; a
+    cost has its own.
     """
 
     subset: str
@@ -103,6 +104,7 @@ class Result:
     flips: float | None = None
     flips_interval: tuple[float, float] | None = None
     left_out: int = 0
+    lacking: int = 0
     right: str = ""
     rights: tuple[str, ...] = ()
     confusions: tuple[tuple[tuple[int, ...], ...], ...] = ()
@@ -147,6 +149,11 @@ class Evaluation:
         """The result on all channels, or None if that was not asked for."""
         whole = [r for r in self.results if not r.fill and self.size(r) == len(self.channels)]
         return whole[0] if whole else None
+
+    @property
+    def lacking(self) -> int:
+        """How many images have only some of the channels that they were asked about."""
+        return max((result.lacking for result in self.results), default=0)
 
     @property
     def has_subsets(self) -> bool:

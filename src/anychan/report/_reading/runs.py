@@ -183,6 +183,7 @@ def _result(result: Fields, record: Fields) -> Result:
         flips=flips.maybe("accuracy"),
         flips_interval=flips.interval("accuracy_interval") if flips.values else None,
         left_out=result.maybe_integer("left_out") or 0,
+        lacking=result.maybe_integer("lacking") or 0,
         right=result.text("right") if result.values.get("right") is not None else "",
         device=str(place.values.get("device") or "cpu"),
         hardware=place.maybe_child("hardware").values,

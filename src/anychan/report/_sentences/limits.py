@@ -136,7 +136,12 @@ def _of_subsets(evaluations: Sequence[Evaluation]) -> list[str]:
         if 1 < asked < possible:
             said.append(f"{fmt.count(asked)} of the {fmt.count(possible)} subsets were chosen to be evaluated.")
     several = [evaluation for evaluation in evaluations if len({result.subset for result in evaluation.results}) > 1]
-    if several and not any(result.left_out for evaluation in several for result in evaluation.results):
+    if lacking := max((evaluation.lacking for evaluation in evaluations), default=0):
+        said.append(
+            f"{fmt.count(lacking)} of the images lack some channels: they are answered by those of a subset's channels "
+            "that they have."
+        )
+    elif several and not any(result.left_out for evaluation in several for result in evaluation.results):
         said.append(
             "Subsets are made by leaving channels out of images that have all of them: a camera without these channels "
             "may differ in other ways too."

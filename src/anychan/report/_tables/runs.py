@@ -101,6 +101,7 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
     places = {where_measured(r.device, r.hardware, r.hardware.get("threads")) for found in own for r in found.results}
     gone = [f"{fmt.count(r.left_out)} of {r.subset}" for r in series(evaluation).get("", []) if r.left_out]
     counted = f"{image_count([evaluation])} of the {evaluation.split} split"
+    counted += f", of which {fmt.count(evaluation.lacking)} lack some channels" if evaluation.lacking else ""
     on = f"; timed on {' and on '.join(sorted(places))}" if timed else ""
     caption = f"{run.name}: {counted}, {seed_words([run])}{on}."
     if gone:
