@@ -81,6 +81,17 @@ def test_macro_intervals_of_several_seeds_hold_the_seeds_spread_and_count_images
         assert high - low > alone[name][1] - alone[name][0]
 
 
+def test_no_variance_gives_no_macro_interval() -> None:
+    right = np.diag([3, 7, 11])
+    assert macro_intervals([right]) == macro_intervals([right, right]) == {}
+    one_class = [[3, 0, 0], [7, 0, 0], [11, 0, 0]]  # recall is one of three, whatever images are drawn
+    assert macro_intervals([one_class]).keys() == {"precision", "f1"}
+    many = np.diag([10**6] * 100)
+    many[0, :2] = 10**6 - 1, 1
+    assert macro_intervals([many]).keys() == {"precision", "recall", "f1"}
+    assert len(macro_intervals([right, [[2, 1, 0], [0, 7, 0], [0, 0, 11]]])) == 3
+
+
 @pytest.mark.parametrize("confusions", [[], [[1, 2]], [[[0, 0], [0, 0]]]])
 def test_matrices_without_images_are_refused(confusions: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="confusion matrices of images are needed"):

@@ -52,6 +52,17 @@ def test_where_no_cost_was_measured_subsets_have_the_time_of_their_evaluation(tm
     assert table.caption == "first: n = 400 images of the test split, one run, seed 0; timed on Test CPU, 2 threads."
 
 
+def test_macro_averages_without_variance_stand_without_an_interval(tmp_path: Path) -> None:
+    path, record = _without_costs(tmp_path)
+    whole = record["results"][0]
+    whole |= {"confusion": [[100 * (i == j) for j in range(4)] for i in range(4)], "precision_macro": 1.0}
+    path.write_text(json.dumps(record))
+    run = read_run(tmp_path / "first")
+    first, second, *_ = subset_table(run, run.evaluations["test"]).groups[0].rows
+    assert (first[4].text, [cell.small for cell in first[4:7]]) == ("100.0", ["", "", ""])
+    assert all(cell.small for cell in second[4:7])
+
+
 def test_retention_is_said_to_be_over_the_same_images_where_some_are_left_out(tmp_path: Path) -> None:
     path, record = _without_costs(tmp_path)
     record["results"][-1]["left_out"] = 1

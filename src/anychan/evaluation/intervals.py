@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import ArrayLike
 
+_NO_VARIANCE = 1e-24  # far below that of any macro average, and above what rounding leaves of 0
+
 
 def wilson_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval of a proportion, without continuity correction.
@@ -97,7 +99,8 @@ def macro_intervals(confusions: Sequence[ArrayLike], confidence: float = 0.95) -
         confidence: the coverage aimed at, between 0 and 1.
 
     Returns:
-        ``precision``, ``recall`` and ``f1``: lower and upper bound, within 0 and 1.
+        ``precision``, ``recall`` and ``f1``: lower and upper bound, within 0 and 1. Without those whose variance is
+        estimated as 0, as that of recall where every class is always or never named right: nothing is known of it then.
 
     Raises:
         ValueError: if there is no matrix, or one without an image.
@@ -117,6 +120,8 @@ def macro_intervals(confusions: Sequence[ArrayLike], confidence: float = 0.95) -
         parts = [(float((mean_CC * slope_CC**2).sum()), max(float(mean_CC.sum()) - 1, 1.0))]
         if seeds > 1:
             parts.append((float(values_S.var(ddof=1)) / seeds, seeds - 1))
+        if sum(variance for variance, _ in parts) < _NO_VARIANCE:
+            continue
         low, high = satterthwaite_interval(float(values_S.mean()), parts, confidence)
         found[name] = (max(low, 0.0), min(high, 1.0))
     return found

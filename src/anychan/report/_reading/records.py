@@ -113,7 +113,7 @@ class Result:
 
     @property
     def macro_intervals(self) -> Mapping[str, tuple[float, float]]:
-        """Those of ``precision``, ``recall`` and ``f1``; empty where no confusion matrix was recorded."""
+        """Those of ``precision``, ``recall`` and ``f1`` that the confusion matrix tells, if one was recorded."""
         from anychan.evaluation.intervals import macro_intervals
 
         return macro_intervals(self.confusions or [self.confusion]) if self.confusion else {}

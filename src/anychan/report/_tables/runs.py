@@ -20,7 +20,7 @@ FILLS = {
 }
 
 
-MACRO = "macro average over classes, percent, with its 95 % interval (delta method)"
+MACRO = "macro average over classes, percent, with its 95 % interval (delta method; none where it finds no variance)"
 
 
 def fill_name(fill: str) -> str:
