@@ -85,6 +85,9 @@ def test_a_channel_that_a_file_lacks_is_not_there_where_files_are_partial(run: P
     answers = predict(Predictor.load(run, device="cpu", bands=tiles / "bands.yaml"), tiles, "B02")
     assert {answer.error for answer in answers[::2]} == {None}
     assert {answer.error for answer in answers[1::2]} == {"has no value in any of B02"}
+    answers = predict(Predictor.load(run, device="cpu"), tiles, "B02,B08")
+    assert {answer.channels for answer in answers[::2]} == {"B02,B08"}
+    assert {answer.channels for answer in answers[1::2]} == {"B08"}
 
 
 def _check_same_as_evaluate(run: Path, tiles: Path, cache: Path, asked: str = "B02,B08") -> None:

@@ -38,7 +38,8 @@ class Prediction:
 
     Args:
         image: the file, as it was named; "" for bytes.
-        channels: the channels that the model was shown, as ``str(ChannelSet)``.
+        channels: the channels that the model was shown, as ``str(ChannelSet)``: without those that have no value in
+            this image; of a broken image those that were asked for.
         labels: the classes' numbers, the most likely first; none for a broken image.
         classes: their names.
         probabilities: theirs, 0 to 1.
@@ -160,12 +161,13 @@ class Predictor:
             problems = [self.problem(planes, asked) for planes in read]
             whole = [planes for planes, problem in zip(read, problems, strict=True) if problem is None]
             answers = iter(self.answer(whole, asked, top) if whole else [])  # type: ignore[arg-type] # none is broken
-            for image, problem in zip(some, problems, strict=True):
+            for image, planes, problem in zip(some, read, problems, strict=True):
                 name = "" if isinstance(image, bytes) else str(image)
-                if problem is None:
+                if problem is None and isinstance(planes, Planes):
+                    shown = asked.subset(_with_a_value(planes, asked))
                     labels, probabilities = next(answers)
                     classes = tuple(self.info.classes[label] for label in labels)
-                    yield Prediction(name, str(asked), labels, classes, probabilities)
+                    yield Prediction(name, str(shown), labels, classes, probabilities)
                 else:
                     yield Prediction(name, str(asked), error=problem)
 
