@@ -41,12 +41,12 @@ def two_layers(in_chans=3, num_classes=10, width=4):
 '''
 
 
-def installed(folder: Path, code: str) -> None:
-    (folder / "halved_package.py").write_text(code, encoding="utf-8")
-    about = folder / "halved-2.5.dist-info"
+def installed(folder: Path, code: str, name: str = "halved") -> None:
+    (folder / f"{name}_package.py").write_text(code, encoding="utf-8")
+    about = folder / f"{name}-2.5.dist-info"
     about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: halved\nVersion: 2.5\n", encoding="utf-8")
-    (about / "entry_points.txt").write_text("[anychan.plugins]\nown = halved_package\n", encoding="utf-8")
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 2.5\n", encoding="utf-8")
+    (about / "entry_points.txt").write_text(f"[anychan.plugins]\nown = {name}_package\n", encoding="utf-8")
 
 
 @pytest.fixture
@@ -59,7 +59,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setattr(_plugins, "_loaded", {})
     _plugins._points.cache_clear()
     yield site
-    sys.modules.pop("halved_package", None)
+    for name in ("broken", "halved"):
+        sys.modules.pop(f"{name}_package", None)
     _plugins._points.cache_clear()
 
 
@@ -93,3 +94,18 @@ def test_what_cannot_be_imported_is_told_where_a_name_is_not_ours(folder: Path, 
     data = "synthetic:bands=3,train=8,val=8,test=8,size=16,classes=4"
     with pytest.raises(ValueError, match=said):
         train(TrainConfig(data=data, out=tmp_path / "run", model="nothing", cache_dir=tmp_path))
+
+
+def test_one_that_cannot_be_imported_takes_no_other_away(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    installed(folder, "import nothing_of_this_name\n", "broken")
+    installed(folder, CODE)
+    assert get_strategy("halved")
+    said = "anychan: warning: the plug-in broken_package of broken cannot be imported: ModuleNotFoundError: "
+    for what, name in (("models", "two_layers"), ("strategies", "halved")):
+        assert main(["list", what]) == 0
+        told = capsys.readouterr()
+        assert name in told.out.split()
+        assert told.err.startswith(said)
+        assert told.err.count("\n") == 1
+    assert main(["profile", "nothing"]) == 2
+    assert said.removeprefix("anychan: warning: ") in capsys.readouterr().err

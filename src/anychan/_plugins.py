@@ -5,7 +5,8 @@ A package says in its ``pyproject.toml`` which of its modules register them:
     [project.entry-points."anychan.plugins"]
     mine = "my_package.strategies"
 
-Such a module is imported when a strategy or network is asked for that is not one of ours, or when all are listed.
+Such a module is imported when a strategy or network is asked for that is not one of ours, or when all are listed. One
+that cannot be imported takes nothing else away: it is told with a name that is not known, and beside lists.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ from importlib.util import find_spec
 from threading import RLock
 
 GROUP = "anychan.plugins"
-_loaded: dict[tuple[str, str], str] = {}  # by name and module, why it cannot be imported, "" where it was
+_loaded: dict[tuple[str, str], str] = {}  # by name and module: that it cannot be imported, "" where it was
 _one_loads = RLock()  # again within itself: a plug-in asks for strategies
 
 
-def load_plugins() -> None:
+def load_plugins() -> list[str]:
     """Import the modules that installed packages name, each once.
 
-    Raises:
-        ValueError: if one cannot be imported, naming it and its package.
+    Returns:
+        Of each that cannot be imported a sentence, which names it, its package and the error. The others are there.
     """
     with _one_loads:
         for point in _points():
@@ -37,9 +38,9 @@ def load_plugins() -> None:
                 try:
                     point.load()
                 except Exception as error:  # whatever another's module raises
-                    _loaded[key] = f"{type(error).__name__}: {error}"
-            if _loaded[key]:
-                raise ValueError(f"the plug-in {point.value} of {_package(point)} cannot be imported: {_loaded[key]}")
+                    reason = f"{type(error).__name__}: {error}"
+                    _loaded[key] = f"the plug-in {point.value} of {_package(point)} cannot be imported: {reason}"
+        return [said for said in _loaded.values() if said]
 
 
 def plugin_versions() -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from anychan._plain import PLAIN
+from anychan._plugins import load_plugins
 from anychan.cli._common import Command, Parser, add_json, print_record, refuse
 
 
@@ -35,6 +36,9 @@ def _list_options(parser: Parser) -> None:
 def _list(options: Any) -> int:
     if options.what != "models":
         refuse(options, ("timm",), f"goes with models, not {options.what}")
+    if options.what in ("models", "strategies"):
+        for broken in load_plugins():
+            print(f"anychan: warning: {broken}", file=sys.stderr)
     if options.what == "strategies":
         return print_record(_strategies(), _strategy_table, options.json)
     if options.what == "packaged":

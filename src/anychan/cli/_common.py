@@ -85,6 +85,7 @@ def open_model(model: str, channels: str | None, num_classes: int) -> tuple[AnyC
         FileNotFoundError: for a folder or file without a model.
         ValueError: if there is nothing of that name, or the model's files are damaged.
     """
+    from anychan._plugins import load_plugins
     from anychan.models import create_model, is_network, load_model
     from anychan.packaged import list_packaged
 
@@ -93,7 +94,8 @@ def open_model(model: str, channels: str | None, num_classes: int) -> tuple[AnyC
     if is_network(model):
         return create_model(model, channels or "RGB", num_classes).eval(), None
     packaged = ", ".join(list_packaged()) or "none yet"
-    raise ValueError(
+    there = (
         f"unknown model {model!r}: there is no run folder or model file of that name, "
         f"packaged models are {packaged}, and networks those of `anychan list models --timm`"
     )
+    raise ValueError("; ".join([there, *load_plugins()]))

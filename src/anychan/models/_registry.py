@@ -125,7 +125,8 @@ def _construct(name: str, **options: Any) -> nn.Module:
         if not known:
             close = timm.list_models(f"*{name}*")[:5]
             timms = f"timm has {', '.join(close)}" if close else "for timm's see `anychan list models`"
-            raise ValueError(f"unknown model {name!r}; ours are {', '.join(list_models())}; {timms}")
+            ours = f"unknown model {name!r}; ours are {', '.join(list_models())}"
+            raise ValueError("; ".join([ours, timms, *load_plugins()]))
         options = {**options, "model_name": name, "pretrained": False}
         construct = timm.create_model
     try:

@@ -37,9 +37,10 @@ def list_strategies() -> list[str]:
 
 
 def get_strategy(name: str) -> type[AnyChannelConv2d]:
-    """The class behind a name; ValueError naming the strategies that exist if there is none."""
+    """The class behind a name; ValueError naming the strategies and the broken plug-ins that exist if there is none."""
     if name not in _STRATEGIES and name not in list_strategies():
-        raise ValueError(f"unknown strategy {name!r}; there are {', '.join(list_strategies())}")
+        there = f"unknown strategy {name!r}; there are {', '.join(list_strategies())}"
+        raise ValueError("; ".join([there, *load_plugins()]))
     return _STRATEGIES[name]
 
 
