@@ -151,6 +151,11 @@ def test_different_images_are_refused(any_channel: Path, tmp_path: Path) -> None
         compare_runs(any_channel, other)
 
 
+def test_a_run_is_not_compared_with_itself(any_channel: Path) -> None:
+    with pytest.raises(ValueError, match="are one run: two are compared"):
+        compare_runs(any_channel, any_channel / ".." / any_channel.name)
+
+
 def test_runs_without_anything_in_common_are_refused(any_channel: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no channel set"):
         compare_runs(any_channel, write_run(tmp_path / "b", [answers("B", "", 0.5, 1)]))

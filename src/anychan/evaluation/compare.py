@@ -47,10 +47,12 @@ def compare_runs(
 
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
-        ValueError: if the runs were evaluated on different images or labels, a subset was not evaluated in both, or the
-            file of an earlier comparison is damaged.
+        ValueError: if both are one run, they were evaluated on different images or labels, a subset was not evaluated
+            in both, or the file of an earlier comparison is damaged.
     """
     runs = [Path(a), Path(b)]
+    if runs[0].resolve() == runs[1].resolve():
+        raise ValueError(f"{a} and {b} are one run: two are compared")
     records = [read_record(run, split) for run in runs]
     known = [ChannelSet.from_dict(record["channels"]) for record in records]
     answers_a, answers_b = (
