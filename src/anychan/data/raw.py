@@ -142,7 +142,7 @@ def planes_first(raw: RawImage, count: int | None) -> NDArray[Any]:
     Where the number is not known either, it is the one that is shorter than the two others.
 
     Raises:
-        BrokenFileError: where both or neither would do.
+        BrokenFileError: where both or neither would do, or no axis is ``count`` long.
 
     Example:
         >>> planes_first(RawImage(np.zeros((64, 64, 13), np.uint8)), count=13).shape
@@ -155,12 +155,16 @@ def planes_first(raw: RawImage, count: int | None) -> NDArray[Any]:
             fits = [axes for axes, length in (("CHW", first), ("HWC", last)) if length == count]
         else:
             fits = ["CHW"] if first < min(middle, last) else ["HWC"] if last < min(first, middle) else []
+        shape = f"has the shape {first} x {middle} x {last}"
+        if count is not None and not fits:
+            named = f"{count} band{'' if count == 1 else 's'} {'is' if count == 1 else 'are'} named"
+            neither = f"{shape}, but {named}, and neither its first axis nor its last is so long"
+            raise BrokenFileError("unreadable", neither)
         if len(fits) != 1:
             wanted = "planes" if count is None else f"{count} planes"
             raise BrokenFileError(
                 "unreadable",
-                f"has the shape {first} x {middle} x {last}, and which axis has the {wanted} is not known: "
-                "say axes: CHW or axes: HWC in bands.yaml",
+                f"{shape}, and which axis has the {wanted} is not known: say axes: CHW or axes: HWC in bands.yaml",
             )
         axes = fits[0]
     return raw.pixels if axes == "CHW" else np.moveaxis(raw.pixels, 2, 0)
