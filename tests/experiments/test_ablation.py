@@ -207,6 +207,24 @@ def test_a_split_there_is_not_is_said_before_the_first_run(
 
 
 @pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"strategy_options.dorp": 0.0}, "odd: strategy 'sliced' does not take the option 'dorp'; there are"),
+        ({"model_options.widht": 4}, "odd: model 'wide3' does not take these options: .*widht"),
+        ({"model_options.width": -4}, "odd: RuntimeError: "),
+        ({"channels": "X"}, "odd: unknown channel 'X'"),
+    ],
+)
+def test_options_that_a_network_does_not_take_are_said_before_the_first_run(
+    base: dict[str, Any], tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    completed = {"completed": {"strategy": "completed"}, "spectral": {"strategy": "spectral"}}
+    with pytest.raises(ValueError, match=said):
+        ablate(Ablation(base, {**completed, "odd": change}), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
     ("base", "change", "split", "whose"),
     [
         ({"early_stopping": {"patience": 2}}, {"epochs": 9}, "val", "all runs"),

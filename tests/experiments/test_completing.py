@@ -58,12 +58,12 @@ def test_what_is_there_is_not_run_again(base: dict[str, Any], out: Path, monkeyp
 
 
 def test_a_run_that_fails_is_noted_and_the_rest_is_finished(base: dict[str, Any], tmp_path: Path) -> None:
-    changes = {"odd": {"model_options.stem_kernel_size": 3}, **WIDE}
+    changes = {"odd": {"objective.penalty": 0.5}, **WIDE}
     record = ablate(Ablation(base, changes), tmp_path / "out")
     _, odd, wide = record["rows"]
-    assert odd["errors"] == {"0": "stem_kernel_size is 3, but must be even, as its stride is"}
+    assert odd["errors"] == {"0": "objective.penalty 0.5: strategy 'sliced' has no penalty"}
     assert wide["difference_full"]["verdict"] in ("better", "worse", "not distinguishable")
-    assert "stem_kernel_size is 3" in ablation_table(record)
+    assert "objective.penalty 0.5" in ablation_table(record)
     assert [row["seeds"] for row in record["rows"]] == [[0], [], [0]]
 
 

@@ -33,7 +33,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_runs_by_ray_are_those_made_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also what is named from the folder that the ablation is asked for in, and what fails."""
     monkeypatch.chdir(tmp_path)
-    changes = {**WIDE, "Broken": {"strategy_options": {"selection": "none"}}}
+    changes = {**WIDE, "Broken": {"objective.penalty": 0.5}}
     made = {
         name: ablate(Ablation(BASE, changes), Path(name), name) for name in ("sequential", "ray")
     }  # fmt: skip
@@ -43,7 +43,7 @@ def test_runs_by_ray_are_those_made_here(tmp_path: Path, monkeypatch: pytest.Mon
     }
     assert of_each["ray"] == of_each["sequential"]
     (failed,) = [row["errors"]["0"] for row in made["ray"]["rows"] if row["errors"]]
-    assert "selection" in failed
+    assert "objective.penalty" in failed
 
 
 def test_a_worker_that_dies_is_noted_and_the_others_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

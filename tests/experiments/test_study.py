@@ -125,6 +125,11 @@ def test_a_split_there_is_not_is_said_before_the_first_run(tmp_path: Path, split
     [
         ({"tuned": {"settings": {"pretrained": "typo.pth"}}}, {}, "^typo.pth, where pretrained weights .*, is no file"),
         ({"a": {}}, {"data": "photographs"}, "rates: photographs has no validation split to choose on"),
+        (
+            {"a": {"settings": {"model_options.widht": 4}}},
+            {},
+            "a-seed0: model '.*' does not take these options: .*widht",
+        ),
         ({"a": {}}, {"pretrained": __file__}, "rates: .*test_study.py holds no weights that can be read"),
     ],
 )

@@ -18,7 +18,7 @@ from anychan.environment import checked_device, environment
 from anychan.evaluation import HELD_OUT, record_costs
 from anychan.evaluation.bootstrap import DRAWS
 from anychan.experiments._ablation_rows import BASE, BOOTSTRAP, ablation_row, folder_name
-from anychan.experiments.completing import check_answers, check_pretrained, check_splits, is_finished
+from anychan.experiments.completing import check_answers, check_networks, check_pretrained, check_splits, is_finished
 from anychan.experiments.executors import EXECUTORS, Executor
 from anychan.experiments.recipes import Recipe
 from anychan.experiments.settings import configuration, merged
@@ -210,9 +210,10 @@ def ablate(
             cannot be written.
         FileExistsError: if another process is at the folder.
         ValueError: for an unknown executor, one that is not installed or has no workers, if there is nothing to compare
-            the runs on or an image of it is broken, an earlier record in the folder is of another split, has seeds or
-            changes that are not asked for now or with other settings, a run there is one of other settings, data or
-            weights or has answers of other images, or no run could be completed.
+            the runs on or an image of it is broken, a network does not take its options, an earlier record in the
+            folder is of another split, has seeds or changes that are not asked for now or with other settings, a run
+            there is one of other settings, data or weights or has answers of other images, or no run could be
+            completed.
     """
     if executor not in EXECUTORS:
         raise ValueError(f"unknown executor {executor!r}; there are {', '.join(EXECUTORS)}")
@@ -223,6 +224,7 @@ def ablate(
     configs = [(name, config) for name, _, config in ablation.runs(folder)]
     check_splits(configs, ablation.split)
     check_pretrained(configs)
+    check_networks(configs)
     with alone(folder):  # what is there is looked at inside: another process may just have written it
         _check_earlier(ablation, folder / RECORD)
         for _, config in configs:  # all before the first is trained: as errors they would lose rows

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import torch
 
 from anychan._records import read_run_record
 from anychan.channels import ChannelSet
@@ -13,8 +15,9 @@ from anychan.data.dataset import same_images
 from anychan.evaluation import HELD_OUT, evaluate_run
 from anychan.evaluation._folder import read_record, record_path, sha256
 from anychan.evaluation.questions import own_subsets
-from anychan.models import WeightsUnavailableError
+from anychan.models import WeightsUnavailableError, create_model
 from anychan.models.files import WEIGHTS, read_info
+from anychan.statistics import ChannelStatistics
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.initial import read_weights, weight_files, weights_taken
 from anychan.training.resumed import changes
@@ -154,6 +157,39 @@ def check_splits(configs: Iterable[tuple[str, TrainConfig]], split: str) -> None
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
         known.add(images)
+
+
+def check_networks(configs: Iterable[tuple[str, TrainConfig]]) -> None:
+    """That each run's network takes its options, for channels of which no statistics are known yet; each is made once.
+
+    Raises:
+        ValueError: if one does not; it begins with the name.
+    """
+    known: list[tuple[Any, ...]] = []
+    for name, config in configs:
+        stem = (config.strategy, config.strategy_options, config.channels, config.normalisation.kind)
+        asked = (config.data, config.bands, config.model, config.model_options, *stem)
+        if asked in known:
+            continue
+        known.append(asked)
+        data = open_dataset(config.data, config.bands)
+        try:
+            with torch.random.fork_rng(devices=()):
+                channels = data.channels.subset(config.channels)
+                count = len(channels)
+                create_model(
+                    config.model,
+                    channels,
+                    len(data.classes),
+                    config.strategy,
+                    ChannelStatistics(channels, torch.zeros(count), torch.eye(count), 1),
+                    config.strategy_options,
+                    config.model_options,
+                    config.normalisation.kind,
+                )
+        except Exception as error:  # whatever a network's constructor raises
+            said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            raise ValueError(f"{name}: {said}") from error
 
 
 def check_pretrained(configs: Iterable[tuple[str, TrainConfig]]) -> None:

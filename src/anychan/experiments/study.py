@@ -19,7 +19,7 @@ import yaml
 from anychan._lock import alone
 from anychan._records import RUN, read_run_record
 from anychan.experiments._shapes import check_shapes
-from anychan.experiments.completing import Costs, attempt, check_pretrained, check_splits
+from anychan.experiments.completing import Costs, attempt, check_networks, check_pretrained, check_splits
 from anychan.experiments.pool import Task, work_through
 from anychan.experiments.search import check_validation, sweep
 from anychan.experiments.search_space import SearchSpace
@@ -171,6 +171,10 @@ class Study:
         """The folders of all runs, in their order."""
         return [_folder(name, seed) for name, run in self.runs.items() for seed in self._seeds(run)]
 
+    def tuned_folders(self) -> set[str]:
+        """The folders of runs that take settings from searches, without which theirs may not go together."""
+        return {_folder(name, seed) for name, run in self.runs.items() if run.tuned_by for seed in self._seeds(run)}
+
     def configurations(self, folder: Path) -> Iterable[tuple[str, TrainConfig]]:
         """Each run's folder and configuration, before what a search finds goes into it.
 
@@ -289,8 +293,8 @@ def conduct(
         FileExistsError: if another process is at the folder.
         FileNotFoundError: if data or a file of pretrained weights are not there.
         ValueError: for fewer than one worker, a run whose data have no such split as it is to be evaluated on or
-            a broken image in it, a search whose data have no validation split, or pretrained weights that cannot be
-            read.
+            a broken image in it, a run that no search tunes whose network does not take its options, a search
+            whose data have no validation split, or pretrained weights that cannot be read.
     """
     folder = Path(folder)
     runs, searches = list(study.configurations(folder)), list(study.searched(folder))
@@ -301,6 +305,8 @@ def conduct(
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
     check_pretrained(runs + searches)
+    tuned = study.tuned_folders()
+    check_networks((name, config) for name, config in runs if name not in tuned)
     with alone(folder):
         return work_through(study.tasks(folder), workers, seconds=seconds, tell=tell)
 
