@@ -142,7 +142,9 @@ def test_images_that_lack_a_channel_of_a_subset_are_left_out_of_it():
     array = dataclasses.replace(array, present=present & torch.tensor([True, False]))
     (none,) = accuracy_cost(run, run, array, INFO, [there], one_set=False)
     assert none == {"subset": "RG", "n": 0, "left_out": 3}
-    table = record_of([both, red, none | {"subset": "G"}]).table()
+    table = record_of([both, red, none | {"subset": "Blue,Green,NIR"}]).table()
+    assert "\nBlue,Green,NIR  not measured: all" in table
+    assert "\nformat          ONNX" in table
     assert "n = 2; 1 lack a channel)" in table
     assert "n = 3)" in table
     assert "not measured: all images lack a channel" in table

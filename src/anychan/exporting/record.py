@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from anychan._columns import columns
+
 _SIZE = ("height", "width")
 
 
@@ -62,7 +64,7 @@ class Exported:
             f"logits differ by {check['difference']:.2g} at most{nothing}",
         }
         rows |= self._int8_rows()
-        return "\n".join(f"{name:<9}{text}" for name, text in rows.items())
+        return "\n".join(columns(list(rows.items())))
 
     def _int8_rows(self) -> dict[str, str]:
         if self.int8 is None:
