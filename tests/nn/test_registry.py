@@ -7,7 +7,7 @@ import sys
 
 import torch
 
-from anychan.nn import SlicedConv2d, describe_strategies, list_strategies, register_strategy
+from anychan.nn import Promises, SlicedConv2d, describe_strategies, list_strategies, register_strategy
 from anychan.nn import _registry as registry
 
 
@@ -36,3 +36,9 @@ def test_a_strategy_of_a_users_own_is_described_too(monkeypatch):
         monkeypatch.setattr(module, "__doc__", text)
         assert describe_strategies()[0]["summary"] == summary
     assert own.__name__ == "ByHand"
+
+
+def test_promises_are_those_of_a_model_that_is_not_trained(monkeypatch):
+    own = {"__module__": __name__, "promises": property(lambda stem: Promises(exact=not stem.training))}
+    monkeypatch.setattr(registry, "_STRATEGIES", {"dropped": type("Dropped", (SlicedConv2d,), own)})
+    assert describe_strategies()[0]["exact"]

@@ -73,10 +73,10 @@ def describe_strategies() -> list[dict[str, Any]]:
 
 
 def _small(strategy: type[AnyChannelConv2d]) -> AnyChannelConv2d:
-    """A convolution of red, green and blue with default options; torch's random state stays."""
+    """A convolution of red, green and blue with default options, as it answers; torch's random state stays."""
     needed: dict[str, Any] = {"covariance": torch.eye(3)} if strategy.uses_statistics else {}
     with torch.random.fork_rng(devices=()):
-        return strategy(3, 32, 4, channels="RGB", **needed)
+        return strategy(3, 32, 4, channels="RGB", **needed).eval()
 
 
 def _summary(name: str, strategy: type[AnyChannelConv2d]) -> str:
