@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 
 import pytest
 
@@ -58,3 +60,20 @@ def test_exit_codes_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     assert help_of(capsys, "predict").endswith(
         "exit codes: 0 all images are answered; 1 some cannot be read; 2 none can"
     )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows tells of pipes in its own words")
+@pytest.mark.parametrize("words", [["--help"], ["list", "packaged"], ["predict", "nothing", "a.png"]])
+@pytest.mark.parametrize("buffering", [1, -1])
+def test_who_prints_to_nobody_leaves_without_a_word(
+    words: list[str], buffering: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streams = []
+    for name in ("stdout", "stderr"):
+        read, write = os.pipe()
+        os.close(read)
+        streams.append(os.fdopen(write, "w", buffering))
+        monkeypatch.setattr(sys, name, streams[-1])
+    assert main(words) == 141
+    for stream in streams:
+        stream.close()  # which raises nothing, as nothing is left to be written

@@ -2,7 +2,8 @@
 
 Nothing heavy is imported before a command runs, so that every ``--help`` answers at once. What a command prints
 for programs (``--json``) and for people goes to standard output, progress and errors to standard error. Exit
-codes: 0 done; 1 done, with something found unfit or a run that stopped; 2 a user's error; 130 interrupted.
+codes: 0 done; 1 done, with something found unfit or a run that stopped; 2 a user's error; 130 interrupted; 141 whoever
+read what is printed has gone, as ``head`` does.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from anychan.cli._study import STUDY
 from anychan.cli._sweep import SWEEP
 from anychan.cli._train import TRAIN, parsed_train
 
+_NOBODY_READS = 141  # what a shell gives for a program that SIGPIPE ended
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
@@ -35,8 +38,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: the words after ``anychan``; None: those of this process.
     """
-    words = list(sys.argv[1:] if argv is None else argv)
     _print_any_text()
+    try:
+        code = _run(list(sys.argv[1:] if argv is None else argv))
+    except BrokenPipeError as error:  # of what was to be printed, or another
+        return _NOBODY_READS if _nobody_reads() else _told(error)
+    return _NOBODY_READS if _nobody_reads() else code
+
+
+def _run(words: list[str]) -> int:
     options = None
     try:
         name, rest = _command_name(words)
@@ -60,11 +70,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print("anychan: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
-        if os.environ.get("ANYCHAN_TRACEBACK"):
-            raise
-        print(f"anychan: error: {one_line(error)}", file=sys.stderr)
-        return 2
+        return _told(error)
+
+
+def _told(error: Exception) -> int:
+    """The exit code of a user's error, which is printed."""
+    if os.environ.get("ANYCHAN_TRACEBACK"):
+        raise error
+    print(f"anychan: error: {one_line(error)}", file=sys.stderr)
+    return 2
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -74,6 +91,23 @@ def _is_out_of_memory(error: Exception) -> bool:
     said = str(error).lower()
     of_words = any(words in said for words in ("out of memory", "can't allocate memory", "not enough memory"))
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or of_words
+
+
+def _nobody_reads() -> bool:
+    """Whether what is printed goes to a program that has ended, such as ``head``; the rest is thrown away then."""
+    gone = False
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())  # so that Python finds nothing wrong at its end
+            os.close(nowhere)
+            gone = True
+        except OSError:  # such as a full disk, which Python tells at its end
+            continue
+    return gone
 
 
 def _print_any_text() -> None:
