@@ -20,12 +20,15 @@ from anychan.training.loop import Trainer
 from ._runs import SETTINGS, described, recorded, weights
 
 
-def test_a_full_run_folder_is_refused_and_resuming_a_finished_run_changes_nothing(make: Any) -> None:
+def test_a_full_run_folder_is_refused_and_resuming_a_finished_run_changes_nothing(
+    make: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     run = train(make(epochs=1))
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.rglob("*") if path.is_file()}
     with pytest.raises(FileExistsError, match=r"run is not empty; .*--resume"):
         train(make(epochs=1))
     assert train(make(epochs=1, resume=True)) == run
+    assert capsys.readouterr().err.endswith("is finished already, after 1 epoch\n")
     after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in run.rglob("*") if path.is_file()}
     assert after == before
     (run / "model.safetensors").unlink()
@@ -70,10 +73,12 @@ def test_only_a_run_of_the_same_settings_and_data_is_resumed(make: Any, tmp_path
     train(make())
     with pytest.raises(ValueError, match=r"epochs: 2 -> 3; optimizer.learning_rate: 0.001 -> 0.1"):
         train(make(resume=True, epochs=3, optimizer=OptimizerConfig(learning_rate=0.1)))
-    with pytest.raises(ValueError, match=r"data.train: "):
+    with pytest.raises(ValueError, match=r"\(data: other train images, or read otherwise; data: other val"):
         train(make(resume=True, data=SETTINGS["data"] + ",seed=1"))
     with pytest.raises(ValueError, match=r"machine.precision: .*float32 -> bfloat16"):
         train(make(resume=True, precision="bfloat16"))
+    with pytest.raises(ValueError, match=r"\(model_options.stem_kernel_size: None -> 6\)"):
+        train(make(resume=True, model_options={**SETTINGS["model_options"], "stem_kernel_size": 6}))
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "letter.txt").touch()
     with pytest.raises(FileExistsError, match="holds no run"):

@@ -20,7 +20,7 @@ from anychan.models.files import WEIGHTS, read_info
 from anychan.statistics import ChannelStatistics
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.initial import read_weights, weight_files, weights_taken
-from anychan.training.resumed import changes
+from anychan.training.resumed import changes, other_images
 
 # Of which channel sets a run's cost is measured: none; the largest, which is all channels if they were asked for; all.
 Costs = Literal["none", "full", "all"]
@@ -89,7 +89,7 @@ def is_finished(config: TrainConfig) -> bool:
     now = open_dataset(config.data, config.bands).description
     for split in ("train", "val"):
         if not same_images(known["data"], now, split):
-            changed.append(f"data: other {split} images, or read otherwise")
+            changed.append(other_images(split))
     precision = known.get("machine", {}).get("precision")  # of auto it is what was chosen
     if config.precision != "auto" and precision not in (None, config.precision):
         changed.append(f"precision: {precision} -> {config.precision}")

@@ -22,8 +22,8 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     Example:
         >>> from anychan.training import TrainConfig
         >>> config = TrainConfig(data="a.zip", out=Path("runs/a")).to_dict()
-        >>> differences(config, {**config, "out": "runs/b", "epochs": 12})
-        ['epochs: 10 -> 12']
+        >>> differences(config, {**config, "out": "runs/b", "epochs": 12, "strategy_options": {"drop": 0.5}})
+        ['epochs: 10 -> 12', 'strategy_options.drop: None -> 0.5']
     """
     flat_before, flat_now = _flat(before), _flat(now)
     names = [name for name in {**flat_before, **flat_now} if name not in _NEUTRAL]
@@ -37,7 +37,7 @@ def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
 def _flat(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in record.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             flat |= _flat(value, f"{prefix}{name}.")
         else:
             flat[prefix + name] = value

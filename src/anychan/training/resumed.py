@@ -30,6 +30,11 @@ def changes(known: Mapping[str, Any], config: TrainConfig, weights: Mapping[str,
     ]
 
 
+def other_images(split: str) -> str:
+    """What is said of a split whose images are not those that a run was trained with."""
+    return f"data: other {split} images, or read otherwise"
+
+
 def earlier_parts(record: Mapping[str, Any], done: tuple[int, int], now: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The parts of a run that are done and were trained in another environment than what comes next.
 

@@ -40,7 +40,7 @@ from anychan.training.progress import Progress
 from anychan.training.randomness import seed_everything
 from anychan.training.recalibration import recalibrate_on
 from anychan.training.records import RunFolder, check_folder
-from anychan.training.resumed import changes, earlier_parts, told
+from anychan.training.resumed import changes, earlier_parts, other_images, told
 from anychan.training.stopping import InterruptedRunError, TrainingStoppedError, listening
 
 if TYPE_CHECKING:
@@ -231,7 +231,7 @@ class _Run:
         if self._writes:
             self._parts = earlier_parts(self._record(), (trainer.epoch, trainer.step), self._environment)
         if trainer.finished:
-            return f"{config.out} is finished already, after {trainer.epoch} epochs"
+            return f"{config.out} is finished already, after {trainer.epoch} epoch{'' if trainer.epoch == 1 else 's'}"
         return f"going on in epoch {trainer.epoch + 1} after step {trainer.step}"
 
     def _record(self) -> dict[str, Any]:
@@ -260,12 +260,15 @@ class _Run:
     def _check_origin(self, state: dict[str, Any]) -> None:
         """Refuse a checkpoint that this run's steps would not follow from."""
         changed = changes(state, self._config, self._weights, "another model")
-        for group, now in (("machine", self._trainer.machine.to_dict()), ("data", self._data.origin)):
-            changed += [
-                f"{group}.{name}: {state[group][name]} -> {now[name]}"
-                for name in now.keys() & state[group].keys()  # earlier versions noted less
-                if state[group][name] != now[name]
-            ]
+        machine, data = (  # by name before and now; earlier versions noted less
+            {name: (state[group][name], now[name]) for name in now if name in state[group]}
+            for group, now in (("machine", self._trainer.machine.to_dict()), ("data", self._data.origin))
+        )
+        changed += [f"machine.{name}: {before} -> {now}" for name, (before, now) in machine.items() if before != now]
+        read_alike = len(set(data.pop("decoding", ("",)))) == 1
+        for split, (before, now) in data.items():
+            if before != now or (now and not read_alike):
+                changed.append(other_images(split))
         if changed:
             raise checkpoint.CheckpointError(
                 f"{self._config.out} cannot be resumed with other settings ({'; '.join(changed)}); "
