@@ -220,3 +220,22 @@ def test_images_that_do_not_fit_the_network_are_refused_before_anything_is_writt
     with pytest.raises(ValueError, match=said):
         train(config)
     assert not config.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("unseen", "said"),
+    [
+        ("", ""),
+        ("c", "warning: label 2 has no image in the training split\n"),
+        ("cdefghi", "warning: labels 2, 3, 4, 5, 6 and 2 more have no image in the training split\n"),
+    ],
+)
+def test_classes_that_are_not_trained_are_told(
+    make: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str], unseen: str, said: str
+) -> None:
+    for name in ("train/a", "train/b", *(f"test/{one}" for one in "ab" + unseen)):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        Image.new("RGB", (16, 16), (len(name), ord(name[-1]), 90)).save(tmp_path / "data" / name / "0.png")
+    train(make(data=str(tmp_path / "data"), epochs=1, batch_size=2))
+    told = capsys.readouterr().err
+    assert "".join(line for line in told.splitlines(keepends=True) if line.startswith("warning")) == said

@@ -14,6 +14,8 @@ from anychan.training.config import TrainConfig
 if TYPE_CHECKING:
     from accelerate import Accelerator
 
+_NAMED = 5  # labels of a warning
+
 
 @dataclass(frozen=True)
 class Images:
@@ -31,6 +33,16 @@ class Images:
             "val": None if self.validation is None else self.validation.fingerprint,
             "decoding": self.dataset.decoding,
         }
+
+    def unseen_classes(self) -> str:
+        """A line that tells which labels no training image has; "" where all have some."""
+        unseen = sorted(set(range(len(self.dataset.classes))) - set(self.train.labels.tolist()))
+        if not unseen:
+            return ""
+        more = f" and {len(unseen) - _NAMED} more" if len(unseen) > _NAMED else ""
+        labels = ", ".join(map(str, unseen[:_NAMED])) + more
+        have = "label {} has" if len(unseen) == 1 else "labels {} have"
+        return f"warning: {have.format(labels)} no image in the training split"
 
 
 def load_images(config: TrainConfig, accelerator: Accelerator) -> Images:

@@ -187,7 +187,8 @@ class _Run:
         starts_from = "; ".join(taken[name] for name in ("source", "head", "planes") if name in taken)
         weights_from = starts_from and f"weights from {starts_from}"
         elsewhere = told(self._parts, self._environment)
-        for line in (resumed, elsewhere, weights_from, taken.get("warning"), self._skipped()):
+        unseen = self._data.unseen_classes()
+        for line in (resumed, elsewhere, weights_from, taken.get("warning"), unseen, self._skipped()):
             if line:
                 progress.say(line)
         try:
