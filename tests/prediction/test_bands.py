@@ -154,6 +154,9 @@ def test_what_does_not_fit_is_said(run: Path) -> None:
     predictor = Predictor.load(run, device="cpu")
     lacking, empty = npz(B02=np.ones((16, 16), np.float32)), npz(B02=np.full((16, 16), np.nan, np.float32))
     (answer,) = predictor.predict([lacking], "B02,B08")
+    way_on = ": ask for those that are there (--channels), or say partial: true in a bands.yaml"
+    assert answer.error == f"has no channel B08; there are B02{way_on}"
+    (answer,) = predictor.predict([lacking], "B08")
     assert answer.error == "has no channel B08; there are B02"
     (answer,) = predictor.predict([empty], "B02")
     assert answer.error == "has no value in any of B02"
@@ -168,6 +171,12 @@ def test_a_channel_without_a_value_is_not_there(measured: Path) -> None:
     both, one = next(predictor.predict([half], "B02,B08")), next(predictor.predict([half], "B02"))
     assert both.error is None
     assert both.probabilities == pytest.approx(one.probabilities, abs=1e-6)
+
+
+def test_a_plain_model_is_asked_for_all_its_channels_alone(tmp_path: Path) -> None:
+    plain = Predictor.load(make_run(tmp_path, channels=_measured("B02", "B08"), strategy="plain"), device="cpu")
+    (answer,) = plain.predict([npz(B02=np.ones((16, 16), np.float32))])
+    assert answer.error == "has no channel B08; there are B02"
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_what_a_model_does_not_take_is_refused_before_any_image(predictor, tmp_p
 
 def test_a_channel_that_a_photograph_lacks_is_said_of_it(tmp_path):
     wide = Predictor.load(make_run(tmp_path, channels=["R", "G", "B", "N"]), device="cpu")
-    assert next(wide.predict([photograph(1)])).error == "has no channel N; there are R,G,B"
+    assert next(wide.predict([photograph(1)])).error.startswith("has no channel N; there are R,G,B: ask for those")
     assert next(wide.predict([photograph(1)], "RGB")).error is None
 
 

@@ -223,7 +223,8 @@ class Predictor:
 
     def problem(self, read: Planes | BrokenFileError, asked: ChannelSet) -> str | None:
         """Why the model has no answer to what was read, in words that follow the image's name; None: it has one."""
-        if (said := _problem(read, asked)) is not None or isinstance(read, BrokenFileError):
+        said = _problem(read, asked, self.model.strategy != PLAIN)
+        if said is not None or isinstance(read, BrokenFileError):
             return said
         there = _with_a_value(read, asked)
         try:
@@ -256,7 +257,7 @@ class Predictor:
             return broken
 
 
-def _problem(read: Planes | BrokenFileError, asked: ChannelSet) -> str | None:
+def _problem(read: Planes | BrokenFileError, asked: ChannelSet, takes_subsets: bool) -> str | None:
     if isinstance(read, BrokenFileError):
         return read.reason
     try:
@@ -265,7 +266,9 @@ def _problem(read: Planes | BrokenFileError, asked: ChannelSet) -> str | None:
         return f"has other bands: {error}"
     missing = [name for name in asked.names if name not in found]
     if missing:
-        return f"has no channel {', '.join(missing)}; there are {','.join(read.channels.names)}"
+        way_on = ": ask for those that are there (--channels), or say partial: true in a bands.yaml"
+        there = f"has no channel {', '.join(missing)}; there are {','.join(read.channels.names)}"
+        return there + way_on if found and takes_subsets else there
     theirs = read.channels.subset(tuple(found.values()))
     if read.values[_places(read, asked)].isnan().all():
         return f"has no value in any of {','.join(asked.names)}"
