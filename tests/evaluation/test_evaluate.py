@@ -48,7 +48,7 @@ def keys(record: dict[str, Any]) -> list[tuple[str, str]]:
 
 def test_an_any_channel_run_on_all_subsets(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]) -> None:
     run = make_run()
-    record = evaluate(run)
+    record = evaluate(run, batch_size=10)
     channels = open_dataset(SPEC).channels
     assert json.loads((run / "evaluation/test.json").read_text()) == json.loads(json.dumps(record))
     assert keys(record) == [(str(subset), "") for subset in channels.subsets()]

@@ -32,6 +32,9 @@ def test_a_row_a_result_in_aligned_columns() -> None:
     assert " ".join(lines[4].split()) == "RGB - 44.0 42.0 to 46.0 90.0 51.0 52.0 53.0 4.0 100.0 1.250"
     assert " ".join(lines[5].split()) == "RG mean-of-present 16.2 14.2 to 18.2 90.0 51.0 52.0 53.0 4.0 36.8 1.250"
     assert lines[6].split()[-2] == "-"
+    few = results[0] | {"top5": None, "inference_ms": None}
+    last = table({"split": "test", "classes": ["a"] * 5, "results": [few]}).splitlines()[4]
+    assert " ".join(last.split()) == "RGB - 44.0 42.0 to 46.0 - 51.0 52.0 53.0 4.0 100.0 -"
     ends = [lines[2].index(name) + len(name) for name in ("accuracy", "retention")]
     assert all(line[: ends[0]].endswith(share) for line, share in zip(lines[4:], ("44.0", "16.2", "0.0"), strict=True))
     assert all(line[: ends[1]].endswith(share) for line, share in zip(lines[4:], ("100.0", "36.8", "-"), strict=True))

@@ -100,13 +100,15 @@ def test_the_card_of_a_run_tells_its_records(tmp_path):
     run["resumed_from"] = [{"commit": "a", "epochs": 2, "step": 0}]
     (tmp_path / "run.json").write_text(json.dumps(run))
     results = record["results"]
+    results[1]["top5"] = None  # of few classes
     results.append({**results[-1], "fill": "zeros", "accuracy": 0.0123})  # a fill's row is not the model's own
     (tmp_path / "evaluation" / "test.json").write_text(json.dumps(record))
     card = PretrainedModel.from_run(tmp_path).card
     for row in results:
         low, high = row["accuracy_interval"]
         cells = f"| {row['subset']} | {row['n']:,} | {row['accuracy']:.1%} | {low:.1%} to {high:.1%} |"
-        assert (cells in card) == (row["fill"] == "")
+        top5 = "-" if row["top5"] is None else f"{row['top5']:.1%}"
+        assert (f"{cells} {top5} |" in card) == (row["fill"] == "")
     for said in (
         "24,000 train, 1,000 val, 2,500 test",
         "10 epochs, seed 0, channel sampling *hierarchical*, objective *sandwich*. Commit `a` and `b`.",

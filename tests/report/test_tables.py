@@ -50,6 +50,15 @@ def test_where_no_cost_was_measured_subsets_have_the_time_of_their_evaluation(tm
     table = subset_table(run, run.evaluations["test"])
     assert (table.columns[-1].label, _texts(table)[0][-1]) == ("ms", "1.23")
     assert table.caption == "first: n = 400 images of the test split, one run, seed 0; timed on Test CPU, 2 threads."
+    for row in record["results"]:  # of few classes, and of few batches
+        row |= {"top5": None, "inference_ms": None}
+    path.write_text(json.dumps(record))
+    run = read_run(tmp_path / "first")
+    table = subset_table(run, run.evaluations["test"])
+    assert [column.label for column in table.columns][2:4] == ["95 % interval", "precision"]
+    assert table.columns[-1].label == "retention"
+    assert _texts(table)[0][2:4] == ["58.0–61.9", "61.0"]
+    assert table.caption == "first: n = 400 images of the test split, one run, seed 0."
 
 
 def test_macro_averages_without_variance_stand_without_an_interval(tmp_path: Path) -> None:

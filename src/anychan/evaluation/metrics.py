@@ -13,6 +13,7 @@ from anychan.evaluation.intervals import wilson_interval
 from anychan.evaluation.predictions import Predictions
 
 CALIBRATION_BINS = 15
+_TOP = 5  # answers of which one is right: of so few classes always
 
 
 def metrics(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
@@ -26,9 +27,10 @@ def metrics(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
         classes: the names of the classes, at least two.
 
     Returns:
-        ``n``, ``accuracy``, ``accuracy_interval`` (Wilson, 95 %), ``top5``; ``precision``, ``recall`` and ``f1``, each
-        ``_macro`` and ``_weighted``; ``expected_calibration_error`` and ``calibration`` (see ``calibration``);
-        ``per_class`` (class, support, precision, recall, f1); ``confusion`` (row: right class, column: answer).
+        ``n``, ``accuracy``, ``accuracy_interval`` (Wilson, 95 %), ``top5``, None of five classes or fewer;
+        ``precision``, ``recall`` and ``f1``, each ``_macro`` and ``_weighted``; ``expected_calibration_error`` and
+        ``calibration`` (see ``calibration``); ``per_class`` (class, support, precision, recall, f1); ``confusion``
+        (row: right class, column: answer).
         All rates are 0 to 1.
 
     Raises:
@@ -53,7 +55,7 @@ def metrics(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
         "n": n,
         "accuracy": right / n,
         "accuracy_interval": list(wilson_interval(right, n)),
-        "top5": float((predictions.top == predictions.labels[:, None]).any(axis=1).mean()),
+        "top5": float((predictions.top == predictions.labels[:, None]).any(axis=1).mean()) if k > _TOP else None,
         **_by_class(torch.tensor(predictions.predicted), torch.tensor(predictions.labels), classes),
         **calibration(predictions),
     }

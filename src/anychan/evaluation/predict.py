@@ -198,9 +198,13 @@ def _batches(
         yield path, values_NSHW, None if there_NS is None else there_NS[first : first + size]
 
 
-def _milliseconds(times: list[tuple[float, int]]) -> float:
-    """Of the model for one image: the median over batches, without the first (it warms up) and the last (cut off)."""
-    return statistics.median(seconds / images for seconds, images in times[1:-1] or times) * 1000
+def _milliseconds(times: list[tuple[float, int]]) -> float | None:
+    """Of the model for one image: the median over batches, without the first (it warms up) and the last (cut off).
+
+    None where there is no other batch.
+    """
+    warm = [seconds / images for seconds, images in times[1:-1]]
+    return statistics.median(warm) * 1000 if warm else None
 
 
 def _autocast(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager:

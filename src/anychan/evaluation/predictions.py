@@ -30,7 +30,7 @@ class Predictions:
         top: int64 (N, K), the K most probable classes, the most probable first; K is 5, or the number of classes
             where there are fewer.
         probability: float32 (N, K), their probabilities, 0 to 1.
-        milliseconds: of the model for one image, if measured; no column of the table.
+        milliseconds: of the model for one image, if there were batches enough to measure it; no column of the table.
 
     Raises:
         ValueError: if the lengths differ.

@@ -41,7 +41,7 @@ def table(record: Mapping[str, Any]) -> str:
             *(_percent(result[name]) for name in ("top5", "precision_macro", "recall_macro", "f1_macro")),
             _percent(result["expected_calibration_error"]),
             _percent(result["retention"]),
-            f"{result['inference_ms']:.3f}",
+            "-" if result["inference_ms"] is None else f"{result['inference_ms']:.3f}",
             *([_percent(result["flips"]["accuracy"]) if "flips" in result else "-"] if flipped else []),
             *([str(result.get("left_out", 0))] if left_out else []),
         )

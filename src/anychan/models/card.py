@@ -118,7 +118,8 @@ def _results(info: ModelInfo, evaluated: Mapping[str, Any] | None) -> str:
         low, high = row["accuracy_interval"]
         kept = "" if row["retention"] is None else f"{row['retention']:.1%}"
         interval = f"{low:.1%} to {high:.1%}"
-        cells = (row["subset"], f"{row['n']:,}", f"{row['accuracy']:.1%}", interval, f"{row['top5']:.1%}", kept)
+        top5 = "-" if row["top5"] is None else f"{row['top5']:.1%}"
+        cells = (row["subset"], f"{row['n']:,}", f"{row['accuracy']:.1%}", interval, top5, kept)
         lines.append(f"| {' | '.join(cells)} |")
     where = f"{evaluated['data']['name']}, split *{evaluated['split']}*"
     return (

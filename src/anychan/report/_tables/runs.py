@@ -71,7 +71,9 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
 
     How long answering took stands there only where no cost was measured, which tells it better.
     """
-    timed = not any(result.cost for result in evaluation.results)
+    costed = any(result.cost for result in evaluation.results)
+    timed = not costed and any(result.inference_ms is not None for result in evaluation.results)
+    ranked = any(result.top5 is not None for result in evaluation.results)
     columns = (
         Column("channels", numeric=False),
         Column("accuracy", "percent of images named right"),
@@ -81,7 +83,7 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
             if run.pooled
             else "Wilson score interval of the accuracy over images",
         ),
-        Column("top 5", "percent of images whose class is among the five likeliest"),
+        *([Column("top 5", "percent of images whose class is among the five likeliest")] if ranked else []),
         Column("precision", MACRO),
         Column("recall", MACRO),
         Column("F1", MACRO),
@@ -92,7 +94,7 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
     groups = [
         Group(
             f"missing channels filled: {fill_name(fill)}" if fill else "",
-            tuple(_metrics(r, timed) for r in results),
+            tuple(_metrics(r, ranked, timed) for r in results),
             "naive" if fill else "",
         )
         for fill, results in series(evaluation).items()
@@ -142,12 +144,12 @@ def accuracy_cell(result: Result | None) -> Cell:
     return share_cell(result.accuracy, result.interval)
 
 
-def _metrics(result: Result, timed: bool) -> tuple[Cell, ...]:
+def _metrics(result: Result, ranked: bool, timed: bool) -> tuple[Cell, ...]:
     return (
         Cell(result.subset),
         share_cell(result.accuracy),
         Cell(fmt.interval(result.interval), sort=result.interval[0]),
-        share_cell(result.top5),
+        *([share_cell(result.top5)] if ranked else []),
         *macro_cells(result),
         share_cell(result.calibration_error),
         share_cell(result.retention),
