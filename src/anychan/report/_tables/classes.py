@@ -58,7 +58,8 @@ def unlost_words(evaluation: Evaluation) -> str:
         for name, without in _each_without(evaluation)
         if full and (losses := _losses(full, without)) and all(lost <= 0 for lost, _, _ in losses)
     ]
-    return f"No class lost any recall without {' or without '.join(found)}." if found else ""
+    where = f"one of {fmt.listing(found)} was left out" if len(found) > 1 else f"{''.join(found)} was left out"
+    return f"No class lost any recall where {where}." if found else ""
 
 
 def recall_tables(runs: Sequence[Run], split: str | None) -> list[Table]:
