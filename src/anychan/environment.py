@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -47,6 +48,23 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found | dict(plugin_versions())
+
+
+def plugins_missing(record: Mapping[str, Any]) -> list[str]:
+    """Packages, with their versions, that a record names beside the usual libraries and that are not installed here.
+
+    Example:
+        >>> plugins_missing({"versions": {"torch": "2.11.0", "my-strategies": "0.3"}})
+        ['my-strategies 0.3']
+    """
+    missing = []
+    for name, version in record.get("versions", {}).items():
+        if name not in ("python", *_LIBRARIES):
+            try:
+                importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                missing.append(f"{name} {version}")
+    return missing
 
 
 def hardware(device: torch.device | str | None = None) -> dict[str, Any]:

@@ -219,3 +219,16 @@ def test_what_names_no_trained_model_is_told_what_would(tmp_path, monkeypatch, n
     monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(error, match=said):
         find_model(name)
+
+
+def test_a_network_of_a_plugin_that_is_not_there_is_told_with_its_package(tmp_path):
+    save_model(tmp_path, *_model())
+    path = tmp_path / "model.json"
+    path.write_text(path.read_text().replace('"wide4"', '"three_convs"'))
+    with pytest.raises(ValueError, match=r"unknown model 'three_convs'; [^;]*; [^;]*$"):
+        load_model(tmp_path)
+    versions = {"python": "3.9", "anychan": "0.0.1", "pytest": "1.0", "own-methods": "0.3.1"}
+    (tmp_path / "run.json").write_text(json.dumps({"schema": 1, "kind": "run", "versions": versions}))
+    said = r"unknown model 'three_convs'; .*; it was trained with own-methods 0\.3\.1, not installed here$"
+    with pytest.raises(ValueError, match=said):
+        load_model(tmp_path)

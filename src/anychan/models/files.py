@@ -18,9 +18,11 @@ from torch.utils._pytree import tree_leaves
 
 from anychan._errors import first_line, unwritten
 from anychan._files import replacing
+from anychan._records import RUN, read_run_record
 from anychan.adaptation import AnyChannelModel, keep_statistics
 from anychan.adaptation.annealing import annealed_modules
 from anychan.channels import ChannelSet
+from anychan.environment import plugins_missing
 from anychan.models._registry import create_model, is_network
 from anychan.packaged import list_packaged, packaged_folder
 from anychan.statistics import ChannelStatistics
@@ -303,6 +305,17 @@ def read_info(folder: Path) -> ModelInfo:
         raise ValueError(f"{description} is damaged: {error!r}") from error
 
 
+def _created(info: ModelInfo, folder: Path) -> AnyChannelModel:
+    """The network with random weights; one of a plug-in that is not there is told with its package."""
+    try:
+        return info.create()
+    except ValueError as error:
+        missing = plugins_missing(read_run_record(folder)) if (folder / RUN).is_file() else []
+        if not missing:
+            raise
+        raise ValueError(f"{error}; it was trained with {', '.join(missing)}, not installed here") from error
+
+
 def load_model(model: Path | str) -> tuple[AnyChannelModel, ModelInfo]:
     """Read a trained model's two files.
 
@@ -321,7 +334,7 @@ def load_model(model: Path | str) -> tuple[AnyChannelModel, ModelInfo]:
 
     folder = find_model(model)
     weights, info = folder / WEIGHTS, read_info(folder)
-    network = info.create()
+    network = _created(info, folder)
     try:
         load_tensors(network, str(weights))
     except (SafetensorError, RuntimeError) as error:
