@@ -7,11 +7,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from anychan.data import check_dataset, load_split, open_dataset
 from anychan.data.check_report import CheckReport
+
+from .._image_files import npz
 
 Files = dict[str, bytes]
 Pack = Callable[[Files], Path]
@@ -39,6 +42,23 @@ def test_sound_data_are_fit_and_left_alone(pack: Pack, photographs: Files) -> No
     assert (report.files, report.decoded) == (8, 8)
     assert report.counts == {"train": (2, 2), "val": (1, 1), "test": (1, 1)}
     assert "nothing found that is odd" in report.table()
+    assert "\nchannels: R, G, B; kept as uint8\nclasses: 2\n" in report.table()
+    assert report.to_dict()["lacking"] == {}
+
+
+def test_channels_that_files_lack_are_counted(tmp_path: Path) -> None:
+    empty, full = np.full((8, 8), np.nan, np.float32), np.ones((8, 8), np.float32)
+    planes = [{"A": full, "B": full}, {"A": full, "B": empty}, {"B": full}, {"A": full}]
+    for number, its in enumerate(planes):
+        for split in ("train", "test"):
+            file = tmp_path / split / f"class{number % 2}" / f"{number}.npz"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(npz(**its, C=number * full))
+    (tmp_path / "bands.yaml").write_text("channels: A,B,C\npartial: true\n")
+    report = check_dataset(tmp_path)
+    assert "\nchannels: A, B, C; kept as float32\nfiles without a channel: A in 2, B in 4\nclasses" in report.table()
+    told = report.to_dict()
+    assert [told[key] for key in ("channels", "kept_as", "lacking")] == [["A", "B", "C"], "float32", {"A": 2, "B": 4}]
 
 
 @pytest.mark.parametrize(

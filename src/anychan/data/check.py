@@ -8,9 +8,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from anychan.data.bands import Bands
 from anychan.data.check_report import CheckReport
-from anychan.data.dataset import Dataset, Sample
+from anychan.data.dataset import Dataset, Pixels, Sample
 from anychan.data.decode import strict_pillow
 from anychan.data.findings import BrokenFileError, Finding
 from anychan.data.layouts import inspect_layout
@@ -31,6 +33,7 @@ _ODD = {
 class _Reading:
     digest: bytes
     odd: tuple[str, ...]
+    empty: tuple[int, ...]  # channels without a value
     broken: BrokenFileError | None
 
 
@@ -63,6 +66,13 @@ def check_dataset(spec: str | Path, bands: Bands | str | Path | None = None, *, 
         layout=dataset.layout,
         classes=dataset.classes,
         counts=counts,
+        channels=dataset.channels.names,
+        kept_as=str(dataset.encoding),
+        lacking={
+            name: count
+            for place, name in enumerate(dataset.channels.names)
+            if (count := sum(place in reading.empty for reading in readings.values()))
+        },
         findings=tuple(findings),
         files=len(readings),
         decoded=sum(reading.broken is None for reading in readings.values()),
@@ -77,15 +87,22 @@ def _read_all(dataset: Dataset, progress: bool) -> dict[str, _Reading]:
         content = b""
         try:
             content = dataset.source.read(path)
-            return _Reading(hashlib.sha256(content).digest(), dataset.decode(content, None).odd, None)
+            picture = dataset.decode(content, None)
+            return _Reading(hashlib.sha256(content).digest(), picture.odd, _empty(picture.pixels), None)
         except BrokenFileError as broken:
-            return _Reading(hashlib.sha256(content).digest(), (), broken)
+            return _Reading(hashlib.sha256(content).digest(), (), (), broken)
 
     paths = list(dict.fromkeys(sample.path for samples in dataset.splits.values() for sample in samples))
     with strict_pillow():
         readings = ordered_map(read, paths)
         shown = tqdm(readings, "checking", len(paths), unit=" images", disable=not progress, mininterval=0.5)
         return dict(zip(paths, shown, strict=True))
+
+
+def _empty(pixels_HWC: Pixels) -> tuple[int, ...]:
+    if pixels_HWC.dtype.kind != "f":
+        return ()
+    return tuple(np.flatnonzero(np.isnan(pixels_HWC).all(axis=(0, 1))).tolist())
 
 
 def _of_files(split: str, samples: list[Sample], readings: dict[str, _Reading]) -> list[Finding]:

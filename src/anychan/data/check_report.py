@@ -21,6 +21,9 @@ class CheckReport:
         layout: how the data are laid out.
         classes: a name for each label.
         counts: for each split, the number of images listed of each label.
+        channels: names of those of every image.
+        kept_as: how their pixels are kept: the type of numbers, with scale and offset where there are some.
+        lacking: by channel the number of files without a value in it, of those that some lack.
         findings: all that was found; their kinds are in ``anychan.data.findings``.
         files: number of different files that are listed.
         decoded: number of these that were decoded to the end.
@@ -31,6 +34,9 @@ class CheckReport:
     layout: str
     classes: tuple[str, ...]
     counts: dict[str, tuple[int, ...]]
+    channels: tuple[str, ...]
+    kept_as: str
+    lacking: dict[str, int]
     findings: tuple[Finding, ...]
     files: int
     decoded: int
@@ -64,6 +70,9 @@ class CheckReport:
                 {"label": label, "class": name, **{split: counts[label] for split, counts in self.counts.items()}}
                 for label, name in enumerate(self.classes)
             ],
+            "channels": list(self.channels),
+            "kept_as": self.kept_as,
+            "lacking": self.lacking,
             "kinds": self.kinds,
             "findings": [asdict(finding) for finding in self.findings],
         }
@@ -74,6 +83,8 @@ class CheckReport:
             f"{self.name}: {self.layout}",
             f"{self.decoded:,} of {self.files:,} files decoded in {self.seconds:.1f} s",
             "splits: " + ", ".join(f"{split} {sum(counts):,}" for split, counts in self.counts.items()),
+            f"channels: {', '.join(self.channels)}; kept as {self.kept_as}",
+            *self._lacking_rows(),
             f"classes: {len(self.classes)}",
             "",
             *self._class_rows(),
@@ -83,6 +94,10 @@ class CheckReport:
         ]
         # A file's name may hold bytes that are no text.
         return "\n".join(lines).encode(errors="backslashreplace").decode()
+
+    def _lacking_rows(self) -> list[str]:
+        told = ", ".join(f"{name} in {count:,}" for name, count in self.lacking.items())
+        return [f"files without a channel: {told}"] if told else []
 
     def _class_rows(self) -> list[str]:
         splits = list(self.counts)
