@@ -41,8 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     _print_any_text()
     try:
         code = _run(list(sys.argv[1:] if argv is None else argv))
-    except BrokenPipeError as error:  # of what was to be printed, or another
-        return _NOBODY_READS if _nobody_reads() else _told(error)
+    except BrokenPipeError:  # what was to be printed: nothing else that is written to a pipe comes this far
+        _nobody_reads()
+        return _NOBODY_READS
     return _NOBODY_READS if _nobody_reads() else code
 
 
