@@ -131,7 +131,7 @@ def test_a_choice_of_bands_and_another_sensors_names(folder: Pack, tmp_path: Pat
     np.testing.assert_array_equal(array.images[0].numpy(), noise(13, SIZE, SIZE, seed=0)[[11, 3]])
     whole = open_dataset(path, "sentinel-2-l1c")  # what is said when it is opened comes first
     assert len(whole.channels) == 13
-    with pytest.raises(ValueError, match=r"0\.tif has the shape 13 x 12 x 12, and which axis has the 9 planes"):
+    with pytest.raises(ValueError, match=r"0\.tif has the shape 13 x 12 x 12, but 9 bands are named"):
         open_dataset(path, "landsat-8-9-oli")
     with pytest.raises(ValueError, match="says itself what its bands are"):
         open_dataset("synthetic", "rgb")

@@ -157,13 +157,14 @@ def test_a_run_is_not_compared_with_itself(any_channel: Path) -> None:
 
 
 def test_runs_without_anything_in_common_are_refused(any_channel: Path, tmp_path: Path) -> None:
+    other = write_run(tmp_path / "b", [answers("B", "", 0.5, 1)])
     with pytest.raises(ValueError, match="no channel set"):
-        compare_runs(any_channel, write_run(tmp_path / "b", [answers("B", "", 0.5, 1)]))
+        compare_runs(any_channel, other)
     with pytest.raises(FileNotFoundError, match=r"val\.json is not there"):
-        compare_runs(any_channel, any_channel, split="val")
+        compare_runs(any_channel, other, split="val")
     (any_channel / "evaluation/test.json").write_text('{"schema": 1')
     with pytest.raises(ValueError, match=r"test\.json is damaged"):
-        compare_runs(any_channel, any_channel)
+        compare_runs(any_channel, other)
 
 
 def test_a_run_on_another_drive_is_named_by_its_own_path(

@@ -79,7 +79,7 @@ def test_files_that_are_read_otherwise_are_other_images(tiles: Path, tmp_path: P
         sweep({**own, "out": str(tmp_path / "sweep")}, SearchSpace({"model_options.width": [2, 4]}), trials=2)
     with pytest.raises(ValueError, match="is about other images, or such as were read otherwise"):
         evaluate_run(run, [BANDS], split="test", cost=False, cache_dir=tmp_path / "cache")
-    with pytest.raises(ValueError, match=r"cannot be resumed .*data\.decoding: "):
+    with pytest.raises(ValueError, match=r"cannot be resumed .*data: other train images, or read otherwise"):
         train(started)
     assert searched["best"]
 
