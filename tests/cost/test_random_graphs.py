@@ -44,7 +44,11 @@ _OPERATIONS: dict[str, tuple[tuple[int, ...], Callable[[], nn.Module]]] = {
     "product from the left": ((1,), _learned(_MATRIX, lambda weight, x: weight @ x)),
     "functional convolution": ((1,), _learned(_CONV, lambda weight, x: F.conv2d(x, weight))),
     "generated kernel": ((1,), _learned((9, 9), lambda weight, x: F.conv2d(x, (weight @ weight.T)[0].view(_CONV)))),
-    "kernel of the input": ((1, 1), _learned(_CONV, lambda weight, x, y: F.conv2d(x, weight * y.mean().sigmoid()))),
+    # Of one channel: the mean of several, scaled by what was learned, would be a weighted sum, and a layer by itself.
+    "kernel of the input": (
+        (1, 1),
+        _learned(_CONV, lambda weight, x, y: F.conv2d(x, weight * y[0, 0].mean().sigmoid())),
+    ),
     "product added": (
         (0, 1),
         _learned((8, 8), lambda weight, x, y: torch.baddbmm(x[0], y[0], weight.expand(3, 8, 8)) + x),
@@ -103,6 +107,13 @@ def test_random_graphs(steps: list[tuple[str, list[int]]]) -> None:
     with torch.device("meta"):
         graph = Graph(steps)
     assert depth(graph, "RGB", image_size=8) == _longest_path(steps, len(steps))
+
+
+def test_a_learned_scale_may_be_averaged_to_one_number() -> None:
+    steps = [("learned scale", [0]), ("kernel of the input", [0, 1])]
+    with torch.device("meta"):
+        graph = Graph(steps)
+    assert depth(graph, "RGB", image_size=8) == _longest_path(steps, len(steps)) == 1
 
 
 @pytest.mark.parametrize("name", sorted(_OPERATIONS))

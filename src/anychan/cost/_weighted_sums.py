@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -190,7 +191,7 @@ def _carried(weights: Weights | None, source: Tensor, output: Tensor) -> Weights
 def _axes(tensor: Tensor, chosen: Sequence[bool]) -> tuple[tuple[int, int], ...]:
     """The axes of a tensor's storage that its chosen dimensions are."""
     steps = sorted({step for size, step in zip(tensor.shape, tensor.stride(), strict=True) if size > 1})
-    longer = dict(zip(steps, [*steps[1:], sys.maxsize], strict=True))
+    longer = dict(pairwise([*steps, sys.maxsize]))
     pairs = zip(tensor.shape, tensor.stride(), chosen, strict=True)
     return tuple((step, longer[step]) for size, step, is_chosen in pairs if is_chosen and size > 1)
 
