@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -214,9 +215,9 @@ def test_no_reason_is_stale(entry: dict[str, Any]) -> None:
 
 
 def test_a_changed_digit_is_found() -> None:
-    """Of numbers whose last digit is one more or less, four in five at least are in no record."""
+    """Of every fourth number whose last digit is one more or less, four in five at least are in no record."""
     found = total = 0
-    for quote in filter(is_recorded, all_quotes()):
+    for quote in filter(is_recorded, islice(all_quotes(), 0, None, 4)):
         for step in (-1, 1):
             digit = int(quote.text[-1]) + step
             if 0 <= digit <= 9:
