@@ -130,6 +130,7 @@ def test_a_split_there_is_not_is_said_before_the_first_run(tmp_path: Path, split
             {},
             "a-seed0: model '.*' does not take these options: .*widht",
         ),
+        ({"a": {}}, {"model_options.widht": 4}, "rates: no choice of the search gives a network; .*widht"),
         ({"a": {}}, {"pretrained": __file__}, "rates: .*test_study.py holds no weights that can be read"),
     ],
 )

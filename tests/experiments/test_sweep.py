@@ -192,6 +192,19 @@ def test_a_run_that_fails_is_noted_and_the_search_goes_on(tmp_path: Path) -> Non
     assert "(stem_kernel_size is 3, but" in sweep_table(record)
 
 
+def test_a_space_without_a_network_is_refused_before_the_first_trial(tmp_path: Path) -> None:
+    space = SearchSpace({"model": ["wide3", "wide4"], "model_options.widht": {"low": 4, "high": 8}, "seed": [1, 2]})
+    said = "no choice of the search gives a network; the first, model=wide3, model_options.widht=4: model 'wide3' does"
+    with pytest.raises(ValueError, match=said):
+        sweep(config(tmp_path / "sweep"), space, trials=1)
+    wrong = config(tmp_path / "sweep", model_options={"widht": 4})
+    with pytest.raises(ValueError, match=r"the first, every trial: model 'wide4' does not take .*widht"):
+        sweep(wrong, SearchSpace({"seed": [1, 2]}), trials=1)
+    assert not (tmp_path / "sweep").exists()
+    some = SearchSpace({"model": ["resnet18", "wide4"], "model_options.width": [3, 4]})  # no choice of the first fits
+    assert len(sweep(config(tmp_path / "sweep"), some, trials=1)["trials"]) == 1
+
+
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: unspecified\nand a page"), NotFiniteError("loss is nan")])
 def test_a_sick_machine_costs_two_trials_and_not_all(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

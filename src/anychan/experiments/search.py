@@ -14,6 +14,7 @@ from anychan.data import open_dataset
 from anychan.environment import environment
 from anychan.evaluation import HELD_OUT, evaluate_run
 from anychan.experiments._kept import has_new_statistics, kept_epoch
+from anychan.experiments.completing import check_networks
 from anychan.experiments.search_space import SearchSpace
 from anychan.experiments.settings import configuration, merged
 from anychan.models.files import read_info
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from optuna import Study
 _JOURNAL, _RECORD = "optuna.log", "sweep.json"
 _BROKEN = 2  # trials in a row that a search gives up after, as the machine may be at fault
+# Settings that a network is made by.
+_OF_NETWORKS = ("model", "model_options", "strategy", "strategy_options", "channels", "normalisation.kind")
 _ACCURACY, _CHOSEN, _SEED = "val_accuracy", "chosen", "proposals_seed"
 
 
@@ -56,16 +59,16 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
 
     Raises:
         ValueError: without Optuna (``pip install anychan[sweep]``), for fewer than one trial, wrong settings, a data
-            set without validation, a folder that holds another search, a machine that would train in another number
-            format than the trials there, an interrupted run that cannot go on from its checkpoint here, or two trials
-            in a row that failed by something else than their settings.
+            set without validation, a space of which no choice gives a network, a folder that holds another search, a
+            machine that would train in another number format than the trials there, an interrupted run that cannot go
+            on from its checkpoint here, or two trials in a row that failed by something else than their settings.
         FileExistsError: if the folder holds something else, or another process is at it.
         InterruptedRunError: if it was interrupted.
     """
     if trials < 1:
         raise ValueError(f"{trials} trials: there must be 1 at least")
+    check_search(settings, space)
     config = configuration(settings)
-    check_validation(config)
     _check_folder(config.out)
     with alone(config.out):
         search = _Search(_study(config.out, seed), settings, space, seed)
@@ -73,15 +76,26 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
         return search.record()
 
 
-def check_validation(config: TrainConfig) -> None:
-    """That there will be images to choose on.
+def check_search(settings: Mapping[str, Any], space: SearchSpace) -> None:
+    """That there will be images to choose on, and that some choice of the space gives a network.
 
     Raises:
         FileNotFoundError: if the data are not there.
-        ValueError: if they have no validation split, and none is held out.
+        ValueError: if they have no validation split, and none is held out, or no choice's network takes its options.
     """
+    config = configuration(settings)
     if not open_dataset(config.data, config.bands).splits.get("val") and config.held_out is None:
         raise ValueError(f"{config.data} has no validation split to choose on: hold training images out with held_out")
+    refused = []
+    for chosen in space.ends(_OF_NETWORKS):
+        told = ", ".join(f"{name}={value}" for name, value in chosen.items()) or "every trial"
+        try:
+            check_networks([(told, space.applied(settings, chosen))])
+        except ValueError as error:  # of settings that do not fit one another it says nothing of the choice
+            refused.append(str(error))
+        else:
+            return
+    raise ValueError(f"no choice of the search gives a network; the first, {refused[0]}")
 
 
 def _check_folder(folder: Path) -> None:

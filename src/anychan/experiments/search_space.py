@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +82,21 @@ class SearchSpace:
             return {}
         told = {name: 0 if isinstance(values, list) else values.get("first") for name, values in self.settings.items()}
         return {name: value for name, value in told.items() if value is not None}
+
+    def ends(self, names: Collection[str]) -> Iterator[dict[str, Any]]:
+        """The values of lists and the ends of ranges, in all combinations: of these settings, and of groups' settings.
+
+        Example:
+            >>> space = SearchSpace({"seed": [1, 2], "model": ["wide6"], "model_options.width": {"low": 8, "high": 64}})
+            >>> list(space.ends(["model", "model_options"]))
+            [{'model': 'wide6', 'model_options.width': 8}, {'model': 'wide6', 'model_options.width': 64}]
+        """
+        found = {
+            name: values if isinstance(values, list) else [values["low"], values["high"]]
+            for name, values in self.settings.items()
+            if name in names or name.partition(".")[0] in names
+        }
+        return (dict(zip(found, values, strict=True)) for values in itertools.product(*found.values()))
 
     def applied(self, settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> TrainConfig:
         """A run's configuration with some settings replaced.

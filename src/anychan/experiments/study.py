@@ -21,7 +21,7 @@ from anychan._records import RUN, read_run_record
 from anychan.experiments._shapes import check_shapes
 from anychan.experiments.completing import Costs, attempt, check_networks, check_pretrained, check_splits
 from anychan.experiments.pool import Task, work_through
-from anychan.experiments.search import check_validation, sweep
+from anychan.experiments.search import check_search, sweep
 from anychan.experiments.search_space import SearchSpace
 from anychan.experiments.settings import configuration, merged
 from anychan.training import TrainConfig
@@ -188,10 +188,10 @@ class Study:
                 except ValueError as error:
                     raise ValueError(f"{name}: {error}") from error
 
-    def searched(self, folder: Path) -> Iterable[tuple[str, TrainConfig]]:
-        """Each search's folder and configuration, before what a trial chooses goes into it."""
+    def searched(self, folder: Path) -> Iterable[tuple[str, dict[str, Any], SearchSpace]]:
+        """Each search's folder, its settings before what a trial chooses goes into them, and what it chooses from."""
         for name, search in self.searches.items():
-            yield name, configuration(self._search_settings(search, folder / name))
+            yield name, self._search_settings(search, folder / name), SearchSpace(search.space)
 
     def tasks(self, folder: Path) -> list[Task]:
         """All that is to be done, searches first."""
@@ -294,17 +294,18 @@ def conduct(
         FileNotFoundError: if data or a file of pretrained weights are not there.
         ValueError: for fewer than one worker, a run whose data have no such split as it is to be evaluated on or
             a broken image in it, a run that no search tunes whose network does not take its options, a search
-            whose data have no validation split, or pretrained weights that cannot be read.
+            whose data have no validation split or of which no choice gives a network, or pretrained weights that
+            cannot be read.
     """
     folder = Path(folder)
     runs, searches = list(study.configurations(folder)), list(study.searched(folder))
     check_splits(runs, study.split)
-    for name, config in searches:
+    for name, settings, space in searches:
         try:
-            check_validation(config)
+            check_search(settings, space)
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
-    check_pretrained(runs + searches)
+    check_pretrained([*runs, *((name, configuration(settings)) for name, settings, _ in searches)])
     tuned = study.tuned_folders()
     check_networks((name, config) for name, config in runs if name not in tuned)
     with alone(folder):
