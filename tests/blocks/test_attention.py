@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from anychan.blocks.attention import SelfAttention2d
+from anychan.blocks.attention import SelfAttention2d, _attend
 from anychan.cost import count_macs, depth
 
 
@@ -95,6 +97,26 @@ def test_in_bfloat16_a_table_is_made_of_up_to_1024_places(side, made):
     assert (largest.numbers == (side * side) ** 2) is made
     assert y.dtype == torch.bfloat16
     torch.testing.assert_close(y.float(), expected, rtol=0.02, atol=0.01)
+
+
+def test_the_table_is_as_exact_as_the_fused_kernel():
+    """Products of queries and keys are not divided, so that they grow, and the softmax takes them as exponents."""
+    torch.manual_seed(0)
+    q, k, v = (scale * torch.randn(2, 1, 144, width) for width, scale in ((8, 2.8), (8, 2.8), (16, 1.0)))
+    gradient = torch.randn(2, 1, 144, 16)
+
+    def outcome(attend, dtype):
+        given = [t.bfloat16().to(dtype).requires_grad_() for t in (q, k, v)]
+        y = attend(*given)
+        return [y, *torch.autograd.grad(y, given, gradient.to(dtype))]
+
+    fused = partial(F.scaled_dot_product_attention, scale=1.0)
+    exact = outcome(fused, torch.float64)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = outcome(_attend, torch.bfloat16)
+    usual = outcome(lambda q, k, v: fused(F.pad(q, (0, 8)), F.pad(k, (0, 8)), v), torch.bfloat16)
+    for values, others, expected in zip(found, usual, exact, strict=True):
+        assert torch.linalg.vector_norm(values - expected) < 1.5 * torch.linalg.vector_norm(others - expected)
 
 
 def test_bad_options_are_refused():
