@@ -8,12 +8,14 @@ from torch import nn
 from torch.nn import functional as F
 from torch.testing import assert_close
 
+from anychan.training import map_means
 from anychan.training.faster_on_cpu import FasterOnCpu
 
 WAYS = {
     "mean": lambda x: x.mean((2, 3)),
     "mean of the last": lambda x: x.mean(dim=[-1, -2], keepdim=True),
     "torch.mean": lambda x: torch.mean(x, (2, 3)),
+    "by name": lambda x: torch.mean(input=x, dim=(2, 3)),
     "pool": nn.AdaptiveAvgPool2d(1),
     "function": lambda x: F.adaptive_avg_pool2d(x, (1, 1)),
 }
@@ -55,6 +57,7 @@ def test_gradients_lie_as_the_maps_do(way, dtype):
     "way",
     [
         lambda x: x.mean(),
+        lambda x: torch.mean(input=x),
         lambda x: x.mean(2),
         lambda x: x.mean((1, 2)),
         lambda x: x.mean((2, 3), dtype=torch.float64),
@@ -64,7 +67,8 @@ def test_gradients_lie_as_the_maps_do(way, dtype):
         torch.func.grad(lambda y: y.mean((2, 3)).square().sum()),
     ],
 )
-def test_other_means_go_the_usual_way(way):
+def test_other_means_go_the_usual_way(way, monkeypatch):
+    monkeypatch.setattr(map_means, "_mean", lambda *given: pytest.fail("went the faster way"))
     x = torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last).requires_grad_()
     expected = way(x)
     with FasterOnCpu():

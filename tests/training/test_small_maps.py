@@ -4,6 +4,7 @@ import copy
 import re
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -73,7 +74,7 @@ def test_equals_the_usual_convolution(size: tuple[int, int], options: dict, take
         (5, {"padding": 1}),  # 25 pixels
         (4, {"channels_out": 127}),
         (4, {"channels_in": 64}),
-        (4, {"groups": 2}),
+        (4, {"channels_in": 256, "groups": 2}),
         (4, {"dilation": 2, "padding": 2}),
         (4, {"padding": "same"}),
     ],
@@ -191,7 +192,24 @@ def test_goes_the_usual_way_for_other_numbers_and_layouts(taken: list[bool]):
     assert not taken
 
 
+def test_what_torch_takes_besides_numbers_and_pairs_is_taken():
+    x, kernel = torch.randn(2, 128, 4, 4), layer(128, 128).weight.detach()
+    for stride in (np.int64(2), torch.tensor(2), [2, 2]):
+        expected = torch.conv2d(x, kernel, stride=stride)
+        with FasterOnCpu():
+            assert_close(torch.conv2d(x, kernel, stride=stride), expected, atol=2e-4, rtol=1e-5)
+
+
+def test_a_result_lies_where_its_images_do_whatever_the_default(taken: list[bool]):
+    with torch.device("meta"), FasterOnCpu():
+        y = torch.conv2d(torch.ones(2, 128, 4, 4, device="cpu"), layer(128, 128).to_empty(device="cpu").weight)
+    assert taken
+    assert y.device.type == "cpu"
+
+
 def test_bad_shapes_raise_as_usual():
+    with FasterOnCpu(), pytest.raises(RuntimeError, match="Only zero batch or zero channel"):
+        layer(padding=2)(torch.randn(2, 128, 0, 4))
     with FasterOnCpu(), pytest.raises(RuntimeError, match="Kernel size can't be greater"):
         layer()(torch.randn(2, 128, 2, 2))
     with FasterOnCpu(), pytest.raises(RuntimeError, match="to have 128 channels, but got 130"):

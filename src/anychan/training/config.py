@@ -93,7 +93,8 @@ class TrainConfig:
         fixed_subset: the channels that fixed trains on, and validation looks at.
         unseen_subsets: subsets that training never draws, a list or words ("R G"), to see what becomes of them.
         device: auto takes an accelerator where there is one.
-        precision: auto is bfloat16 where the machine multiplies it natively, else float32.
+        precision: auto is bfloat16 where the machine multiplies it natively, on a CPU for images of 32 pixels or more,
+            else float32.
         channels_last: memory layout of images and kernels; auto: where convolutions are faster with it.
         cuda_graphs: record a step's work on a GPU and replay it, which for small networks is several times as fast;
             at most 64 kinds of steps (channels, subsets, batch size) are recorded, of the first 4,096, others run as

@@ -47,7 +47,8 @@ class Convolution:
         groups: int = 1,
     ) -> Convolution | None:
         """A call's arguments; None for what is no such call."""
-        if isinstance(padding, str) or _pair(dilation) != (1, 1):
+        read = isinstance(stride, int | tuple | list) and isinstance(dilation, int | tuple | list)
+        if not read or not isinstance(padding, int | tuple | list) or _pair(dilation) != (1, 1):
             return None
         dtype, walk = _format(input, weight, bias), Walk(_pair(stride), _pair(padding), groups)
         return None if dtype is None or not _fits(input, weight, bias, walk) else cls(input, weight, bias, walk, dtype)
@@ -87,6 +88,7 @@ def _fits(x: Tensor, kernel: Tensor, bias: Tensor | None, walk: Walk) -> bool:
         x.ndim == kernel.ndim == 4
         and x.device.type == "cpu"
         and x.shape[1] == kernel.shape[1] * walk.groups
+        and 0 not in x.shape[1:]
         and (bias is None or bias.shape == kernel.shape[:1])
         and len(walk.stride) == len(walk.padding) == 2
         and min(walk.stride) > 0

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from anychan.training.convolution import Convolution
-from anychan.training.depthwise import way_of_depthwise
+from anychan.training.float32_gradients import way_with_float32_gradients
 from anychan.training.map_means import way_of_means, way_of_pools
 from anychan.training.small_maps import way_over_small_maps
 
@@ -19,8 +19,9 @@ from anychan.training.small_maps import way_over_small_maps
 class FasterOnCpu(TorchFunctionMode):
     """While it is entered, some of PyTorch's functions go a faster way on a CPU, each where that pays.
 
-    These are ``way_over_small_maps``, ``way_of_depthwise``, ``way_of_means`` and ``way_of_pools``; all else goes the
-    usual way, what ``torch.func`` transforms too.
+    These are ``way_over_small_maps``, ``way_with_float32_gradients``, ``way_of_means`` and ``way_of_pools``; all else
+    goes the usual way, what ``torch.func`` transforms too. Derivatives in forward mode
+    (``torch.autograd.forward_ad``) and several at once (``is_grads_batched``) are not made of what goes a faster way.
 
     Example:
         >>> x, kernel = torch.randn(8, 128, 2, 2), torch.randn(128, 128, 3, 3)
@@ -45,7 +46,7 @@ class FasterOnCpu(TorchFunctionMode):
 
 def _way_of_convolutions(*args: Any, **kwargs: Any) -> Callable[[], Tensor] | None:
     call = Convolution.read(*args, **kwargs)
-    return None if call is None else way_over_small_maps(call) or way_of_depthwise(call)
+    return None if call is None else way_over_small_maps(call) or way_with_float32_gradients(call)
 
 
 _WAYS: dict[Callable, Callable[..., Callable[[], Tensor] | None]] = {

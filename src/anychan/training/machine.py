@@ -237,7 +237,8 @@ def _has_bfloat16(device: torch.device, image_size: int) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device.type == "cpu":
         # Emulated, it is slower than float32. And smaller images come down to one pixel before a network's last
-        # stride, where oneDNN's gradient of a depthwise kernel is made of memory that was never written (torch 2.15).
+        # stride, where oneDNN's gradient of a kernel is made of memory that was never written (torch 2.15); where it
+        # is asked for all the same, ``float32_gradients`` keeps clear of that.
         if image_size < _SMALLEST_FOR_BFLOAT16:
             return False
         capabilities = torch.cpu.get_capabilities()

@@ -17,16 +17,16 @@ from torch import Tensor
 _SIDES = ({2, 3}, {-2, -1}, {2, -1}, {-2, 3})  # of (N, C, H, W)
 
 
-def way_of_means(x: Tensor, dim: Any = None, keepdim: bool = False, **others: Any) -> Callable[[], Tensor] | None:
+def way_of_means(input: Tensor, dim: Any = None, keepdim: bool = False, **others: Any) -> Callable[[], Tensor] | None:
     """The mean of ``torch.mean`` over both sides of maps with channels last that need a gradient; None elsewhere."""
-    over_maps = x.ndim == 4 and isinstance(dim, tuple | list) and len(dim) == 2 and {*dim} in _SIDES
-    return partial(_mean, x, keepdim) if over_maps and not others and _pays(x) else None
+    over_maps = input.ndim == 4 and isinstance(dim, tuple | list) and len(dim) == 2 and {*dim} in _SIDES
+    return partial(_mean, input, keepdim) if over_maps and not others and _pays(input) else None
 
 
-def way_of_pools(x: Tensor, output_size: Any) -> Callable[[], Tensor] | None:
+def way_of_pools(input: Tensor, output_size: Any) -> Callable[[], Tensor] | None:
     """The same of ``adaptive_avg_pool2d`` to one place."""
     to_one = output_size == 1 or (isinstance(output_size, tuple | list) and list(output_size) == [1, 1])
-    return partial(_mean, x, True) if x.ndim == 4 and to_one and _pays(x) else None
+    return partial(_mean, input, True) if input.ndim == 4 and to_one and _pays(input) else None
 
 
 def _pays(x: Tensor) -> bool:

@@ -41,8 +41,8 @@ Axes = tuple[_Axis, _Axis]
 def way_over_small_maps(call: Convolution) -> Callable[[], Tensor] | None:
     """The convolution tap by tap, where that is made and pays; None where it goes the usual way.
 
-    That is: at most 4x4 pixels out and at least 128 channels in and out in float32, at most 3x3 and at least 256 in
-    bfloat16 (or under autocast to it), where from 128 channels and up to 4x4 pixels the gradient of the kernel alone
+    That is: at most 16 pixels out and at least 128 channels in and out in float32, at most 9 and at least 256 in
+    bfloat16 (or under autocast to it), where from 128 channels and up to 16 pixels the gradient of the kernel alone
     is taken so; an undivided, undilated kernel with its channels last. Gradients that shall be differentiated again go
     the usual way.
     """
@@ -70,7 +70,7 @@ class _TapByTap(torch.autograd.Function):
         pixels = x.permute(0, 2, 3, 1)
         # What is given back is no view, which could not be changed in place.
         shape = (len(x), len(kernel), axes[0].size_out, axes[1].size_out)
-        y = torch.empty(shape, dtype=torch.float32, memory_format=torch.channels_last).zero_()
+        y = torch.empty(shape, dtype=torch.float32, device=x.device, memory_format=torch.channels_last).zero_()
         sums = y.permute(0, 2, 3, 1)
         if bias is not None:
             sums += bias
