@@ -60,7 +60,7 @@ def test_each_network_has_its_mean_all_channels_and_its_worst_subset(runs: list[
     assert answer_beside_specialists(found[:1]) is None
     chart = answer_chart(found)
     assert "level on average +0.2 (−1.0 to +1.4), not distinguishable, on all channels +0.8" in chart
-    assert "behind on average −4.2 (−6.0 to −2.0), b is better" in chart
+    assert "behind on average −4.2 (−6.0 to −2.0), below zero" in chart
 
 
 def test_the_best_of_each_depth_stands_beside_every_resnet34(tmp_path: Path) -> None:

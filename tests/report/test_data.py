@@ -13,7 +13,7 @@ from anychan.report._sentences.protocol import settings
 from anychan.report._sentences.training_groups import training_words
 from anychan.report._tables.data import datasets, statistics_table, versions_table
 
-from ._runs import write_run
+from ._runs import run_record, write_run
 
 
 def test_channels_have_means_deviations_and_correlations(tmp_path: Path) -> None:
@@ -44,7 +44,9 @@ def test_statistics_of_other_channels_are_refused_by_name(tmp_path: Path) -> Non
 
 
 def test_data_that_two_runs_share_are_told_once(tmp_path: Path) -> None:
-    runs = [read_run(write_run(tmp_path / name)) for name in ("a", "b")]
+    described = run_record("b", "RGB", "sliced", 5)["data"]
+    runs = [read_run(write_run(tmp_path / "a"))]
+    runs.append(read_run(write_run(tmp_path / "b", data={**described, "decoding": ""})))  # which older ones do not say
     runs.append(read_run(write_run(tmp_path / "c", skipped=[["x.jpg", "truncated"]])))
     told = datasets(runs)
     assert [data["runs"] for data in told] == [["a", "b"], ["c"]]
@@ -78,6 +80,9 @@ def test_a_run_that_was_resumed_elsewhere_names_all_that_trained_it(tmp_path: Pa
         "epochs 1 to 2 by commit abc, with changes that no commit holds, "
         "epoch 3 and 9 steps by commit not recorded, the rest by commit 0123456789abcdef"
     )
+    alike = [{"epochs": 2, "step": 0, "commit": run.record["commit"]}]
+    told_of_one = settings(read_run(write_run(tmp_path / "one-commit", resumed_from=alike)), "test")
+    assert "trained in parts" not in told_of_one
     assert "on Old CPU and Test CPU. From a working tree with changes that no commit holds: first." in training_words(
         [run], "test"
     )

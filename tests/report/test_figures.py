@@ -47,7 +47,10 @@ def _lines(axes: Axes, colour: str) -> list[tuple[list[float], Any]]:
 def test_retention_with_its_intervals_and_naive_answers(tmp_path: Path, drawn: list[Axes]) -> None:
     first = read_run(write_run(tmp_path / "first", fills=("zeros",)))
     other = read_run(write_run(tmp_path / "other", accuracy=0.5))
-    assert "RG 85 %; RG (zeros) 33 %" in figures.retention_chart([first, other], "test")
+    chart = figures.retention_chart([first, other], "test")
+    assert "subset, percent. first: RG 85, RB" in chart
+    assert "; first, black: RG 33, RB" in chart
+    assert "; other: RG " in chart
     blue, orange = _lines(drawn[0], SERIES[0]), _lines(drawn[0], SERIES[1])
     # Accuracy .51 of .6 on all channels, its interval .49 to .529.
     assert blue[:3] == [([100.0], "o"), ([81.667, 88.167], "None"), ([85.0], "o")]  # on all channels nothing is unsure

@@ -157,7 +157,7 @@ def test_what_users_name_is_never_markup(tmp_path: Path) -> None:
     assert "i" not in [tag for tag, _ in page.tags]
     assert "<script>alert" not in text
     assert page.shown.count(evil) > 5
-    chart = re.search(r'<svg class="plot"[^>]*aria-label="Retention.*?</svg>', text, flags=re.DOTALL)
+    chart = re.search(r'<svg class="plot"[^>]*aria-label="Accuracy kept.*?</svg>', text, flags=re.DOTALL)
     assert chart is not None
     assert "$y_1$" in re.sub(r"<[^>]*>", "", chart[0])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ def test_tables_and_page_have_one_row(runs: list[Path], tmp_path: Path) -> None:
     assert "one seed (0)" in page
     footer = " ".join(page[page.index("<footer>") :].split())
     assert "a row is their mean, and its interval is Student's t on the variances of seeds and of images.</p>" in footer
+
+
+def test_what_shows_one_seed_names_it(runs: list[Path], tmp_path: Path) -> None:
+    change(runs[0], name="any")  # as one may be called that was the only one
+    page = write_report(runs, tmp_path / "report.html").read_text("utf-8")
+    named = re.findall(r'<h3 class="runname">[^\n]*</svg>\n? ?(.*?) <span', page)
+    assert set(named) == {"any", "any, seed 0", "any-seed1", "any-seed2"}
+    errors = page[page.index('<section id="errors">') :]
+    assert errors.index("any, seed 0 <span") < errors.index("any-seed1 <span")
 
 
 def compare_with_specialists(run: Path, right: Any, recorded: bool = True) -> None:

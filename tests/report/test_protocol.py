@@ -295,6 +295,9 @@ def test_limits_of_seeds(tmp_path: Path) -> None:
         "One seed only: alone; there intervals are over images alone.",
     ]
     assert settings(rows[0], "test")["seeds"] == "0, 1 and 2"
+    widest = max((high - low) / 2 for low, high in (r.interval for r in rows[0].evaluations["test"].results))
+    known = f"400 images: an accuracy is known to within 2.0 points, {100 * widest:.1f} of several seeds. Where"
+    assert any(sentence.startswith(known) for sentence in said)
     assert "No paired test is recorded: which row is better is not judged." in said
     two = dataclasses.replace(rows[0], pooled=rows[0].pooled[:2])
     assert limits([rows[0], two], "test", ())[0] == "2 to 3 seeds a row: few to know a spread by."

@@ -69,7 +69,7 @@ def test_what_answered_all_channels_alone_stands_with_the_networks_only(tmp_path
     all_channels, two = (
         row["accuracy"] for row in json.loads((runs[1] / "evaluation/test.json").read_text())["results"][:2]
     )
-    assert f"RGB 100 %; RG {100 * two / all_channels:.0f} %" in retention  # of wide6 alone
+    assert f"percent. wide6: RG {100 * two / all_channels:.0f}, RB" in retention
     assert "Answered on all channels alone" not in page(runs[1:], tmp_path / "b.md")
 
 
@@ -227,8 +227,9 @@ def test_drawings_are_shown_where_they_were_kept(tmp_path: Path) -> None:
     record["kernels"] = [{"subset": "RG", "file": "000.png"}, {"subset": "R", "file": "gone.png"}]
     path.write_text(json.dumps(record))
     text = page([run], tmp_path / "a.html")
-    assert 'alt="Where the answer on RG comes from"' in text
-    assert 'alt="Kernels for RG, run"' in text
+    assert 'the places that speak for the answer on RG brightest"' in text
+    assert "the brighter a place, the more it speaks for the answer" in " ".join(text.split())
+    assert """alt="run: the stem's kernels for RG, a tile each\"""" in text
     assert text.count("data:image/png;base64,") == 3
     assert "on which the answer changes most" not in text
     record["pictures"][0]["chosen"] = "by disagreement"
@@ -253,7 +254,7 @@ def test_the_gap_to_specialists_is_drawn(tmp_path: Path) -> None:
     (run / "specialists").mkdir()
     (run / "specialists" / "test.json").write_text(json.dumps(record | {"mean": mean, "cost": cost}))
     text = page([run], tmp_path / "a.html")
-    assert "any minus the specialists: R +10.0 (+5.0 to +15.0), a is better" in text
+    assert "any minus the specialists: R +10.0 (+5.0 to +15.0), above zero" in text
     assert "mean +5.0 (−1.0 to +11.0), not distinguishable" in text
 
 

@@ -123,6 +123,8 @@ def test_what_a_table_says_of_training(tmp_path: Path) -> None:
         "differ in learning rate: none or not recorded (a, c and d) or 0.002 (b)."
     )
     assert training_words([found[0], found[3]], "test") == "All were trained in bfloat16 on An EPYC."
+    apart = training_words(found, "test", [[found[0], found[3]], [found[1], found[2]]])
+    assert apart.endswith(" b and c-seed1. b and c differ in learning rate: 0.002 (b) or none or not recorded (c).")
 
 
 def test_of_many_values_only_the_setting_is_named(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ of stock GhostNet 1.0x with 50 classes, which is timm's ``ghostnet_100`` here (d
 Depth: 16, the "layers" of its source 2: the stem, 7 for each bottleneck (two for each Ghost module, two for the
 attention, one for the stride), the linear layer.
 Cost: 0.027 GMACs at 64x64 and 0.26 M parameters with 50 classes.
-Limits: depthwise convolutions take longer than their MACs say; few weights, so that it underfits where there are many
-images.
+Limits: depthwise convolutions take longer than their MACs say; few weights, too few, one expects, where
+there are many images.
 
 Shapes in comments: N images of 64x64, width w, K classes.
 """

@@ -11,8 +11,8 @@ Depth: 10 with ``layers=2``, 14 with 3, 18 with 4. Its author counts transformer
 on the path (query-key-value, projection, two of the MLP), and the patches and the logits take one each.
 Cost: at 64x64 0.47 GMACs and 1.61 M parameters with 50 classes; attention grows with the square of the number of
 patches, 3,136 at 224x224.
-Limits: nothing in it favours neighbours, so that it needs more images or more augmentation than a convolutional
-network to learn what that network is given. Pixels behind the last whole patch (one to three columns or rows) are not
+Limits: nothing in it favours neighbours: such networks need more images or more augmentation than convolutional
+ones (Dosovitskiy et al. 2021). Pixels behind the last whole patch (one to three columns or rows) are not
 seen. Positions reach sizes that training did not show, but what was learned there need not hold.
 
 Shapes in comments: N images of 64x64, width w, K classes.

@@ -12,7 +12,7 @@ from anychan.report._charts.by_channels import channel_charts
 from anychan.report._context_of_runs import CROWDED, fills_of, row_of, run_of
 from anychan.report._reading.comparisons import told_apart
 from anychan.report._reading.pooled_specialists import specialists_of
-from anychan.report._reading.pooling import pooled
+from anychan.report._reading.pooling import pooled, with_seeds_named
 from anychan.report._reading.records import AblationRecord, Run
 from anychan.report._reading.reproductions import Reproduction
 from anychan.report._reading.runs import main_split
@@ -169,7 +169,7 @@ def _results(runs: Sequence[Run], rows: Sequence[Run], split: str | None) -> dic
         ],
         "networks": beside,
         "cost": cost_table(rows, split) if split else None,
-        "recalls": recall_tables(runs, split) if len(runs) >= CROWDED else [],
+        "recalls": recall_tables(with_seeds_named(runs, rows), split) if len(runs) >= CROWDED else [],
         "why": _WHY if any(evaluation.untold for evaluation in evaluations) else _WHY_UNKNOWN,
     }
 
@@ -177,11 +177,13 @@ def _results(runs: Sequence[Run], rows: Sequence[Run], split: str | None) -> dic
 def _of_each_run(runs: Sequence[Run], rows: Sequence[Run], split: str | None, *, pictures: bool) -> dict[str, Any]:
     """What stands by itself of each configuration and each run."""
     place = {id(run): i for i, row in enumerate(rows) for run in row.each_seed}
-    told = [run_of(run, i, place[id(run)], runs, split) for i, run in enumerate(runs)]
+    named = with_seeds_named(runs, rows)
+    told = [run_of(named[i], i, place[id(run)], named, split) for i, run in enumerate(runs)]
     apart = [run["name"] for run in told if not run["agreement"]]
     return {
         "rows": [row_of(row, i, split, pictures) for i, row in enumerate(rows)],
         "runs": told,
+        "some_maps": any(one["activation"] for run in told for one in (*run["disputed"], *run["pictures"])),
         "no_agreement": f"Of {_others(apart, len(told))} {_NO_AGREEMENT}" if apart else "",
         "no_pictures": _others([run.name for run in runs if not run.pictures], len(runs)),
     }
@@ -250,7 +252,7 @@ def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
             {
                 "heading": "Trained in other ways",
                 "table": networks.network_table(found, split, notes=notes),
-                "note": " ".join(training_words(alike, split) for _, alike in small),
+                "note": training_words(found, split, [alike for _, alike in small]),
             }
         )
     return {

@@ -117,12 +117,17 @@ def _chart(name: str, title: str, rows: Sequence[_Row]) -> Markup:
         f"{label} "
         + ", ".join(
             f"{words[marker]}{fmt.difference(gap.difference)} ({' to '.join(map(fmt.difference, gap.interval))}), "
-            f"{gap.verdict}"
+            f"{_judged(gap)}"
             for marker, gap in gaps
         )
         for label, gaps in rows
     )
     return draw(name, f"{title}: {told}", (340, 74 + 26 * len(rows)), paint)
+
+
+def _judged(gap: Gap) -> str:
+    """The verdict, of two networks by the side of zero that it is on, as the chart does not name them a and b."""
+    return {"a is better": "above zero", "b is better": "below zero"}.get(gap.verdict, gap.verdict)
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -11,12 +11,13 @@ from anychan.report._charts.svg import FAINT, INK, MARKERS, PAPER, SERIES, draw
 from anychan.report._reading.records import Epoch, Evaluation, Result, Run
 from anychan.report._reading.settings import filled
 from anychan.report._sentences.numbers import counted
-from anychan.report._tables.runs import series, subset_order
+from anychan.report._tables.runs import fill_name, series, subset_order
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_ROWS = 40  # more subsets than that are drawn together by their size
+_MOST_TOLD = 15  # subsets of one run in the words for those who do not see a chart
 # Also drawn as keys by parts.html.j2, like the markers of runs.
 _FILL_MARKERS = {"zeros": "x", "zeros-rescaled": "+", "mean": "1", "mean-of-present": "2"}
 FILL_SIGNS = {"zeros": "×", "zeros-rescaled": "+", "mean": "Y", "mean-of-present": "⅄"}  # the same as text
@@ -81,11 +82,20 @@ def retention_chart(runs: Sequence[Run], split: str, places: Sequence[int] | Non
         axes.set_xlabel("accuracy kept, percent of that on all channels")
         axes.grid(visible=False, axis="y")
 
-    label = "Retention by channel subset. " + "; ".join(
-        f"{r.subset}{f' ({r.fill})' if r.fill else ''} {100 * (r.retention or 0):.0f} %" for r in known[:60]
-    )
+    label = f"Accuracy kept by channel subset, percent. {'; '.join(_kept_words(runs[i].name, e) for i, e in evaluated)}"
     height = 54 + len(rows) * ((16 if len(rows) <= 16 else 8) + 10 * len(evaluated))
     return draw(f"retention-{evaluated[0][0]}", label, (340, height), paint)
+
+
+def _kept_words(name: str, evaluation: Evaluation) -> str:
+    told = []
+    for fill, results in series(evaluation).items():
+        found = [(r.subset, r.retention) for r in results if r.retention is not None and r is not evaluation.full]
+        if found:
+            listed = ", ".join(f"{subset} {100 * kept:.0f}" for subset, kept in found[:_MOST_TOLD])
+            more = f" and {len(found) - _MOST_TOLD} more" if len(found) > _MOST_TOLD else ""
+            told.append(f"{name}{f', {fill_name(fill)}' if fill else ''}: {listed}{more}")
+    return "; ".join(told)
 
 
 def accuracy_chart(runs: Sequence[Run], split: str) -> Markup | None:

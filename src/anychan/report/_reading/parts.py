@@ -36,11 +36,13 @@ def commit_words(record: Mapping[str, Any]) -> str:
 
 
 def commits_in_turn(record: Mapping[str, Any]) -> str:
-    """The commits that trained a run's parts, where they are several; else "".
+    """The commits that trained a run's parts, where these are not all of one; else "".
 
     Example:
         >>> commits_in_turn({"commit": "b", "resumed_from": [{"commit": "a", "epochs": 2, "step": 0}]})
         'epochs 1 to 2 by commit a, the rest by commit b'
     """
+    if len({commit_words(part) for part in parts_of(record)}) == 1:
+        return ""
     earlier = [f"{epochs} by commit {commit_words(part)}" for epochs, part in epochs_of_earlier_parts(record)]
-    return ", ".join([*earlier, f"the rest by commit {commit_words(record)}"]) if earlier else ""
+    return ", ".join([*earlier, f"the rest by commit {commit_words(record)}"])

@@ -36,6 +36,12 @@ def pooled(runs: Sequence[Run]) -> list[Run]:
     return [group[0] if len(group) == 1 else _pool(group) for _, group in groups]
 
 
+def with_seeds_named(runs: Sequence[Run], rows: Sequence[Run]) -> list[Run]:
+    """The runs, with the seed in the name of each that has the name of a row of several seeds."""
+    alike = {id(run) for row in rows for run in row.pooled if run.name == row.name}
+    return [dataclasses.replace(run, name=f"{run.name}, seed {run.seed}") if id(run) in alike else run for run in runs]
+
+
 def _key(run: Run) -> str | None:
     """What runs of one configuration have in common; None where it cannot be told, or images cannot be paired."""
     config, data = run.configuration, run.record.get("data") or {}

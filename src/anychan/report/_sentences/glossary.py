@@ -33,9 +33,9 @@ def glossary(rows: Sequence[Run], split: str | None, ablations: Sequence[Ablatio
         found.append(
             (
                 "decided, better, worse",
-                "of a difference whose p, corrected by Holm's method for those made together, is below 0.05, and where "
-                "there is no test, as in ablations, whose 95 % interval leaves zero out, with no correction; of all "
-                "others: not distinguishable.",
+                "the difference has a p below 0.05, corrected by Holm's method for the tests made together. "
+                "Where there is no test, as in ablations, its 95 % interval leaves zero out, with no correction. All "
+                "other differences are not distinguishable.",
             )
         )
     if split and are_networks(rows, split):
@@ -43,4 +43,9 @@ def glossary(rows: Sequence[Run], split: str | None, ablations: Sequence[Ablatio
     if any(evaluation.has_subsets for evaluation in evaluations):
         shared = "accuracy on a subset as a share of the same network's on all channels, over the same images."
         found.append(("kept, retention", shared))
+    if any(ablation.split == "held-out" for ablation in ablations):
+        found.append(("held-out", "training images that no network compared on them was trained on."))
+    if any(change.data == "the synthetic set" for ablation in ablations for change in ablation.changes):
+        made = "built-in images of bright shapes, seen in any number of bands; the materials' spectra are smooth."
+        found.append(("synthetic set", made))
     return found

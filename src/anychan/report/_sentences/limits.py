@@ -116,16 +116,22 @@ def _of_images(evaluations: Sequence[Evaluation]) -> list[str]:
     if not results:
         return []
     fewest = min(result.n for result in results)
-    widest = max((result.interval[1] - result.interval[0]) / 2 for result in results)
+    of_one, of_several = ([r.interval for r in results if bool(r.rights) is several] for several in (False, True))
+    known = [f"{_widest(of_one)} points"] if of_one else []
+    known += [f"{_widest(of_several)}{' of several seeds' if of_one else ' points'}"] if of_several else []
     said = (
         f"{fmt.count(fewest)} images{' at the least' if len({r.n for r in results}) > 1 else ''}: an accuracy is known "
-        f"to within {fmt.percent(widest)} points. Where two rows are closer than that, only a paired test tells them "
-        "apart, if anything does."
+        f"to within {', '.join(known)}. Where two rows are closer than that, only a paired test tells them apart, if "
+        "anything does."
     )
     support = min((score.support for r in results for score in r.per_class if score.support), default=0)
     return (
         [said, f"What is said of single classes rests on as few as {fmt.count(support)} images."] if support else [said]
     )
+
+
+def _widest(intervals: Iterable[tuple[float, float]]) -> str:
+    return fmt.percent(max((high - low) / 2 for low, high in intervals))
 
 
 def _of_subsets(evaluations: Sequence[Evaluation]) -> list[str]:

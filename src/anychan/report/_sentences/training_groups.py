@@ -78,16 +78,25 @@ def differing(rows: Sequence[Run], split: str | None) -> dict[str, dict[str, lis
     return {name: values for name, values in by_value.items() if len(values) > 1}
 
 
-def training_words(rows: Sequence[Run], split: str | None) -> str:
-    """On what networks were trained, which of them from an uncommitted tree, and in what else they differ."""
+def training_words(rows: Sequence[Run], split: str | None, groups: Sequence[Sequence[Run]] = ()) -> str:
+    """On what networks were trained, which of them from an uncommitted tree, and in what else they differ.
+
+    Args:
+        rows: a row each; of several seeds one row.
+        split: what is reported.
+        groups: where only rows of one group are to be held against each other, these groups.
+    """
     said = [place_words(_named(rows, _place))]
     if dirty := _named(rows, lambda run: "dirty" if was_dirty(run.record) else "").get("dirty"):
         said.append(f"From a working tree with changes that no commit holds: {fmt.listing(dirty)}.")
-    said += [
-        f"They differ in {_values(name, values)}."
-        for name, values in differing(rows, split).items()
-        if not name.startswith("model options")  # which make another network
-    ]
+    for alike in groups or [rows]:
+        told = [
+            f"in {_values(name, values)}"
+            for name, values in differing(alike, split).items()
+            if not name.startswith("model options")  # which make another network
+        ]
+        if told:
+            said.append(f"{fmt.listing([row.name for row in alike]) if groups else 'They'} differ {'; '.join(told)}.")
     return " ".join(said)
 
 

@@ -92,12 +92,12 @@ def _made_with(record: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _flat(record: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """A record as pairs of a dotted name and a text; what is None was not there and is left out."""
+    """A record as pairs of a dotted name and a text; what is None or "" was not there and is left out."""
     facts: list[tuple[str, str]] = []
     for name, value in record.items():
         if isinstance(value, Mapping):
             facts += _flat(value, f"{prefix}{name}: ")
-        elif value is not None:
+        elif value not in (None, ""):
             facts.append((f"{prefix}{name.removesuffix('_bytes')}".replace("_", " "), _text(name, value)))
     return facts
 
