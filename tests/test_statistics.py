@@ -53,6 +53,19 @@ def test_a_constant_channel_is_not_divided_by_zero():
     assert found.normalised().covariance[2].tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("value", [3, 77, 201])  # 255ths that are no binary fractions
+def test_a_constant_channel_of_bytes_has_no_deviation(value):
+    images = torch.randint(0, 256, (40, 3, 16, 16), dtype=torch.uint8)
+    images[:, 2] = value
+    found = _gathered(images, 7)
+    assert found.std[2] == 0
+    assert found.described[2].std == 1.0
+    assert found.covariance[2].tolist() == found.covariance[:, 2].tolist() == [0, 0, 0]
+    kept = {**found.to_dict(), "covariance": (found.covariance + 1e-30).tolist()}  # as before
+    assert ChannelStatistics.from_dict(kept).std[2] == 0
+    assert found.std[0] > 0.2
+
+
 def test_subset_and_record():
     found = _gathered(torch.rand(4, 3, 8, 8), 4)
     swapped = found.subset("BR")

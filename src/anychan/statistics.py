@@ -15,6 +15,8 @@ from torch import Tensor
 
 from anychan.channels import ChannelSet, ChannelsLike
 
+_ROUNDING = 1e-9  # of a channel's mean; files in 8 or 16 bits or float32 tell nothing finer
+
 
 @dataclass(frozen=True, eq=False)
 class ChannelStatistics:
@@ -44,6 +46,11 @@ class ChannelStatistics:
             )
         if not (self.mean.isfinite().all() and self.covariance.isfinite().all()):
             raise ValueError(f"statistics of {self.channels} hold a value that is not finite")
+        # A constant channel's deviation is what sums of its value were rounded by; it is 0, and so are its covariances.
+        constant = self.std <= _ROUNDING * self.mean.abs()
+        if constant.any():
+            varied = ~(constant[:, None] | constant[None, :])
+            object.__setattr__(self, "covariance", torch.where(varied, self.covariance, 0.0))
 
     @property
     def std(self) -> Tensor:

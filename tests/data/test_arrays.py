@@ -7,8 +7,9 @@ import dataclasses
 import pytest
 import torch
 
-from anychan.data import hold_out, load_split, open_dataset, split_statistics
+from anychan.data import arrays, hold_out, load_split, open_dataset, split_statistics
 from anychan.data.arrays import send
+from anychan.statistics import RunningStatistics
 
 
 def test_a_resident_copy_is_equal_and_apart() -> None:
@@ -37,6 +38,17 @@ def test_statistics_are_those_of_all_pixels() -> None:
     assert statistics.count == 300 * 64
     torch.testing.assert_close(statistics.mean, pixels.mean(1))
     torch.testing.assert_close(statistics.covariance, torch.cov(pixels, correction=0))
+
+
+def test_statistics_of_large_photographs_are_summed_in_small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    array, sizes = load_split(open_dataset("synthetic:train=20,size=8"), "train", 8), []
+    whole, update = split_statistics(array), RunningStatistics.update
+    monkeypatch.setattr(arrays, "_CHUNK_VALUES", 7 * array.images[0].numel())
+    monkeypatch.setattr(
+        RunningStatistics, "update", lambda own, images: sizes.append(len(images)) or update(own, images)
+    )
+    torch.testing.assert_close(split_statistics(array).covariance, whole.covariance)
+    assert sizes == [7, 7, 6]
 
 
 def test_images_are_held_out_evenly_and_once() -> None:

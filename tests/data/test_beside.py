@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from anychan.data import load_split, open_dataset
+from anychan.data.layouts import inspect_layout
 
 from .conftest import Files
 
@@ -38,6 +39,27 @@ def test_lists_beside_an_archive_are_as_good_as_lists_in_it(parts: tuple[Files, 
     assert apart.classes == ("cat", "dog")
     assert apart.description["fingerprints"] == together.description["fingerprints"]
     assert len(load_split(apart, "train", 16, tmp_path / "cache").labels) == 4
+
+
+@pytest.mark.parametrize("written", ["./{}", "/images/{}", "\n{}"], ids=["by find", "absolute", "after a blank line"])
+def test_paths_may_be_written_in_other_ways(written: str, parts: tuple[Files, Files], tmp_path: Path) -> None:
+    images, lists = parts
+    first, *rest = lists["train.txt"].decode().splitlines()
+    (tmp_path / "train.txt").write_text("\n".join([written.format(first), *rest]))
+    path = archive(tmp_path, images)
+    if written.startswith("/"):
+        findings = inspect_layout(path)[1]
+        assert [(f.path, f.kind, f.unfit) for f in findings] == [("train.txt", "ignored", False)]
+    else:
+        assert "list" in (dataset := open_dataset(path)).layout
+        assert len(dataset.splits["train"]) == 4
+
+
+def test_backslashes_in_lists_beside_are_refused_as_in_the_archive(parts: tuple[Files, Files], tmp_path: Path) -> None:
+    images, lists = parts
+    (tmp_path / "train.txt").write_bytes(lists["train.txt"].replace(b"/", b"\\"))
+    with pytest.raises(ValueError, match="has a backslash"):
+        open_dataset(archive(tmp_path, images))
 
 
 def test_an_archives_own_lists_come_first(parts: tuple[Files, Files], tmp_path: Path) -> None:

@@ -62,6 +62,9 @@ def test_wider_numbers_are_kept_exactly_or_refused() -> None:
     assert "int64 pixels beyond 16,777,216" in broken(npy(np.full((2, 4, 5), 2**24 + 1)), two)
     assert "complex128" in broken(npy(np.zeros((2, 4, 5), complex)), two)
     assert "infinite" in broken(npy(np.full((2, 4, 5), np.inf, np.float32)), two)
+    holes = np.where(noise(2, 4, 5) > 9, 1.0, -np.inf).astype(np.float32)
+    read = decode_image(npy(holes), Bands(two.bands, nodata=-np.inf))
+    np.testing.assert_array_equal(read.valid, np.isfinite(holes))
 
 
 def test_axes_that_are_not_known_are_not_guessed() -> None:
@@ -99,6 +102,9 @@ def test_names_of_microscopes_and_arrays() -> None:
         image = decode_image(data)
         assert image.channels.names == expected
         np.testing.assert_array_equal(image.pixels, five)
+    for kind in ({"imagej": True}, {"ome": True}):  # which name no channel of a photograph
+        image = decode_image(tiff(five[:3].transpose(1, 2, 0).astype(np.uint8), photometric="rgb", **kind))
+        assert image.channels.names == ("R", "G", "B")
     named = decode_image(npz(R=five[0], NIR=five[1], valid=five[2] > 9))
     assert named.channels.names == ("R", "NIR")
     np.testing.assert_array_equal(named.valid, np.stack([five[2] > 9] * 2))

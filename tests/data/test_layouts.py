@@ -190,6 +190,33 @@ def test_split_folders_by_unknown_names_are_no_classes(pack: Pack) -> None:
         open_dataset(pack(files))
 
 
+@pytest.mark.parametrize("names", [("train", "Val", "Test"), ("train", "validation", "testing"), ("train", "TEST")])
+def test_split_folders_in_any_capitals_beside_train(pack: Pack, names: tuple[str, ...]) -> None:
+    dataset = open_dataset(pack({f"{name}/{of}/1.jpg": b"x" for name in names for of in ("cat", "dog")}))
+    assert {split: len(samples) for split, samples in dataset.splits.items()} == {
+        name.lower().removesuffix("ing").replace("validation", "val"): 2 for name in names
+    }
+
+
+@pytest.mark.parametrize("names", [("train", "dev", "test"), ("train", "holdout"), ("train", "val", "Test", "eval")])
+def test_split_folders_of_unknown_names_beside_train_are_refused(pack: Pack, names: tuple[str, ...]) -> None:
+    with pytest.raises(ValueError, match=r"has the same folders in (dev|holdout|Test, eval) as in train: call splits"):
+        open_dataset(pack({f"{name}/{of}/1.jpg": b"x" for name in names for of in ("cat", "dog")}))
+
+
+def test_other_folders_beside_train_are_left_out(pack: Pack) -> None:
+    dataset, findings = inspect_layout(pack({"train/cat/1.jpg": b"x", "val/cat/2.jpg": b"x", "extra/raw/3.jpg": b"x"}))
+    assert {split: len(samples) for split, samples in dataset.splits.items()} == {"train": 1, "val": 1}
+    assert [finding.path for finding in findings] == ["extra/raw/3.jpg"]
+
+
+def test_a_class_among_others_may_be_called_train_in_small_letters(pack: Pack) -> None:
+    assert open_dataset(pack({f"{of}/{i}.jpg": b"x" for of in ("bus", "train") for i in range(3)})).classes == (
+        "bus",
+        "train",
+    )
+
+
 @pytest.mark.parametrize("inside", ["images/1.jpg", "{}s/1.jpg"])
 def test_folders_within_classes_are_no_splits_for_that(pack: Pack, inside: str) -> None:
     files = {f"{name}/{inside.format(name)}": b"x" for name in ("cat", "dog")}

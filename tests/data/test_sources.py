@@ -197,6 +197,26 @@ def test_what_is_no_archive(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
+@pytest.mark.parametrize("name", ["Café/1.png", "Füchse/ä.png"])
+def test_names_in_utf8_that_the_archive_does_not_call_so(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(name, b"content")
+    raw = bytearray((tmp_path / "a.zip").read_bytes())
+    for mark, flags in ((b"PK\3\4", 7), (b"PK\1\2", 9)):  # the second byte of the flags, in both headers
+        raw[raw.index(mark) + flags] &= ~0x08
+    (tmp_path / "a.zip").write_bytes(raw)
+    source = open_source(tmp_path / "a.zip")
+    assert source.files() == [name]
+    assert source.read(name) == b"content"
+
+
+def test_names_in_an_older_encoding_stay_as_they_are(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("Caf#.png", b"content")
+    (tmp_path / "a.zip").write_bytes((tmp_path / "a.zip").read_bytes().replace(b"Caf#", b"Caf\x82"))
+    assert open_source(tmp_path / "a.zip").files() == ["Café.png"]
+
+
 def test_a_pipe_is_no_archive(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="neither"):

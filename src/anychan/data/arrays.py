@@ -18,7 +18,7 @@ from anychan.data.dataset import BYTES, Encoding
 from anychan.statistics import ChannelStatistics, MaskedStatistics, RunningStatistics
 
 _CHUNK = 256
-_CHUNK_VALUES = 2**24  # images of many bands are gone through in smaller chunks
+_CHUNK_VALUES = 2**24  # large images and those of many bands are gone through in smaller chunks
 _UNITS = {"share": "shares of the full scale", "measured": "values that were measured"}
 _logger = logging.getLogger(__name__)
 
@@ -206,7 +206,7 @@ def split_statistics(array: ImageArray) -> ChannelStatistics:
         return found
     if array.encoding == BYTES:
         running = RunningStatistics(array.channels)
-        for images in array.images.split(_CHUNK):
+        for images in _chunks(array.images):
             running.update(images)
         found = running.result()
     else:

@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anychan.data.bands import FILE
-from anychan.data.findings import BrokenFileError
+from anychan.data.findings import BrokenFileError, Finding
 from anychan.data.lists import SPLIT_LISTS
-from anychan.data.sources import FolderSource, Source, ZipSource
+from anychan.data.sources import FolderSource, Source, ZipSource, safe_path
 
 _LISTS = tuple(name for names in SPLIT_LISTS.values() for name in names)
 
@@ -68,6 +68,15 @@ def with_lists_beside(source: Source, path: Path) -> Source:
     return ListsBeside(source, folder, (*lists, *more))
 
 
+def unused_lists(source: Source, path: Path) -> list[Finding]:
+    """Of lists beside an archive whose first images are not in it, that they are not its lists."""
+    if not isinstance(source, ZipSource):
+        return []
+    folder = FolderSource(path.resolve().parent)
+    reason = "lies beside the archive, which does not have the image that it names first: it is not used"
+    return [Finding(name, "", "ignored", reason, False) for name in _LISTS if folder.exists(name)]
+
+
 def bands_file_beside(source: Source, path: Path) -> Source:
     """The source with the ``bands.yaml`` that lies beside it, if it is an archive that has none at its root."""
     if not isinstance(source, ZipSource) or source.exists(FILE):
@@ -82,9 +91,10 @@ def _is_in(source: Source, path: str) -> bool:
 
 
 def _first_path(folder: FolderSource, name: str) -> str:
-    """The image that a list names first; "" where there is none, or no list."""
+    """The image that a list names first, with the slashes that a zip has; "" where there is none, or no list."""
     try:
-        first = folder.read(name).split(b"\n", 1)[0].decode("utf-8-sig", errors="replace")
+        lines = folder.read(name).decode("utf-8-sig", errors="replace").splitlines()
+        first = next((line for line in lines if line.strip()), "")
+        return safe_path(first.rsplit(None, 1)[0].strip().replace("\\", "/")) if first else ""
     except BrokenFileError:
         return ""
-    return first.rsplit(None, 1)[0].strip() if first.strip() else ""

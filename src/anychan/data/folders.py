@@ -2,7 +2,8 @@
 
 The data may be wrapped in further folders. Images are found at any depth below a class's folder. Folders of splits are
 ``train``, ``val`` (or ``validation``, ``valid``) and ``test``; where there are no other folders also ``Train``,
-``Training``, ``Testing`` and the like. Without them a tenth of each class becomes validation, a tenth test (at least
+``Training``, ``Testing`` and the like. Folders beside ``train`` that hold the same folders are refused, as they must be
+splits too; others are left out. Without them a tenth of each class becomes validation, a tenth test (at least
 one each of three images or more): those whose paths have the smallest hashes, so that it is the same tenth on every
 machine and says nothing of the content.
 """
@@ -31,7 +32,7 @@ def read_folders(source: Source) -> Layout | None:
     """The layout of a source with a folder for each class, or None if it has no such folders.
 
     Raises:
-        ValueError: if a split has two folders, or the folders look like splits whose names are not known.
+        ValueError: if a split has two folders, or folders look like splits whose names are not known.
     """
     base = _unwrapped(source)
     prefix = f"{base}/" if base else ""
@@ -82,11 +83,17 @@ def _unwrapped(source: Source) -> str:
 def _split_folders(source: Source, base: str) -> dict[str, str]:
     """Which folder is which split; none unless there is a training split, or nothing but splits."""
     folders = source.folders(base)
-    splits = {name: SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS}
-    if "train" not in splits.values():
-        splits = {name: _LOOSELY[name.lower()] for name in folders if name.lower() in _LOOSELY}
-        if len(splits) < len(folders):
+    splits = {name: _LOOSELY[name.lower()] for name in folders if name.lower() in _LOOSELY}
+    if len(splits) < len(folders):
+        splits = {name: SPLIT_FOLDERS[name] for name in folders if name in SPLIT_FOLDERS}
+        below = {name: set(source.folders(f"{base}/{name}" if base else name)) for name in folders}
+        if not below.get("train"):
             return {}
+        if like := [name for name in folders if name not in splits and below[name] & below["train"]]:
+            raise ValueError(
+                f"{source.name} has the same folders in {', '.join(map(readable, like))} as in train: call splits "
+                f"{', '.join(SPLIT_FOLDERS)}, or say what is which in train.txt, ..."
+            )
     if len(set(splits.values())) < len(splits):
         raise ValueError(f"{source.name} has two folders for one split among {', '.join(splits)}")
     return splits

@@ -240,7 +240,7 @@ def _mask(raw: RawImage, said: Sequence[Numbers], pixels: NDArray[Any], valid: A
             mask = np.ones(pixels.shape, dtype=bool) if mask is None else mask
             mask[plane] &= has_value(pixels[plane], nodata)
     if pixels.dtype == np.float32:
-        if np.isinf(pixels).any():
+        if np.isinf(pixels if mask is None else pixels[mask]).any():
             raise BrokenFileError("unreadable", "has infinite pixels")
         numbers = ~np.isnan(pixels)
         if mask is not None or not numbers.all() or any(nodata is not None for nodata in nodatas):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from anychan.channels import ChannelSet
 from anychan.data.bands import FILE, Bands, parse_bands
-from anychan.data.beside import bands_file_beside, with_lists_beside
+from anychan.data.beside import bands_file_beside, unused_lists, with_lists_beside
 from anychan.data.dataset import Dataset, readable
 from anychan.data.findings import Finding
 from anychan.data.folders import read_folders
@@ -61,8 +61,11 @@ def inspect_layout(spec: str | Path, bands: Bands | str | Path | None = None) ->
             raise ValueError(f"{spec} says itself what its bands are: no others can be given")
         return open_synthetic(spec), []
     files = open_source(Path(spec))
+    unused: list[Finding] = []
     if read_lists(files) is None:
-        files = with_lists_beside(files, Path(spec))
+        beside = with_lists_beside(files, Path(spec))
+        unused = unused_lists(files, Path(spec)) if beside is files else []
+        files = beside
     files = bands_file_beside(files, Path(spec))
     said = bands_beside(files) if said is None else said
     source = StackedSource(files, None if said is None else said.files)
@@ -82,7 +85,7 @@ def inspect_layout(spec: str | Path, bands: Bands | str | Path | None = None) ->
         such = next((f", but such as {path}" for path in _paths(layout)), "")
         raise ValueError(f"{source.name}: no file is called as files {said.files!r} says{such}")
     try:
-        return _dataset(source, layout, said), layout.findings + apart
+        return _dataset(source, layout, said), layout.findings + apart + unused
     except ValueError as error:
         if not apart:
             raise

@@ -22,6 +22,7 @@ from anychan.data.findings import BrokenFileError, ReadError
 # Larger than an uncompressed photograph of the most pixels that are decoded.
 MAX_FILE_BYTES = 2**29
 _LOCAL_HEADER_BYTES = 30
+_SAYS_UTF8 = 0x800  # of a member's flags, that its name is in UTF-8
 # What is refused because of a file or its path, until these are changed; all else is the machine's, and may pass.
 _OF_THE_FILE = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENAMETOOLONG, errno.ELOOP}
 
@@ -145,6 +146,16 @@ class FolderSource:
             raise _refused(error, location) from error
 
 
+def _named(member: zipfile.ZipInfo) -> str:
+    """A member's name: where it is not said to be UTF-8, it may be all the same, as in archives of macOS."""
+    if member.flag_bits & _SAYS_UTF8:
+        return member.filename
+    try:
+        return member.filename.encode("cp437").decode("utf-8")
+    except UnicodeError:  # it is what zipfile took it for
+        return member.filename
+
+
 class ZipSource:
     """The files in a zip archive, stored or deflated.
 
@@ -162,7 +173,7 @@ class ZipSource:
                 members = [member for member in archive.infolist() if not member.is_dir()]
         except (zipfile.BadZipFile, OSError, EOFError) as error:
             raise ValueError(f"{path} is not a zip archive that can be read: {error}") from error
-        names = [member.filename.removeprefix("./") for member in members]
+        names = [_named(member).removeprefix("./") for member in members]
         self._members = dict(zip(names, members, strict=True))
         self._ambiguous = {name for name, times in Counter(names).items() if times > 1}
         self._folders = {name[:i] for name in names for i, letter in enumerate(name) if letter == "/"}

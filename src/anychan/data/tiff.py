@@ -284,7 +284,9 @@ def _other_names(file: Any, series: Any, page: Any, count: int) -> tuple[str | N
     elif file.is_ome:
         channels = ElementTree.fromstring(file.ome_metadata).iter()
         names = [element.get("Name") for element in channels if element.tag.rpartition("}")[2] == "Channel"]
-    elif page.photometric.name == "RGB" and count >= 3:
+    if len(names) == count and any(names):
+        return tuple(names)
+    if page.photometric.name == "RGB" and count >= 3:  # of ImageJ and OME too, which say nothing more of colours
         names = ["R", "G", "B", *[None] * (count - 3)]
     elif len(series.pages) == count > 1:
         tags = [getattr(one, "tags", {}).get(_PAGE_NAME) for one in file.pages[:count]]
