@@ -70,6 +70,8 @@ def test_weight_and_bias_are_frozen_apart(frozen: str) -> None:
     model[0].get_parameter(frozen).requires_grad_(False)
     stem = adapt(model, strategy="sliced").stems["0"]
     assert {name for name, parameter in stem.named_parameters() if not parameter.requires_grad} == {frozen}
+    ordinary = specialize(adapt(model, strategy="sliced"), "RG")[0]
+    assert {name for name, parameter in ordinary.named_parameters() if not parameter.requires_grad} == {frozen}
 
 
 @torch.inference_mode()

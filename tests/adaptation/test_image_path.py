@@ -101,6 +101,20 @@ def test_planes_treated_by_position_are_refused(how: str) -> None:
         adapt(Before(BY_POSITION[how]), strategy="sliced")
 
 
+@pytest.mark.parametrize("told", [{"input_size": 32}, {"input_size": (3, 32, 32)}, {}])
+def test_a_size_that_a_model_says_of_itself_may_be_a_number(told: dict[str, Any]) -> None:
+    model = Before(BY_POSITION[next(iter(BY_POSITION))])
+    model.default_cfg = told
+    with pytest.raises(ValueError, match="treats planes by their position"):
+        adapt(model, strategy="sliced")
+
+
+def test_one_plane_that_is_made_three_is_refused() -> None:
+    grey = Before(lambda model, x: x.repeat(1, 3, 1, 1) if x.shape[1] == 1 else x)
+    with pytest.raises(ValueError, match="of 1 planes given to Before, 3 come to its stem 'stem'"):
+        adapt(grey, strategy="sliced")
+
+
 def test_a_normalisation_in_front_is_refused_and_alike_for_all_planes_too() -> None:
     norm = nn.BatchNorm2d(3)
     nn.init.uniform_(norm.running_mean)

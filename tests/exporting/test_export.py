@@ -290,13 +290,47 @@ def test_large_logits_may_differ_as_rounding_makes_them():
 
 
 @pytest.mark.parametrize(
-    "told", [{"pretrained_cfg": {"input_size": (3, 16, 16)}}, {"default_cfg": {"input_size": (3, 16, 16)}}]
+    "told",
+    [
+        {"pretrained_cfg": {"input_size": (3, 16, 16)}},
+        {"default_cfg": {"input_size": (3, 16, 16)}},
+        {"default_cfg": {"input_size": 16}},
+    ],
 )
 def test_a_network_may_say_its_size_itself(told, tmp_path):
     model = small()
     vars(model.body).update(told)
     assert export(model, tmp_path / "a.pt2", "R", "torch", any_size=False).image_size == 16
     assert export(model, tmp_path / "b.pt2", "R", "torch", image_size=12, any_size=False).image_size == 12
+
+
+class OfPlaces(nn.Module):
+    """Its positions are looked up, for one size of images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.position, self.head = nn.Conv2d(3, 8, 4, 4), nn.Embedding(16, 8), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x).flatten(2).transpose(1, 2)
+        return self.head((x + self.position(torch.arange(x.shape[1]))).mean(1))
+
+
+class OfTwo(OfPlaces):
+    def forward(self, x: Tensor, meta: Tensor) -> Tensor:
+        return super().forward(x) + meta
+
+
+def test_positions_that_are_looked_up_fix_the_size(tmp_path):
+    model = adapt(OfPlaces(), "RGB", "sliced").eval()
+    path = export(model, tmp_path / "a.pt2", "RG", "torch", image_size=16).path
+    x = torch.randn(3, 2, 16, 16)
+    close(torch.export.load(path).module()(x), model(x, "RG"))
+    with pytest.raises(ValueError, match="does not answer an image of 32x32 alone: index out of range"):
+        export(model, tmp_path / "b.pt2", "RG", "torch", image_size=32)
+    with pytest.raises(ValueError, match=r"does not answer an image of 16x16 alone: .*argument: 'meta'"):
+        export(adapt(OfTwo(), "RGB", "sliced").eval(), tmp_path / "b.pt2", "RG", "torch", image_size=16)
+    assert not (tmp_path / "b.pt2").exists()
 
 
 def test_refusals(tmp_path):

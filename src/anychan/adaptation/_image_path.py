@@ -55,7 +55,9 @@ def check_planes_reach_the_stem(body: nn.Module, paths: Sequence[str], trained: 
             f"{name} treats planes by their position before its stem {path!r}, as by a mean for each: take that "
             "out of the model, and do it to the images"
         )
-    for planes in sorted({max(trained - 1, 1), wanted} - {trained}):
+    for planes in dict.fromkeys((max(trained - 1, 1), wanted, 1)):
+        if planes == trained:
+            continue
         try:
             reached = shown(x[:, :planes])
         except Exception as error:  # as above
@@ -183,7 +185,7 @@ def told_sides(body: nn.Module) -> list[int]:
         getattr(body, "img_size", None),
         getattr(getattr(body, "patch_embed", None), "img_size", None),
         getattr(getattr(body, "config", None), "image_size", None),
-        (config.get("input_size") or (None,))[-1] if isinstance(config, Mapping) else None,
+        config.get("input_size") if isinstance(config, Mapping) else None,
     ]
     sides = [side[-1] if isinstance(side, Sequence) and side else side for side in told]
     return [side for side in sides if isinstance(side, int)]

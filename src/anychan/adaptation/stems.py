@@ -187,8 +187,12 @@ def specialize(model: AnyChannelModel, channels: ChannelsLike | None = None) -> 
 
 
 def _folded(stem: AnyChannelConv2d, channels: ChannelSet) -> nn.Conv2d:
-    trainable = any(parameter.requires_grad for parameter in stem.parameters())
-    return stem.fold(channels).requires_grad_(trainable)
+    folded = stem.fold(channels)
+    for name, parameter in folded.named_parameters():  # its bias, and all else
+        trained = {own: part.requires_grad for own, part in stem.named_parameters()}
+        parts = [trains for own, trains in trained.items() if (own == "bias") is (name == "bias")]
+        parameter.requires_grad_(any(parts or trained.values()))
+    return folded
 
 
 def _freeze_as(stem: nn.Module, replacement: AnyChannelConv2d) -> None:

@@ -27,14 +27,18 @@ def trace(module: OneSubset | AllSubsets, inputs: tuple[Tensor, ...], any_size: 
 
     Raises:
         UntraceableError: if torch.export cannot trace it, saying why, or its batch is fixed.
-        ValueError: if it does not return logits.
+        ValueError: if it does not answer these inputs, or does not return logits.
     """
     size = Dim.AUTO if any_size else Dim.STATIC
     image = {0: Dim.AUTO, 1: Dim.AUTO if len(inputs) > 1 else Dim.STATIC, 2: size, 3: size}
     shapes = (image, *({0: Dim.AUTO} for _ in inputs[1:]))
     module.eval().requires_grad_(False)
     with torch.no_grad():
-        answer = module(*inputs)
+        try:
+            answer = module(*inputs)
+        except Exception as error:  # whatever a network's code raises
+            size = "x".join(map(str, inputs[0].shape[2:]))
+            raise ValueError(f"the network does not answer an image of {size} alone: {first_line(error)}") from error
         if not isinstance(answer, Tensor) or answer.ndim != 2 or len(answer) != len(inputs[0]):
             raise ValueError(f"the network does not return logits (N, K), so that it is not exported: {_said(answer)}")
         try:
@@ -59,7 +63,7 @@ def takes(module: nn.Module, inputs: tuple[Tensor, ...]) -> bool:
     try:
         with torch.no_grad():
             module(*inputs)
-    except (AssertionError, RuntimeError, ValueError):
+    except Exception:  # such as an IndexError of positions that there are none of
         return False
     return True
 
