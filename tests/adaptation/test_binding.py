@@ -346,6 +346,37 @@ def test_a_switch_of_what_is_bound_is_to_be_told_to_the_model() -> None:
     assert not any(module.training for module in model.bind("R").modules())
 
 
+class OnFrozen(nn.Module):
+    """A head on features of layers that each forward holds in evaluation mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+        self.norm, self.head = nn.BatchNorm2d(4), nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.features.eval()
+        with torch.no_grad():
+            features = self.features(x)
+        return self.head(self.norm(features).mean((2, 3)))
+
+
+def test_a_body_may_hold_a_part_of_itself_in_evaluation_mode() -> None:
+    torch.manual_seed(0)
+    body, x = OnFrozen().train(), torch.randn(4, 3, 8, 8)
+    model = adapt(copy.deepcopy(body), strategy="sliced")
+    before = model.body.features[1].running_mean.clone()
+    for _ in range(3):
+        torch.testing.assert_close(model(x), body(x))
+        model(x[:, :2], "RG")
+        body.norm.load_state_dict(model.body.norm.state_dict())  # the two subsets share its statistics
+    assert torch.equal(model.body.features[1].running_mean, before)
+    assert not torch.equal(model.body.norm.running_mean, torch.zeros(4))
+    model.bind("R").eval()  # outside of a call it is still to be told to the model
+    with pytest.raises(ValueError, match="was switched to evaluation mode by itself"):
+        model(x)
+
+
 class Turned(nn.Module):
     """Answers whose first dimension is not that of the images."""
 

@@ -44,9 +44,11 @@ class _Noted:
             body, in which each puts stems of its own, so that one may run another's.
         switched: the mode to which something that is bound was switched by itself. That reaches those of the model's
             modules that are shared, and no others.
+        answering: threads in a call, in which a body may switch a part of itself, each time anew.
     """
 
     reached: set[int] = field(default_factory=set)
+    answering: set[int] = field(default_factory=set)
     switched: bool | None = None
 
 
@@ -70,7 +72,8 @@ class BoundStem(StemStandIn):
         self.in_channels = len(channels)
 
     def train(self, mode: bool = True) -> Self:
-        self.noted.switched = mode
+        if threading.get_ident() not in self.noted.answering:
+            self.noted.switched = mode
         return super().train(mode)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -223,8 +226,12 @@ class AnyChannelModel(TimmConventions):
         thread = threading.get_ident()
         self._noted.reached.discard(thread)
         unsure = self.subset_statistics and not self._norms_reached
-        with refusing_own_norms(self.body) if unsure else nullcontext():
-            output = bound(x)
+        self._noted.answering.add(thread)
+        try:
+            with refusing_own_norms(self.body) if unsure else nullcontext():
+                output = bound(x)
+        finally:
+            self._noted.answering.discard(thread)
         self._norms_reached |= bool(unsure)
         if thread not in self._noted.reached:
             raise ValueError(
