@@ -5,7 +5,8 @@ them first: the modules on the paths from the body to its stems are copied (the 
 parameters, buffers and all other modules are shared) and in the copy each stem carries its channel set. Where
 batch normalisations keep statistics for each subset, they are bound in the same way. Nothing global is set, so
 threads with different channels do not meet, and a channel set has its own module for ``torch.compile`` to
-specialise on. What a forward writes to attributes of a copied module stays in the copy, and is lost with the next call.
+specialise on. What a forward writes to attributes of a copied module stays in the copy: the model does not see it, and
+with the next call attributes that the model has are as it has them.
 """
 
 from __future__ import annotations
