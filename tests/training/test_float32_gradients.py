@@ -11,20 +11,14 @@ from torch.testing import assert_close
 from anychan.training import float32_gradients
 from anychan.training.faster_on_cpu import FasterOnCpu
 
+from ._convolutions import outcome, outcomes_in_bfloat16
+
 Asked = list[tuple[torch.dtype, tuple[bool, ...]]]
 
 
 def layer(kernel_size: int | tuple[int, int] = 3, stride: int | tuple[int, int] = 2, **options) -> nn.Conv2d:
     options = {"out_channels": 24, "padding": 1, "groups": 24, **options}
     return nn.Conv2d(24, kernel_size=kernel_size, stride=stride, **options).to(memory_format=torch.channels_last)
-
-
-def outcome(convolution: nn.Module, x: Tensor) -> list[Tensor]:
-    """Result and all gradients, for a gradient that differs from place to place, of numbers that bfloat16 holds."""
-    x = x.clone().requires_grad_()
-    y = convolution(x)
-    weights = torch.linspace(-1, 1, y.numel()).bfloat16().view_as(y)
-    return [y, *torch.autograd.grad((y * weights).sum(), [x, *convolution.parameters()])]
 
 
 @pytest.fixture
@@ -54,17 +48,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
 @pytest.mark.parametrize("autocast", [True, False], ids=["autocast", "bfloat16"])
 def test_gradients_are_no_worse_than_the_usual_ones(options: dict, autocast: bool, asked: Asked):
     convolution, x = layer(**options), torch.randn(8, 24, 9, 8).to(memory_format=torch.channels_last)
-    with torch.no_grad():  # numbers that bfloat16 holds, so that all that differs is how they are summed up
-        for parameter in convolution.parameters():
-            parameter.copy_(parameter.bfloat16())
-    x = x.bfloat16()
-    exact = outcome(copy.deepcopy(convolution).double(), x.double())
-    if not autocast:
-        convolution.bfloat16()
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        usual = outcome(convolution, x)
-        with FasterOnCpu():
-            found = outcome(convolution, x)
+    usual, found, exact = outcomes_in_bfloat16(convolution, x, autocast=autocast)
     assert [dtype for dtype, _ in asked] == [torch.float32]
     assert torch.equal(found[0], usual[0])
     assert found[1].dtype == torch.bfloat16

@@ -1,6 +1,5 @@
 """Convolution tap by tap: the same values and gradients as ``torch.conv2d``, and only where it applies."""
 
-import copy
 import re
 from functools import partial
 
@@ -14,17 +13,11 @@ from anychan.training import small_maps
 from anychan.training.faster_on_cpu import FasterOnCpu
 from anychan.training.machine import Machine
 
+from ._convolutions import outcome, outcomes_in_bfloat16
+
 
 def layer(channels_in: int = 128, channels_out: int = 160, kernel_size=3, **options) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, kernel_size, **options).to(memory_format=torch.channels_last)
-
-
-def outcome(convolution: nn.Module, x: Tensor) -> list[Tensor]:
-    """Result and all gradients, for a gradient that differs from place to place, of numbers that bfloat16 holds."""
-    x = x.clone().requires_grad_()
-    y = convolution(x)
-    weights = torch.linspace(-1, 1, y.numel()).bfloat16().view_as(y)
-    return [y, *torch.autograd.grad((y * weights).sum(), [x, *convolution.parameters()])]
 
 
 @pytest.fixture
@@ -104,17 +97,7 @@ def test_in_bfloat16_the_error_is_that_of_one_rounding_more_than_the_usual(
     channels: int, size: tuple[int, int], options: dict, autocast: bool, taken: list[bool]
 ):
     convolution, x = layer(channels, 288, **options), torch.randn(8, channels, *size)
-    with torch.no_grad():  # numbers that bfloat16 holds, so that all that differs is how they are summed up
-        for parameter in convolution.parameters():
-            parameter.copy_(parameter.bfloat16())
-    x = x.bfloat16()
-    exact = outcome(copy.deepcopy(convolution).double(), x.double())
-    if not autocast:
-        convolution.bfloat16()
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-        usual = outcome(convolution, x)
-        with FasterOnCpu():
-            found = outcome(convolution, x)
+    usual, found, exact = outcomes_in_bfloat16(convolution, x, autocast=autocast)
     assert len(taken) == (3 if channels == 256 else 1)
     assert found[0].dtype == found[1].dtype == torch.bfloat16
     assert found[2].dtype == convolution.weight.dtype
