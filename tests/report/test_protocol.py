@@ -108,6 +108,9 @@ def test_words_are_explained_that_the_report_uses(tmp_path: Path) -> None:
     words = [word for word, _ in glossary([alone, other], "test", [ablation])]
     assert words == ["stem", "strategy", "decided, better, worse", "depth, layers", "kept, retention"]
     assert glossary([], None, [ablation]) == []
+    made_up = dataclasses.replace(ablation.changes[0], data="the synthetic set")
+    held_out = dataclasses.replace(ablation, split="held-out", changes=(made_up,))
+    assert [word for word, _ in glossary([alone], "test", [held_out])][-2:] == ["held-out", "synthetic set"]
 
 
 def test_where_much_differs_each_run_says_what_is_not_usual(tmp_path: Path) -> None:
