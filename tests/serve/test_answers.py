@@ -75,6 +75,10 @@ def test_what_a_model_does_not_take_is_said(any_channel, runs, tmp_path):
     with pytest.raises(ValueError, match="no channel N"):
         answers_html(infrared, taken, ["R", "N"], maps=False)
     assert [str(subset) for subset in subsets(infrared, ChannelSet.parse("RGB"))][:2] == ["RGB", "RG"]
+    red = Predictor.load(make_run(tmp_path / "r", channels=["R", "N"]), device="cpu")
+    page = answers_html(red, taken, ["R"], maps=False)  # one card
+    assert page.count("<article") == 1
+    assert "plain" not in page
     kept = Predictor.load(make_run(tmp_path / "k", kept_subsets=("RGB", "B")), device="cpu")
     assert [str(subset) for subset in subsets(kept, ChannelSet.parse("RGB"))] == ["RGB", "B"]
 

@@ -113,6 +113,15 @@ def test_a_photograph_is_answered_as_predict_answers_it(page: Any, runs: tuple[P
     page.locator("#answer [role=status]", has_text="Switch on one channel").wait_for()
 
 
+def test_what_is_touched_while_an_answer_is_awaited_counts(page: Any, photo: Path) -> None:
+    page.locator("#drop input").set_input_files(photo)
+    _shown(page, "RGB")
+    boxes = "[...document.querySelectorAll('#channels input')]"
+    page.evaluate(f"for (const box of {boxes}.slice(1)) box.click()")  # off go G and B, at once
+    _shown(page, "R")
+    assert page.evaluate(f"{boxes}.map(box => box.checked)") == [True, False, False]
+
+
 def test_maps_and_another_model_are_shown_on_request(page: Any, photo: Path) -> None:
     page.locator("#drop input").set_input_files(photo)
     _shown(page, "RGB")

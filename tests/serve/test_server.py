@@ -26,8 +26,11 @@ def test_a_port_that_is_taken_is_refused_before_a_model_is_loaded(monkeypatch):
     with socket.socket() as taken:
         _bind(taken, 0)
         taken.listen()
-        with pytest.raises(OSError, match="in use"):
-            serve(["nowhere"], taken.getsockname()[1])
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            OSError, match=rf"port {port} cannot be had \(Address already in use\): --port 0 takes a free"
+        ):
+            serve(["nowhere"], port)
     asked = []
     windows = SimpleNamespace(setsockopt=lambda *option: asked.append(option), bind=asked.append)
     monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", -5, raising=False)  # its number there

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from anychan._plain import PLAIN
 from anychan.channels import ChannelSet
 from anychan.evaluation.activation import overlaid
 from anychan.prediction import Predictor
@@ -141,7 +142,8 @@ def _all_subsets(chosen: Answer, answers: Sequence[Answer], predictor: Predictor
             f'<article class="{marks.strip()}" data-channels="{shown}" data-label="{answer.labels[0]}">'
             f"<h3>{shown}</h3>{_figure(answer.picture)}<ol>{rows}</ol>{note}</article>"
         )
-    alone = "<p>A plain network takes all its channels together only.</p>" if len(answers) == 1 else ""
+    plain = predictor.model.strategy == PLAIN
+    alone = "<p>A plain network takes all its channels together only.</p>" if plain else ""
     return f'<section class="subsets"><h2>All subsets</h2>{alone}<div class="cards">{"".join(cards)}</div></section>'
 
 

@@ -13,7 +13,7 @@ from anychan.serve.drop import drop_zone
 from anychan.serve.photograph import Photograph, example
 
 _IDLE = "Drop a photograph, or take the example."
-_SECONDS_KEPT = 1800  # an untouched photograph in memory
+_SECONDS_KEPT = 1800  # a photograph in memory
 
 CSS = """
 .answer section { margin: 0 0 1.5rem; }
@@ -108,7 +108,8 @@ def build_page(predictors: Mapping[str, Predictor]) -> Any:
             with gr.Column(scale=2, min_width=280):
                 answer = gr.HTML(_reason(_IDLE), elem_id="answer", elem_classes="answer")
         shown = {"fn": show, "inputs": [photograph, said, model, channels, maps], "outputs": answer}
-        quiet = {"api_visibility": "private"}
+        # What is touched while an answer is awaited is asked afterwards, the last of it.
+        quiet = {"api_visibility": "private", "trigger_mode": "always_last"}
         drop.upload(take, drop, [photograph, drop, said], **quiet).then(**shown, **quiet)
         cat.click(lambda: (example(), ""), None, [photograph, said], **quiet).then(**shown, **quiet)
         model.input(channel_choice, model, channels, **quiet).then(**shown, **quiet)

@@ -87,7 +87,10 @@ def _bind(free: socket.socket, port: int) -> None:
     # SO_REUSEADDR is for the latter; on Windows it would let two servers listen to one port.
     option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
     free.setsockopt(socket.SOL_SOCKET, option, 1)
-    free.bind((HOST, port))
+    try:
+        free.bind((HOST, port))
+    except OSError as error:
+        raise OSError(f"port {port} cannot be had ({error.strerror}): --port 0 takes a free one") from error
 
 
 def _predictors(models: Sequence[str | Path], device: str | None) -> dict[str, Predictor]:
