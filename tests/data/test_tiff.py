@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import lzma
+import zlib
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image as Picture
 
 from anychan.data.bands import parse_bands
@@ -86,6 +89,23 @@ def test_rasterio_is_not_asked_for_pages_that_it_does_not_read() -> None:
     images[0].save(pages, "TIFF", compression="tiff_lzw", save_all=True, append_images=images[1:])
     said = broken(pages.getvalue(), parse_bands("RGB"))
     assert "has 3 planes in pages compressed by LZW, of which rasterio reads 1" in said
+
+
+def test_what_holds_more_than_it_says_is_refused_before_it_fills_the_memory() -> None:
+    def of(size: int, compression: str, dtype: str = "uint16", **tile: tuple[int, int]) -> bytes:
+        new = {"zlib": zlib.compressobj, "lzma": lzma.LZMACompressor}[compression]()
+        file, segment = io.BytesIO(), new.compress(bytes(size)) + new.flush()
+        told = {"shape": (64, 64), "dtype": dtype, "compression": compression, "photometric": "minisblack", **tile}
+        tifffile.imwrite(file, iter([segment]), **told)
+        return file.getvalue()
+
+    named = parse_bands("B08")
+    for compression in ("zlib", "lzma"):
+        assert decode_image(of(2 * 64**2, compression), named).pixels.shape == (1, 64, 64)
+        bomb = of(2**26 + 2, compression)
+        assert len(bomb) < 200_000
+        assert "has a strip or tile of more than 67,108,864 bytes of pixels, where 8,192" in broken(bomb, named)
+    assert "has 2,147,483,648 bytes of pixels" in broken(of(16, "zlib", "uint64", tile=(2**14, 2**14)), named)
 
 
 @pytest.mark.parametrize("compress", ["lzw", "deflate"])

@@ -8,8 +8,10 @@ wavelengths, scale, offset and nodata from GDAL's tags; masks from GDAL's mask p
 from __future__ import annotations
 
 import io
+import lzma
 import math
 import struct
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -29,6 +31,11 @@ _PREMULTIPLIED, _ALPHA = 1, (1, 2)  # of the tag ExtraSamples
 _ORIENTATION, _PAGE_NAME, _GDAL_METADATA, _GDAL_NODATA = 274, 285, 42112, 42113
 _COLOURS = ("PALETTE", "SEPARATED", "YCBCR", "CIELAB")  # what only a reader of photographs turns into RGB
 _GEO_KEYS = (33550, 34735)  # the size of a pixel on the ground, and the map that it is on
+_INFLATING: dict[int, Callable[[], Any]] = {
+    8: zlib.decompressobj, 32946: zlib.decompressobj, 34925: lzma.LZMADecompressor
+}  # fmt: skip
+_MOST_DEFLATED = 1032  # bytes that one may stand for
+_SEGMENT_BYTES = 64 * 2**20  # of a strip or tile, which are decoded one by one
 _WAVELENGTHS = ("wavelength", "wavelengths", "center_wavelength", "central_wavelength")
 
 
@@ -196,6 +203,8 @@ def read_tiff(data: bytes, said: Sequence[float] = ()) -> RawImage:
             check_size(series[0].shape, series[0].dtype.itemsize)
             if any(page is None for page in series[0].pages):  # tifffile would make planes of zeros
                 raise BrokenFileError("truncated", "lacks pages that it says it has")
+            for one in file.series:  # a mask among them
+                _check_segments(data, one)
             white_at_0 = series[0].keyframe.photometric.name == "MINISWHITE"
             if series[0].keyframe.photometric.name == "YCBCR":  # tifffile would leave it so
                 return _read_with_rasterio(data, series[0], None, said)
@@ -213,6 +222,25 @@ def read_tiff(data: bytes, said: Sequence[float] = ()) -> RawImage:
         raise
     except Exception as error:  # tifffile raises whatever a damaged file makes it stumble over
         raise BrokenFileError("unreadable", f"cannot be decoded: {error or type(error).__name__}") from error
+
+
+def _check_segments(data: bytes, series: Any) -> None:
+    """Refuse strips and tiles that hold far more than the file says, and would fill the memory as they are decoded."""
+    page = series.keyframe
+    size = math.prod(page.chunks) * series.dtype.itemsize
+    check_size((size,), 1)
+    new = _INFLATING.get(int(page.compression))
+    if new is None:
+        return
+    most = max(2 * size, _SEGMENT_BYTES)  # some have a little more than they should
+    for one in series.pages:
+        for start, length in zip(one.dataoffsets, one.databytecounts, strict=False):
+            if new is zlib.decompressobj and length * _MOST_DEFLATED <= most:
+                continue
+            inflated = new().decompress(memoryview(data)[start : start + length], most + 1)
+            if len(inflated) > most:
+                reason = f"has a strip or tile of more than {most:,} bytes of pixels, where {size:,} are expected"
+                raise BrokenFileError("too-large", reason)
 
 
 def _lacks_decoder(error: Exception) -> bool:
