@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from anychan import _files
-from anychan._files import replacing
+from anychan._files import read_yaml, replacing
 from anychan.training.checkpoint import LEFTOVERS
 
 
@@ -84,3 +84,15 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_is_no_text_or_no_yaml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_bytes("epochs: 2".encode("utf-16"))
+    with pytest.raises(ValueError, match=r"a\.yaml is no text in UTF-8"):
+        read_yaml(path)
+    path.write_text("epochs: [2", "utf-8")
+    with pytest.raises(ValueError, match=r"a\.yaml is no YAML"):
+        read_yaml(path)
+    path.write_text("epochs: 2", "utf-8")
+    assert read_yaml(path) == {"epochs": 2}

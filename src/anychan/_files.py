@@ -1,4 +1,4 @@
-"""Files and folders that are written whole or not at all."""
+"""Files and folders that are written whole or not at all; texts that people wrote."""
 
 from __future__ import annotations
 
@@ -10,10 +10,29 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _ON_WINDOWS = sys.platform == "win32"
 _PATIENCE_S = 2.0
 _LOOK_AGAIN_S = 0.05
+
+
+def read_text(path: Path) -> str:
+    """A text in UTF-8; ValueError for another, which names the file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is no text in UTF-8") from error
+
+
+def read_yaml(path: Path) -> Any:
+    """What a YAML file says; ValueError for what is none, which names the file."""
+    import yaml
+
+    try:
+        return yaml.safe_load(read_text(path))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path} is no YAML: {error}") from error
 
 
 @contextmanager

@@ -90,6 +90,11 @@ def test_bands_yaml_beside_an_archive_is_read(parts: tuple[Files, Files], tmp_pa
     assert open_dataset(path).channels.names == ("R", "B")
     path = archive(tmp_path, images | lists | {"bands.yaml": b"channels: G"})
     assert open_dataset(path).channels.names == ("G",)
+    (tmp_path / "bands.yaml").rename(tmp_path / "bands.yml")
+    for more in ({}, {"bands.yml": b"channels: G"}):
+        with pytest.raises(ValueError, match=r"has a bands\.yml, which is not read: call it bands\.yaml"):
+            open_dataset(archive(tmp_path, images | lists | more))
+    (tmp_path / "bands.yml").rename(tmp_path / "bands.yaml")
     path = archive(tmp_path, images)
     for name, content in lists.items():
         (tmp_path / name).write_bytes(content)

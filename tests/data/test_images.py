@@ -203,6 +203,15 @@ def test_bands_yaml_is_read_from_beside_the_image(tmp_path: Path) -> None:
     assert read_image(tmp_path / "tile.tif", "naip").channels.wavelengths[3] == 0.845
 
 
+def test_a_bands_yml_is_not_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "tile.tif").write_bytes(tiff(PIXELS, photometric="minisblack"))
+    (tmp_path / "bands.yml").write_text("bands: [R, G, B, NIR]\n")
+    with pytest.raises(ValueError, match=r"has a bands\.yml, which is not read: call it bands\.yaml"):
+        read_image(tmp_path / "tile.tif")
+    assert read_image(tmp_path / "tile.tif", "naip").channels.names == ("R", "G", "B", "NIR")
+    assert read_image(tmp_path / "tile.tif", tmp_path / "bands.yml").channels.names == ("R", "G", "B", "NIR")
+
+
 def test_files_of_a_channel_each_are_read_as_one(tmp_path: Path) -> None:
     for number in (1, 2):
         (tmp_path / f"x_C{number}.tif").write_bytes(tiff(PIXELS[number]))

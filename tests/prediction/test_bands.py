@@ -15,7 +15,7 @@ from anychan.prediction import Predictor, find_images, predict
 from anychan.sensors import sensor
 
 from .._image_files import npy, npz, tiff
-from ._runs import CLASSES, SIZE, make_run
+from ._runs import CLASSES, SIZE, make_run, photograph
 
 BANDS = ("B02", "B03", "B04", "B08")
 
@@ -114,6 +114,22 @@ def test_the_bands_beside_or_above_a_file_are_read(run: Path, tiles: Path) -> No
     file.with_name("bands.yaml").write_text("band: B08\n")
     (other,) = predict(Predictor.load(run, device="cpu"), file)
     assert "unknown key 'band'" in (other.error or "")
+    file.with_name("bands.yaml").rename(file.with_name("bands.yml"))
+    (other,) = predict(Predictor.load(run, device="cpu"), file)
+    assert "has a bands.yml, which is not read: call it bands.yaml" in (other.error or "")
+
+
+def test_a_bands_yaml_that_is_named_says_what_it_says_beside_the_images(tmp_path: Path) -> None:
+    run, bands = make_run(tmp_path / "run"), 'files: "{id}"\n'
+    for name in ("named", "beside"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "gray.png").write_bytes(photograph(5, "L"))
+    (tmp_path / "beside" / "bands.yaml").write_text(bands)
+    (tmp_path / "only.yaml").write_text(bands)
+    (beside,) = predict(run, tmp_path / "beside")
+    (named,) = predict(Predictor.load(run, bands=tmp_path / "only.yaml"), tmp_path / "named")
+    assert beside.error is None
+    assert (named.error, named.probabilities) == (None, beside.probabilities)
 
 
 def test_bands_are_found_by_their_wavelength(measured: Path) -> None:

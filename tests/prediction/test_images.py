@@ -10,7 +10,7 @@ import pytest
 
 from anychan.data.findings import BrokenFileError
 from anychan.prediction import images
-from anychan.prediction.images import find_images, read_file
+from anychan.prediction.images import find_images, folders_of, read_file
 
 
 @pytest.fixture
@@ -41,6 +41,41 @@ def folder(tmp_path, monkeypatch):
 )
 def test_what_is_named_is_found_once_and_in_order(folder, named, found):
     assert [path.as_posix() for path in find_images(named)] == found
+
+
+@pytest.mark.parametrize(
+    ("named", "found"),
+    [
+        (["cells"], ["cells/c_ch*.tif", "cells/d.tif"]),
+        (["cells/c_ch*.tif"], ["cells/c_ch*.tif"]),  # as it is printed
+        (["cells/c_ch1.tif", "cells/c_ch2.tif", "cells/d.tif"], ["cells/c_ch*.tif", "cells/d.tif"]),  # as a shell does
+        (["cells/d.tif", "cells/*_ch2.tif"], ["cells/d.tif", "cells/c_ch*.tif"]),
+        (["cells/e_ch1.tif"], ["cells/e_ch1.tif"]),  # which is not there
+        (["alone/c_ch*.tif"], ["alone/c_ch1.tif", "alone/c_ch2.tif"]),
+        (["others/c_w1.tif", "others/c_ch1.tif"], ["others/c_w*.tif", "others/c_ch1.tif"]),
+    ],
+)
+def test_a_file_of_one_channel_stands_for_its_image(folder, named, found):
+    for name in ("cells/c_ch1.tif", "cells/c_ch2.tif", "cells/d.tif", "alone/c_ch1.tif", "alone/c_ch2.tif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"x")
+    (folder / "alone" / "bands.yaml").write_text('files: "{id}"\n')
+    (folder / "others").mkdir()
+    (folder / "others" / "bands.yaml").write_text('files: "{id}_w{channel}.tif"\n')
+    for name in ("c_w1.tif", "c_w2.tif", "c_ch1.tif"):
+        (folder / "others" / name).write_bytes(b"x")
+    assert [path.as_posix() for path in find_images(named)] == found
+
+
+def test_a_name_that_cannot_be_looked_up_stops_nothing(folder):
+    long = f"{300 * 'a'}.jpg"
+    for named in (long, f"{300 * 'a'}*.jpg"):
+        assert find_images([named, "a/1.jpg"]) == [Path(named), Path("a/1.jpg")]
+    assert folders_of([long, "a", "b/*"]) == {Path("a")}
+    with pytest.raises(BrokenFileError, match="cannot be read: File name too long"):
+        read_file(Path(long))
+    with pytest.raises(ValueError, match="an image's name is empty"):
+        find_images(["a/1.jpg", ""])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")

@@ -23,11 +23,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from anychan._files import read_text
 from anychan.channels import Channel, ChannelSet
 from anychan.data.findings import BrokenFileError
 from anychan.data.planes import ALONE, pattern
@@ -35,6 +36,7 @@ from anychan.data.wavelengths import micrometres
 from anychan.sensors import SENSORS, sensor
 
 FILE = "bands.yaml"
+_MISNAMED = "bands.yml"
 _BARE = re.compile(r"^files:\s*\{", re.MULTILINE)  # a brace begins a mapping
 
 
@@ -176,8 +178,22 @@ def parse_bands(text: str | Path | None) -> Bands | None:
         path = Path(text)
         if not path.is_file():
             raise FileNotFoundError(f"{path} is not there, which says what the bands are")
-        return read_bands(path.read_text(encoding="utf-8"), str(path))
+        return read_bands(read_text(path), str(path))
     return Bands(_bands_of(str(text)))
+
+
+def check_no_other(exists: Callable[[str], bool], where: str) -> None:
+    """Refuse a ``bands.yml``, which would be passed over where a ``bands.yaml`` is looked for.
+
+    Args:
+        exists: says whether the place that is looked at has a file of this name.
+        where: that place, for the error.
+
+    Raises:
+        ValueError: if it has.
+    """
+    if exists(_MISNAMED):
+        raise ValueError(f"{where} has a {_MISNAMED}, which is not read: call it {FILE}")
 
 
 def read_bands(text: str, name: str = FILE) -> Bands:

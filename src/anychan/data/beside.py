@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from anychan.data.bands import FILE
+from anychan.data.bands import FILE, check_no_other
 from anychan.data.findings import BrokenFileError, Finding
 from anychan.data.lists import SPLIT_LISTS
 from anychan.data.sources import FolderSource, Source, ZipSource, safe_path
@@ -82,6 +82,7 @@ def bands_file_beside(source: Source, path: Path) -> Source:
     if not isinstance(source, ZipSource) or source.exists(FILE):
         return source
     folder = FolderSource(path.resolve().parent)
+    check_no_other(folder.exists, folder.name)
     return ListsBeside(source, folder, (FILE,)) if folder.exists(FILE) else source
 
 

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anychan._files import read_text
 from anychan.channels import MEASURED, SHARE, Channel, ChannelSet, ChannelsLike
-from anychan.data.bands import FILE, Bands, Numbers, parse_bands, read_bands
+from anychan.data.bands import FILE, Bands, Numbers, check_no_other, parse_bands, read_bands
 from anychan.data.findings import BrokenFileError
 from anychan.data.raw import RawImage, has_value, planes_first
 from anychan.sensors import SAME_BAND, match
@@ -97,7 +98,9 @@ def read_image(path: str | Path, bands: Bands | str | Path | None = None) -> Ima
     path = Path(path)
     beside = path.with_name(FILE)
     if bands is None and beside.is_file():
-        bands = read_bands(beside.read_text(encoding="utf-8"), str(beside))
+        bands = read_bands(read_text(beside), str(beside))
+    elif bands is None:
+        check_no_other(lambda name: path.with_name(name).is_file(), str(path.parent))
     said = bands if isinstance(bands, Bands) else parse_bands(bands)
     try:
         data = read_planes(path, said)

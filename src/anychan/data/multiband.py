@@ -11,6 +11,7 @@ import hashlib
 import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from anychan.channels import MEASURED, SHARE, ChannelSet
 from anychan.data import tiff
-from anychan.data.bands import FILE, Bands, read_bands
+from anychan.data.bands import FILE, Bands, check_no_other, read_bands
 from anychan.data.dataset import Encoding, Picture
 from anychan.data.decode import decode_photograph, strict_pillow
 from anychan.data.deep import is_deep
@@ -126,17 +127,22 @@ def bands_beside(source: Source) -> Bands | None:
     """What the ``bands.yaml`` at the root of the data says, or in the one folder that all are in; None: there is none.
 
     Raises:
-        ValueError: if it cannot be read.
+        ValueError: if it cannot be read, or is called ``bands.yml``.
     """
     folder = ""
     while True:
         path = f"{folder}/{FILE}" if folder else FILE
         if source.exists(path):
             return read_bands(source.read(path).decode(errors="replace"), f"{source.name}/{path}")
+        check_no_other(partial(_is_in, source, folder), f"{source.name}/{folder}".rstrip("/"))
         inside = source.folders(folder)
         if len(inside) != 1:
             return None
         folder = f"{folder}/{inside[0]}" if folder else inside[0]
+
+
+def _is_in(source: Source, folder: str, name: str) -> bool:
+    return source.exists(f"{folder}/{name}" if folder else name)
 
 
 def band_decoder(source: Source, paths: Iterable[str], bands: Bands | None) -> BandDecoder | None:

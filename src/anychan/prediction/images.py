@@ -6,14 +6,16 @@ import glob
 import os
 import stat
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
-from anychan.data.bands import FILE, Bands, read_bands
+from anychan._files import read_text
+from anychan.data.bands import FILE, Bands, check_no_other, read_bands
 from anychan.data.findings import BrokenFileError
 from anychan.data.folders import IMAGE_SUFFIXES
+from anychan.data.planes import plane_of
 from anychan.data.sources import MAX_FILE_BYTES, FolderSource, Source
 from anychan.data.stacks import StackedSource, read_planes
 
@@ -23,11 +25,15 @@ def find_images(named: Iterable[str | Path], bands: Bands | None = None) -> list
 
     Args:
         named: files; folders, of which all images are taken that lie below them, by their suffix and sorted, without
-            hidden ones; and globs such as ``photos/**/*.jpg``. What is there by its name is no glob.
+            hidden ones; and globs such as ``photos/**/*.jpg``. What is there by its name is no glob. A file of one
+            channel stands for the image that it is a plane of, as in a folder.
         bands: say how files of one channel each are called; None: the next ``bands.yaml`` does.
 
     Returns:
         Paths. What names nothing stays in the list as it was written, so that reading it says what is wrong.
+
+    Raises:
+        ValueError: for an empty name, which would be the current folder.
 
     Example:
         >>> import tempfile
@@ -38,15 +44,42 @@ def find_images(named: Iterable[str | Path], bands: Bands | None = None) -> list
         [['a.jpg', 'b.png'], ['notes.txt']]
     """
     found: dict[Path, None] = {}
+    said: dict[Path, Bands | None] = {}
     for name in named:
-        for path in matching(name):
-            found.update(dict.fromkeys(_below(path, bands) if path.is_dir() else [path]))
+        if not str(name):
+            raise ValueError("an image's name is empty")
+        for path in _matching(name):
+            if _is(Path.is_dir, path):
+                found.update(dict.fromkeys(_below(path, bands)))
+                continue
+            if path.parent not in said:
+                said[path.parent] = bands or _said(path.parent, "")
+            found[_image_of(path, said[path.parent])] = None
     return list(found)
 
 
-def matching(name: str | Path) -> list[Path]:
+def _image_of(path: Path, bands: Bands | None) -> Path:
+    """The image that a file is a plane of; itself where it is none, or not there."""
+    plane = plane_of(path.name, None if bands is None else bands.files)
+    return path.with_name(plane.image) if plane is not None and _is(Path.is_file, path) else path
+
+
+def _is(asked: Callable[[Path], bool], path: Path) -> bool:
+    """Whether a path is a file, a folder, or there; not where that cannot be looked up, which reading it says."""
+    try:
+        return asked(path)
+    except OSError:
+        return False
+
+
+def folders_of(named: Iterable[str | Path]) -> set[Path]:
+    """The folders among what is named, also by globs."""
+    return {path for name in named for path in _matching(name) if _is(Path.is_dir, path)}
+
+
+def _matching(name: str | Path) -> list[Path]:
     """The files and folders that a name, which may be a glob, stands for; itself where there are none."""
-    if glob.has_magic(str(name)) and not Path(name).exists():
+    if glob.has_magic(str(name)) and not _is(Path.exists, Path(name)):
         return [Path(match) for match in sorted(glob.glob(str(name), recursive=True))] or [Path(name)]  # noqa: PTH207
     return [Path(name)]
 
@@ -96,14 +129,20 @@ def bands_near(path: Path, named: Path | None = None) -> Bands | None:
     """
     inside = named is not None and path.is_relative_to(named)
     for folder in path.parents:
-        beside = folder / FILE
-        if beside.is_file():
-            try:
-                return read_bands(beside.read_text(encoding="utf-8"), str(beside))
-            except (OSError, ValueError) as error:
-                raise BrokenFileError("unreadable", f"has bands that cannot be read: {error}") from error
-        if not inside or folder == named:
-            return None
+        try:
+            bands = _bands_in(folder)
+        except (OSError, ValueError) as error:
+            raise BrokenFileError("unreadable", f"has bands that cannot be read: {error}") from error
+        if bands is not None or not inside or folder == named:
+            return bands
+    return None
+
+
+def _bands_in(folder: Path) -> Bands | None:
+    beside = folder / FILE
+    if beside.is_file():
+        return read_bands(read_text(beside), str(beside))
+    check_no_other(lambda name: (folder / name).is_file(), str(folder))
     return None
 
 

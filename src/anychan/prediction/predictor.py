@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -25,7 +25,7 @@ from anychan.environment import checked_device
 from anychan.evaluation.activation import activation_map
 from anychan.evaluation.predict import predict_subset, prepare
 from anychan.models import ModelInfo, load_model
-from anychan.prediction.images import bands_near, find_images, matching, read_file
+from anychan.prediction.images import bands_near, find_images, folders_of, read_file
 from anychan.prediction.reading import Planes, planes_of_image
 from anychan.sensors import match
 
@@ -150,10 +150,10 @@ class Predictor:
         asked = self.asked(channels)
         if top < 1:
             raise ValueError(f"top {top} is not a positive number of classes")
-        return self._predict(iter(images), asked, top, [folder for name in within for folder in matching(name)])
+        return self._predict(iter(images), asked, top, folders_of(within))
 
     def _predict(
-        self, images: Iterator[str | Path | bytes], asked: ChannelSet, top: int, named: Sequence[Path]
+        self, images: Iterator[str | Path | bytes], asked: ChannelSet, top: int, named: Set[Path]
     ) -> Iterator[Prediction]:
         while some := list(islice(images, self.batch_size)):
             with strict_pillow():
@@ -242,9 +242,10 @@ class Predictor:
             bands: what is said of its planes where the predictor was told nothing.
         """
         otherwise = self._otherwise if bands is None or self.bands is not None else ()
-        return planes_of_image(data, self.info.image_size, self.bands or bands, self.model.channels, otherwise)
+        told = bands if self.bands is None else self.bands.of_planes
+        return planes_of_image(data, self.info.image_size, told, self.model.channels, otherwise)
 
-    def _read(self, image: str | Path | bytes, named: Sequence[Path] = ()) -> Planes | BrokenFileError:
+    def _read(self, image: str | Path | bytes, named: Set[Path] = frozenset()) -> Planes | BrokenFileError:
         try:
             if isinstance(image, bytes):
                 return self.read(image)
@@ -276,8 +277,9 @@ def _problem(read: Planes | BrokenFileError, asked: ChannelSet, takes_subsets: b
     return f"has values of {other[0]} in other units than the model was trained on" if other else None
 
 
-def _named_above(path: Path, named: Sequence[Path]) -> Path | None:
-    return next((folder for folder in named if path.is_relative_to(folder) and folder != path), None)
+def _named_above(path: Path, named: Set[Path]) -> Path | None:
+    """The outermost folder that was named above a path."""
+    return next((folder for folder in reversed(path.parents) if folder in named), None)
 
 
 def _with_a_value(image: Planes, asked: ChannelSet) -> list[str]:
@@ -310,7 +312,7 @@ def predict(
 
     Raises:
         FileNotFoundError: if there is no such model.
-        ValueError: for a damaged model or channels that it does not take.
+        ValueError: for a damaged model, channels that it does not take, or an image without a name.
 
     Example:
         >>> for answer in predict("runs/any", "photos/*.jpg", "RG"):  # doctest: +SKIP
