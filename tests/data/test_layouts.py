@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -155,6 +156,30 @@ def test_what_is_left_out_of_folders_is_said(pack: Pack) -> None:
         ("train/loose.jpg", "ignored", False),
         ("extra/2.jpg", "ignored", False),
     }
+
+
+@pytest.mark.parametrize(
+    ("files", "link", "unfit"),
+    [
+        (("train/cat/1.jpg", "train/dog/2.jpg"), "train/newt", True),
+        (("train/cat/1.jpg", "train/dog/2.jpg"), "train/cat/more", True),
+        (("train/cat/1.jpg", "train/dog/2.jpg"), "val", True),
+        (("train/cat/1.jpg", "train/dog/2.jpg"), "raw", False),
+        (("cat/1.jpg", "dog/2.jpg"), "newt", True),
+        (("notes.txt",), "newt", True),
+    ],
+)
+def test_a_linked_folder_of_images_is_refused(folder: Pack, files: tuple[str, ...], link: str, unfit: bool) -> None:
+    root = folder(dict.fromkeys(files, b"x"))
+    (root.parent / "elsewhere").mkdir()
+    (root / link).symlink_to(root.parent / "elsewhere", target_is_directory=True)
+    with pytest.raises(ValueError, match="is a symbolic link") if unfit else nullcontext() as refused:
+        open_dataset(root)
+    if refused is not None:
+        assert f"{link}/: is a symbolic link to a folder, which is not followed" in str(refused.value)
+    if len(files) > 1:
+        found = [(f.path, f.kind, f.unfit) for f in inspect_layout(root)[1] if f.path.endswith("/")]
+        assert found == [(f"{link}/", "linked" if unfit else "ignored", unfit)]
 
 
 def test_one_folder_a_class_without_splits_is_split_alike_everywhere(pack: Pack) -> None:

@@ -19,6 +19,7 @@ unreadable          yes    not an image, damaged, encrypted, not allowed to be r
 too-large           yes    so many pixels or bytes that it would fill the memory
 no-channel          yes    an image without one of the channels, or with another one
 mixed-type          yes    an image whose pixels are stored otherwise than the first one's
+linked              yes    a symbolic link to a folder, where images are looked for: it is not followed
 planes-apart        yes    planes of one image that would be images by themselves
 gap                 no     a class without a training image
 listed-twice        no     one path twice in a split, with one label

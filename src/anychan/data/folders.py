@@ -27,12 +27,15 @@ IMAGE_SUFFIXES = (
     *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".avif", ".npy", ".npz"),
 )
 
+_LINK = "is a symbolic link to a folder, which is not followed: put the folder there, or name its images in lists"
+
 
 def read_folders(source: Source) -> Layout | None:
     """The layout of a source with a folder for each class, or None if it has no such folders.
 
     Raises:
-        ValueError: if a split has two folders, or folders look like splits whose names are not known.
+        ValueError: if a split has two folders, folders look like splits whose names are not known, or all are symbolic
+            links.
     """
     base = _unwrapped(source)
     prefix = f"{base}/" if base else ""
@@ -44,7 +47,8 @@ def read_folders(source: Source) -> Layout | None:
         folder_of_split = parts.pop(0) if split_of else ""
         in_class = len(parts) >= 2 and (not split_of or folder_of_split in split_of)
         if path.endswith("/"):
-            _ignore(layout, path, "is a symbolic link to a folder, which is not followed")
+            lost = not split_of or folder_of_split in split_of or folder_of_split.lower() in _LOOSELY
+            layout.findings.append(Finding(path, "", "linked" if lost else "ignored", _LINK, lost))
         elif not path.lower().endswith(IMAGE_SUFFIXES):
             if in_class:
                 _ignore(layout, path, "is no image by its name")
@@ -53,6 +57,8 @@ def read_folders(source: Source) -> Layout | None:
         else:
             _ignore(layout, path, "is in no class's folder")
     if not found:
+        if linked := [finding for finding in layout.findings if finding.unfit]:
+            raise ValueError(f"{source.name}: {linked[0].path}: {linked[0].reason}")
         return None
     if not split_of:
         _refuse_unknown_splits(source, {name: paths for (_, name), paths in found.items()}, prefix)
