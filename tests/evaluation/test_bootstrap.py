@@ -23,6 +23,16 @@ def test_a_bound_that_is_zero_is_zero(better: int, worse: int) -> None:
     assert str(paired_interval(differences[None], draws=500)[0]) == "0.0"
 
 
+@pytest.mark.parametrize("images", [0, 1, 5, 6])
+def test_fewer_than_six_images_that_differ_are_no_verdict(images: int) -> None:
+    differences = np.zeros((1, 400))
+    differences[0, :images] = 1
+    low, high = paired_interval(differences)
+    assert (low > 0) == (images == 6)
+    assert (high > 0) == (images > 0)
+    assert paired_interval(-differences) == (-high, -low)
+
+
 def test_where_seeds_decide_it_is_students_interval() -> None:
     """Seeds whose images agree: what varies is the seed alone."""
     low, high = paired_interval(np.repeat(np.arange(6.0)[:, None], 50, axis=1))
@@ -48,6 +58,22 @@ def test_several_seeds_cover_the_truth_as_often_as_said(seeds: int, shared: floa
         low, high = paired_interval(noise + generator.normal(0, shared, size=500))
         covered += low <= 0 <= high
     assert 0.92 <= covered / 400 <= 0.99
+
+
+@pytest.mark.parametrize(("seeds", "said"), [(2, 0.87), (3, 0.92), (5, 0.94)])
+def test_where_seeds_decide_it_covers_the_truth_as_often_as_is_documented(seeds: int, said: float) -> None:
+    """At the ratio of the variances that is worst for it."""
+    generator = np.random.default_rng(0)
+    worst = 1.0
+    for ratio in (3, 10, 30):
+        covered = 0
+        for _ in range(2000):
+            images = generator.normal(0, 1, size=20)
+            noise = (ratio * seeds / 20) ** 0.5 * generator.normal(0, 1, size=(seeds, 1)) + images
+            low, high = paired_interval(noise)
+            covered += low <= 0 <= high
+        worst = min(worst, covered / 2000)
+    assert worst == pytest.approx(said, abs=0.02)
 
 
 def test_the_variance_of_two_seeds_from_seven_subsets_covers_the_truth_and_is_no_luck() -> None:

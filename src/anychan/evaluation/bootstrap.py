@@ -2,12 +2,14 @@
 
 With one seed, images are drawn with replacement, as many as there are, and the mean is taken again: the 2.5 and 97.5
 percentiles of many such means are the interval (Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter
-13). It says nothing about other seeds.
+13). It says nothing about other seeds. Draws of few images that differ are too much alike as well: where fewer than six
+do, no test at 5 % could tell them from chance, and the interval holds zero.
 
 Draws of few seeds are too much alike: where the seeds decide, intervals of their percentiles would hold the truth in
 half of cases (two seeds) to about 85 % (six). With several seeds the interval is therefore Student's t on the sum of
 two variances, that of the seeds' means and that of the mean over images (see `satterthwaite_interval`): its degrees of
-freedom are few where the seeds decide, and many where the images do.
+freedom are few where the seeds decide, and many where the images do. As they are estimated too, where the seeds
+decide it holds the truth less often than said: of two seeds down to 87 %, of three 92 %, of five 94 %.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from anychan.evaluation.intervals import satterthwaite_chance, satterthwaite_int
 DRAWS = 10_000
 _CHUNK = 500
 _DIGITS = 12
+_FEW = 6  # images that differ: of fewer, all to one side, the exact test gives 2 / 2**5 = 0.06 or more
 
 Variance = tuple[float, int]  # estimated, with its degrees of freedom
 
@@ -64,6 +67,8 @@ def paired_interval(
         images_DN = generator.multinomial(n, np.full(n, 1 / n), size=count) / n
         means.append(images_DN @ differences_RN[0])
     low, high = np.percentile(np.concatenate(means), [2.5, 97.5])
+    if np.count_nonzero(differences_RN) < _FEW:
+        low, high = min(low, 0.0), max(high, 0.0)
     # Sums of floats in another order are a last digit apart, which must not decide on which side of 0 a bound lies.
     return round(float(low), _DIGITS) + 0.0, round(float(high), _DIGITS) + 0.0  # + 0.0: no -0.0
 
@@ -100,7 +105,10 @@ def seeds_variance(differences: Sequence[ArrayLike]) -> Variance:
     """How much the means of single seeds vary, from several sets of differences together, such as one a channel subset.
 
     Of two seeds one set tells so little that the widths of intervals are luck: of alike sets one comes out six times as
-    wide as another. Together they have as many more degrees of freedom, if seeds vary alike in all of them.
+    wide as another. Together they have as many more degrees of freedom, if seeds vary alike in all of them and each by
+    itself. Where one model's luck is in all sets they have fewer than is said here: if seeds decide and it is in all of
+    them alike, intervals of two seeds from seven sets hold the truth in about 82 % of cases; where images decide, as
+    many as are said.
 
     Args:
         differences: of each set float (R, N), of R seeds, two or more.
