@@ -99,6 +99,8 @@ def test_planes_of_an_ordinary_model() -> None:
         count_macs(nn.Flatten())
     with pytest.raises(ValueError, match="image_size 0"):
         count_macs(five, image_size=0)
+    with pytest.raises(ValueError, match=r"image_size 32\.0 is not a positive whole number"):
+        count_macs(five, image_size=32.0)
     with pytest.raises(ValueError, match=r"Sequential cannot be traced by shapes alone \(meta device\): \w+"):
         count_macs(five, "RGB", 10)
 
@@ -121,11 +123,13 @@ def test_products_that_torch_has_no_formula_for() -> None:
     def counted(run: Callable[..., Tensor], **modules: nn.Module | nn.Parameter) -> int:
         return count_macs(Net(run, **modules), "RGB", 8).forward
 
-    vector, points = nn.Parameter(torch.ones(192)), nn.Parameter(torch.ones(5, 192))
+    vector, points = nn.Parameter(torch.ones(192)), nn.Parameter(torch.ones(30, 192))
     assert counted(lambda net, x: x.flatten(1) @ net.w, w=vector) == 192
     assert counted(lambda net, x: torch.addmv(net.w[0], x.flatten(1), net.w), w=vector) == 192
     assert counted(lambda net, x: x[0].flatten() @ net.w, w=vector) == 192
-    assert counted(lambda net, x: torch.cdist(x.flatten(1), net.w), w=points) == 5 * 192
+    for some in (5, 30):  # of more than 25 torch has another operation
+        assert counted(lambda net, x, some=some: torch.cdist(x.flatten(1), net.w[:some]), w=points) == some * 192
+    assert counted(lambda net, x: torch.addbmm(x[0, 0], x[0], x[0]), w=vector) == 3 * 8**3
     tokens = 64
     bilinear = nn.Bilinear(3, 3, 5)
     assert counted(lambda net, x: net.b(*2 * (x.flatten(2).mT,)), b=bilinear) == tokens * 5 * 3 * 3

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -52,8 +53,8 @@ def call_of(model: nn.Module, channels: ChannelsLike | None, image_size: int) ->
         ValueError: for channels the model does not know, a size that is not positive, or None where there is no
             ``nn.Conv2d`` to tell the number of planes.
     """
-    if image_size < 1:
-        raise ValueError(f"image_size {image_size} is not a positive number of pixels")
+    if not isinstance(image_size, Integral) or image_size < 1:
+        raise ValueError(f"image_size {image_size} is not a positive whole number of pixels")
     if isinstance(model, AnyChannelModel):
         chosen = model.resolve(channels)
         return Call(chosen, image_size, {"channels": chosen})

@@ -82,6 +82,8 @@ def _formulas() -> dict[Any, Any]:
         aten.addmv: _of_added_vectors,
         aten._trilinear: _of_bilinear,
         aten._cdist_forward: _of_distances,
+        aten._euclidean_dist: _of_distances,  # of more than 25 points
+        aten.addbmm: _of_summed_products,
     }
     if hasattr(torch.ops.torchvision, "deform_conv2d"):  # there once torchvision is imported
         known[torch.ops.torchvision.deform_conv2d] = _of_deformable
@@ -102,6 +104,10 @@ def _of_bilinear(first: _Shape, weight: _Shape, *_: Any, **__: Any) -> int:
 
 def _of_distances(points: _Shape, *_: Any, out_shape: _Shape, **__: Any) -> int:
     return 2 * prod(out_shape) * points[-1]
+
+
+def _of_summed_products(_: _Shape, first: _Shape, second: _Shape, *__: Any, **___: Any) -> int:
+    return 2 * prod(first) * second[-1]
 
 
 def _of_deformable(_: _Shape, weight: _Shape, *__: Any, out_shape: _Shape, **___: Any) -> int:
