@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from anychan.cost import profile
 from anychan.data import hold_out, load_split, open_dataset
 from anychan.environment import environment
 from anychan.evaluation import FILLS, evaluate_run, read_predictions, table
@@ -138,6 +139,20 @@ def test_cost_is_measured_where_the_model_answers_by_itself(
     assert filled["cost"] is None
     assert (by_itself["cost"]["channels"], by_itself["cost"]["image_size"]) == ("RG", 16)
     assert by_itself["cost"]["macs"] > 0
+
+
+def test_cost_is_that_of_a_model_as_it_is_loaded(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid_out = []
+
+    def noted(model: Any, **asked: Any) -> Any:
+        laid_out.append(all(parameter.is_contiguous() for parameter in model.parameters()))
+        return profile(model, **asked)
+
+    monkeypatch.setattr(evaluate_module, "profile", noted)
+    evaluate(make_run(), ["RGB", "RG"], cost=True)
+    assert laid_out == [True, True]  # and not as it answers
 
 
 def test_evaluating_again_replaces_its_rows_and_keeps_the_others(

@@ -9,6 +9,7 @@ stays: its cost, and that it is answered with flips too.
 
 from __future__ import annotations
 
+import copy
 import datetime
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
@@ -306,7 +307,9 @@ def _beside(others: Mapping[Key, dict[str, Any]], rows: Mapping[Key, dict[str, A
 
 
 def _cost(model: AnyChannelModel, info: ModelInfo, subset: ChannelSet, device: str) -> dict[str, Any]:
-    return profile(model, channels=subset, image_size=info.image_size, device=device).to_dict()
+    # Answering has laid its weights out as channels_last; cost is that of a model as it is loaded, as elsewhere.
+    loaded = copy.deepcopy(model).to(memory_format=torch.contiguous_format)
+    return profile(loaded, channels=subset, image_size=info.image_size, device=device).to_dict()
 
 
 def _with_retention(
