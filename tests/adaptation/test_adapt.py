@@ -231,6 +231,10 @@ def test_what_cannot_stay_as_it_is_is_refused() -> None:
         adapt(Named("tied"), strategy="sliced")
     with pytest.raises(ValueError, match="the model is compiled: adapt the model itself"):
         adapt(torch.compile(Named("ordinary"), backend="eager"), strategy="sliced")
+    with pytest.raises(ValueError, match=r"model must be a torch\.nn\.Module, not 'resnet18': timm\.create_model"):
+        adapt("resnet18", strategy="sliced")
+    with pytest.raises(ValueError, match="stem must be a module's path, such as 'conv1', or several, not 0"):
+        adapt(Named("ordinary"), strategy="sliced", stem=0)
     with pytest.raises(ValueError, match="stem names no module"):
         adapt(Named("ordinary"), strategy="sliced", stem=[])
     with pytest.raises(ValueError, match="channels must be names or Channel objects"):

@@ -34,6 +34,8 @@ def test_unknown_duplicate_and_no_channels_raise(variant):
             conv(shapeless)
     with pytest.raises(ValueError, match="bool of shape"):
         conv(image(4), present=torch.ones(2, 4))
+    with pytest.raises(ValueError, match=r"present must be bool of shape \(2, 4\), not list"):
+        conv(image(4), present=[[True] * 4] * 2)
     with pytest.raises(ValueError, match="bool of shape"):
         conv(image(4), present=torch.ones(2, 3, dtype=torch.bool))
     with pytest.raises(ValueError, match="image 1 of the batch has no channel"):

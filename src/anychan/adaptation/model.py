@@ -237,8 +237,8 @@ class AnyChannelModel(TimmConventions):
         if thread not in self._noted.reached:
             raise ValueError(
                 f"{type(self.body).__name__} does not reach its stem {self._stem_paths[0]!r} as an attribute of its "
-                "modules, so that no channels can be bound there: it keeps layers in a list, or a method on the "
-                "instance"
+                "modules, so that no channels can be bound there: it keeps layers in a list of its own, or a method on "
+                "the instance. Have its forward take them from the module, as self.conv1 or from an nn.ModuleList"
             )
         return output
 

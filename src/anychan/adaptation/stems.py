@@ -68,15 +68,15 @@ def adapt(
         **options: the strategy's own.
 
     Raises:
-        ValueError: if no convolution of as many planes is found there, saying what is; if another one reads the
-            image too, as far as torch.fx can follow the model, or shares the stem's weight; if the model is compiled or
-            adapted already, or keeps a tensor that is computed from others, which cannot be copied; if the strategy is
-            unknown, has no such option, needs statistics that are not given, or cannot use those that are; if
-            ``new_kernels`` is needed and not said, or wavelengths are missing; if channels trained on seem to be wanted
-            under other names; if planes are treated by position, or counted, before the stem, or read by position
-            behind or beside it, as far as noise shows that; if it has to be said what the model was trained on; if an
-            option says what ``statistics`` says; or if the strategy's kernels do not stay on the channels trained on,
-            though it promises to be exact.
+        ValueError: if ``model`` is no module, or no convolution of as many planes is found in it, saying what is; if
+            another one reads the image too, as far as torch.fx can follow the model, or shares the stem's weight; if
+            the model is compiled or adapted already, or keeps a tensor that is computed from others, which cannot be
+            copied; if the strategy is unknown, has no such option, needs statistics that are not given, or cannot use
+            those that are; if ``new_kernels`` is needed and not said, or wavelengths are missing; if channels trained
+            on seem to be wanted under other names; if planes are treated by position, or counted, before the stem, or
+            read by position behind or beside it, as far as noise shows that; if it has to be said what the model was
+            trained on; if an option says what ``statistics`` says; or if the strategy's kernels do not stay on the
+            channels trained on, though it promises to be exact.
 
     Example:
         >>> import timm, torch
@@ -91,6 +91,8 @@ def adapt(
         >>> model(torch.rand(2, 4, 64, 64)).shape
         torch.Size([2, 10])
     """
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"model must be a torch.nn.Module, not {model!r:.60}: timm.create_model(name) makes one")
     known = ChannelSet.parse(channels)
     make = get_strategy(strategy)
     if make.uses_statistics:
@@ -270,6 +272,8 @@ def _check_untied(model: nn.Module, places: Sequence[str]) -> None:
 
 def _stem_paths(model: nn.Module, stem: str | Sequence[str] | None) -> tuple[str, ...]:
     if stem is not None:
+        if not isinstance(stem, Sequence) or not all(isinstance(path, str) for path in stem):
+            raise ValueError(f"stem must be a module's path, such as 'conv1', or several, not {stem!r}")
         named = (stem,) if isinstance(stem, str) else tuple(stem)
         if not named:
             raise ValueError("stem names no module; leave it out, and the first convolution is found")

@@ -271,11 +271,10 @@ def channel_groups(
     Raises:
         ValueError: for a ``present`` of another shape or type, or an image without any channel.
     """
-    if present_NS.dtype != torch.bool or present_NS.shape != x_NSHW.shape[:2]:
-        raise ValueError(
-            f"present must be bool of shape {tuple(x_NSHW.shape[:2])}, "
-            f"not {present_NS.dtype} of shape {tuple(present_NS.shape)}"
-        )
+    is_tensor = isinstance(present_NS, Tensor)
+    if not is_tensor or present_NS.dtype != torch.bool or present_NS.shape != x_NSHW.shape[:2]:
+        given = f"{present_NS.dtype} of shape {tuple(present_NS.shape)}" if is_tensor else type(present_NS).__name__
+        raise ValueError(f"present must be bool of shape {tuple(x_NSHW.shape[:2])}, not {given}")
     if not present_NS.any(dim=1).all():
         empty = int((~present_NS.any(dim=1)).nonzero()[0])
         raise ValueError(f"image {empty} of the batch has no channel; choose from {','.join(channels.names)}")
