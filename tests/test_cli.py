@@ -107,6 +107,8 @@ def test_profile_takes_names_runs_and_files(runs, capsys):
         assert (found["depth"], found["channels"], found["image_size"]) == (4, channels, size)
     assert main(["profile", str(runs[0]), "--batch-size", "2"]) == 0
     assert "depth" in capsys.readouterr().out
+    assert main(["profile", "wide4", "--num-classes", "-1"]) == 2
+    assert "--num-classes -1 must be 1 or more" in capsys.readouterr().err
     for nothing, said in (("resnet19", "packaged models are"), (str(runs[0] / "config.yaml"), "is no model file")):
         assert main(["profile", nothing]) == 2
         assert said in capsys.readouterr().err

@@ -83,6 +83,11 @@ def test_half_a_recipe_is_completed_on_the_command_line(
     place = ["--data", "a.zip", "--out", str(config.out)]
     assert main(["train", "--config", recipe, *place, "--strategy", "completed"]) == 0
     assert (trained[0].objective.name, capsys.readouterr().err) == ("sandwich", "")
+    recipe = written(tmp_path / "half.yaml", {"optimizer": {"name": "sgd", "momentum": 0.0}})
+    assert main(["train", "--config", recipe, *place]) == 2
+    assert "optimizer.nesterov True must be off without momentum" in capsys.readouterr().err
+    assert main(["train", "--config", recipe, *place, "--optimizer.nesterov", "false"]) == 0
+    assert (trained[1].optimizer.momentum, capsys.readouterr().err) == (0.0, "")
 
 
 def test_a_group_that_is_none_is_refused_beside_options_of_the_group(

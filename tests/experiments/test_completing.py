@@ -67,6 +67,32 @@ def test_a_run_that_fails_is_noted_and_the_rest_is_finished(base: dict[str, Any]
     assert [row["seeds"] for row in record["rows"]] == [[0], [], [0]]
 
 
+def test_a_finished_run_without_its_weights_is_noted_and_the_rest_is_finished(
+    base: dict[str, Any], out: Path, tmp_path: Path
+) -> None:
+    (out / "wide-seed0" / "model.safetensors").unlink()
+    (out / "wide-seed0" / "evaluation" / "val.json").unlink()
+    record = ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), out)
+    _, wide, narrow = record["rows"]
+    gone = out / "wide-seed0" / "model.safetensors"
+    assert wide["errors"] == {"0": f"{gone} is not there: the run cannot be evaluated on val"}
+    assert narrow["seeds"] == [0]
+    (out / "wide-seed0" / "model.json").unlink()
+    record = ablate(Ablation(base, {**WIDE, "narrow": {"model_options.width": 3}}), out)
+    assert record["rows"][1]["errors"]["0"].endswith("model.json is not there: the run cannot be evaluated")
+
+
+def test_a_run_of_another_version_is_said(base: dict[str, Any], out: Path) -> None:
+    path = out / "wide-seed0" / "run.json"
+    record = json.loads(path.read_text())
+    record["config"]["optimizer"]["fused"] = True
+    path.write_text(json.dumps(record))
+    with pytest.raises(
+        ValueError, match=r"wide-seed0 was trained with settings that this version does not have: .*fused"
+    ):
+        ablate(Ablation(base, WIDE), out)
+
+
 def test_pretrained_weights_that_are_not_there(
     base: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ import torch
 
 from anychan.experiments import pool
 from anychan.experiments.pool import Task, work_through
+from anychan.models import WeightsUnavailableError
 from anychan.training import InterruptedRunError
 from anychan.training.stopping import StopRequest, listening
 
@@ -118,11 +119,14 @@ def test_what_fails_or_dies_is_told_and_the_rest_is_done(tmp_path: Path) -> None
 
 def test_nothing_is_begun_after_files_have_failed(tmp_path: Path) -> None:
     exists = partial(refuse, FileExistsError(17, "another process is there"))
+    gone = partial(refuse, WeightsUnavailableError("the weights cannot be downloaded"))
     full = partial(refuse, OSError(28, "No space left on device"))
-    tasks = [task(tmp_path, name, work) for name, work in (("exists", exists), ("full", full), ("later", None))]
+    works = (("exists", exists), ("gone", gone), ("full", full), ("later", None))
+    tasks = [task(tmp_path, name, work) for name, work in works]
     found = work_through([*tasks, task(tmp_path, "needs", after=("full",))], 1)
     assert found == {
         "exists": "FileExistsError: [Errno 17] another process is there",
+        "gone": "WeightsUnavailableError: the weights cannot be downloaded",
         "full": "OSError: [Errno 28] No space left on device",
         "later": "was not begun, since full failed by files, as this would",
         "needs": "was not begun, since full failed by files, as this would",

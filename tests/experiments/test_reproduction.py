@@ -186,6 +186,11 @@ def no_validation(config: TrainConfig) -> tuple[Recipe, str, TrainConfig]:
     return replace(recipe, runs={"plain": {**recipe.runs["plain"], "reported": reported}}), "plain", config
 
 
+def test_no_run_at_all_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no run of recipe 000-A is named; there are "):
+        reproduce(Recipe.read("000-A"), tmp_path, {"data": SPEC}, runs=[])
+
+
 def test_runs_that_are_not_in_a_record_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     part = reproduced(tmp_path, monkeypatch, True, "plain")
     assert "'plain': channel sampling all, statistics shared." in part["note"]

@@ -157,6 +157,26 @@ def test_weights_that_are_gone_fail_the_run_that_takes_them_alone(tmp_path: Path
     assert said == f"{name}: {Path('gone/model.safetensors')}, whose weights the run takes, is not there"
 
 
+def test_what_a_study_gives_its_runs_is_not_searched(tmp_path: Path) -> None:
+    rates = {**TOLD["searches"]["rates"], "space": {"seed": [5, 6]}}
+    with pytest.raises(ValueError, match="rates: 'seed' cannot be searched: the study gives it to each of its runs"):
+        Study.read(written(tmp_path, searches={"rates": rates}))
+
+
+def test_a_run_does_not_name_what_it_is_tuned_by(tmp_path: Path) -> None:
+    runs = {"small": {"settings": {**SMALL, "optimizer": {"learning_rate": 0.1}}, "tuned_by": ["rates"]}}
+    with pytest.raises(ValueError, match=r"small: optimizer\.learning_rate is said of the run, and searched"):
+        Study.read(written(tmp_path, runs=runs))
+    runs["small"]["tuned"] = ["model_options"]
+    searches = {
+        "rates": {
+            **TOLD["searches"]["rates"],
+            "space": {**TOLD["searches"]["rates"]["space"], "model_options.grid": [1, 2]},
+        }
+    }
+    assert Study.read(written(tmp_path, runs=runs, searches=searches)).folders() == ["small-seed0"]
+
+
 def test_without_time_nothing_is_begun(tmp_path: Path) -> None:
     study = Study.read(written(tmp_path))
     found = conduct(study, tmp_path / "out", seconds=0.0)

@@ -16,6 +16,7 @@ from PIL import Image
 from anychan._lock import alone
 from anychan.cli import main
 from anychan.experiments import SearchSpace, search, sweep, sweep_table
+from anychan.experiments.search import check_search
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.machine import choose
 from anychan.training.stopping import NotFiniteError
@@ -205,6 +206,17 @@ def test_a_space_without_a_network_is_refused_before_the_first_trial(tmp_path: P
     assert len(sweep(config(tmp_path / "sweep"), some, trials=1)["trials"]) == 1
 
 
+def test_a_network_between_the_ends_of_a_range_is_one(tmp_path: Path) -> None:
+    settings = config(tmp_path / "sweep")
+    kernel = "model_options.stem_kernel_size"
+    check_search(settings, SearchSpace({kernel: {"low": 3, "high": 7}}))  # 4 and 6 are
+    check_search(settings, SearchSpace({kernel: {"low": 3, "high": 2001}}))  # too many to try each
+    with pytest.raises(ValueError, match=r"the first, model_options.stem_kernel_size=3: stem_kernel_size is 3"):
+        check_search(settings, SearchSpace({kernel: {"low": 3, "high": 7, "step": 2}}))
+    with pytest.raises(ValueError, match=r"no choice of the search gives a network; .*widht"):
+        check_search(settings, SearchSpace({"model_options.widht": {"low": 0.5, "high": 2.5}}))
+
+
 @pytest.mark.parametrize("error", [RuntimeError("CUDA error: unspecified\nand a page"), NotFiniteError("loss is nan")])
 def test_a_sick_machine_costs_two_trials_and_not_all(
     error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -277,6 +289,8 @@ def test_another_search_or_data_without_validation_is_refused(out: Path, tmp_pat
         ({"seed": {"low": 3, "high": 3}}, "goes from 3 to 3, which is no range"),
         ({"optimizer.learning_rate": {"low": 0, "high": 1, "log": True}}, "which is no range"),
         ({"seed": {"low": 1, "high": 3, "log": True, "step": 1}}, "has log and step"),
+        ({"batch_size": {"low": 4, "high": 8, "step": 0}}, "batch_size goes in steps of 0, which must be more than 0"),
+        ({"batch_size": {"low": 4, "high": float("inf")}}, "batch_size is .*; it should be a list"),
         ({"seed": {"low": 1, "high": 3, "first": 4}}, "seed is 4 first, which is not in its range"),
         ({"seed": {"low": 1, "high": 3, "first": 1.5}}, "seed is 1.5 first"),
         ({"seed": {"low": 1, "high": 9, "step": 4, "first": 3}}, "seed is 3 first"),

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from anychan._files import read_text
 from anychan.cli._common import MODEL, Command, Parser, add_json, open_model, print_record, refuse
 
 
@@ -121,16 +122,9 @@ def _report_options(parser: Parser) -> None:
 def _report(options: Any) -> int:
     from anychan.report import write_report
 
-    said = {"title": options.title, "abstract": _text(options.abstract) if options.abstract else ""}
+    said = {"title": options.title, "abstract": read_text(options.abstract) if options.abstract else ""}
     print(write_report(options.runs, options.out, not options.no_pictures, _layers, **said))
     return 0
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is no text in UTF-8") from error
 
 
 def _layers(record: Mapping[str, Any]) -> Sequence[Any]:
@@ -169,6 +163,8 @@ def _profile(options: Any) -> int:
     if len(options.models) != 1:
         raise ValueError(f"{len(options.models)} models are given; one is profiled, or evaluated runs with --record")
     classes = 1000 if options.num_classes is None else options.num_classes
+    if classes < 1:
+        raise ValueError(f"--num-classes {classes} must be 1 or more")
     model, info = open_model(options.models[0], options.channels, classes)
     if info is not None:
         refuse(options, ("num_classes",), "goes with a network's name; a trained model has its classes")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,28 +21,30 @@ def parsed_train(name: str, command: Command, words: list[str]) -> Any:
     if name == "sweep" and any(word.partition("=")[0] == "--resume" for word in words):
         parser.error("--resume is not for a search, which always goes on where it stopped")
     told = parser.parse_args(words)
-    from anychan.experiments.settings import instantiated  # help does not wait for it
+    from anychan.experiments.settings import check_groups, instantiated  # help does not wait for it
 
     options = instantiated(parser, told)
     if told.config:
         here = {word.partition("=")[0].removeprefix("--") for word in words if word.startswith("--")}
         needed = [f"--{name}={told[name]}" for name in ("data", "out", "space") if name in told]
         recipe = parser.parse_args([*needed, *(f"--config={path}" for path in told.config)])
-        _compare(instantiated(parser, recipe), options, here)
+        check_groups(recipe)  # else one that is none would be lost under an option of the group
+        _compare(partial(instantiated, parser, recipe), options, here)
     return options
 
 
-def _compare(recipe: Any, options: Any, here: set[str]) -> None:
+def _compare(recipe: Callable[[], Any], options: Any, here: set[str]) -> None:
     """Say what of a recipe stays as it is, though what it followed from is another on the command line.
 
     Args:
-        recipe, options: what is read from the recipe alone, and with the command line.
+        recipe: gives what is read from the recipe alone.
+        options: what is read with the command line.
         here: settings of the command line.
     """
     from anychan.training.config import kept_choices
 
     try:
-        kept = kept_choices(_configuration(recipe), _configuration(options))
+        kept = kept_choices(_configuration(recipe()), _configuration(options))
     except ValueError:  # half a recipe, which the command line completes; or settings that are refused when it runs
         return
     warn_of_kept(options.config, {name: values for name, values in kept.items() if name not in here})

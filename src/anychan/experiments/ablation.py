@@ -9,8 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from anychan._files import read_yaml
 from anychan._lock import alone
 from anychan._records import read_record as read_record_file
 from anychan._records import trained_by, write_record
@@ -76,6 +75,8 @@ class Ablation:
             raise ValueError(f"cost {self.cost!r} must be true or false")
         if not self.changes or not self.seeds:
             raise ValueError("an ablation needs changes and seeds, one of each at least")
+        if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in self.seeds):
+            raise ValueError(f"seeds {list(self.seeds)} must be whole numbers")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds {list(self.seeds)}: one is given twice")
         for name, settings in ((BASE, self.base), *self.changes.items()):
@@ -114,10 +115,7 @@ class Ablation:
             FileNotFoundError: if it is not there.
             ValueError: if it is no YAML, or no ablation, or there is no such recipe or run.
         """
-        try:
-            told = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is no YAML: {error}") from error
+        told = read_yaml(path)
         known = {"title", "base", *_OF_RECIPE, "changes", "grid", "seeds", "split", "cost"}
         if (
             not isinstance(told, Mapping)

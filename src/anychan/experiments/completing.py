@@ -16,7 +16,7 @@ from anychan.evaluation import HELD_OUT, evaluate_run
 from anychan.evaluation._folder import read_record, record_path, sha256
 from anychan.evaluation.questions import own_subsets
 from anychan.models import WeightsUnavailableError, create_model
-from anychan.models.files import WEIGHTS, read_info
+from anychan.models.files import DESCRIPTION, WEIGHTS, read_info
 from anychan.statistics import ChannelStatistics
 from anychan.training import InterruptedRunError, TrainConfig, train
 from anychan.training.initial import read_weights, weight_files, weights_taken
@@ -55,8 +55,8 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
 
     Raises:
         ValueError: if the folder holds a run with other settings, data or initial weights, or with answers of another
-            model or about other images, or if weights that the run takes are not there; and see `train` and
-            `evaluate_run`.
+            model or about other images, or if weights that the run takes are not there, or its own, where it has not
+            been evaluated; and see `train` and `evaluate_run`.
     """
     for name, file in weight_files(config).items():
         if not file.is_file():  # other runs take other weights, or none: this is no file that they would miss too
@@ -65,10 +65,14 @@ def complete(config: TrainConfig, split: str, *, cost: Costs = "none", flips: bo
         config.resume = config.out.is_dir() and any(config.out.iterdir())
         train(config)
     check_answers(config, split)
+    if not (config.out / DESCRIPTION).is_file():  # nor is this one that they would miss
+        raise ValueError(f"{config.out / DESCRIPTION} is not there: the run cannot be evaluated")
     asked = own_subsets(read_info(config.out))  # not of the model: its weights may be elsewhere
     measured = {"none": [], "full": asked[:1], "all": asked}[cost]
     for subsets, costs in ((measured, True), ([subset for subset in asked if subset not in measured], False)):
         if subsets and not _evaluated(config.out, split, subsets, costs, flips):
+            if not (config.out / WEIGHTS).is_file():
+                raise ValueError(f"{config.out / WEIGHTS} is not there: the run cannot be evaluated on {split}")
             evaluate_run(
                 config.out, subsets, split, data=config.data, bands=config.bands, cache_dir=config.cache_dir,
                 device=None if config.device == "auto" else config.device, cost=costs, flips=flips, pictures=False,

@@ -21,6 +21,7 @@ from typing import Any
 import torch
 
 from anychan.data.parallel import usable_cores
+from anychan.models import WeightsUnavailableError
 from anychan.training import InterruptedRunError
 from anychan.training.stopping import StopRequest, listening
 
@@ -65,7 +66,7 @@ def work_through(
     """Do the tasks, the first ones first, as many at once as there are workers.
 
     One that raises an OSError is the last that is begun: files that are not there or cannot be written the others would
-    meet too. But for a FileExistsError, which need not be theirs.
+    meet too. But for a FileExistsError, and for pretrained weights that cannot be had, which need not be theirs.
 
     Args:
         tasks: in order of priority; one that waits for others lets later ones pass.
@@ -207,7 +208,7 @@ def _in_process(work: Callable[[], str | None], log: str, told: Connection, thre
     except InterruptedRunError:
         failed = _STOPPED
     except Exception as error:
-        by_files = isinstance(error, OSError) and not isinstance(error, FileExistsError)
+        by_files = isinstance(error, OSError) and not isinstance(error, FileExistsError | WeightsUnavailableError)
         failed = f"{type(error).__name__}: {' '.join(str(error).split())}"
     with contextlib.suppress(OSError):  # nobody listens any more
         told.send((failed, by_files))

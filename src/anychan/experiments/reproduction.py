@@ -58,6 +58,8 @@ def reproduce(
     """
     folder = Path(folder)
     configs = recipe.configurations(folder, changes, fair, weights)
+    if runs is not None and not runs:
+        raise ValueError(f"no run of recipe {recipe.label(fair)} is named; there are {', '.join(configs)}")
     if unknown := sorted(set(runs or ()) - configs.keys()):
         same = recipe.left_out.get(unknown[0]) if fair else None
         why = f", since its twin is that of {same!r}" if same else ""

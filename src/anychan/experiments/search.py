@@ -77,7 +77,7 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
 
 
 def check_search(settings: Mapping[str, Any], space: SearchSpace) -> None:
-    """That there will be images to choose on, and that some choice of the space gives a network.
+    """That there will be images to choose on, and that some choice of the space gives a network, as far as is seen.
 
     Raises:
         FileNotFoundError: if the data are not there.
@@ -86,16 +86,19 @@ def check_search(settings: Mapping[str, Any], space: SearchSpace) -> None:
     config = configuration(settings)
     if not open_dataset(config.data, config.bands).splits.get("val") and config.held_out is None:
         raise ValueError(f"{config.data} has no validation split to choose on: hold training images out with held_out")
-    refused = []
-    for chosen in space.ends(_OF_NETWORKS):
+    refused, reasons = [], set()
+    choices, are_all = space.choices(_OF_NETWORKS)
+    for chosen in choices:
         told = ", ".join(f"{name}={value}" for name, value in chosen.items()) or "every trial"
         try:
             check_networks([(told, space.applied(settings, chosen))])
         except ValueError as error:  # of settings that do not fit one another it says nothing of the choice
             refused.append(str(error))
+            reasons.add(str(error).removeprefix(told))
         else:
             return
-    raise ValueError(f"no choice of the search gives a network; the first, {refused[0]}")
+    if are_all or len(reasons) == 1:  # else values between may
+        raise ValueError(f"no choice of the search gives a network; the first, {refused[0]}")
 
 
 def _check_folder(folder: Path) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from math import isfinite, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
+from anychan._files import read_yaml
 from anychan.experiments.settings import configuration, merged
 from anychan.training.config import TrainConfig
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _RANGE = {"low", "high", "log", "step", "first"}
 # Settings that name another run, or say where one lies and how it is watched, which a search gives itself; and those
 # that say on which images a choice is made, which must be the same ones for all.
+_MOST_TRIED = 64  # choices
 _FIXED = {"out", "resume", "data", "bands", "held_out", "skip_broken"}
 
 
@@ -62,10 +63,7 @@ class SearchSpace:
             FileNotFoundError: if it is not there.
             ValueError: if it is no YAML or no search space.
         """
-        try:
-            return cls(yaml.safe_load(path.read_text(encoding="utf-8")))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is no YAML: {error}") from error
+        return cls(read_yaml(path))
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
         """A value for each setting, chosen by an Optuna trial."""
@@ -83,20 +81,25 @@ class SearchSpace:
         told = {name: 0 if isinstance(values, list) else values.get("first") for name, values in self.settings.items()}
         return {name: value for name, value in told.items() if value is not None}
 
-    def ends(self, names: Collection[str]) -> Iterator[dict[str, Any]]:
-        """The values of lists and the ends of ranges, in all combinations: of these settings, and of groups' settings.
+    def choices(self, names: Collection[str]) -> tuple[list[dict[str, Any]], bool]:
+        """Choices to try something by, and whether these are all: of some settings, and of groups' settings.
+
+        They are all combinations where these are few; else those of lists and of the ends of ranges.
 
         Example:
-            >>> space = SearchSpace({"seed": [1, 2], "model": ["wide6"], "model_options.width": {"low": 8, "high": 64}})
-            >>> list(space.ends(["model", "model_options"]))
-            [{'model': 'wide6', 'model_options.width': 8}, {'model': 'wide6', 'model_options.width': 64}]
+            >>> space = SearchSpace({"seed": [1, 2], "model": ["wide6"], "model_options.width": {"low": 8, "high": 9}})
+            >>> space.choices(["model", "model_options"])
+            ([{'model': 'wide6', 'model_options.width': 8}, {'model': 'wide6', 'model_options.width': 9}], True)
         """
-        found = {
-            name: values if isinstance(values, list) else [values["low"], values["high"]]
-            for name, values in self.settings.items()
-            if name in names or name.partition(".")[0] in names
+        asked = {
+            name: values for name, values in self.settings.items() if name in names or name.partition(".")[0] in names
         }
-        return (dict(zip(found, values, strict=True)) for values in itertools.product(*found.values()))
+        every = {name: _every(values) for name, values in asked.items()}
+        found = {name: values for name, values in every.items() if values is not None}
+        complete = len(found) == len(asked) and prod(map(len, found.values())) <= _MOST_TRIED
+        if not complete:
+            found = {name: v if isinstance(v, list) else [v["low"], v["high"]] for name, v in asked.items()}
+        return [dict(zip(found, values, strict=True)) for values in itertools.product(*found.values())], complete
 
     def applied(self, settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> TrainConfig:
         """A run's configuration with some settings replaced.
@@ -144,6 +147,8 @@ def _check_values(name: str, values: Any) -> None:
         raise ValueError(f"{name} is {values!r}; it should be a list of values, or low and high with log or step")
     if not values["low"] < values["high"] or (values.get("log") and values["low"] <= 0):
         raise ValueError(f"{name} goes from {values['low']} to {values['high']}, which is no range")
+    if not values.get("step", 1) > 0:
+        raise ValueError(f"{name} goes in steps of {values['step']}, which must be more than 0")
     if values.get("log") and "step" in values:
         raise ValueError(f"{name} has log and step; a range has one of them")
     if "first" in values and not _holds(values, values["first"]):
@@ -161,7 +166,16 @@ def _whole(values: Mapping[str, Any]) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _every(values: Any) -> list[Any] | None:
+    """All that a list or a range can give, in their order; None of a range without steps, or of very many."""
+    if isinstance(values, list):
+        return values
+    step = values.get("step", 1 if _whole(values) else None)
+    count = 0 if step is None else int((values["high"] - values["low"]) / step + 1e-9) + 1
+    return [values["low"] + number * step for number in range(count)] if 0 < count <= _MOST_TRIED else None
 
 
 def _suggest(trial: Trial, name: str, values: Any) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from anychan.training.config import TrainConfig
 
@@ -42,6 +42,23 @@ def merged(*settings: Mapping[str, Any]) -> dict[str, Any]:
     return together
 
 
+def says(settings: Mapping[str, Any], name: str) -> bool:
+    """Whether settings, in groups or dotted, say one of a dotted name.
+
+    Example:
+        >>> says({"optimizer": {"name": "sgd"}}, "optimizer.name"), says({"optimizer.name": "sgd"}, "optimizer")
+        (True, True)
+        >>> says({"optimizer.name": "sgd"}, "optimizer.momentum")
+        False
+    """
+    place: Any = merged(settings)
+    for part in name.split("."):
+        if not isinstance(place, Mapping) or part not in place:
+            return False
+        place = place[part]
+    return True
+
+
 def configuration(settings: Mapping[str, Any]) -> TrainConfig:
     """The run that nested settings describe, read as the command line reads a recipe.
 
@@ -75,12 +92,34 @@ def instantiated(parser: ArgumentParser, told: Namespace) -> Namespace:
     """What a parser of a run's settings has read, its groups made.
 
     Raises:
-        ValueError: for a group that is none, such as one with nothing behind its name, which parsers let pass.
+        ValueError: for a setting or a group with nothing behind its name, which parsers let pass.
     """
+    check_groups(told)
+    for name, kind in _types(TrainConfig).items():
+        _check_given(name, told[name], kind)
+    return parser.instantiate(told)
+
+
+def check_groups(told: Namespace) -> None:
+    """Refuse a group of settings that is none; ValueError."""
     for field in fields(TrainConfig):
         if field.default_factory is not MISSING:
             _check_group(field.name, told[field.name])
-    return parser.instantiate(told)
+
+
+def _check_given(name: str, value: Any, kind: Any) -> None:
+    """Refuse None for what cannot be it, also within a group."""
+    if value is None and type(None) not in get_args(kind):
+        raise ValueError(f"{name} has no value: give it one, or leave it out")
+    if isinstance(kind, type) and is_dataclass(kind):
+        for inner, its_kind in _types(kind).items():
+            if inner in value:
+                _check_given(f"{name}.{inner}", value[inner], its_kind)
+
+
+@cache
+def _types(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
 
 
 def _check_group(name: str, value: Any) -> None:

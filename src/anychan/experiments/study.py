@@ -14,8 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from anychan._files import read_yaml
 from anychan._lock import alone
 from anychan._records import RUN, read_run_record
 from anychan.experiments._shapes import check_shapes
@@ -23,7 +22,7 @@ from anychan.experiments.completing import Costs, attempt, check_networks, check
 from anychan.experiments.pool import Task, work_through
 from anychan.experiments.search import check_search, sweep
 from anychan.experiments.search_space import SearchSpace
-from anychan.experiments.settings import configuration, merged
+from anychan.experiments.settings import configuration, merged, says
 from anychan.training import TrainConfig
 from anychan.training.config import differences
 
@@ -151,10 +150,7 @@ class Study:
             FileNotFoundError: if it is not there.
             ValueError: if it is no YAML, or no study.
         """
-        try:
-            told = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path} is no YAML: {error}") from error
+        told = read_yaml(path)
         told = _checked(f"{path}", told, cls)
         seeds = settings.pop("seeds", None)
         for group, kind in (("runs", StudyRun), ("searches", Search)):
@@ -240,6 +236,8 @@ class Study:
         try:
             configuration(self._search_settings(search, Path("unused")))
             SearchSpace(search.space)
+            if given := [setting for setting in search.space if setting in _GIVEN]:
+                raise ValueError(f"{given[0]!r} cannot be searched: the study gives it to each of its runs")
         except ValueError as error:
             raise ValueError(f"{name}: {error}") from error
 
@@ -257,6 +255,10 @@ class Study:
         for one in run.tuned:
             if not any(_is_taken(setting, [one]) for setting in searched):
                 raise ValueError(f"{name}: tuned {one!r} is nothing that was searched; that is {', '.join(searched)}")
+        if twice := [one for one in searched if _is_taken(one, run.tuned) and says(run.settings, one)]:
+            raise ValueError(
+                f"{name}: {twice[0]} is said of the run, and searched by what it is tuned by: leave one out"
+            )
         for search, space in spaces.items():  # which of them is the best is not known yet
             if not any(_is_taken(setting, run.tuned) for setting in space):
                 raise ValueError(

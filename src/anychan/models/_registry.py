@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from torch import nn
 
+from anychan._errors import first_line
 from anychan._plain import PLAIN
 from anychan._plugins import load_plugins
 from anychan.adaptation import AnyChannelModel, adapt, replace_batch_norm
@@ -131,5 +132,10 @@ def _construct(name: str, **options: Any) -> nn.Module:
         construct = timm.create_model
     try:
         return construct(**options)
-    except TypeError as error:
+    except (ValueError, MemoryError):
+        raise
+    except TypeError as error:  # which names the option
         raise ValueError(f"model {name!r} does not take these options: {error}") from error
+    except Exception as error:  # whatever else a constructor stumbles over
+        given = ", ".join(f"{option}={value!r}" for option, value in options.items() if option not in _OURS)
+        raise ValueError(f"model {name!r} does not take these options: {given}: {first_line(error)}") from error

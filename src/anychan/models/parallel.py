@@ -81,7 +81,7 @@ class parallel6(nn.Module):  # noqa: N801 # a network's name
         activation: "gelu", "relu", "silu" or "geglu".
 
     Raises:
-        ValueError: for no stream, other than 1 to 4 layers, or another activation.
+        ValueError: for no plane, no stream, other than 1 to 4 layers, or another activation.
     """
 
     def __init__(
@@ -97,6 +97,8 @@ class parallel6(nn.Module):  # noqa: N801 # a network's name
         activation: Activation = "silu",
     ) -> None:
         super().__init__()
+        if not isinstance(width, int) or width < 1:
+            raise ValueError(f"width is {width}, but must be a whole number from 1")
         if streams < 1 or not 1 <= layers <= 4:
             raise ValueError(f"streams {streams} and layers {layers}: at least 1 of each, and at most 4 layers")
         stem_activation, planes = make_activation(activation)

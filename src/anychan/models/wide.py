@@ -104,6 +104,9 @@ class Wide(nn.Module):
     ) -> None:
         super().__init__()
         _, planes = make_activation(activation)  # how many it takes for each that a layer gives
+        for name, sizes in (("widths", widths), ("pools", pools)):
+            if not all(isinstance(size, int) and size >= 1 for size in sizes):
+                raise ValueError(f"{name} are {list(sizes)}, but must be whole numbers from 1")
         for name, value, allowed in (
             ("pooling", pooling, get_args(Pooling)),
             ("head", head, get_args(Head)),

@@ -16,6 +16,9 @@ def changes(known: Mapping[str, Any], config: TrainConfig, weights: Mapping[str,
     ``known`` is what its run.json or its checkpoint says, ``weights`` what ``weights_taken`` gives now, ``other`` is
     said of those that are not the same.
 
+    Raises:
+        ValueError: for a run of settings that there are none of, as another version's.
+
     Example:
         >>> from pathlib import Path
         >>> config = TrainConfig(data="a.zip", out=Path("runs/a"))
@@ -24,8 +27,12 @@ def changes(known: Mapping[str, Any], config: TrainConfig, weights: Mapping[str,
         ['epochs: 12 -> 10', 'initial: another model']
     """
     before = known.get("weights", {})
+    try:
+        trained = TrainConfig.from_dict(known["config"])
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"{config.out} was trained with settings that this version does not have: {error}") from error
     return [
-        *differences(TrainConfig.from_dict(known["config"]).to_dict(), config.to_dict()),
+        *differences(trained.to_dict(), config.to_dict()),
         *(f"{name}: {other}" for name in {**before, **weights} if before.get(name) != weights.get(name)),
     ]
 
