@@ -117,7 +117,8 @@ def test_what_is_touched_while_an_answer_is_awaited_counts(page: Any, photo: Pat
     page.locator("#drop input").set_input_files(photo)
     _shown(page, "RGB")
     boxes = "[...document.querySelectorAll('#channels input')]"
-    page.evaluate(f"for (const box of {boxes}.slice(1)) box.click()")  # off go G and B, at once
+    clicks = f"for (const box of {boxes}.slice(1)) {{ box.click(); await new Promise(done => setTimeout(done, 20)) }}"
+    page.evaluate(f"async () => {{ {clicks} }}")  # off go G and B, one soon after the other
     _shown(page, "R")
     assert page.evaluate(f"{boxes}.map(box => box.checked)") == [True, False, False]
 
