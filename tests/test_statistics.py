@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from anychan.channels import ChannelSet
-from anychan.statistics import ChannelStatistics, RunningStatistics
+from anychan.statistics import ChannelStatistics, MaskedStatistics, RunningStatistics
 
 RGB = ChannelSet.parse("RGB")
 
@@ -28,6 +28,14 @@ def test_chunks_of_any_size_give_numpys_moments(chunk):
     np.testing.assert_allclose(found.covariance, np.cov(pixels, bias=True), rtol=1e-10)
     np.testing.assert_allclose(found.std, pixels.std(axis=1), rtol=1e-10)
     assert found.count == 20 * 5 * 7
+
+
+def test_a_default_device_plays_no_part():
+    with torch.device("meta"):
+        for gathering in (RunningStatistics, MaskedStatistics):
+            running = gathering(ChannelSet.parse("RG"))
+            running.update(torch.rand(2, 2, 3, 3, device="cpu"))
+            assert running.result().mean.device.type == "cpu"
 
 
 def test_a_large_offset_costs_no_digits():

@@ -113,8 +113,10 @@ class RunningStatistics:
         c = len(channels)
         self._channels = channels
         self._count = 0
-        self._mean = torch.zeros(c, dtype=torch.float64)
-        self._scatter = torch.zeros(c, c, dtype=torch.float64)  # sum over pixels of (x - mean)(x - mean)^T
+        self._mean = torch.zeros(c, dtype=torch.float64, device="cpu")  # as pixels are
+        self._scatter = torch.zeros(
+            c, c, dtype=torch.float64, device="cpu"
+        )  # sum over pixels of (x - mean)(x - mean)^T
 
     def update(self, images: Tensor) -> None:
         """Take in images of shape (N, C, H, W): uint8 (0 to 255) or floating point on a scale of 0 to 1.
@@ -168,9 +170,11 @@ class MaskedStatistics:
     def __init__(self, channels: ChannelSet) -> None:
         c = len(channels)
         self._channels = channels
-        self._origin = torch.full((c,), torch.nan, dtype=torch.float64)  # values are counted from the first mean
+        self._origin = torch.full(
+            (c,), torch.nan, dtype=torch.float64, device="cpu"
+        )  # values are counted from the first mean
         # Over the pixels where both channels have a value: their number, and sums of row's values (times column's).
-        self._count, self._sum, self._square, self._product = torch.zeros(4, c, c, dtype=torch.float64)
+        self._count, self._sum, self._square, self._product = torch.zeros(4, c, c, dtype=torch.float64, device="cpu")
 
     def update(self, images: Tensor) -> None:
         """Take in images of shape (N, C, H, W), floating point in the channels' units, NaN where there is no value.

@@ -42,6 +42,10 @@ def test_it_folds_into_one_convolution_and_not_before() -> None:
     folded = fold_branches(nn.Sequential(made))[0]
     assert type(folded) is nn.Conv2d
     assert_close(folded(x), made(x))
+    single = made.float()
+    with torch.autocast("cpu", torch.bfloat16):
+        under = single.fold()
+    assert_close(under.weight, single.fold().weight, rtol=0, atol=0)
     assert isinstance(made.first, BranchedConv2d)  # the model itself is as it was
 
 

@@ -42,7 +42,9 @@ def test_order_of_nodes_plays_no_part() -> None:
 
 
 def test_nodes_at_the_origin_have_neighbours_too() -> None:
-    assert nearest_nodes(torch.zeros(1, 3, 4), 2).shape == (1, 4, 2)
+    index = nearest_nodes(torch.zeros(1, 3, 40), 2)
+    assert index.shape == (1, 40, 2)
+    assert index[0, :, 0].tolist() == list(range(40))  # each itself first, though all products are alike
 
 
 def test_fewer_nodes_than_neighbours_are_refused() -> None:

@@ -104,6 +104,42 @@ def test_singular_covariances_give_finite_sensible_kernels(covariance):
         torch.testing.assert_close(conv.kernel("A")[0], conv.weight.sum(1, keepdim=True), rtol=1e-4, atol=1e-5)
 
 
+def test_rounding_leaves_no_subset_without_an_inverse():
+    correlation = torch.eye(4, dtype=torch.float64)
+    correlation[0, 1] = correlation[1, 0] = 1 + 1e-6  # as of two equal channels: with the ridge exactly singular
+    for covariance in (correlation, correlation.float()):
+        conv = CompletedConv2d(4, 5, 3, channels=CHANNELS, covariance=covariance)
+        for subset in CHANNELS.subsets():
+            weight = conv.kernel(subset)[0]
+            assert weight.abs().max() < 10 * conv.weight.abs().max()
+    names = [str(i) for i in range(60)]
+    smooth = torch.randn(4000, 4) @ torch.linspace(-1, 1, 60)[None].pow(torch.arange(4)[:, None])
+    conv = CompletedConv2d(60, 2, 1, channels=names, covariance=torch.corrcoef(smooth.T))
+    exact = torch.corrcoef(smooth.double().T)
+    for start in (0, 1):
+        there, gone = list(range(start, 60, 2)), list(range(1 - start, 60, 2))
+        guess = completion(conv.covariance, there, gone)
+        left = exact[gone][:, gone] - 2 * guess @ exact[there][:, gone] + guess @ exact[there][:, there] @ guess.T
+        assert left.diagonal().max() < 1e-5
+
+
+@pytest.mark.parametrize("copied", [copy.copy, lambda conv: conv._replicate_for_data_parallel()])
+def test_a_shallow_copy_with_other_weights_has_the_constant_of_its_own(copied):
+    conv = CompletedConv2d(4, 5, 3, padding=1, channels=CHANNELS, covariance=_covariance().float(), mean=MEAN.float())
+    other = copied(conv)
+    other.__dict__["_parameters"] = dict.fromkeys(conv._parameters)
+    other.weight, other.bias = nn.Parameter(torch.zeros_like(conv.weight)), nn.Parameter(torch.zeros(5))
+    assert not other(torch.rand(1, 2, 6, 6), "AC").any()
+
+
+def test_it_is_made_beside_a_default_device():
+    covariance = _covariance()
+    with torch.device("meta"):
+        for learnable in (False, True):
+            conv = CompletedConv2d(4, 5, 3, channels=CHANNELS, covariance=covariance, learnable=learnable)
+            assert conv.weight.is_meta
+
+
 def test_learnable_starts_at_the_covariance_and_learns():
     fixed = CompletedConv2d(4, 5, 3, channels=CHANNELS, covariance=_covariance())
     learnable = CompletedConv2d(4, 5, 3, channels=CHANNELS, covariance=_covariance(), learnable=True)

@@ -26,11 +26,13 @@ def test_under_autocast_kernels_are_made_in_full_precision(variant):
     y = conv(x, "R,NIR")
     with torch.autocast("cpu", dtype=torch.bfloat16):
         cast = conv(x, "R,NIR")
-        folded = conv.fold("R,NIR")(x) if hasattr(conv, "kernel") and conv.promises.foldable else None
+        folded = conv.fold("R,NIR") if hasattr(conv, "kernel") and conv.promises.foldable else None
     assert cast.dtype == torch.bfloat16
     torch.testing.assert_close(cast.float(), y, rtol=0.05, atol=0.05 * float(y.detach().std()))
     if folded is not None:
         ordinary = conv.fold("R,NIR")  # made without autocast
+        assert folded.weight.dtype == torch.float32
+        assert torch.equal(folded.weight, ordinary.weight)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             assert torch.equal(cast, ordinary(x))
 

@@ -104,6 +104,13 @@ def test_a_loaded_kernel_is_the_mean_at_every_temperature_and_the_kernels_still_
     assert differences.any()
 
 
+def test_a_new_kernel_is_as_large_as_an_ordinary_one():
+    torch.manual_seed(0)
+    conv = MixedConv2d(3, 64, 7, channels="RGB", kernels=4)
+    mean = conv.weight.detach().unflatten(0, (4, 64)).mean(dim=0)
+    assert float(mean.std()) == pytest.approx(float(nn.Conv2d(3, 64, 7).weight.detach().std()), rel=0.05)
+
+
 @both
 def test_from_the_neutral_start_all_of_it_learns(attentions):
     torch.manual_seed(0)

@@ -96,6 +96,16 @@ def test_planes_of_zeros_have_finite_gradients():
     assert x.grad.isfinite().all()
 
 
+def test_large_responses_of_half_precision_are_no_infinity():
+    torch.manual_seed(0)
+    planes = 290 + 20 * torch.randn(2, 3, 16, 16)  # kelvin
+    conv = PooledConv2d(3, 64, 7, stride=2, pooling="attention", channels="RGB")
+    expected = conv(planes)
+    found = conv.half()(planes.half())
+    assert found.isfinite().all()
+    torch.testing.assert_close(found.float(), expected, rtol=0.05, atol=1.0)
+
+
 def test_scores_are_made_in_full_precision_under_autocast():
     conv, seen = made("attention"), []
     conv.score.register_forward_hook(lambda module, arguments, output: seen.append(output.dtype))

@@ -14,6 +14,8 @@ Cost: O^2 more parameters and MACs a place while training, none afterwards.
 from __future__ import annotations
 
 import copy
+from contextlib import nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -96,7 +98,9 @@ class DeepenedConv2d(FoldableConv2d):
         assert folded.bias is not None
         mixing, shift = fused(self.second.weight, None, self.norm)
         mixing_OO = mixing[:, :, 0, 0]
-        with torch.no_grad():
+        device = folded.weight.device.type
+        cast: Any = torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext()
+        with torch.no_grad(), cast:  # in full precision whatever surrounds it
             folded.weight.copy_(torch.einsum("om,mikl->oikl", mixing_OO, folded.weight))
             folded.bias.copy_(mixing_OO @ folded.bias + shift)
         return folded

@@ -44,7 +44,8 @@ def nearest_nodes(x: Tensor, neighbours: int) -> Tensor:
     if not 1 <= neighbours <= nodes:
         raise ValueError(f"{neighbours} neighbours of {nodes} nodes: must be 1 to {nodes}; take larger images")
     x = F.normalize(x.detach(), dim=1)
-    return (x.transpose(1, 2) @ x).topk(neighbours, dim=2).indices
+    itself = torch.eye(nodes, dtype=torch.bool, device=x.device)  # also where all its features are 0
+    return (x.transpose(1, 2) @ x).masked_fill(itself, torch.inf).topk(neighbours, dim=2).indices
 
 
 def max_relative(x: Tensor, index: Tensor) -> Tensor:

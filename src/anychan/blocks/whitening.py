@@ -43,7 +43,8 @@ def whitening_kernel(
         >>> whitening_kernel(batches, 24, kernel_size=2).shape
         torch.Size([24, 3, 2, 2])
     """
-    count, total, squares, channels = 0, torch.zeros(()), torch.zeros(()), 0
+    count, channels = 0, 0
+    total, squares = torch.zeros((), device="cpu"), torch.zeros((), device="cpu")
     for images in batches:
         channels = images.shape[1]
         for some in images.cpu().split(_AT_ONCE):

@@ -240,7 +240,10 @@ class KernelConv2d(AnyChannelConv2d):
         return self.conv2d(x, weight, bias)
 
     def fold(self, channels: ChannelsLike | None = None) -> nn.Conv2d:
-        return folded(self, *self.kernel(channels)) if self.promises.foldable else refuse_to_fold(self)
+        if not self.promises.foldable:
+            refuse_to_fold(self)
+        with full_precision(next(self.parameters()).device.type):
+            return folded(self, *self.kernel(channels))
 
 
 def folded(stem: AnyChannelConv2d, weight: Tensor, bias: Tensor | None) -> nn.Conv2d:

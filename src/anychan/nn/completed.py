@@ -16,7 +16,8 @@ planes are zero there, the missing ones too. Then an implied plane of ones, zero
 it, and the convolution does not fold.
 
 Sigma_SS may be singular (two equal channels, a constant one): it is solved in float64 as a matrix of correlations with
-``ridge`` on its diagonal, so that the units of the channels play no part. It must not be rounded further than to
+``ridge`` on its diagonal, so that the units of the channels play no part. Where rounding has left Sigma an eigenvalue
+below 0, its variances are raised by as much. It must not be rounded further than to
 float32 either, or it is no covariance any more: mean and covariance keep that precision in a model of half of it, and
 kernels come out in the weight's.
 
@@ -142,7 +143,7 @@ class CompletedConv2d(KernelConv2d):
         covariance = _checked_covariance(covariance, self.in_channels)
         if ridge == 0 and not learnable:
             _check_not_singular(covariance)
-        mean = torch.zeros(self.in_channels) if mean is None else torch.as_tensor(mean)
+        mean = torch.zeros(self.in_channels, device="cpu") if mean is None else torch.as_tensor(mean)
         if mean.shape != (self.in_channels,):
             raise ValueError(f"mean must have the shape ({self.in_channels},), not {tuple(mean.shape)}")
         self.ridge, self.learnable = ridge, learnable
@@ -152,7 +153,7 @@ class CompletedConv2d(KernelConv2d):
         if learnable:
             self.cholesky = nn.Parameter(_cholesky(covariance, ridge).to(**moments))
         else:
-            self.register_buffer("covariance", covariance.to(**moments))
+            self.register_buffer("covariance", _lifted(covariance.to(exact).double()).to(**moments))
         self.register_buffer("mean", mean.to(**moments))
         self._place_constant(is_zero=not bool(mean.any()))
         self.register_load_state_dict_post_hook(_place_constant_again)
@@ -182,7 +183,12 @@ class CompletedConv2d(KernelConv2d):
         """Say where the constant of the guess goes: nowhere if the mean is zero, into the bias, or to padded ones."""
         self._centred = is_zero
         padded = self.padding_mode == "zeros" and self.padding not in ((0, 0), "valid")
-        self.ones_kernel = self._constant_kernel if padded and not is_zero else None
+        self._pads_ones = padded and not is_zero
+
+    @property
+    def ones_kernel(self) -> Callable[[ChannelsLike | None], Tensor] | None:  # type: ignore[override] # of this instance
+        """That of the constant of the guess; a bound method that was kept would stay another's in a shallow copy."""
+        return self._constant_kernel if self._pads_ones else None
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move and cast, but the moments to no less than float32."""
@@ -244,6 +250,12 @@ def _checked_covariance(covariance: Tensor, channels: int) -> Tensor:
     return covariance
 
 
+def _lifted(covariance: Tensor) -> Tensor:
+    """One without eigenvalues below 0, which rounding leaves of small ones: no ridge is safe from them in a subset."""
+    lift = -min(_smallest_eigenvalue(covariance), 0.0)
+    return covariance + lift * covariance.diagonal().diag()
+
+
 def _check_not_singular(covariance: Tensor) -> None:
     """Then that of no subset is: its eigenvalues lie between those of all channels."""
     smallest = _smallest_eigenvalue(covariance)
@@ -262,5 +274,5 @@ def _smallest_eigenvalue(covariance: Tensor) -> float:
 def _cholesky(covariance: Tensor, ridge: float) -> Tensor:
     """A lower-triangular factor; a singular covariance is lifted first: by the ridge, and from below 0 to it."""
     lift = max(ridge, 1e-6) - min(_smallest_eigenvalue(covariance), 0.0)
-    eye = torch.eye(len(covariance), dtype=torch.float64)
+    eye = torch.eye(len(covariance), dtype=torch.float64, device=covariance.device)
     return torch.linalg.cholesky(_correlation(covariance) + lift * eye) / _scale(covariance)[:, None]

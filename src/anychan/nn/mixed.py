@@ -100,8 +100,8 @@ class MixedConv2d(AnyChannelConv2d):
         taps = self.kernel_size[0] * self.kernel_size[1]
         self._sizes = (kernels, *((self.in_channels, self.out_channels, taps) if attentions == "omni" else ()))
         self.excite = nn.Linear(hidden, sum(self._sizes), **own)
-        self._neutralise()
         self.register_buffer("temperature", torch.tensor(self.first_temperature, **own))
+        self.load_kernel(*drawn[0])  # the mean of several draws would be smaller than an ordinary kernel
 
     @property
     def promises(self) -> Promises:

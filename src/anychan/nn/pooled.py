@@ -110,9 +110,12 @@ class PooledConv2d(AnyChannelConv2d):
         n, s = x_NSHW.shape[:2]
         response_NSOhw = self.conv2d(x_NSHW.flatten(0, 1).unsqueeze(1), self.weight, None).unflatten(0, (n, s))
         with full_precision(x_NSHW.device.type):
-            power_NSO = response_NSOhw.to(self.weight.dtype).square().mean(dim=(3, 4))
-            # The small number bounds the logarithm of a plane of zeros.
-            weight_NS = self.score((power_NSO + 1e-6).log()).squeeze(2).softmax(dim=1)
+            # Squares of a few hundred are too much for float16, and 1e-6, which bounds the logarithm of a plane of
+            # zeros, too little.
+            power_NSO = (
+                response_NSOhw.to(torch.promote_types(self.weight.dtype, torch.float32)).square().mean(dim=(3, 4))
+            )
+            weight_NS = self.score((power_NSO + 1e-6).log().to(self.weight.dtype)).squeeze(2).softmax(dim=1)
         weight_N1S = weight_NS.to(response_NSOhw.dtype).unsqueeze(1)
         y_NOhw = (weight_N1S @ response_NSOhw.flatten(2)).unflatten(2, response_NSOhw.shape[2:]).squeeze(1)
         return y_NOhw if self.bias is None else y_NOhw + self.bias.to(y_NOhw.dtype)[:, None, None]
