@@ -86,7 +86,7 @@ def test_a_name_on_the_hub_is_fetched_without_anything_to_run(pretrained, tmp_pa
     monkeypatch.chdir(tmp_path)
     assert PretrainedModel.from_pretrained("somebody/two-animals", revision="v1").info == pretrained.info
     assert (asked["name"], asked["revision"]) == ("somebody/two-animals", "v1")
-    assert asked["allow_patterns"] == ["model.safetensors", "model.json", "README.md"]
+    assert asked["allow_patterns"] == ["model.safetensors", "model.json", "README.md", "config.json"]
 
 
 def test_the_card_of_a_run_tells_its_records(tmp_path):

@@ -157,12 +157,15 @@ def test_subsets_that_cannot_be_left_out_are_refused(unseen: list[str], words: s
 
 def test_recalibration_images_are_training_images_as_they_are() -> None:
     inputs = Inputs(array(), KNOWN, CPU, machine(), AugmentationConfig(erasing=1.0))
-    found = torch.cat(list(unaugmented(inputs, 17, seed=0, size=8)))
-    assert found.shape == (16, 2, SIZE, SIZE)  # two batches of 8; one image alone has no statistics
+    seen = list(unaugmented(inputs, 17, seed=0, size=8))
+    assert [len(batch) for batch in seen] == [6, 6, 5]  # each counts alike
+    found = torch.cat(seen)
+    assert found.shape == (17, 2, SIZE, SIZE)
     everything = Inputs(array(), KNOWN, CPU, machine()).batch(torch.arange(N), KNOWN).images
     same = (found[:, None] == everything[None]).flatten(2).all(dim=2)
     assert same.any(dim=1).all()
-    assert same.any(dim=0).sum() == 16
+    assert same.any(dim=0).sum() == 17
+    assert [len(batch) for batch in unaugmented(inputs, 3, seed=0, size=2)] == [2]  # one alone has no statistics
 
 
 def test_augmentation_differs_between_steps_and_processes_and_is_repeatable() -> None:

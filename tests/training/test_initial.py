@@ -12,6 +12,7 @@ import torch
 from anychan.data import hold_out, load_split, open_dataset, split_statistics
 from anychan.models import ModelInfo, load_model
 from anychan.training import TrainConfig, train
+from anychan.training import run as run_module
 from anychan.training.config import NormalisationConfig, ObjectiveConfig
 from anychan.training.held_out import refuse_seen
 from anychan.training.images import Images
@@ -96,6 +97,23 @@ def test_what_does_not_fit_is_refused(runs: Path, name: str, settings: dict[str,
         start(runs, **settings, initial=runs / name)
     with pytest.raises(FileNotFoundError, match="none is not there: give a run folder"):
         start(runs, initial=runs / "none")
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "model.json"])
+def test_a_models_file_stands_for_its_run(runs: Path, tmp_path: Path, name: str) -> None:
+    config = TrainConfig(out=tmp_path, initial=runs / "plain" / name, **SETTINGS)
+    taught = ObjectiveConfig("teacher", teacher=runs / "plain" / name)
+    assert (config.initial, taught.teacher) == (runs / "plain", runs / "plain")
+
+
+def test_weights_that_are_not_there_are_said_before_images_are_decoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "load_images", lambda *_: pytest.fail("images are decoded"))
+    config = TrainConfig(out=tmp_path / "run", initial=tmp_path / "none", **{**SETTINGS, "epochs": 1})
+    with pytest.raises(FileNotFoundError, match=r"initial: .*none.model\.safetensors, whose weights .* is not there"):
+        train(config)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("setting", ["initial", "objective.teacher"])

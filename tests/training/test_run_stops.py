@@ -113,7 +113,7 @@ class Exploding(Trainer):
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_module, "Trainer", Exploding)
     config = make(checkpoint_every_steps=2)
-    with pytest.raises(NotFiniteError, match=r"the loss is (nan|inf) .* in epoch 2, step 2"):
+    with pytest.raises(NotFiniteError, match=r"the loss is (nan|inf) .* in epoch 2, step 2.*is the last good state"):
         train(config)
     assert torch.equal(Exploding.trainer.raw.body.head.weight, Exploding.before)
     assert described(config.out)["status"].startswith("stopped: the loss is")
@@ -122,6 +122,28 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(make: Any, mo
     assert all(tensor.isfinite().all() for tensor in state["model"].values())
     monkeypatch.undo()
     assert len(recorded(train(make(checkpoint_every_steps=2, resume=True)))) == 2
+
+
+def test_where_no_checkpoint_was_written_none_is_named(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class AtOnce(Trainer):
+        def train_step(self) -> None:
+            with torch.no_grad():
+                self.raw.body.head.weight[0, 0] = float("inf")
+            super().train_step()
+
+    monkeypatch.setattr(run_module, "Trainer", AtOnce)
+    with pytest.raises(NotFiniteError, match=r"epoch 1, step 1; .*, and no checkpoint was written yet. Try"):
+        train(make())
+
+
+def test_a_second_interruption_is_noted(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_: Trainer) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(make())
+    assert described(make().out)["status"].startswith("stopped: KeyboardInterrupt")
 
 
 def test_a_validation_that_is_not_finite_stops_the_run(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -147,6 +169,11 @@ def test_an_interrupted_run_goes_on_to_the_same_weights(
         patch.setattr(run_module, "Trainer", Interrupting)
         with pytest.raises(InterruptedRunError, match=r"epoch 2 after step 2; go on with: .*config.yaml --resume"):
             train(make())
+        spaced = make(out=tmp_path / "a run")
+        with pytest.raises(
+            InterruptedRunError, match=r"go on with: anychan train --config '.*/a run/config.yaml' --resume"
+        ):
+            train(spaced)
     assert described(tmp_path / "run")["status"].startswith("stopped: interrupted in epoch 2")
     state = torch.load(tmp_path / "run" / "checkpoints" / "last.pt", weights_only=True)["trainer"]
     assert (state["epoch"], state["step"]) == (1, 2)

@@ -21,14 +21,14 @@ RGB = ChannelSet.parse("RGB")
 
 
 def test_statistics_kept_while_training_are_each_subsets_own(make: Any) -> None:
-    model, info = load_model(train(make(strategy="sliced", epochs=12)))
+    model, info = load_model(train(make(strategy="sliced", epochs=16)))
     assert info.kept_subsets == ("RGB", "RG", "RB", "GB", "R", "G", "B")
     counts = {str(s): kept_count(model, str(s)) for s in RGB.subsets()}
     rare = described(make().out)["recalibrated"]
     assert "RGB" not in rare
-    assert counts["RGB"] == 36  # each of the steps, and two other subsets in each
-    assert all(counts[subset] >= 10 for subset in counts if subset not in rare)
-    assert sum(counts[subset] for subset in counts if subset not in rare) <= 36 * 3
+    assert counts["RGB"] == 48  # each of the steps, and two other subsets in each
+    assert set(rare) == counts.keys() - {"RGB"}  # some 16 batches leave a fifth of what an average began with
+    assert {counts[subset] for subset in rare} == {1}  # of 48 images
 
 
 def kept_count(model: Any, names: str) -> int:

@@ -10,6 +10,7 @@ subset, with the weights shared, recomputed after training (`recalibrate`) or ke
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from anychan.adaptation.batch_renorm import BatchRenorm
 from anychan.channels import Channel, ChannelSet, ChannelsLike
 
 if TYPE_CHECKING:
     from anychan.adaptation.model import AnyChannelModel
 
+_FORGOTTEN, _FEWEST_BATCHES = 0.01, 10
 _STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
 MOST_CHANNELS = 6  # of which all subsets, 63, are meant where none is named; of more they are too many to keep
 
@@ -158,13 +161,30 @@ def batch_norms(body: nn.Module, every_path: bool = False) -> Iterator[tuple[str
             yield path, module
 
 
+def batches_to_arrive(body: nn.Module) -> int:
+    """How many batches running averages need until less than 1 % is left in them of what they began with; 10 at least.
+
+    That is 44 with the usual momentum of 0.1, and 459 with one of 0.01. Batch renormalisations weigh their first
+    batches more, as those without a momentum do.
+
+    Example:
+        >>> batches_to_arrive(nn.BatchNorm2d(8)), batches_to_arrive(nn.BatchNorm2d(8, momentum=None))
+        (44, 10)
+    """
+    momenta = [norm.momentum for _, norm in batch_norms(body) if norm.momentum and not isinstance(norm, BatchRenorm)]
+    left = 1 - min(min(momenta, default=1.0), 0.999)
+    return max(math.ceil(math.log(_FORGOTTEN) / math.log(left)), _FEWEST_BATCHES)
+
+
 def keep_statistics(
     model: AnyChannelModel, subsets: Sequence[ChannelsLike] | None = None, affine: bool = False
 ) -> None:
     """Keep statistics of the batch normalisations apart for each subset from here on, in training too; in place.
 
     They begin as the model's own, and have seen no batch yet: an average that weighs a batch by how many there were
-    forgets the model's own with the first. A call with a subset that has none is then an error.
+    forgets the model's own with the first; one with a momentum of 0.1 takes 44 batches until less than 1 % of it is
+    left. `recalibrate` a model for subsets that came up less often (``subset_statistics.batches_seen()``). A call with
+    a subset that has none is then an error.
 
     Args:
         model: adapted, with batch normalisations.

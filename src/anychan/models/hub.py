@@ -102,7 +102,7 @@ class PretrainedModel(ModelHubMixin):
                     force_download=force_download,
                     local_files_only=local_files_only,
                     token=token,
-                    allow_patterns=[WEIGHTS, DESCRIPTION, CARD],
+                    allow_patterns=[WEIGHTS, DESCRIPTION, CARD, CONFIG],
                 )
             )
         model, info = load_model(folder)

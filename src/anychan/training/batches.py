@@ -5,6 +5,7 @@ Shape suffixes: N images of a batch, S its channels, C all channels of the array
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -170,7 +171,8 @@ def unaugmented(
     rows = rows[inputs.having(channels)[rows]]
     if len(rows) < 2:
         raise ValueError(f"{len(rows)} images have all of {channels}: statistics of them need 2 at least")
-    for some in rows[:images].to(inputs.array.images.device).split(size):
+    rows = rows[:images].to(inputs.array.images.device)
+    for some in rows.tensor_split(math.ceil(len(rows) / size)):  # as equal as they go: each counts alike in a mean
         if len(some) > 1:
             yield inputs.batch(some, channels).images
 

@@ -26,6 +26,7 @@ from anychan.training.config_groups import (
     as_list,
     check,
     check_choice,
+    run_folder,
 )
 
 __all__ = [
@@ -172,7 +173,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         self.out = Path(self.out)
-        self.initial = None if self.initial is None else Path(self.initial)
+        self.initial = None if self.initial is None else run_folder(self.initial)
         check("pretrained", self.pretrained, isinstance(self.pretrained, bool | str | Path), "true, false or a file")
         self.pretrained = self.pretrained if isinstance(self.pretrained, bool) else Path(self.pretrained)
         self.cache_dir = None if self.cache_dir is None else Path(self.cache_dir)

@@ -153,7 +153,7 @@ class ObjectiveConfig:
     penalty: float = 0.0
 
     def __post_init__(self) -> None:
-        self.teacher = None if self.teacher is None else Path(self.teacher)
+        self.teacher = None if self.teacher is None else run_folder(self.teacher)
         if self.name != "auto":
             check_choice("objective.name", self.name, ObjectiveName)
         check("objective.subsets", self.subsets, self.subsets >= 1, "1 or more")
@@ -179,7 +179,8 @@ class NormalisationConfig:
         subsets: those to recalibrate for, a list or words ("RG R"); some: the full set, each channel alone and a few of
             each size between; not given: all, of up to 6 channels.
         images: training images that recalibration looks at, 2 or more; with kept, it is done after training for the
-            subsets that came up in fewer than 10 batches.
+            subsets that came up in few batches (44 with the usual momentum of 0.1), of which less would be in an
+            average than it began with.
 
     Raises:
         ValueError: for a value outside its range.
@@ -203,6 +204,17 @@ class NormalisationConfig:
 def as_list(words: list[str] | str | None) -> list[str] | None:
     """Channel sets in a list, which may have been given as words: "RG R"."""
     return words.split() if isinstance(words, str) else words
+
+
+def run_folder(path: Path | str) -> Path:
+    """The folder of a run that is named by it or by the file of its model.
+
+    Example:
+        >>> run_folder("runs/a/model.safetensors").as_posix(), run_folder("runs/a").as_posix()
+        ('runs/a', 'runs/a')
+    """
+    path = Path(path)
+    return path.parent if path.name in ("model.safetensors", "model.json") else path
 
 
 def check(name: str, value: object, holds: bool, allowed: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable
 from typing import Any
@@ -105,11 +106,18 @@ class Driver:
 
     def _explain(self, step: int) -> str:
         epoch, in_epoch = divmod(step, self._trainer.batches.steps)
+        kept = any(self._folder.checkpoints.glob("*.pt"))
+        state = (
+            f"and the last checkpoint in {self._folder.checkpoints} is the last good state"
+            if kept
+            else ("and no checkpoint was written yet")
+        )
         return (
-            f"{self._trainer.guard.describe()} in epoch {epoch + 1}, step {in_epoch + 1}; "
-            f"the weights were not updated with it, and the last checkpoint in {self._folder.checkpoints} is the last "
-            "good state. Try a lower learning rate or a longer warm-up"
+            f"{self._trainer.guard.describe()} in epoch {epoch + 1}, step {in_epoch + 1}; the weights were not updated "
+            f"with it, {state}. Try a lower learning rate or a longer warm-up"
         )
 
     def _how_to_go_on(self) -> str:
-        return f"go on with: anychan train --config {self._folder.path / CONFIG} --resume"
+        processes = self._trainer.machine.processes
+        started = "anychan" if processes == 1 else f"torchrun --standalone --nproc-per-node {processes} -m anychan"
+        return f"go on with: {started} train --config {shlex.quote(str(self._folder.path / CONFIG))} --resume"

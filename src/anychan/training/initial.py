@@ -83,6 +83,17 @@ def weight_files(config: TrainConfig) -> dict[str, Path]:
     return files | ({"pretrained": config.pretrained} if isinstance(config.pretrained, Path) else {})
 
 
+def check_weights_are_there(config: TrainConfig) -> None:
+    """That the files of weights that a run takes are there.
+
+    Raises:
+        FileNotFoundError: if one is not.
+    """
+    for name, file in weight_files(config).items():
+        if name != "pretrained" and not file.is_file():  # of which who reads it says more
+            raise FileNotFoundError(f"{name}: {file}, whose weights the run takes, is not there")
+
+
 def make_model(
     config: TrainConfig,
     statistics: ChannelStatistics,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anychan._lock import alone
 from anychan._records import RUN, read_run_record
 from anychan.adaptation import AnyChannelModel
+from anychan.adaptation.normalisation import batches_to_arrive
 from anychan.blocks import FoldableConv2d
 from anychan.data import split_statistics
 from anychan.environment import environment
@@ -24,7 +25,14 @@ from anychan.training.config import TrainConfig
 from anychan.training.driver import Driver
 from anychan.training.held_out import refuse_seen
 from anychan.training.images import Images, check_channels, load_images
-from anychan.training.initial import Start, load_teacher, make_model, read_weights, weights_taken
+from anychan.training.initial import (
+    Start,
+    check_weights_are_there,
+    load_teacher,
+    make_model,
+    read_weights,
+    weights_taken,
+)
 from anychan.training.loop import Trainer
 from anychan.training.machine import (
     algorithms,
@@ -47,7 +55,6 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
 
 _IMAGES_TO_PREPARE = 2560
-_FEW_BATCHES = 10  # a running average with the usual momentum of 0.1 has not arrived before
 
 
 def train(config: TrainConfig) -> Path:
@@ -86,6 +93,7 @@ def train(config: TrainConfig) -> Path:
     accelerator.wait_for_everyone()  # all have looked before one makes the folder
     with algorithms(config.deterministic), freed_memory_kept(accelerator.device):
         with accelerator.main_process_first():  # what cannot be had is said before images are decoded
+            check_weights_are_there(config)
             weights = read_weights(config)
         data = load_images(config, accelerator)
         refuse_seen(config, data)
@@ -205,7 +213,7 @@ class _Run:
         except TrainingStoppedError as stopped:
             self._note(f"stopped: {stopped}")
             raise
-        except Exception as error:
+        except BaseException as error:  # a second interruption is a KeyboardInterrupt
             self._note(f"stopped: {type(error).__name__}: {error}")
             raise
         finally:
@@ -338,8 +346,8 @@ class _Run:
         if config.normalisation.statistics == "recalibrated":
             subsets = [str(subset) for subset in self._info.kept_subsets]
         else:
-            seen = model.subset_statistics.batches_seen()
-            subsets = [subset for subset, batches in seen.items() if batches < _FEW_BATCHES]
+            seen, enough = model.subset_statistics.batches_seen(), batches_to_arrive(model.body)
+            subsets = [subset for subset, batches in seen.items() if batches < enough]
         if subsets:
             recalibrate_on(model, trainer.batches.inputs, subsets, config.normalisation.images, config.seed)
             self._recalibrated = subsets
