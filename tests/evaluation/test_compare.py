@@ -144,6 +144,14 @@ def test_different_images_are_refused(any_channel: Path, tmp_path: Path) -> None
     elsewhere = write_run(tmp_path / "elsewhere", [answers("RGB", "", 0.7, 1)], fingerprint="bb")
     with pytest.raises(ValueError, match=r"different data \(aa and bb\)"):
         compare_runs(any_channel, elsewhere)
+    otherwise = write_run(tmp_path / "otherwise", [answers("RGB", "", 0.7, 1)])
+    for run, decoding in ((any_channel, ""), (otherwise, "of a bands.yaml")):
+        path = run / "evaluation" / "test.json"
+        record = json.loads(path.read_text())
+        record["data"]["decoding"] = decoding
+        path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="read otherwise"):
+        compare_runs(any_channel, otherwise)
     relabelled = answers("RGB", "", 0.7, 1)
     relabelled.labels[17] = (relabelled.labels[17] + 1) % 6
     other = write_run(tmp_path / "relabelled", [relabelled])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,14 @@ def write_run(
     (folder / "evaluation").mkdir()
     (folder / "evaluation" / "test.json").write_text(json.dumps(evaluation))
     return folder
+
+
+def rewrite(run: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the record of a run's evaluation."""
+    path = run / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    change(record)
+    path.write_text(json.dumps(record))
 
 
 @pytest.fixture
@@ -112,6 +121,23 @@ def test_the_report_shows_it(runs: Any, tmp_path: Path) -> None:
     assert "24 passes through the network in training for each image against 16" in text
     assert words in next(line for line in text.splitlines() if line.startswith("| mean"))
     assert "trained for each subset alone" in write_report([run], tmp_path / "page.html").read_text()
+
+
+def test_what_was_held_against_a_specialist_that_is_another_now_is_left_out(runs: Any, tmp_path: Path) -> None:
+    run, others, _ = runs
+    found = compare_specialists(run, others)
+    assert [row["specialist_from_run"] for row in found["rows"]] == ["../only-GR", "../only-R"]
+    path = run / "specialists" / "test.json"
+    older = json.loads(path.read_text())
+    for row in older["rows"]:
+        del row["specialist_from_run"]  # taken for runs beside it
+    rewrite(others[0], lambda record: record.update(model_sha256="trained anew"))
+    for record in (found, older):
+        path.write_text(json.dumps(record))
+        text = write_report([run, *others], tmp_path / "page.html").read_text("utf-8")
+        assert "Compared before they were evaluated anew, and so left out: any and its specialists." in text
+        assert "specialists of any" not in text
+        assert "specialists of any" in markdown_tables([run, others[1]])  # which says nothing of the other
 
 
 def test_number_formats_and_processors_of_training_are_recorded_and_told(runs: Any) -> None:
@@ -195,6 +221,10 @@ def test_what_cannot_be_compared_is_refused(runs: Any, tmp_path: Path) -> None:
     elsewhere = write_run(tmp_path / "other-R", "R", [answers("R", right["R"][1], straight)], data="b")
     with pytest.raises(ValueError, match="evaluated on different data"):
         compare_specialists(run, [elsewhere])
+    for path, decoding in ((run, ""), (others[0], "of a bands.yaml")):
+        rewrite(path, lambda record, decoding=decoding: record["data"].update(decoding=decoding))
+    with pytest.raises(ValueError, match="read otherwise"):
+        compare_specialists(run, others)
 
 
 def test_right_answers_are_packed_in_the_order_of_paths() -> None:

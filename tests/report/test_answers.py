@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,16 @@ def test_each_network_has_its_mean_all_channels_and_its_worst_subset(runs: list[
     assert "behind on average −4.2 (−6.0 to −2.0), below zero" in chart
 
 
+def test_without_a_specialist_for_all_channels_nothing_is_said_of_them(tmp_path: Path) -> None:
+    fewer = {"RG": -3, "R": 4}
+    runs = [beside_specialists(tmp_path / name, fewer, (0.002, -0.01, 0.014)) for name in ("one", "other")]
+    found = specialists_of([read_run(run) for run in runs])
+    table = answer_beside_specialists(found)
+    assert table is not None
+    assert [cell.text for cell in table.groups[0].rows[0]] == ["one", "+0.2", "", "R −1.0", "none"]
+    assert "all channels" not in answer_chart(found)
+
+
 def test_the_best_of_each_depth_stands_beside_every_resnet34(tmp_path: Path) -> None:
     runs = []
     networks = {
@@ -89,6 +100,12 @@ def test_the_best_of_each_depth_stands_beside_every_resnet34(tmp_path: Path) -> 
     assert (rows[2][3].text, rows[2][4].text) == ("", "100.0")
     assert strongest(runs, "test") == "half"  # which all tables of networks are held against
     assert answer_beside_resnet34(runs[2:], "test") is None
+    any_stem = dataclasses.replace(
+        runs[2], record={**runs[2].record, "config": {**runs[2].configuration, "strategy": "sliced"}}
+    )
+    table = answer_beside_resnet34([any_stem, runs[0]], "test")
+    assert table is not None
+    assert [row[1].text for row in table.groups[0].rows] == ["six", "deep"]
 
 
 def test_the_answers_stand_before_all_else(runs: list[Path], tmp_path: Path) -> None:

@@ -151,3 +151,6 @@ def test_the_report_shows_all_of_them_with_runs_and_without(tmp_path: Path) -> N
             assert "anychan sweep --data DATA --out runs/sweep --model wide6 " in shown
             assert "anychan reproduce 000-A --data a/folder/animals.zip --out runs --runs plain" in shown
             assert ("anychan train" in shown) == bool(with_runs)
+            how = shown.replace("`", "")
+            assert "install it there: pip install ." in how
+            assert ("anychan evaluate with the name of the folder" in how) == bool(with_runs)

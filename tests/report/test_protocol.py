@@ -293,8 +293,10 @@ def test_limits_of_seeds(tmp_path: Path) -> None:
     seeds = [read_run(seeded_run(tmp_path / f"any-seed{seed}", seed, 0.5)) for seed in range(3)]
     rows = pooled([*seeds, run(tmp_path / "alone")])
     said = limits(rows, "test", ())
-    assert said[:2] == [
+    assert said[:3] == [
         "3 seeds a row: few to know a spread by.",
+        "Where the seeds differ by far more than the images explain, an interval over three of them holds the truth in "
+        "some 92 % of cases, not in 95 %.",
         "One seed only: alone; there intervals are over images alone.",
     ]
     assert settings(rows[0], "test")["seeds"] == "0, 1 and 2"
@@ -303,7 +305,9 @@ def test_limits_of_seeds(tmp_path: Path) -> None:
     assert any(sentence.startswith(known) for sentence in said)
     assert "No paired test is recorded: which row is better is not judged." in said
     two = dataclasses.replace(rows[0], pooled=rows[0].pooled[:2])
-    assert limits([rows[0], two], "test", ())[0] == "2 to 3 seeds a row: few to know a spread by."
+    spread, covered, *_ = limits([rows[0], two], "test", ())
+    assert spread == "2 to 3 seeds a row: few to know a spread by."
+    assert "an interval over two of them holds the truth in some 87 %" in covered
     assert "Does it hold for other seeds?" in questions(rows, "test", ())
     ablation = read_ablation(write_ablation(tmp_path / "ablation") / "ablation.json")
     assert limits([], None, [ablation]) == [

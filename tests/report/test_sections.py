@@ -85,7 +85,7 @@ def test_an_ablation_is_drawn_with_its_verdicts(tmp_path: Path) -> None:
     assert "wide +5.0 (+3.0 to +7.0), better" in text
     assert (
         "Base: wide6, width 32, sliced stem, 64×64, 3 epochs. On average over the subsets above the base: wide +5.0 "
-        "(+3.0 to +7.0); below it: narrow −6.0 (−8.0 to −4.0); the interval holds zero: 1 of 3.<"
+        "(+3.0 to +7.0); below it: narrow −6.0 (−8.0 to −4.0); not distinguishable: 1 of 3.<"
     ) in text
     assert text.count("<li>Do flips?</li>") == 1
     assert "seed 0 failed: width is 3, but must be even" in text
@@ -294,6 +294,13 @@ def test_the_recall_of_every_class_in_many_runs_is_one_table(tmp_path: Path) -> 
     }  # fmt: skip
     assert told["tabby cat"].shade == pytest.approx(0.104)
     assert next(iter(told)) == "tabby cat"  # named least, on average
+    for folder in folders[:3]:
+        path = folder / "evaluation" / "test.json"
+        record = json.loads(path.read_text())
+        record["results"][0]["per_class"][0] |= {"support": 0, "recall": 0.0, "f1": 0.0}
+        path.write_text(json.dumps(record))
+    [table] = recall_tables([read_run(folder) for folder in folders], "test")
+    assert [cell.text for cell in table.groups[0].rows[-1]] == ["goldfish", "", "", ""]  # there is no image of it
     assert "Recall of every class on all channels" in page(folders, tmp_path / "a.html")
     assert "Recall of every class on all channels" in page(folders, tmp_path / "a.md")
     assert "Recall of every class on all channels" not in page(folders[:3], tmp_path / "a.html")

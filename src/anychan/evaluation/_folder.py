@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -42,6 +43,17 @@ def writing(run: Path, split: str) -> AbstractContextManager[None]:
 def write_record(record: dict[str, Any], path: Path) -> None:
     """An evaluation record as a file, which should be one that takes another's place when it is whole."""
     path.write_text(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def path_from(run: Path, other: Path) -> str:
+    """Another run's path from a run's folder, which stays the same from wherever they are named.
+
+    On another drive of Windows, to which there is no way, it is the whole path.
+    """
+    try:
+        return Path(os.path.relpath(other.resolve(), run.resolve())).as_posix()
+    except ValueError:
+        return other.resolve().as_posix()
 
 
 def sha256(path: Path) -> str:

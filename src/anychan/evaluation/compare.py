@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ import numpy.typing as npt
 from anychan._records import read_record as read_any_record
 from anychan._records import write_record
 from anychan.channels import ChannelSet
-from anychan.evaluation._folder import predictions_path, read_record
+from anychan.data.dataset import same_images
+from anychan.evaluation._folder import path_from, predictions_path, read_record
 from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import Predictions, read_predictions
@@ -69,19 +69,11 @@ def compare_runs(
     if not comparisons:
         raise ValueError(f"{a} and {b} have no channel set that both answered alike, by themselves or with one fill")
     record: dict[str, Any] = {"split": split, "a": str(a), "b": str(b)}
-    record["b_from_a"] = _from(runs[0], runs[1])
+    record["b_from_a"] = path_from(runs[0], runs[1])
     record["model_sha256"] = {name: of.get("model_sha256", "") for name, of in zip("ab", records, strict=True)}
     record["images"] = records[0]["data"]["fingerprints"][split]
     record["comparisons"] = corrected(comparisons)
     return write_record(_place(runs[0], runs[1], split), "comparison", record)
-
-
-def _from(a: Path, b: Path) -> str:
-    """b's path from a's folder, which stays the same from wherever they are named."""
-    try:
-        return Path(os.path.relpath(b.resolve(), a.resolve())).as_posix()
-    except ValueError:  # on another drive of Windows: there is no way from one to the other
-        return b.resolve().as_posix()
 
 
 def _place(a: Path, b: Path, split: str) -> Path:
@@ -93,7 +85,7 @@ def _place(a: Path, b: Path, split: str) -> Path:
             break
         earlier = read_any_record(path, "comparison")
         # Older records say only where b lay from where the command was given.
-        if earlier.get("b_from_a", _from(a, Path(str(earlier.get("b"))))) == _from(a, b):
+        if earlier.get("b_from_a", path_from(a, Path(str(earlier.get("b"))))) == path_from(a, b):
             break
     return path
 
@@ -109,10 +101,11 @@ def _by_subset(answers: Iterable[Predictions], known: ChannelSet) -> dict[frozen
 def _check_same_data(runs: Sequence[Path], records: Sequence[Mapping[str, Any]], split: str) -> None:
     # By content: built-in images of two seeds have the same paths.
     one, other = (record["data"] for record in records)
-    if one["fingerprints"][split] != other["fingerprints"][split]:
+    if not same_images(one, other, split):
         raise ValueError(
-            f"{runs[0]} and {runs[1]} were evaluated on different data ({one['name']} and {other['name']}): only "
-            "answers to the same images can be paired; evaluate both on the same folder or archive with --data"
+            f"{runs[0]} and {runs[1]} were evaluated on different data ({one['name']} and {other['name']}), or such as "
+            "were read otherwise: only answers to the same images can be paired; evaluate both on the same folder or "
+            "archive with --data"
         )
 
 

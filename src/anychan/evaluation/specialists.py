@@ -16,7 +16,8 @@ import numpy.typing as npt
 from anychan._plain import PLAIN
 from anychan._records import read_run_record, write_record
 from anychan.channels import ChannelSet
-from anychan.evaluation._folder import read_record, training_conditions
+from anychan.data.dataset import same_images
+from anychan.evaluation._folder import path_from, read_record, training_conditions
 from anychan.evaluation.bootstrap import DRAWS, paired_interval
 from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
@@ -61,13 +62,15 @@ def compare_specialists(
         What is also written to ``run/specialists/<split>.json``: ``{"schema", "kind": "specialists", "split", "run",
         "rows", "mean", "cost"}``. A row is a subset with its ``specialist`` and what ``Paired.to_dict`` holds, a being
         the run, ``specialist_right`` (which images the specialist has right, see ``pack_right``), and ``p_holm``,
-        corrected for the number of subsets, which the verdict goes by. ``mean`` is over the subsets; the 95 % interval
-        of its difference is the percentile bootstrap over images (10,000 draws of as many images, each with its answers
-        to all subsets), so it speaks of other images and not of other seeds. ``cost`` has parameters, the passes (with
-        gradients) through the network that each training image made, and the seconds of training, of the one run and of
-        all specialists. ``differs`` names the settings in which they were not trained alike, but for channels,
-        objective and statistics; ``trained``, of the run and in each row of its specialist, has the number format
-        (``precision``) and the ``processor`` of training, which are no settings, null where run.json does not say.
+        corrected for the number of subsets, which the verdict goes by; ``specialist_from_run`` is its path from the
+        run's folder, and ``model_sha256`` tells which weights answered: a report leaves out what is no longer so.
+        ``mean`` is over the subsets; the 95 % interval of its difference is the percentile bootstrap over images
+        (10,000 draws of as many images, each with its answers to all subsets), so it speaks of other images and not of
+        other seeds. ``cost`` has parameters, the passes (with gradients) through the network that each training image
+        made, and the seconds of training, of the one run and of all specialists. ``differs`` names the settings in
+        which they were not trained alike, but for channels, objective and statistics; ``trained``, of the run and in
+        each row of its specialist, has the number format (``precision``) and the ``processor`` of training, which are
+        no settings, null where run.json does not say.
 
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
@@ -91,16 +94,18 @@ def compare_specialists(
         if str(subset) in chosen:
             raise ValueError(f"{path} is a second specialist for {subset}")
         chosen.append(str(subset))
-        if record["data"]["fingerprints"][split] != own["data"]["fingerprints"][split]:
+        if not same_images(record["data"], own["data"], split):
             raise ValueError(
-                f"{run} and {path} were evaluated on different data: evaluate both on the same with --data"
+                f"{run} and {path} were evaluated on different data, or such as were read otherwise: evaluate both on "
+                "the same with --data"
             )
         rows_of_both = _row(run, record, known, subset), _row(path, own, known, subset)
         of_run, of_specialist = (unpack_right(row["right"], row["n"]) for row in rows_of_both)
         if any(row.get("left_out") for row in rows_of_both):  # older records do not say
             partly.append(str(subset))
         paired = Paired.of(of_run, of_specialist)
-        names_of = {"subset": str(subset), "specialist": path.name, "model_sha256": own["model_sha256"]}
+        names_of = {"subset": str(subset), "specialist": path.name, "specialist_from_run": path_from(run, path)}
+        names_of["model_sha256"] = own["model_sha256"]
         trained = training_conditions(read_run_record(path))
         of_its_own = {"specialist_right": pack_bits(of_specialist), "trained": trained}
         rows.append({**names_of, **paired.to_dict(), **of_its_own})

@@ -61,6 +61,16 @@ _WHY_UNKNOWN = (
     "Which classes lose is measured; why they do is not. These records hold no colours by class, so that all they "
     "tell of a cause is what such a class is taken for without the channel."
 )
+_INSTALLED = (
+    "Take a clone of anychan at the commit that is named, and install it there: `pip install .`. The versions named "
+    "with it are those that it ran with. `DATA` stands for a folder or an archive."
+)
+_EVALUATED = (
+    "After `anychan train`, `anychan evaluate` with the name of the folder answers every channel subset and measures "
+    "costs."
+)
+_COMPLETE = "Reproductions and ablations evaluate what they train; searches measure on validation."
+_PAGE = "`anychan report` with the names of all folders writes such a page."
 _FEW = 3  # networks trained alike; fewer without a ResNet34 share a table with others that are few
 _NO_AGREEMENT = "fewer than two channel subsets were answered, or the answers to single images are not recorded."
 
@@ -101,7 +111,7 @@ def context_of_page(
         **_beside_runs(studied),
         "limits": limits(rows, split, studied.ablations, studied.searches, studied.sources),
     }
-    return {**found, "contents": _contents(found)}
+    return {**found, "how": _how(found), "contents": _contents(found)}
 
 
 def _title_without_runs(studied: Studied) -> str:
@@ -209,6 +219,12 @@ def _beside_runs(studied: Studied) -> dict[str, Any]:
         "searches": [search_table(found) for found in searches],
         "again": [found.again for every in (sources, ablations, searches) for found in every],
     }
+
+
+def _how(page: Mapping[str, Any]) -> str:
+    """What has to be done besides the commands that are shown."""
+    evaluated, complete = [_EVALUATED] if page["runs"] else [], [_COMPLETE] if page["again"] else []
+    return " ".join([_INSTALLED, *evaluated, *complete, _PAGE])
 
 
 def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:

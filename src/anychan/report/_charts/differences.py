@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from anychan.evaluation.paired import verdict
+from anychan.evaluation.paired import NOT_DISTINGUISHABLE, verdict
 from anychan.report._charts.svg import FAINT, INK, PAPER, SERIES, draw
-from anychan.report._reading.records import AblationRecord, Gap, Specialists
+from anychan.report._reading.records import AblationRecord, Gap, Specialist, Specialists
 from anychan.report._sentences import numbers as fmt
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def _finding(ablation: AblationRecord) -> str:
             *_decided("below it", [(name, gap) for name, gap in decided if gap.difference < 0]),
         ]
         if len(decided) < len(judged):
-            told.append(f"the interval holds zero: {len(judged) - len(decided)} of {len(judged)}")
+            told.append(f"{NOT_DISTINGUISHABLE}: {len(judged) - len(decided)} of {len(judged)}")
         said += [f"{where} {'; '.join(told)}."] if judged else []
     if ahead := [f"{change.name} (from {change.initial})" for change in ablation.changes if change.initial]:
         said.append(f"Trained longer, as they begin with trained weights: {fmt.listing(ahead)}.")
@@ -69,19 +69,19 @@ def _decided(word: str, found: Sequence[tuple[str, Gap]]) -> list[str]:
 
 def answer_chart(found: Sequence[Specialists]) -> Markup:
     """Networks minus their specialists: each on average over the subsets, and on all channels."""
-    rows = [
-        (one.run, [(_MEAN, _gap(one)), (_FULL, Gap(full.difference, full.interval, full.verdict))])
-        for one in found
-        for full in one.rows[:1]
-    ]
+    rows = [(one.run, [(_MEAN, _gap(one)), *((_FULL, _gap_of(row)) for row in (one.full,) if row)]) for one in found]
     return _chart("answer", "One network minus its specialists", rows)
 
 
 def gap_chart(found: Specialists, index: int) -> Markup:
     """A run minus the specialist of each subset, and minus all of them on average."""
-    gaps = [(row.subset, Gap(row.difference, row.interval, row.verdict)) for row in found.rows]
+    gaps = [(row.subset, _gap_of(row)) for row in found.rows]
     gaps.append(("mean", _gap(found)))
     return _chart(f"gap-{index}", f"{found.run} minus the specialists", [(name, [(_MEAN, gap)]) for name, gap in gaps])
+
+
+def _gap_of(row: Specialist) -> Gap:
+    return Gap(row.difference, row.interval, row.verdict)
 
 
 def _gap(found: Specialists) -> Gap:

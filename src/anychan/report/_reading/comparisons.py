@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
-from anychan.report._reading.records import Comparison, Run
+from anychan.report._reading.records import Comparison, Run, Specialists
 
 
 def told_apart(runs: Sequence[Run]) -> list[Comparison]:
@@ -29,6 +30,23 @@ def outdated(runs: Sequence[Run]) -> list[str]:
         [f"Compared before they were evaluated anew, and so left out: {'; '.join(told)}. Compare again."]
         if told
         else []
+    )
+
+
+def without_outdated_specialists(run: Run, runs: Sequence[Run]) -> Run:
+    """A run without what it was held against before one of these specialists was evaluated as it is now."""
+    current = [found for found in run.specialists if _specialists_are_current(run, found, runs)]
+    outdated = {found.split for found in run.specialists if found not in current}
+    return dataclasses.replace(run, specialists=tuple(current), outdated=tuple(sorted({*run.outdated, *outdated})))
+
+
+def _specialists_are_current(run: Run, found: Specialists, runs: Sequence[Run]) -> bool:
+    folder = run.folder.resolve()
+    models = {os.path.normpath(folder / row.path): row.model for row in found.rows}
+    return all(
+        evaluation.answered(models[path], found.images)
+        for other in runs
+        if (path := str(other.folder.resolve())) in models and (evaluation := other.on(found.split))
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import verdict
 from anychan.report._reading.fields import Fields
-from anychan.report._reading.records import Comparison, Specialist, Specialists
+from anychan.report._reading.records import Comparison, Evaluation, Specialist, Specialists
 from anychan.report._sentences.trained_where import place
 
 
@@ -81,13 +81,17 @@ def _corrected(pairs: Sequence[Fields]) -> list[tuple[Fields, float, str]]:
     ]
 
 
-def read_specialists(record: Fields) -> Specialists:
-    """One network beside its specialists, as ``anychan compare --specialists`` wrote them."""
+def read_specialists(record: Fields, evaluations: Mapping[str, Evaluation]) -> Specialists:
+    """One network beside its specialists, as ``anychan compare --specialists`` wrote them.
+
+    ``evaluations`` are the network's, by split.
+    """
+    split = record.text("split")
     mean, cost = record.child("mean"), record.child("cost")
     one, others = cost.child("run"), cost.child("specialists")
     return Specialists(
         run=record.text("run"),
-        split=record.text("split"),
+        split=split,
         rows=tuple(
             Specialist(
                 subset=row.text("subset"),
@@ -102,6 +106,8 @@ def read_specialists(record: Fields) -> Specialists:
                 verdict=found,
                 right=row.text("specialist_right") if row.values.get("specialist_right") is not None else "",
                 trained=trained_words(row.maybe_child("trained")),
+                path=str(row.values.get("specialist_from_run") or f"../{row.text('specialist')}"),
+                model=str(row.values.get("model_sha256") or ""),
             )
             for row, p_holm, found in _corrected(record.children("rows"))
         ),
@@ -115,6 +121,7 @@ def read_specialists(record: Fields) -> Specialists:
         trained=trained_words(record.maybe_child("trained")),
         model=str(record.values.get("model_sha256") or ""),
         images=str(record.values.get("images") or ""),
+        known=evaluations[split].channels if split in evaluations else None,
     )
 
 

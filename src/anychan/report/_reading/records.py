@@ -288,7 +288,8 @@ class Specialist:
     """A run and the plain one that was trained for this subset alone, on the same images.
 
     ``right`` is the plain one's, a bit an image (see ``pack_right``), "" where it was not recorded. ``trained`` says in
-    which number format on what the plain one was trained, "" where that was not recorded.
+    which number format on what the plain one was trained, "" where that was not recorded. ``path`` is the plain one's
+    from the run's folder, which older records take for one beside it; ``model`` is as in ``Evaluation``.
     """
 
     subset: str
@@ -303,6 +304,8 @@ class Specialist:
     verdict: str
     right: str = ""
     trained: str = ""
+    path: str = ""
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -310,7 +313,8 @@ class Specialists:
     """A run beside a specialist for each subset, and their mean with its interval; a cost not measured is None.
 
     ``seeds`` are those of the runs that it is the mean of, each beside specialists of its own; empty for one run.
-    ``trained`` is the run's, see ``Specialist``; ``model`` and ``images`` are as in ``Evaluation``.
+    ``trained`` is the run's, see ``Specialist``; ``model`` and ``images`` are as in ``Evaluation``; ``known`` are the
+    channels that the run knows, None where its evaluation is not there.
     """
 
     run: str
@@ -327,6 +331,14 @@ class Specialists:
     trained: str = ""
     model: str = ""
     images: str = ""
+    known: ChannelSet | None = None
+
+    @property
+    def full(self) -> Specialist | None:
+        """The one for all channels; None where there is none."""
+        known = self.known
+        whole = (row for row in self.rows if known and len(ChannelSet.parse(row.subset, within=known)) == len(known))
+        return next(whole, None)
 
 
 @dataclass(frozen=True)

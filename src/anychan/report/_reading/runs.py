@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anychan.channels import ChannelSet
+from anychan.report._reading.comparisons import without_outdated_specialists
 from anychan.report._reading.fields import Fields, read_json, read_lines
 from anychan.report._reading.pairs import read_comparisons, read_specialists
 from anychan.report._reading.records import (
@@ -46,7 +47,7 @@ def read_run(folder: Path) -> Run:
     pictures_of, pictures, kernels = _pictures(folder / "pictures")
     evaluations = {path.stem: _evaluation(path) for path in sorted((folder / "evaluation").glob("*.json"))}
     specialists = [
-        read_specialists(read_json(path, kind="specialists"))
+        read_specialists(read_json(path, kind="specialists"), evaluations)
         for path in sorted((folder / "specialists").glob("*.json"))
     ]
     outdated = {
@@ -174,10 +175,7 @@ def _result(result: Fields, record: Fields) -> Result:
             for b in result.children("calibration")
             if b.maybe("count")
         ),
-        per_class=tuple(
-            ClassScore(c.text("class"), c.integer("support"), c.maybe("precision"), c.maybe("recall"), c.maybe("f1"))
-            for c in result.children("per_class")
-        ),
+        per_class=tuple(map(_class_score, result.children("per_class"))),
         confusion=tuple(tuple(int(count) for count in row) for row in result.array("confusion")),
         cost=_cost(result.child("cost")) if cost else None,
         flips=flips.maybe("accuracy"),
@@ -188,6 +186,13 @@ def _result(result: Fields, record: Fields) -> Result:
         device=str(place.values.get("device") or "cpu"),
         hardware=place.maybe_child("hardware").values,
     )
+
+
+def _class_score(score: Fields) -> ClassScore:
+    """A class's scores: without an image of it there is no recall, and no F1."""
+    support = score.integer("support")
+    recall, f1 = (score.maybe("recall"), score.maybe("f1")) if support else (None, None)
+    return ClassScore(score.text("class"), support, score.maybe("precision"), recall, f1)
 
 
 def _cost(cost: Fields) -> Cost:
@@ -267,7 +272,8 @@ def read_runs(folders: Sequence[Path | str], none: bool = False) -> list[Run]:
     for i, path in enumerate(paths):
         if path.resolve() in [earlier.resolve() for earlier in paths[:i]]:
             raise ValueError(f"{path}: this run is given twice")
-    return [read_run(path) for path in paths]
+    runs = [read_run(path) for path in paths]
+    return [without_outdated_specialists(run, runs) for run in runs]
 
 
 def main_split(runs: Sequence[Run]) -> str | None:

@@ -34,8 +34,8 @@ def glossary(rows: Sequence[Run], split: str | None, ablations: Sequence[Ablatio
             (
                 "decided, better, worse",
                 "the difference has a p below 0.05, corrected by Holm's method for the tests made together. "
-                "Where there is no test, as in ablations, its 95 % interval leaves zero out, with no correction. All "
-                "other differences are not distinguishable.",
+                "Ablations and means are not corrected: there the 95 % interval leaves zero out, and of one seed on "
+                "one channel set p is below 0.05 too. All other differences are not distinguishable.",
             )
         )
     if split and are_networks(rows, split):

@@ -15,6 +15,7 @@ from anychan.report._sentences.headlines import number
 from anychan.report._sentences.protocol import evaluation_processors, settings, settings_of_all
 from anychan.report._sentences.training_groups import differing
 
+_COVERED = {2: 87, 3: 92}  # by the number of seeds, see ``anychan.evaluation.bootstrap``
 _NAMED = 6  # settings that runs differ in; of more their number is told
 
 
@@ -92,6 +93,11 @@ def _of_seeds(rows: Sequence[Run]) -> list[str]:
     fewest, most = min(count for count in counts if count > 1), max(counts)
     some = str(most) if fewest == most else f"{fewest} to {most}"
     found = [f"{some} seeds a row: few to know a spread by."]
+    if fewest in _COVERED:
+        found.append(
+            f"Where the seeds differ by far more than the images explain, an interval over {number(fewest)} of them "
+            f"holds the truth in some {_COVERED[fewest]} % of cases, not in 95 %."
+        )
     return (
         [*found, f"One seed only: {fmt.listing(single)}; there intervals are over images alone."] if single else found
     )

@@ -24,22 +24,23 @@ def answer_beside_specialists(found: Sequence[Specialists]) -> Table | None:
         return None
     subsets = {len(one.rows) for one in found}
     several_seeds = any(one.seeds for one in found)
+    test = "an exact test, or of several seeds Student's t" if several_seeds else "an exact test"
     columns = (
         Column("network", numeric=False),
         Column(f"mean of {fmt.counted(subsets.pop(), 'subset')}" if len(subsets) == 1 else "mean of its subsets"),
         Column("all channels"),
         Column("worst subset"),
-        Column("p < 0.05", "subsets by an exact test, corrected for those of the network", numeric=False),
+        Column("p < 0.05", f"subsets by {test}, corrected for those of the network", numeric=False),
     )
     rows = []
     for one in found:
-        full, least = one.rows[0], min(one.rows, key=lambda row: row.difference)
+        full, least = one.full, min(one.rows, key=lambda row: row.difference)
         decided = [row.subset for row in one.rows if row.verdict != NOT_DISTINGUISHABLE]
         rows.append(
             (
                 Cell(one.run, small=f"seeds {fmt.listing(list(map(str, one.seeds)))}" if one.seeds else ""),
                 difference_cell(one.difference, one.interval),
-                difference_cell(full.difference, full.interval),
+                difference_cell(full.difference, full.interval) if full else Cell(""),
                 Cell(
                     f"{least.subset} {fmt.difference(least.difference)}",
                     " to ".join(map(fmt.difference, least.interval)),

@@ -81,7 +81,7 @@ def _recall_table(classes: Sequence[str], found: Sequence[tuple[Run, Result]]) -
 
     def mean_recall(name: str) -> float:
         known = [recall for of in recalls if (recall := of.get(name)) is not None]
-        return fmean(known) if known else 0.0
+        return fmean(known) if known else math.inf  # without an image, last
 
     rows = tuple(
         (Cell(short[name]), *(_shaded(of.get(name)) for of in recalls)) for name in sorted(classes, key=mean_recall)

@@ -233,7 +233,7 @@ def against_resnet34(runs: Sequence[Run], split: str) -> AgainstResNet34 | None:
     costed = [(run, result, result.cost) for run, result in _evaluated(alike, split) if result.cost]
     by_depth: dict[int, _Costed] = {}
     for one in sorted(costed, key=lambda one: -one[1].accuracy):
-        if one[2].depth is not None and one[2].depth <= _SHALLOW and _is_plain(one[0]):
+        if one[2].depth is not None and one[2].depth <= _SHALLOW:
             by_depth.setdefault(one[2].depth, one)
     deep = [one for one in costed if _is_deep(one[0])]
     shown = [by_depth[depth] for depth in sorted(by_depth)] + sorted(deep, key=lambda one: -one[1].accuracy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from anychan.report._reading.pooling import interval_words, seed_words
@@ -115,7 +116,7 @@ def subset_table(run: Run, evaluation: Evaluation) -> Table:
 def class_table(result: Result) -> Table:
     """Precision, recall and F1 of every class, the ones that are told worst first."""
     columns = (Column("class", numeric=False), *(Column(name) for name in ("images", "precision", "recall", "F1")))
-    scores = sorted(result.per_class, key=lambda score: score.f1 or 0.0)
+    scores = sorted(result.per_class, key=lambda score: math.inf if score.f1 is None else score.f1)
     rows = tuple(
         (
             Cell(s.name),
