@@ -170,11 +170,11 @@ Two questions, asked of photographs of 50 kinds of animals (64×64; 24,000 to tr
 trained from random weights for ten epochs. A: can one network answer any subset of its channels as well as networks
 that were trained for that subset alone? Level, as far as 2,500 images can tell: six layers (`wide6-32-any-full`) have
 +0.2 points over their seven specialists on average (-0.7 to 1.0) and at worst, on R, -1.1 (-2.7 to 0.4). B: can a
-network of at most six weighted layers stand up to ResNet34? Yes: six (`network-wide6`) name 60.4 % right, 10.0 points
-more (8.3 to 11.7) than the best ResNet34 that was trained as long (`network-resnet34_half`, 50.4 %). One data set, CPUs
-alone, and one seed, but for one network and its specialists. In a run's name *network* is a network on all channels,
-*any* one for every subset of them, *32* half of the width; RGB has 0.3 of the loss in *full*, 0.22 in *share* and a
-seventh in *every*; *strategy* is a stem in front of a ResNet18; *tuned*: with settings from a search.
+network of at most six weighted layers stand up to ResNet34? Yes: six (`network-wide6`) name 60.4 % right, 8.3 points
+more (6.6 to 10.0) than the best ResNet34 that was trained as long (`network-resnet34_small`, 52.1 %). One data set,
+CPUs alone, and one seed, but for one network and its specialists. In a run's name *network* is a network on all
+channels, *any* one for every subset of them, *32* half of the width; RGB has 0.3 of the loss in *full*, 0.22 in *share*
+and a seventh in *every*; *strategy* is a stem in front of a ResNet18; *tuned*: with settings from a search.
 
 A. `wide6-32-any-full` has 1.00 M parameters and a *completed* stem, and was trained on all seven channel sets in each
 step: 70 passes an image, where each specialist, of the same layers, had 10, all seven together 70. Beside them it has
@@ -206,23 +206,23 @@ trained on one random subset a batch, *completed* has 2.2 points more than *slic
 `ablation-strategy`, not corrected for nine stems) and *attentive* 1.9 more than *sliced* (1.0 to 2.9); between
 *completed* and *attentive* no test was made.
 
-B. Six layers of full width (`network-wide6`, 3.94 M parameters) take less than a quarter of the MACs of
-`network-resnet34_half`; five (`network-wide5`) name 58.7 %, four (`network-wide4`) 56.3 %. Three (`network-wide3-grid`)
-name 48.2 %, 2.2 points less than half ResNet34 (0.3 to 4.1), and not to be told from timm's own ResNet34
-(`network-resnet34`, 47.9 %; with tuned settings, `network-resnet34-tuned`, 48.7 %). The learning rates are 2e-3 for
-ours, taken over from a prototype, and 1e-3 for ResNets; with a shape and settings from a search of twelve trials six
-layers (`network-wide6-tuned`) name 60.1 %, and ResNet34's search had five. `network-wide6`, `network-wide4` and
-`network-resnet34` were trained in float32 on an Intel Xeon, the others named here in bfloat16 on an AMD EPYC. A
-ResNet34 trained for the twenty epochs of [002], by SGD of our settings (`002-B-resnet34-seed0`), names 53.1 %; after
-ten `network-wide6` has 7.2 points more (5.4 to 9.1) and `network-wide4` 3.2 more (1.3 to 5.1). One that keeps all
-pixels to its first stage, likely stronger, was not trained.
+B. Six layers of full width (`network-wide6`, 3.94 M parameters) take a seventeenth of the MACs of
+`network-resnet34_small`, whose stem keeps all pixels, and less than a quarter of those of `network-resnet34_half`; five
+(`network-wide5`) name 58.7 %, four (`network-wide4`) 56.3 %. Three (`network-wide3-grid`) name 48.2 %, 2.2 points less
+than half ResNet34 (0.3 to 4.1), and not to be told from timm's own ResNet34 (`network-resnet34`, 47.9 %; with tuned
+settings, `network-resnet34-tuned`, 48.7 %). The learning rates are 2e-3 for ours, taken over from a prototype, and 1e-3
+for ResNets; with a shape and settings from a search of twelve trials six layers (`network-wide6-tuned`) name 60.1 %,
+and ResNet34's search had five. `network-wide6`, `network-wide4` and `network-resnet34` were trained in float32 on an
+Intel Xeon, the others named here in bfloat16 on an AMD EPYC. A ResNet34 trained for the twenty epochs of [002], by SGD
+of our settings (`002-B-resnet34-seed0`), names 53.1 %; after ten `network-wide6` has 7.2 points more (5.4 to 9.1) and
+`network-wide4` 3.2 more (1.3 to 5.1).
 
 What this does not show. Real images had three channels, closely correlated; more were seen on built-in images only,
 and none of a multispectral camera. Intervals are over images: another seed moved one network by as much as most
 differences between a network and its specialists (`wide6-32-R` 48.2 on R, `wide6-32-R-seed1` 46.5). What specialists
 would reach if they were trained as long was not measured; on RGB alone thirty and fifty epochs gave six layers +0.8
-and +1.4 points on held out images, neither distinguishable from ten (`ablation-epochs`). Times were measured in one
-session, on one thread.
+and +1.4 points on held out images, neither distinguishable from ten (`ablation-epochs`). Times were measured on one
+thread of one machine, nothing beside.
 """
 OF_REPRODUCED = """Beside them stand the experiments of [000], [001], [002] and [004], with what these report:
 unpublished documents on mini-ImageNet, each of an any-channel stem and of a shallow network, which a brief, [003],

@@ -2,8 +2,9 @@
 
 The standard stem (7x7 with stride 2, max pool with stride 2) leaves 16x16 places of an image of 64x64 before the
 first block. It was made for 224x224; on small images it is not the strongest yardstick: ``resnet34_half`` names more
-right. ``_small`` has the stem that is used on CIFAR, a 3x3 convolution with stride 1 and no pool; ``_half`` the same
-with stride 2, at a quarter of the cost; ``_pooled`` the same with stride 1 and the max pool.
+right, and ``resnet34_small`` most. ``_small`` has the stem that is used on CIFAR, a 3x3 convolution with stride 1 and
+no pool; ``_half`` the same with stride 2, at a quarter of the cost; ``_pooled`` the same with stride 1 and the max
+pool.
 
 Source: part B of [003] measures against ResNet34 (He et al. 2016, arXiv 1512.03385); the same paper's CIFAR networks
 begin with the small stem. [004] measured with the pooled one: what it reports of parameters and operations is that
