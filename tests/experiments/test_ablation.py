@@ -211,7 +211,7 @@ def test_a_split_there_is_not_is_said_before_the_first_run(
     [
         ({"strategy_options.dorp": 0.0}, "odd: strategy 'sliced' does not take the option 'dorp'; there are"),
         ({"model_options.widht": 4}, "odd: model 'wide3' does not take these options: .*widht"),
-        ({"model_options.width": -4}, "odd: RuntimeError: "),
+        ({"model_options.width": -4}, r"odd: widths are \[-4, -32\], but must be whole numbers from 1"),
         ({"channels": "X"}, "odd: unknown channel 'X'"),
     ],
 )

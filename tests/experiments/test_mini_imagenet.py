@@ -87,6 +87,9 @@ def test_the_device_asked_for_is_that_of_the_evaluation_too(tmp_path: Path, monk
     for device in ("auto", "cpu"):
         changes = {"data": "synthetic", "device": device}
         config = Recipe.read("000-A").configurations(tmp_path, changes)["plain"]
+        config.out.mkdir(exist_ok=True)
+        for part in ("model.json", "model.safetensors"):  # without which a run cannot be evaluated
+            (config.out / part).touch()
         completing.complete(config, "test")
     assert asked == [None, "cpu"]  # None takes a GPU where there is one
 

@@ -108,11 +108,12 @@ def build_page(predictors: Mapping[str, Predictor]) -> Any:
             with gr.Column(scale=2, min_width=280):
                 answer = gr.HTML(_reason(_IDLE), elem_id="answer", elem_classes="answer")
         shown = {"fn": show, "inputs": [photograph, said, model, channels, maps], "outputs": answer}
-        # What is touched while an answer is awaited is asked afterwards, the last of it.
-        quiet = {"api_visibility": "private", "trigger_mode": "always_last"}
+        quiet = {"api_visibility": "private"}
+        # What is switched while an answer is awaited is asked afterwards, the last of it.
+        switched = {**shown, **quiet, "trigger_mode": "always_last"}
         drop.upload(take, drop, [photograph, drop, said], **quiet).then(**shown, **quiet)
         cat.click(lambda: (example(), ""), None, [photograph, said], **quiet).then(**shown, **quiet)
         model.input(channel_choice, model, channels, **quiet).then(**shown, **quiet)
-        channels.input(**shown, **quiet)
-        maps.input(**shown, **quiet)
+        channels.input(**switched)
+        maps.input(**switched)
     return page
