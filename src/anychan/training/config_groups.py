@@ -179,8 +179,8 @@ class NormalisationConfig:
         subsets: those to recalibrate for, a list or words ("RG R"); some: the full set, each channel alone and a few of
             each size between; not given: all, of up to 6 channels.
         images: training images that recalibration looks at, 2 or more; with kept, it is done after training for the
-            subsets that came up in few batches (44 with the usual momentum of 0.1), of which less would be in an
-            average than it began with.
+            subsets that came up in fewer batches than their averages need to forget what they began with (44 with the
+            usual momentum of 0.1).
 
     Raises:
         ValueError: for a value outside its range.
