@@ -95,6 +95,31 @@ def test_those_of_other_training_images_stand_apart(tmp_path: Path) -> None:
     assert shallow_words(rows(runs), "test") == ""
 
 
+def test_records_that_tell_how_many_images_were_trained_on_stand_with_older_ones(tmp_path: Path) -> None:
+    runs = [
+        trained(tmp_path / "deep", "resnet34", 0.45, 34),
+        trained(tmp_path / "deeper", "resnet34", 0.5, 34, training_images=24_000, skipped=[]),
+        trained(tmp_path / "wide", "wide6", 0.5, 6),
+    ]
+    ((_, alike),) = trained_alike(rows(runs))
+    assert [run.name for run in alike] == ["deep", "deeper", "wide"]
+
+
+def test_no_two_headings_are_the_same(tmp_path: Path) -> None:
+    fingerprints = [{"train": "a" * 16}, {"train": "b" * 16}, {}]
+    runs = [trained(tmp_path / name, "wide6") for name in ("first", "second", "third")]
+    for folder, found in zip(runs, fingerprints, strict=True):
+        record = json.loads((folder / "run.json").read_text())
+        record["data"]["fingerprints"] = found
+        (folder / "run.json").write_text(json.dumps(record))
+    same = "5 epochs at 64×64, on labels, on 24,000 images of animals"
+    assert [heading for heading, _ in trained_alike(rows(runs))] == [
+        f"{same}, fingerprint aaaaaaaa",
+        f"{same}, fingerprint bbbbbbbb",
+        f"{same}, whose fingerprint is not recorded",
+    ]
+
+
 def test_a_shallow_network_is_held_against_a_resnet34_that_was_trained_alike(runs: list[Path]) -> None:
     said = shallow_words(rows(runs), "test")
     assert said.startswith(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from anychan._records import processors_of
@@ -19,6 +20,7 @@ _OF_THE_QUESTION = {
     *("number format in training", "evaluated on", "reported on", "data"),
 }
 _OBJECTIVES = {"labels": "on labels", "sandwich": "by the sandwich rule", "teacher": "taught by another network"}
+_DIGITS = 8  # of a fingerprint that are told
 _MOST_VALUES = 4  # of a setting that differs; of more only its name is told
 
 
@@ -31,24 +33,34 @@ def trained_alike(rows: Sequence[Run]) -> list[tuple[str, list[Run]]]:
     found: dict[tuple[str, str], list[Run]] = {}
     for row in rows:
         found.setdefault((_how(row), _images(row)), []).append(row)
-    every = [how for how, _ in found]
-    groups = [
-        (how if every.count(how) == 1 else f"{how}, {_amount(alike[0])}", alike) for (how, _), alike in found.items()
-    ]
-    return sorted(groups, key=lambda group: -len(group[1]))
+    groups = list(found.values())
+    headings = [how for how, _ in found]
+    for more in (_amount, _fingerprint):
+        told = Counter(headings)
+        headings = [
+            heading if told[heading] == 1 else f"{heading}, {more(alike[0])}"
+            for heading, alike in zip(headings, groups, strict=True)
+        ]
+    return sorted(zip(headings, groups, strict=True), key=lambda group: -len(group[1]))
 
 
 def _images(row: Run) -> str:
     """What tells the images that a run was trained on from others."""
     record = row.record
     fingerprints = (record.get("data") or {}).get("fingerprints") or {}
-    left = record.get("training_images") or record.get("skipped") or []  # older records do not tell of which split
-    return str([fingerprints.get("train"), row.configuration.get("held_out"), left])
+    count = trained_images(record)
+    which = record.get("skipped") if count is None else count  # older records do not tell of which split it was
+    return str([fingerprints.get("train"), row.configuration.get("held_out"), which])
 
 
 def _amount(row: Run) -> str:
     images, name = trained_images(row.record), data_name(row.record.get("data")) or "data not recorded"
     return f"on {fmt.count(images)} images of {name}" if images is not None else f"on {name}"
+
+
+def _fingerprint(row: Run) -> str:
+    of_training = str(((row.record.get("data") or {}).get("fingerprints") or {}).get("train") or "")
+    return f"fingerprint {of_training[:_DIGITS]}" if of_training else "whose fingerprint is not recorded"
 
 
 def _how(row: Run) -> str:
