@@ -56,8 +56,10 @@ def test_each_network_has_its_mean_all_channels_and_its_worst_subset(runs: list[
     table = answer_beside_specialists(found)
     assert table is not None
     level, behind = ([cell.text for cell in row] for row in table.groups[0].rows)
-    assert level == ["level", "+0.2", "+0.8", "R −1.0", "none"]
-    assert behind == ["behind", "−4.2", "−0.2", "RG −10.0", "RG and R"]
+    assert level == ["level", "+0.2", "+0.8", "R −1.0", "none", "15"]
+    assert behind == ["behind", "−4.2", "−0.2", "RG −10.0", "behind on RG and R", "15"]
+    assert table.groups[0].rows[0][-1].small == "against 15"
+    assert table.caption.endswith("those of all its specialists together.")
     assert answer_beside_specialists(found[:1]) is None
     chart = answer_chart(found)
     assert "level on average +0.2 (−1.0 to +1.4), not distinguishable, on all channels +0.8" in chart
@@ -70,7 +72,7 @@ def test_without_a_specialist_for_all_channels_nothing_is_said_of_them(tmp_path:
     found = specialists_of([read_run(run) for run in runs])
     table = answer_beside_specialists(found)
     assert table is not None
-    assert [cell.text for cell in table.groups[0].rows[0]] == ["one", "+0.2", "", "R −1.0", "none"]
+    assert [cell.text for cell in table.groups[0].rows[0]] == ["one", "+0.2", "", "R −1.0", "none", "15"]
     assert "all channels" not in answer_chart(found)
 
 

@@ -26,6 +26,7 @@ from anychan.report._reading.runs import read_run
 from anychan.report._sentences import numbers as fmt
 from anychan.report._sentences.limits import limits
 from anychan.report._sentences.questions import pairings
+from anychan.report._tables.answers import answer_beside_specialists
 
 from ._runs import seeded_run
 
@@ -168,6 +169,17 @@ def test_the_page_has_one_table_and_says_what_it_is_of(runs: list[Path], tmp_pat
                     "images."]  # fmt: skip
 
 
+def test_the_answers_tell_what_each_seed_has_on_average(runs: list[Path], tmp_path: Path) -> None:
+    together = row_of(runs).specialists[0]
+    of_each = [np.mean([row.difference for row in read_run(run).specialists[0].rows]) for run in runs]
+    assert together.by_seed == pytest.approx(of_each)
+    assert len(set(together.by_seed)) == 3
+    table = answer_beside_specialists([together, *row_of(runs[:1]).specialists])
+    assert table is not None
+    means = fmt.listing([fmt.difference(float(one)) for one in of_each])
+    assert [row[0].small for row in table.groups[0].rows] == [f"seeds 0, 1 and 2: {means} on average", ""]
+
+
 def test_runs_with_the_same_specialists_share_their_row(runs: list[Path], tmp_path: Path) -> None:
     other = shutil.copytree(runs[0], tmp_path / "other")
     record = json.loads((other / "run.json").read_text())
@@ -176,6 +188,11 @@ def test_runs_with_the_same_specialists_share_their_row(runs: list[Path], tmp_pa
     (line,) = [line for line in told.splitlines() if line.startswith("| specialists of ")]
     assert line.startswith("| specialists of any-seed0 and other | ")
     assert told.splitlines()[0].endswith("Specialists are plain networks, each trained for one subset alone.")
+    third = shutil.copytree(other, tmp_path / "third")
+    (third / "run.json").write_text(json.dumps(record | {"name": "third"}))
+    rows = [line.split(" | ")[0] for line in markdown_overview([runs[0], other, third]).splitlines()]
+    of_all = "| specialists of any-seed0 and 2 more (with other and third)"
+    assert rows.index(of_all) == rows.index("| other") - 1  # below the first that they are for
     change(other, lambda record: record["rows"][0].update(accuracy_b=0.9))
     record["name"] = "any"
     (other / "run.json").write_text(json.dumps(record))  # as a folder elsewhere may be called

@@ -72,6 +72,7 @@ def _pool(runs: Sequence[Run], name: str, split: str) -> Specialists | None:
         passes=_pair(record.passes for record in records),
         differs=tuple(sorted({setting for record in records for setting in record.differs})),
         seeds=tuple(run.seed for run in runs if run.seed is not None),
+        by_seed=tuple(map(float, differences_SRN.mean(axis=(0, 2)))),
         trained=_each_place([record.trained for record in records]),
     )
 

@@ -312,7 +312,8 @@ class Specialist:
 class Specialists:
     """A run beside a specialist for each subset, and their mean with its interval; a cost not measured is None.
 
-    ``seeds`` are those of the runs that it is the mean of, each beside specialists of its own; empty for one run.
+    ``seeds`` are those of the runs that it is the mean of, each beside specialists of its own, ``by_seed`` the mean
+    difference of each; empty for one run.
     ``trained`` is the run's, see ``Specialist``; ``model`` and ``images`` are as in ``Evaluation``; ``known`` are the
     channels that the run knows, None where its evaluation is not there.
     """
@@ -328,6 +329,7 @@ class Specialists:
     passes: tuple[int | None, int | None]
     differs: tuple[str, ...]
     seeds: tuple[int, ...] = ()
+    by_seed: tuple[float, ...] = ()
     trained: str = ""
     model: str = ""
     images: str = ""

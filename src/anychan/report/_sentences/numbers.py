@@ -27,13 +27,14 @@ def interval(bounds: tuple[float, float]) -> str:
 
 
 def difference(share: float) -> str:
-    """A difference of shares in percentage points, with its sign.
+    """A difference of shares in percentage points, with its sign, which what rounds to zero has not.
 
     Example:
-        >>> difference(0.0123), difference(-0.02)
-        ('+1.2', '−2.0')
+        >>> difference(0.0123), difference(-0.02), difference(-0.0002)
+        ('+1.2', '−2.0', '0.0')
     """
-    return f"{100 * share:+.1f}".replace("-", "−")
+    points = round(100 * share, 1)
+    return f"{points:+.1f}".replace("-", "−") if points else "0.0"
 
 
 def count(number: int | None) -> str:

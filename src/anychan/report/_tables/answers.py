@@ -31,14 +31,14 @@ def answer_beside_specialists(found: Sequence[Specialists]) -> Table | None:
         Column("all channels"),
         Column("worst subset"),
         Column("p < 0.05", f"subsets by {test}, corrected for those of the network", numeric=False),
+        *([Column("passes", "in training, for each image")] if any(map(_passes, found)) else []),
     )
     rows = []
     for one in found:
         full, least = one.full, min(one.rows, key=lambda row: row.difference)
-        decided = [row.subset for row in one.rows if row.verdict != NOT_DISTINGUISHABLE]
         rows.append(
             (
-                Cell(one.run, small=f"seeds {fmt.listing(list(map(str, one.seeds)))}" if one.seeds else ""),
+                Cell(one.run, small=_by_seed(one)),
                 difference_cell(one.difference, one.interval),
                 difference_cell(full.difference, full.interval) if full else Cell(""),
                 Cell(
@@ -46,7 +46,8 @@ def answer_beside_specialists(found: Sequence[Specialists]) -> Table | None:
                     " to ".join(map(fmt.difference, least.interval)),
                     least.difference,
                 ),
-                Cell(fmt.listing(decided) or "none"),
+                Cell(_decided(one)),
+                *([_passes(one) or Cell("")] if any(map(_passes, found)) else []),
             )
         )
     caption = (
@@ -56,7 +57,34 @@ def answer_beside_specialists(found: Sequence[Specialists]) -> Table | None:
         "corrected for the subsets of a network and not for the number of networks, and the means are not tested: of "
         f"{number(len(found))} networks one may lead by luck."
     )
+    if any(map(_passes, found)):
+        caption += (
+            " Passes through the network in training are for each image; against them stand those of all its "
+            "specialists together."
+        )
     return Table(caption, columns, (Group("", tuple(rows)),))
+
+
+def _by_seed(one: Specialists) -> str:
+    """The seeds, and what each has on average."""
+    if not one.seeds:
+        return ""
+    means = f": {fmt.listing(list(map(fmt.difference, one.by_seed)))} on average" if one.by_seed else ""
+    return f"seeds {fmt.listing(list(map(str, one.seeds)))}{means}"
+
+
+def _decided(one: Specialists) -> str:
+    """On which subsets a test has the network ahead of its specialists, and on which behind."""
+    told = []
+    for where, sign in (("ahead on", 1), ("behind on", -1)):
+        subsets = [row.subset for row in one.rows if row.verdict != NOT_DISTINGUISHABLE and sign * row.difference > 0]
+        told += [f"{where} {fmt.listing(subsets)}"] if subsets else []
+    return ", ".join(told) or "none"
+
+
+def _passes(one: Specialists) -> Cell | None:
+    own, others = one.passes
+    return Cell(str(own), f"against {others}", own) if own and others else None
 
 
 def answer_beside_resnet34(rows: Sequence[Run], split: str) -> Table | None:

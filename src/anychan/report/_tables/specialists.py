@@ -12,19 +12,19 @@ SPECIALISTS = "Specialists are plain networks, each trained for one subset alone
 
 
 def specialists_rows(runs: Sequence[Run], split: str, subsets: Sequence[str]) -> dict[int, tuple[Cell, ...]]:
-    """A row for the specialists that runs were compared with, by the place of the last run; those alike share it."""
+    """A row for the specialists that runs were compared with, by the place of the first run; those alike share it."""
     found: dict[tuple[Cell, ...], dict[int, str]] = {}
     for place, run in enumerate(runs):
         if cells := _cells(run, split, subsets):
             found.setdefault(cells[1:], {})[place] = f"{run.name}{cells[0].text}"
-    return {
-        max(names): (Cell(f"specialists of {_few(list(names.values()))}"), *cells) for cells, names in found.items()
-    }
+    return {min(names): (_named(list(names.values())), *cells) for cells, names in found.items()}
 
 
-def _few(names: Sequence[str]) -> str:
+def _named(names: Sequence[str]) -> Cell:
     """Two names at most, and how many more: they stand in a column."""
-    return fmt.listing(names) if len(names) <= 2 else f"{names[0]} and {len(names) - 1} more"
+    if len(names) <= 2:
+        return Cell(f"specialists of {fmt.listing(names)}")
+    return Cell(f"specialists of {names[0]} and {len(names) - 1} more", f"with {fmt.listing(names[1:])}")
 
 
 def _cells(run: Run, split: str, subsets: Sequence[str]) -> tuple[Cell, ...]:
