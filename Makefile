@@ -26,7 +26,7 @@ bench: $(READY)  ## speed ratios, one script a question
 docs: $(READY)  ## the documents' tables from the records in docs/records, and the site in build/site
 	$(BIN)/python docs/make_costs.py
 	$(BIN)/python docs/make_results.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict >/dev/null
 	@echo build/site/index.html
 
 wheel: $(READY)  ## dist/*.whl, which installs without this folder
