@@ -165,68 +165,10 @@ size and by the same objective stand in one table; below it stands in what else 
 """
 
 TITLE = "Any channels in one network, and six layers beside ResNet34"
-ABSTRACT = """
-Two questions, asked of photographs of 50 kinds of animals (64×64; 24,000 to train on, 2,500 to test on) with networks
-trained from random weights for ten epochs. A: can one network answer any subset of its channels as well as networks
-that were trained for that subset alone? Level, as far as 2,500 images can tell: six layers (`wide6-32-any-full`) have
-+0.2 points over their seven specialists on average (-0.7 to 1.0) and at worst, on R, -1.1 (-2.7 to 0.4). B: can a
-network of at most six weighted layers stand up to ResNet34? Yes: six (`network-wide6`) name 60.4 % right, 8.3 points
-more (6.6 to 10.0) than the best ResNet34 that was trained as long (`network-resnet34_small`, 52.1 %). One data set,
-CPUs alone, and one seed, but for one network and its specialists. In a run's name *network* is a network on all
-channels, *any* one for every subset of them, *32* half of the width; RGB has 0.3 of the loss in *full*, 0.22 in *share*
-and a seventh in *every*; *strategy* is a stem in front of a ResNet18; *tuned*: with settings from a search.
-
-A. `wide6-32-any-full` has 1.00 M parameters and a *completed* stem, and was trained on all seven channel sets in each
-step: 70 passes an image, where each specialist, of the same layers, had 10, all seven together 70. Beside them it has
-+0.8 points on RGB (-0.7 to 2.3), and none of the seven differences is decided; that it is more than a point behind is
-ruled out on average, on RGB, RB and GB, but not on RG and on single channels. The goal was set by point estimates: not
-below them on average and on RGB, and on no subset by more than one point; it is missed on R by a tenth. Of the six
-any-channel networks of this size, of first seeds, `wide6-32-any-full` was chosen on 1,000 validation images, by half a
-point, which these do not tell apart; that RGB should weigh more was decided after a look at these test images.
-The goal is reached by the first seed of `wide6-32-any-share`, with +0.9 points on average (0.1 to 1.8) and above zero
-on each subset; but it is one of three shares for RGB that were tried on these test images, and its lead may be luck. On
-the validation images it has 49.1 on average and its specialists, after their last epochs, 48.9. With another seed, on
-which nothing was chosen
-(`wide6-32-any-share-seed1`), it has +0.6 points on average (-0.3 to 1.5), +0.9 on RGB, and at worst, on G, -1.2 (-2.8
-to 0.3): level again, and two tenths short of the goal. Both seeds together, as the table has them, it has +0.8 points
-on average (0.0 to 1.5). Nor is the lead of `wide6-32-any-every` on GB to be seen on validation, where it has 49.2 and
-`wide6-32-GB`, after its last epoch, 51.1.
-
-With two subsets a step (`wide6-32-any`) six layers have -0.7 points on average (-1.6 to 0.2), with one
-(`wide6-32-any-one`, in float32 on an Intel Xeon) -2.1 points on average (-3.0 to -1.3). These have fewer passes, no
-scale and shift for each subset and no labels for the subsets; what each of the three gives is not separated. A
-ResNet18 (`any`) has -0.6 points on average beside specialists of its own (-1.4 to 0.1).
-
-Without any training, *completed* in front of plain six layers (`wide6-32-completed`) names 44.8 to 47.0 % right on two
-channels and 32.4 to 34.0 % on one, more than each of four simple ways of filling the missing planes in, but on RB not
-decidedly. Its kernel does what filling each missing pixel with its best linear guess would do, and it has batch
-statistics of each subset, which those were not given; such statistics with a *sliced* stem are not enough, they give
-8.6 to 15.1 points less (`wide6-32-sliced-seed1` beside `wide6-32-completed-seed1`). In front of a ResNet18, and
-trained on one random subset a batch, *completed* has 2.2 points more than *sliced* on average (1.4 to 3.0,
-`ablation-strategy`, not corrected for nine stems) and *attentive* 1.9 more than *sliced* (1.0 to 2.9); between
-*completed* and *attentive* no test was made.
-
-B. Six layers of full width (`network-wide6`, 3.94 M parameters) take a seventeenth of the MACs of
-`network-resnet34_small`, whose stem keeps all pixels, and less than a quarter of those of `network-resnet34_half`; five
-(`network-wide5`) name 58.7 %, four (`network-wide4`) 56.3 %. Three (`network-wide3-grid`) name 48.2 %, 2.2 points less
-than half ResNet34 (0.3 to 4.1), and not to be told from timm's own ResNet34 (`network-resnet34`, 47.9 %; with tuned
-settings, `network-resnet34-tuned`, 48.7 %). The learning rates are 2e-3 for ours, taken over from a prototype, and 1e-3
-for ResNets; with a shape and settings from a search of twelve trials six layers (`network-wide6-tuned`) name 60.1 %,
-and ResNet34's search had five. `network-wide6`, `network-wide4` and `network-resnet34` were trained in float32 on an
-Intel Xeon, the others named here in bfloat16 on an AMD EPYC. A ResNet34 trained for the twenty epochs of [002], by SGD
-of our settings (`002-B-resnet34-seed0`), names 53.1 %; after ten `network-wide6` has 7.2 points more (5.4 to 9.1) and
-`network-wide4` 3.2 more (1.3 to 5.1).
-
-What this does not show. Real images had three channels, closely correlated; more were seen on built-in images only,
-and none of a multispectral camera. Intervals are over images: another seed moved one network by as much as most
-differences between a network and its specialists (`wide6-32-R` 48.2 on R, `wide6-32-R-seed1` 46.5). What specialists
-would reach if they were trained as long was not measured; on RGB alone thirty and fifty epochs gave six layers +0.8
-and +1.4 points on held out images, neither distinguishable from ten (`ablation-epochs`). Times were measured on one
-thread of one machine, nothing beside.
-"""
-OF_REPRODUCED = """Beside them stand the experiments of [000], [001], [002] and [004], with what these report:
-unpublished documents on mini-ImageNet, each of an any-channel stem and of a shallow network, which a brief, [003],
-asked for."""
+ABSTRACT = PROJECT / "docs" / "abstract.md"
+OF_REPRODUCED = """The report also repeats the experiments of four unpublished documents, [000], [001], [002] and
+[004], each of an any-channel stem and of a shallow network on mini-ImageNet, which a brief, [003], asked for; what they
+report stands below what was measured."""
 OF_ABLATIONS = """
 ## Ablations
 
@@ -273,7 +215,7 @@ def main(project: Path = PROJECT) -> None:
         results += OF_SEARCHES + markdown_searches(SEARCHES)
     (docs / "results.md").write_text(results, encoding="utf-8")
     of_all = [*RUNS, *REPRODUCED, *ABLATIONS, *SEARCHES]
-    abstract = f"{ABSTRACT}\n{OF_REPRODUCED} {_not_reproduced()}"
+    abstract = f"{ABSTRACT.read_text(encoding='utf-8')}\n{OF_REPRODUCED} {_not_reproduced()}"
     write_report(of_all, docs / "report.html", layers=recorded_layers, title=TITLE, abstract=abstract)
     shipped = project / "src" / "anychan" / "experiments" / "recipes" / "results.json"
     shipped.parent.mkdir(parents=True, exist_ok=True)
@@ -291,9 +233,10 @@ def _not_reproduced() -> str:
     lacking = [name for name in every if name not in described]
     if not lacking:
         return ""
-    neither = [name for name in lacking if name not in alike]
-    besides = f", and {', '.join(neither)} not with ours either" if neither else ""
-    return f"Not run with the training of its source: {', '.join(lacking)}{besides}."
+    only_alike, neither = ([name for name in lacking if (name in alike) is there] for there in (True, False))
+    said = [f"run with our training only: {', '.join(only_alike)}"] if only_alike else []
+    said += [f"not run yet: {', '.join(neither)}"] if neither else []
+    return f"{'; '.join(said).capitalize()}."
 
 
 def _of_networks() -> str:

@@ -33,7 +33,10 @@ PAGES = [
     PROJECT / "docs" / "make_decisions.py",
 ]
 MADE = PROJECT / "docs" / "results.md"  # as a whole: its texts are checked where they are written
-ITALICS = {PROJECT / "README.md", PROJECT / "docs" / "experiments.md", PROJECT / "docs" / "make_results.py"}
+ITALICS = {
+    PROJECT / "README.md",
+    *(PROJECT / "docs" / name for name in ("abstract.md", "experiments.md", "make_results.py")),
+}
 UNRECORDED = RECORDS / "unrecorded.yaml"
 SHARES = {"%", "percent", "point", "points"}
 RATES = {"", *SHARES, "times"}
