@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
+import pytest
 import torch
 
 from anychan.nn import Promises, SlicedConv2d, describe_strategies, list_strategies, register_strategy
@@ -36,6 +37,18 @@ def test_a_strategy_of_a_users_own_is_described_too(monkeypatch):
         monkeypatch.setattr(module, "__doc__", text)
         assert describe_strategies()[0]["summary"] == summary
     assert own.__name__ == "ByHand"
+
+
+def test_a_strategy_whose_options_have_no_default_is_refused(monkeypatch):
+    monkeypatch.setattr(registry, "_STRATEGIES", {})
+
+    class Gained(SlicedConv2d):
+        def __init__(self, *conv2d_args, gain, rank, rate=1.0, **conv2d_options):
+            super().__init__(*conv2d_args, **conv2d_options)
+
+    with pytest.raises(ValueError, match="strategy 'gained' has options without a default, gain, rank: give each"):
+        register_strategy("gained")(Gained)
+    assert registry._STRATEGIES == {}
 
 
 def test_promises_are_those_of_a_model_that_is_not_trained(monkeypatch):

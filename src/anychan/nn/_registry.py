@@ -19,15 +19,29 @@ Strategy = TypeVar("Strategy", bound=type[AnyChannelConv2d])
 
 
 def register_strategy(name: str) -> Callable[[Strategy], Strategy]:
-    """Class decorator that makes a strategy known by ``name``; ValueError if the name is taken."""
+    """Class decorator that makes a strategy known by ``name``.
+
+    Raises:
+        ValueError: if the name is taken, or an option of the strategy's own has no default: by name alone, as
+            ``--strategy name`` and the lists make it, it could not be made.
+    """
 
     def register(strategy: Strategy) -> Strategy:
         if name in _STRATEGIES:
             raise ValueError(f"strategy {name!r} is registered already, as {_STRATEGIES[name].__qualname__}")
+        if needed := _needed(strategy):
+            raise ValueError(f"strategy {name!r} has options without a default, {', '.join(needed)}: give each one")
         _STRATEGIES[name] = strategy
         return strategy
 
     return register
+
+
+def _needed(strategy: type[AnyChannelConv2d]) -> list[str]:
+    """Options without a default, but for the channels' statistics, which are given where a strategy uses them."""
+    taken = signature(strategy).parameters
+    given = {"covariance", "mean"} if strategy.uses_statistics else set()
+    return [name for name in own_options(strategy) if taken[name].default is Parameter.empty and name not in given]
 
 
 def list_strategies() -> list[str]:
