@@ -15,6 +15,8 @@ from anychan.report._document import fenced
 
 from ._runs import cost_record, write_ablation, write_reproduction, write_run
 
+OWN = {"drawn by hand.svg", "98-overview.svg"}
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -28,9 +30,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_ablation(folder / "ablation"),
         write_reproduction(folder / "000-A-seed0-reproduction.json"),
     ]
-    (folder / "out" / "report-figures").mkdir(parents=True)
-    (folder / "out" / "report-figures" / "97-old.svg").write_text("of an earlier report")
-    (folder / "out" / "report-figures" / "drawn by hand.svg").write_text("the user's own")
+    figures = folder / "out" / "report-figures"
+    write_report([runs[0]], folder / "out" / "report.md")
+    next(figures.glob("*.svg")).rename(figures / "97-old.svg")
+    for own in OWN:
+        (figures / own).write_text("<svg>the user's own</svg>")
     for suffix in ("md", "html"):
         assert main(["report", *map(str, runs), "--out", str(folder / "out" / f"report.{suffix}")]) == 0
     return folder / "out"
@@ -53,10 +57,27 @@ def test_every_chart_is_a_file_beside_it(folder: Path) -> None:
     named = re.findall(r"^!\[[\w ]+\]\((.*?)\)$", text, re.MULTILINE)
     assert len(named) == len(set(named)) > 5
     files = {path.name for path in (folder / "report-figures").iterdir()}
-    assert "drawn by hand.svg" in files
-    assert {f"report-figures/{name}" for name in files - {"drawn by hand.svg"}} == set(named)
+    assert files > OWN
+    assert {f"report-figures/{name}" for name in files - OWN} == set(named)
     for name in named:
         assert ElementTree.parse(folder / name).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+
+
+def test_no_file_of_the_users_is_written_over(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", pictures=0)
+    figures = tmp_path / "notes-figures"
+    figures.write_text("notes of mine")
+    with pytest.raises(FileExistsError, match=r"notes-figures is a file, where the charts' folder should be"):
+        write_report([run], tmp_path / "notes.md")
+    figures.unlink()
+    write_report([run], tmp_path / "notes.md")
+    own = sorted(figures.iterdir())[0]
+    own.write_text("<svg>mine</svg>")
+    (tmp_path / "notes.md").unlink()
+    with pytest.raises(FileExistsError, match=rf"{own.name} is there and is no chart of anychan's"):
+        write_report([run], tmp_path / "notes.md")
+    assert not (tmp_path / "notes.md").exists()
+    assert own.read_text() == "<svg>mine</svg>"
 
 
 def test_marks_are_explained_in_words(folder: Path) -> None:

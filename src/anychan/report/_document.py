@@ -16,6 +16,7 @@ from anychan.report._tables.markdown import escape, markdown
 
 FIGURES = "-figures"
 _FIGURE = re.compile(r"\d{2,}-.+\.svg")  # what the files written here are called
+_BEGINS = b'<svg class="plot" '  # and how they begin
 
 
 def write_document(page: Mapping[str, Any], out: Path) -> Path:
@@ -26,11 +27,16 @@ def write_document(page: Mapping[str, Any], out: Path) -> Path:
     Args:
         page: what the page's template is filled with.
         out: the file, whose name ends in ``.md``.
+
+    Raises:
+        FileExistsError: if the folder is a file, or a chart would take the place of a file that is none of anychan's.
     """
     from anychan.report._templates import templates
 
     figures: dict[str, str] = {}
     folder = out.with_name(out.stem + FIGURES)
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file, where the charts' folder should be; choose another name than {out}")
 
     def figure(chart: Markup, name: str) -> str:
         """A chart's place in the text; its file is written with the others."""
@@ -42,14 +48,24 @@ def write_document(page: Mapping[str, Any], out: Path) -> Path:
     environment.filters |= {"table": markdown, "words": escape, "marked": _marked, "figure": figure, "fenced": fenced}
     environment.filters |= {"mark": MARKS.__getitem__, "sign": lambda fill: FILL_SIGNS.get(fill, "·")}
     text = environment.get_template("document.md.j2").render(page)
+    if others := [path for file in figures if (path := folder / file).exists() and not _is_ours(path)]:
+        raise FileExistsError(f"{others[0]} is there and is no chart of anychan's; choose another name than {out}")
     with replacing(out) as temporary:  # makes the folder above
         temporary.write_text(_single_blank_lines(text), encoding="utf-8")
     folder.mkdir(exist_ok=True)
-    for earlier in [path for path in folder.iterdir() if _FIGURE.fullmatch(path.name)]:
+    for earlier in list(filter(_is_ours, folder.iterdir())):
         earlier.unlink()
     for file, svg in figures.items():
         (folder / file).write_text(svg, encoding="utf-8")
     return out
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file is a chart of an earlier report, by its name and by how it begins."""
+    if not _FIGURE.fullmatch(path.name) or not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(_BEGINS)) == _BEGINS
 
 
 def _marked(text: str) -> str:

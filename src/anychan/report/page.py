@@ -52,7 +52,8 @@ def write_report(
 
     Raises:
         FileNotFoundError: for a folder that is not there or is none of these.
-        FileExistsError: if ``out`` is a folder, or a file that is no report.
+        FileExistsError: if ``out`` is a folder, or a file that is no report, or a file that is no chart of a report's
+            stands where one is to be written.
         ValueError: if ``out`` ends otherwise, no run is given, one is given twice, or a file in a run is broken or of
             another schema than 1.
     """
