@@ -154,6 +154,16 @@ def test_the_report_takes_a_record_or_a_folder_of_them(record: Path, tmp_path: P
     assert "sources" not in re.findall(r'<section id="(\w+)">', write_report([tmp_path / "run"], alone).read_text())
 
 
+def test_a_folder_of_reproductions_stands_for_the_other_runs_in_it_too(record: Path, tmp_path: Path) -> None:
+    for name in ("mine", "000-A-plain-seed0", "000-A-plain-seed1"):
+        write_run(record.parent / name, pictures=0)
+    write_ablation(record.parent / "width")
+    whole = write_report([record.parent], tmp_path / "whole.html").read_text()
+    named = [record, *(record.parent / name for name in ("000-A-plain-seed1", "mine", "width"))]
+    assert whole == write_report(named, tmp_path / "named.html").read_text()
+    assert "<h1>Two runs on animals</h1>" in whole
+
+
 def test_in_markdown_each_has_its_title_and_notes(record: Path) -> None:
     text = markdown_reproductions([record.parent])
     assert text.startswith("**000-A, Channel-sliced stem in MobileNetV3 (\\[000\\] A)**\n\n000-A, trained")

@@ -158,7 +158,7 @@ class Recipe:
             file = (weights or {}).get(name) if settings.get("pretrained") else None
             settings = merged(settings, changes or {}, {} if file is None else {"pretrained": str(file)})
             seed = settings.get("seed", 0)
-            out = folder / f"{self.label(fair)}-{re.sub('[, ]+', '-', name)}-seed{seed}"
+            out = folder / self.folder_of(name, fair, seed)
             found[name] = configuration(merged(settings, {"out": str(out)}))
         if unfit := sorted(name for name in weights or () if not (name in found and found[name].pretrained)):
             there = ", ".join(name for name, config in found.items() if config.pretrained) or "none"
@@ -203,6 +203,15 @@ class Recipe:
     def label(self, fair: bool) -> str:
         """What its files are called by."""
         return f"{self.name}-fair" if fair else self.name
+
+    def folder_of(self, run: str, fair: bool, seed: int) -> str:
+        """What a run's folder is called.
+
+        Example:
+            >>> Recipe.read("002-A").folder_of("mixed, 10 epochs", fair=True, seed=0)
+            '002-A-fair-mixed-10-epochs-seed0'
+        """
+        return f"{self.label(fair)}-{re.sub('[, ]+', '-', run)}-seed{seed}"
 
 
 def list_recipes() -> list[str]:

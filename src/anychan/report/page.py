@@ -10,7 +10,11 @@ from anychan._files import replacing
 from anychan._records import RUN
 from anychan.report._context_of_page import Studied, context_of_page
 from anychan.report._reading.ablations import ABLATION, is_ablation, read_ablation
-from anychan.report._reading.reproductions import read_reproductions, records_of_reproductions
+from anychan.report._reading.reproductions import (
+    folders_of_its_runs,
+    read_reproductions,
+    records_of_reproductions,
+)
 from anychan.report._reading.runs import read_runs
 from anychan.report._reading.searches import SEARCH, is_search, read_search
 from anychan.report._sentences.designs import Layers
@@ -36,8 +40,8 @@ def write_report(
 
     Args:
         runs: run folders, in the order in which they are shown, folders of ablations and of searches, and records of
-            reproductions or folders that hold some. Another folder, such as a study's, stands for the runs, ablations
-            and searches in it, by name.
+            reproductions. Another folder, such as a study's, stands for the runs, ablations, searches and records of
+            reproductions in it, by name; the reproductions' own runs are in their records.
         out: the file to write, ``.html`` or ``.md``; an earlier report of that name is replaced, folders above it are
             made.
         pictures: whether thumbnails of the images go in.
@@ -83,9 +87,12 @@ def write_report(
 
 def _meant(path: Path) -> list[Path]:
     """What is reported of a path: itself, or of a folder that is nothing to report what it holds, by name."""
-    if not path.is_dir() or _is_reported(path) or records_of_reproductions(path):
+    if not path.is_dir() or _is_reported(path):
         return [path]
-    return sorted(one for one in path.iterdir() if _is_reported(one)) or [path]
+    records = records_of_reproductions(path)
+    theirs = {name for record in records for name in folders_of_its_runs(record)}
+    others = sorted(one for one in path.iterdir() if _is_reported(one) and one.name not in theirs)
+    return [*records, *others] or [path]
 
 
 def _is_reported(folder: Path) -> bool:

@@ -61,6 +61,17 @@ def records_of_reproductions(path: Path) -> list[Path]:
     return [] if (path / "run.json").is_file() else sorted(path.glob(_RECORD))
 
 
+def folders_of_its_runs(path: Path) -> set[str]:
+    """What the folders of a reproduction's runs are called, which lie beside its record.
+
+    Raises:
+        ValueError: see ``read_reproduction``.
+    """
+    record = read_json(path, kind="reproduction")
+    recipe, fair = _recipe(path, record.text("recipe")), record.values.get("fair") is True
+    return {recipe.folder_of(name, fair, record.integer("seed")) for name in recipe.names(fair)}
+
+
 def read_reproductions(paths: Sequence[Path]) -> list[Reproduction]:
     """Read records of reproductions and folders of them; they come by recipe and seed.
 
