@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from anychan.report._reading.runs import main_split, read_run
 from anychan.report._sentences.headlines import cautions, verdicts
 from anychan.report._templates import templates
 
-from ._runs import FILLS, write_run
+from ._runs import FILLS, write_ablation, write_run, write_search
 
 _VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -322,12 +323,12 @@ def test_test_is_reported_before_any_other_split(tmp_path: Path) -> None:
     assert "there is no evaluation on a test split" in page.shown
 
 
-def test_refuses_no_run_and_one_twice(tmp_path: Path) -> None:
-    run = write_run(tmp_path / "first")
+@pytest.mark.parametrize("write", [write_run, write_ablation, write_search])
+def test_refuses_nothing_at_all_and_one_twice(write: Callable[[Path], Path], tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no run given"):
         write_report([], tmp_path / "a.html")
-    with pytest.raises(ValueError, match="first: this run is given twice"):
-        write_report([run, tmp_path / "x" / ".." / "first"], tmp_path / "a.html")
+    with pytest.raises(ValueError, match="first is given twice"):
+        write_report([write(tmp_path / "first"), tmp_path / "first" / ".." / "first"], tmp_path / "a.html")
     assert not (tmp_path / "a.html").exists()
 
 

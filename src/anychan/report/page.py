@@ -63,6 +63,7 @@ def write_report(
     """
     folders, out = [one for run in runs for one in _meant(Path(run))], Path(out)
     _check_out(out)
+    _check_once(folders)
     of_ablations = [folder for folder in folders if is_ablation(folder)]
     of_searches = [folder for folder in folders if is_search(folder)]
     others = [path for path in folders if path not in of_ablations + of_searches]
@@ -93,6 +94,12 @@ def _meant(path: Path) -> list[Path]:
     theirs = {name for record in records for name in folders_of_its_runs(record)}
     others = sorted(one for one in path.iterdir() if _is_reported(one) and one.name not in theirs)
     return [*records, *others] or [path]
+
+
+def _check_once(paths: Sequence[Path]) -> None:
+    places = [path.resolve() for path in paths]
+    if twice := next((path for i, path in enumerate(paths) if places[i] in places[:i]), None):
+        raise ValueError(f"{twice} is given twice")
 
 
 def _is_reported(folder: Path) -> bool:
