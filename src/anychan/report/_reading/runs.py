@@ -26,6 +26,7 @@ from anychan.report._reading.records import (
     Run,
     Spread,
 )
+from anychan.report._reading.settings import groups
 
 
 def read_run(folder: Path) -> Run:
@@ -81,21 +82,49 @@ def read_run(folder: Path) -> Run:
 def _run_record(path: Path) -> Fields:
     """run.json, its optional fields checked: what is there is of the kind that the page expects."""
     record = read_json(path, kind="run")
-    for key in ("config", "data", "versions", "hardware", "statistics"):
+    for key in ("statistics", "pretrained", "machine"):
         record.maybe_child(key)
     for key in ("seed", "best_epoch"):
         record.maybe_integer(key)
-    for part in record.children("resumed_from") if record.values.get("resumed_from") else ():
+    record.maybe_child("adapted_from").maybe_integer("images")
+    _check_settings(record.maybe_child("config"))
+    _check_data(record.maybe_child("data"))
+    parts = record.children("resumed_from") if record.values.get("resumed_from") else []
+    for part in parts:
         part.integer("epochs")
         part.integer("step")
+    for part in (*parts, record):
+        part.maybe_child("hardware")
+        part.maybe_child("versions")
     skipped = record.values.get("skipped") or []
     if not isinstance(skipped, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in skipped):
         raise ValueError(f"{path}: 'skipped' should be a list of paths with their reasons, not {skipped!r:.60}")
     return record
 
 
+def _check_settings(config: Fields) -> None:
+    for group in groups():
+        config.maybe_child(group)
+    for key in ("epochs", "held_out"):
+        config.maybe_integer(key)
+
+
+def _check_data(data: Fields) -> None:
+    data.maybe_child("fingerprints")
+    if data.values.get("channels") is not None:
+        data.array("channels")
+
+
 def _read_model(path: Path) -> Mapping[str, Any]:
-    return read_json(path, kind="model").values if path.is_file() else {}
+    """model.json, empty where there is none; what is there of channels and options is of the kind that it should be."""
+    if not path.is_file():
+        return {}
+    model = read_json(path, kind="model")
+    for channel in model.children("channels") if model.values.get("channels") is not None else ():
+        channel.text("name")
+    for key in ("model_options", "strategy_options"):
+        model.maybe_child(key)
+    return model.values
 
 
 def _epoch(line: Fields) -> Epoch:
@@ -140,13 +169,18 @@ def _untold(shares: Fields, classes: int) -> Mapping[str, tuple[float | None, ..
 
 
 def _check_result(evaluation: Evaluation, result: Result) -> None:
-    """Refuse a subset of other channels, and a confusion matrix of other classes."""
+    """Refuse a subset of other channels, scores and a confusion matrix of other classes or of no images."""
     evaluation.size(result)
     rows, count = result.confusion, len(evaluation.classes)
+    scored = count if any(one.per_class for one in evaluation.results) else 0
+    if len(result.per_class) != scored:
+        raise ValueError(f"'per_class' of {result.subset} has {len(result.per_class)} of the {scored} classes")
     if rows and not (len(rows) == count and all(len(row) == count for row in rows)):
         raise ValueError(f"the confusion matrix of {result.subset} is not {count} by {count}")
     if any(times < 0 for row in rows for times in row):
         raise ValueError(f"the confusion matrix of {result.subset} holds a negative count")
+    if rows and not any(map(any, rows)):
+        raise ValueError(f"the confusion matrix of {result.subset} holds no image")
 
 
 def _naming(path: Path, error: Exception) -> ValueError:

@@ -34,6 +34,18 @@ def filled(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @cache
+def groups() -> tuple[str, ...]:
+    """The settings that are groups of others.
+
+    Example:
+        >>> "optimizer" in groups(), "epochs" in groups()
+        (True, False)
+    """
+    known = TrainConfig(data="", out=Path()).to_dict()
+    return tuple(name for name, value in known.items() if isinstance(value, Mapping))
+
+
+@cache
 def _defaults() -> Mapping[str, Any]:
     return {**_flat(TrainConfig(data="", out=Path()).to_dict()), **_BEFORE}
 
