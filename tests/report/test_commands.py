@@ -63,6 +63,17 @@ def test_an_ablation_is_its_command_and_its_file(tmp_path: Path) -> None:
     assert read_ablation(changed(path, base={}, changes={})).again.command == ""
 
 
+def test_folders_have_their_names_from_within_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    changed(write_ablation(tmp_path / "width", title="") / "ablation.json", changes={"wide": {"epochs": 4}})
+    monkeypatch.chdir(tmp_path / "width")
+    found = read_ablation(Path("ablation.json"))
+    assert (found.title, found.again.file) == ("width", "width.yaml")
+    assert found.again.command == "anychan ablate width.yaml --data DATA --out runs/width"
+    monkeypatch.chdir(write_search(tmp_path / "sweep"))
+    search = read_search(Path(SEARCH))
+    assert (search.name, search.again.file) == ("sweep", "sweep-space.yaml")
+
+
 def test_a_search_is_its_command_and_its_space() -> None:
     found = read_search(RECORDS / "sweep-wide6" / SEARCH).again
     assert found.command == (

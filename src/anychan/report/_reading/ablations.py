@@ -28,13 +28,13 @@ def read_ablation(path: Path) -> AblationRecord:
     Raises:
         ValueError: if it is broken, or of another kind or schema.
     """
-    record = read_json(path, kind="ablation")
+    record, name = read_json(path, kind="ablation"), path.resolve().parent.name
     base, changed = record.maybe_child("base").values, record.maybe_child("changes")
     hardware, rows = record.maybe_child("hardware").values, record.children("rows")
     of_base = {int(seed) for row in rows[:1] for seed in row.array("seeds")}
     runs = [run for row in rows for run in (row.children("trained") if "trained" in row.values else [])]
     return AblationRecord(
-        title=record.text("title") or path.parent.name,
+        title=record.text("title") or name,
         base=ablated_words(base),
         split=record.text("split"),
         images=tuple(dict.fromkeys(n for row in rows if (n := row.maybe_integer("n")))),
@@ -43,7 +43,7 @@ def read_ablation(path: Path) -> AblationRecord:
         processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
         changes=tuple(_change(row, {**base, **changed.maybe_child(row.text("name")).values}, of_base) for row in rows),
         note=early_stopping_note(record.values),
-        again=ablation_again(record, path.parent.name),
+        again=ablation_again(record, name),
     )
 
 

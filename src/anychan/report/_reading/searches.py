@@ -53,10 +53,10 @@ def read_search(path: Path) -> Search:
     Raises:
         ValueError: if it is broken, or of another kind or schema.
     """
-    record = read_json(path, kind="sweep")
+    record, name = read_json(path, kind="sweep"), path.resolve().parent.name
     config, hardware = record.child("config"), record.maybe_child("hardware").values
     return Search(
-        name=path.parent.name,
+        name=name,
         model=config.text("model"),
         options=config.maybe_child("model_options").values,
         epochs=config.integer("epochs"),
@@ -64,7 +64,7 @@ def read_search(path: Path) -> Search:
         held_out=config.maybe_integer("held_out"),
         trials=tuple(map(_trial, record.children("trials"))),
         processor=str(hardware.get("gpu") or hardware.get("cpu") or ""),
-        again=search_again(record, path.parent.name),
+        again=search_again(record, name),
     )
 
 
