@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from anychan.report._reading.pooling import pooled
 from anychan.report._reading.runs import read_run
 from anychan.report._sentences.headlines import cautions, headline, missing, title, training
+from anychan.report._sentences.limits import limits
 
-from ._runs import FILLS, write_run
+from ._runs import FILLS, seeded_run, write_run
 
 
 def test_headline_tells_what_was_run_and_how_sure_it_is(tmp_path: Path) -> None:
@@ -59,6 +61,18 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         "1 broken files were skipped in training; they are listed under Data.",
     ]
     assert missing(read_run(write_run(tmp_path / "whole")), "test", pictures=True) == []
+
+
+def test_epochs_are_those_that_were_recorded(tmp_path: Path) -> None:
+    asked = {"model": "resnet18", "strategy": "completed", "epochs": 100}
+    cut = read_run(write_run(tmp_path / "cut", epochs=3, status="running", config=asked))
+    assert ": trained for 3 of 100 epochs on" in headline(cut, None)[0]
+    assert any("The run was trained for 3 of 100 epochs: what" in said for said in limits([cut], None, ()))
+    rows = pooled([read_run(seeded_run(tmp_path / f"s{seed}", seed, 0.6, epochs=3 + 2 * seed)) for seed in (0, 1)])
+    assert len(rows) == 1
+    assert ": trained for 3 to 5 of 5 epochs on" in headline(rows[0], None)[0]
+    said = limits([cut, *rows], None, ())
+    assert any("The runs were trained for 3 of 100 and 3 to 5 of 5 epochs: what" in one for one in said)
 
 
 def test_an_evaluation_that_is_not_there_is_said(tmp_path: Path) -> None:

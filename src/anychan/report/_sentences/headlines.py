@@ -175,7 +175,8 @@ def _trained(run: Run) -> str:
     if isinstance(source, Mapping):
         looked = f", statistics from {fmt.count(source['images'])} training images" if source.get("images") else ""
         return f"{model_name(run)}: made from {source.get('name')} without training{looked}."
-    words = f"{model_name(run)}: trained for {fmt.counted(len(run.epochs), 'epoch')}"
+    epochs = epochs_words(run)
+    words = f"{model_name(run)}: trained for {epochs} epoch{'' if epochs == '1' else 's'}"
     known = filled(config)
     subsets = sandwich_subsets(known, len(channel_names(run))) if known else ""
     sampling = config.get("channel_sampling", "all")
@@ -193,6 +194,17 @@ def _trained(run: Run) -> str:
     if isinstance(data, Mapping) and isinstance(classes := data.get("classes"), int):
         words += f" ({classes} classes)"
     return f"{words}, {_seeds(run)}."
+
+
+def epochs_words(run: Run) -> str:
+    """For how many epochs a run was trained, by its records, and of how many where it was to be more.
+
+    Of several seeds the fewest and the most: "3 to 5 of 10".
+    """
+    counts, asked = [len(one.epochs) for one in run.each_seed], run.configuration.get("epochs")
+    fewest, most = fmt.count(min(counts)), fmt.count(max(counts))
+    words = most if fewest == most else f"{fewest} to {most}"
+    return f"{words} of {fmt.count(asked)}" if asked is not None and min(counts) < asked else words
 
 
 def sandwich_subsets(known: Mapping[str, Any], channels: int) -> str:

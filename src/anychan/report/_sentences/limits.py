@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from anychan._records import processor
 from anychan.report._reading.comparisons import told_apart
@@ -11,7 +11,7 @@ from anychan.report._reading.records import AblationRecord, Change, Evaluation, 
 from anychan.report._reading.reproductions import Reproduction
 from anychan.report._reading.searches import Search
 from anychan.report._sentences import numbers as fmt
-from anychan.report._sentences.headlines import number
+from anychan.report._sentences.headlines import epochs_words, number
 from anychan.report._sentences.protocol import evaluation_processors, settings, settings_of_all
 from anychan.report._sentences.training_groups import differing
 
@@ -194,8 +194,7 @@ def _of_settings(rows: Sequence[Run], split: str | None, longer: str) -> list[st
     if names := list(differing(rows, split)):
         which = fmt.listing(names) if len(names) <= _NAMED else f"{number(len(names))} settings"
         said.append(f"The runs were not made alike: they differ in {which} (see Protocol).")
-    epochs = _distinct(found.get("epochs", "") for found in told)
-    if epochs:
+    if epochs := _distinct(map(_epochs, rows, told)):
         plural = "" if epochs == ["1"] else "s"
         said.append(f"{_the_runs(rows)} trained for {fmt.listing(epochs)} epoch{plural}: {longer}.")
     said += _distinct(
@@ -209,6 +208,13 @@ def _of_settings(rows: Sequence[Run], split: str | None, longer: str) -> list[st
     if split == "val":
         said.append("The numbers are of validation, which choices may have been made on.")
     return said
+
+
+def _epochs(row: Run, told: Mapping[str, str]) -> str:
+    """For how many epochs a row was trained; by its settings where it is finished and its epochs are not recorded."""
+    if row.status == "finished" and not any(run.epochs for run in row.each_seed):
+        return told.get("epochs", "")
+    return epochs_words(row)
 
 
 def _of_tests(rows: Sequence[Run]) -> list[str]:
