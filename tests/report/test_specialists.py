@@ -98,6 +98,15 @@ def by_hand(differences_RN: npt.NDArray[np.float64], all_SRN: list[npt.NDArray[n
     return 2 * float(stats.t.sf(abs(differences_RN.mean()) / np.sqrt(a + b), freedom))
 
 
+@pytest.mark.parametrize("suffix", ["html", "md"])
+def test_beside_specialists_nothing_is_said_to_be_unpaired(runs: list[Path], tmp_path: Path, suffix: str) -> None:
+    said = "No paired comparison of these runs is recorded"
+    assert said not in write_report(runs, tmp_path / f"a.{suffix}").read_text("utf-8")
+    for run in runs:
+        shutil.rmtree(run / "specialists")
+    assert said in write_report(runs, tmp_path / f"a.{suffix}").read_text("utf-8")
+
+
 def test_each_subset_and_the_mean_are_over_seeds_and_images(runs: list[Path]) -> None:
     (found,) = row_of(runs).specialists
     assert (found.run, found.split, found.seeds, found.differs) == ("any", "test", (0, 1, 2), ())
