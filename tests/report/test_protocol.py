@@ -23,7 +23,7 @@ from anychan.report._sentences.protocol import protocol, settings, settings_of_a
 from anychan.report._sentences.questions import pairings, questions
 from anychan.report._sentences.summary import summary
 from anychan.report._sentences.terms import terms
-from anychan.report._tables.answers import answer_beside_specialists
+from anychan.report._tables.answers import answer_beside_resnet34, answer_beside_specialists
 from anychan.report._tables.costs import cost_table
 from anychan.report._tables.runs import subset_table
 
@@ -50,21 +50,34 @@ def test_a_question_follows_from_the_runs(tmp_path: Path) -> None:
         "Which way to come by the kernels loses least: completed and sliced?",
         "Is that more than filling the missing planes of an ordinary network in?",
     ]
+    without = questions([run(tmp_path / "any", fills=("zeros",))], "test", ())
+    assert not any("ordinary network" in sentence for sentence in without)
     ablation = read_ablation(write_ablation(tmp_path / "ablation") / "ablation.json")
     assert questions([], None, [ablation]) == ["Does width help?"]
 
 
-def test_a_resnet34_is_asked_about_by_name(tmp_path: Path) -> None:
-    runs = [
-        read_run(seeded_run(tmp_path / "deep", 0, 0.6, "resnet34")),
-        read_run(seeded_run(tmp_path / "g", 0, 0.5, "ghost2")),
-    ]
-    assert "Does a shallow network stand up to deep, a ResNet34?" not in questions(runs, "test", ())
-    record = json.loads((tmp_path / "deep" / "run.json").read_text())
-    record["config"]["strategy"] = "plain"
-    (tmp_path / "deep" / "run.json").write_text(json.dumps(record))
-    runs[0] = read_run(tmp_path / "deep")
-    assert "Does a shallow network stand up to deep, a ResNet34?" in questions(runs, "test", ())
+def test_the_resnet34_of_the_answer_is_asked_about_by_name(tmp_path: Path) -> None:
+    def network(name: str, accuracy: float, model: str, depth: int, strategy: str = "plain") -> Run:
+        folder = seeded_run(tmp_path / name, 0, accuracy, model)
+        record, path = json.loads((folder / "run.json").read_text()), folder / "evaluation" / "test.json"
+        record["config"]["strategy"] = strategy
+        (folder / "run.json").write_text(json.dumps(record))
+        evaluation = json.loads(path.read_text())
+        evaluation["results"][0]["cost"]["depth"] = depth
+        path.write_text(json.dumps(evaluation))
+        return read_run(folder)
+
+    def asked(*runs: Run) -> list[str]:
+        return [question for question in questions(runs, "test", ()) if "shallow" in question]
+
+    first, best = network("first", 0.5, "resnet34", 34), network("best", 0.7, "resnet34_half", 34)
+    six, middle = network("six", 0.6, "wide6", 6), network("middle", 0.6, "resnet18", 18)
+    assert asked(first, middle) == []
+    assert asked(network("any", 0.5, "resnet34", 34, "completed"), six) == []
+    assert asked(first, best, six) == ["Does a shallow network stand up to best, a ResNet34?"]
+    table = answer_beside_resnet34([first, best, six], "test")
+    assert table is not None
+    assert "best is the best ResNet34" in table.caption
 
 
 def test_what_is_the_same_stands_once_and_what_differs_in_a_table(tmp_path: Path) -> None:

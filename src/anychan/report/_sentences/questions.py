@@ -11,7 +11,7 @@ from anychan.report._reading.records import AblationRecord, Comparison, Run
 from anychan.report._reading.reproductions import Reproduction
 from anychan.report._reading.searches import Search
 from anychan.report._sentences import numbers as fmt
-from anychan.report._tables.networks import are_networks, baseline
+from anychan.report._tables.networks import against_resnet34, are_networks
 from anychan.report._tables.runs import subset_order
 
 _MOST_TITLES = 3  # of ablations that are named among the questions
@@ -79,7 +79,8 @@ def _of_subsets(runs: Sequence[Run], split: str | None) -> list[str]:
         asked.append(f"How much of its accuracy on all channels does one network keep on each of {named}?")
     if len(made) > 1:
         asked.append(f"Which way to come by the kernels loses least: {fmt.listing(made)}?")
-    if any(result.fill for evaluation in evaluations for result in evaluation.results):
+    ordinary = [run.on(split) for run in runs if (run.strategy or PLAIN) == PLAIN]
+    if any(result.fill for evaluation in ordinary if evaluation for result in evaluation.results):
         what = "Is that more than" if made else "How much is kept by"
         asked.append(f"{what} filling the missing planes of an ordinary network in?")
     if any(one.specialists for run in runs for one in run.each_seed):
@@ -92,6 +93,6 @@ def _of_subsets(runs: Sequence[Run], split: str | None) -> list[str]:
 def _of_networks(runs: Sequence[Run], split: str | None) -> list[str]:
     if split is None or not are_networks(runs, split):
         return []
-    against = baseline(runs, split)
+    beside = against_resnet34(runs, split)
     asked = ["What does each network reach on all channels, at what depth and at what cost?"]
-    return [*asked, f"Does a shallow network stand up to {against}, a ResNet34?"] if against else asked
+    return [*asked, f"Does a shallow network stand up to {beside.against}, a ResNet34?"] if beside else asked
