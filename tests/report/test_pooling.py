@@ -62,7 +62,10 @@ def test_tables_and_page_have_one_row(runs: list[Path], tmp_path: Path) -> None:
     assert "three seeds (0, 1 and 2)" in page
     assert "one seed (0)" in page
     footer = " ".join(page[page.index("<footer>") :].split())
-    assert "a row is their mean, and its interval is Student's t on the variances of seeds and of images.</p>" in footer
+    assert (
+        "a row is their mean, and its interval is Student&#39;s t on the variances of seeds and of images.</p>"
+        in footer
+    )
 
 
 def test_what_shows_one_seed_names_it(runs: list[Path], tmp_path: Path) -> None:

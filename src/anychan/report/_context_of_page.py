@@ -20,6 +20,7 @@ from anychan.report._reading.searches import Search
 from anychan.report._sentences import headlines as words
 from anychan.report._sentences import numbers as fmt
 from anychan.report._sentences.designs import Layers, designs
+from anychan.report._sentences.footer import footer
 from anychan.report._sentences.glossary import glossary
 from anychan.report._sentences.limits import limits
 from anychan.report._sentences.protocol import protocol, settings_of_all
@@ -110,6 +111,7 @@ def context_of_page(
         **_of_each_run(runs, rows, split, pictures=pictures),
         **_beside_runs(studied),
         "limits": limits(rows, split, studied.ablations, studied.searches, studied.sources),
+        "footer": footer(rows, studied.ablations, studied.searches, studied.sources),
     }
     return {**found, "how": _how(found), "contents": _contents(found)}
 
