@@ -232,6 +232,7 @@ def test_drawings_are_shown_where_they_were_kept(tmp_path: Path) -> None:
     assert """alt="run: the stem's kernels for RG, a tile each\"""" in text
     assert text.count("data:image/png;base64,") == 3
     assert "on which the answer changes most" not in text
+    assert "small maps" not in write_report([run], tmp_path / "b.html", pictures=False).read_text("utf-8")
     record["pictures"][0]["chosen"] = "by disagreement"
     path.write_text(json.dumps(record))
     disputed = re.search(r'<section id="disagreement">.*?</section>', page([run], tmp_path / "a.html"), re.DOTALL)

@@ -195,7 +195,8 @@ def _of_each_run(runs: Sequence[Run], rows: Sequence[Run], split: str | None, *,
     return {
         "rows": [row_of(row, i, split, pictures) for i, row in enumerate(rows)],
         "runs": told,
-        "some_maps": any(one["activation"] for run in told for one in (*run["disputed"], *run["pictures"])),
+        "some_maps": pictures
+        and any(one["activation"] for run in told for one in (*run["disputed"], *run["pictures"])),
         "no_agreement": f"Of {_others(apart, len(told))} {_NO_AGREEMENT}" if apart else "",
         "no_pictures": _others([run.name for run in runs if not run.pictures], len(runs)),
     }
