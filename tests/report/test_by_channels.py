@@ -101,5 +101,5 @@ def test_the_page_shows_them_where_there_are_any(folder: Path, tmp_path: Path) -
     ids = re.findall(r' id="([^"]+)"', text)
     assert len(ids) == len(set(ids))
     markdown = write_report([other, folder], tmp_path / "a.md").read_text()
-    assert len(re.findall(r"^!\[channels\]", markdown, re.MULTILINE)) == 2
+    assert len(re.findall(r"-channels\.svg\)$", markdown, re.MULTILINE)) == 2
     assert "Runs that differ" not in write_report([other], tmp_path / "b.html").read_text()

@@ -54,7 +54,8 @@ def test_it_has_the_pages_sections_and_tables(folder: Path) -> None:
 
 def test_every_chart_is_a_file_beside_it(folder: Path) -> None:
     text = (folder / "report.md").read_text("utf-8")
-    named = re.findall(r"^!\[[\w ]+\]\((.*?)\)$", text, re.MULTILINE)
+    shown = re.findall(r"^!\[(.+)\]\((\S+)\)$", text, re.MULTILINE)
+    named = [name for _, name in shown]
     assert len(named) == len(set(named)) > 5
     files = {path.name for path in (folder / "report-figures").iterdir()}
     assert files > OWN
@@ -78,6 +79,16 @@ def test_no_file_of_the_users_is_written_over(tmp_path: Path) -> None:
         write_report([run], tmp_path / "notes.md")
     assert not (tmp_path / "notes.md").exists()
     assert own.read_text() == "<svg>mine</svg>"
+
+
+def test_a_chart_says_in_words_what_it_shows(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", pictures=0, name='a "b" [c] & d')
+    text = write_report([run], tmp_path / "notes (1) #2.md").read_text("utf-8")
+    shown = dict(re.findall(r"^!\[(.+)\]\(notes%20%281%29%20%232-figures/\d+-(.+)\.svg\)$", text, re.MULTILINE))
+    assert all((tmp_path / "notes (1) #2-figures").glob(f"*-{name}.svg") for name in shown.values())
+    retention = next(said for said, name in shown.items() if name == "retention")
+    assert 'a "b" \\[c\\] & d' in retention
+    assert "RG 85, RB 85" in retention
 
 
 def test_marks_are_explained_in_words(folder: Path) -> None:

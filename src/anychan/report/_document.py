@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from markupsafe import Markup
 
@@ -42,7 +44,7 @@ def write_document(page: Mapping[str, Any], out: Path) -> Path:
         """A chart's place in the text; its file is written with the others."""
         file = f"{len(figures):02}-{name}.svg"
         figures[file] = standalone(chart)
-        return f"![{escape(name)}]({folder.name}/{file})".replace(" ", "%20")
+        return f"![{_said_in(chart)}]({quote(f'{folder.name}/{file}')})"
 
     environment = templates(autoescape=False)
     environment.filters |= {"table": markdown, "words": escape, "marked": _marked, "figure": figure, "fenced": fenced}
@@ -66,6 +68,12 @@ def _is_ours(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(_BEGINS)) == _BEGINS
+
+
+def _said_in(chart: Markup) -> str:
+    """What a chart shows, in the words that it has for those who do not see it."""
+    label = re.search('aria-label="([^"]*)"', chart)
+    return escape(unescape(label[1])) if label else ""
 
 
 def _marked(text: str) -> str:
