@@ -108,6 +108,16 @@ def test_names_are_no_markup(folder: Path) -> None:
         assert len({len(re.findall(r"(?<!\\)\|", row)) for row in rows}) <= 1, "every row has as many cells"
 
 
+def test_what_is_written_begins_no_list_and_no_heading(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", pictures=0, name="# a ~b~ &lt;")
+    abstract = "1. First of `~x~`, 2*3*4.\n\n# *Second* ~part~\n\n* a *b* c"
+    text = write_report([run], tmp_path / "a.md", title="2) of ~two~", abstract=abstract).read_text("utf-8")
+    assert text.startswith(
+        "# 2\\) of \\~two\\~\n\n1\\. First of `~x~`, 2\\*3\\*4.\n\n\\# *Second* \\~part\\~\n\n\\* a *b* c\n"
+    )
+    assert "# a \\~b\\~ \\&lt;" in text
+
+
 def test_of_an_ablation_alone(tmp_path: Path) -> None:
     text = write_report([write_ablation(tmp_path / "width")], tmp_path / "a.md").read_text("utf-8")
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Question", "Ablations", "Limits", "How to reproduce it"]

@@ -14,10 +14,11 @@ from markupsafe import Markup
 from anychan._files import replacing
 from anychan.report._charts.runs import FILL_SIGNS
 from anychan.report._charts.svg import MARKS, standalone
-from anychan.report._tables.markdown import escape, markdown
+from anychan.report._tables.markdown import begun, escape, markdown
 
 FIGURES = "-figures"
 _FIGURE = re.compile(r"\d{2,}-.+\.svg")  # what the files written here are called
+_EMPHASISED = re.compile(r"(?<!\w)\\\*(\w.*?)\\\*(?!\w)")  # of escaped text
 _BEGINS = b'<svg class="plot" '  # and how they begin
 
 
@@ -79,7 +80,9 @@ def _said_in(chart: Markup) -> str:
 def _marked(text: str) -> str:
     """A text of the user's in which `code` and *words* stay markup, and nothing else becomes any."""
     parts = re.split(r"(`[^`]+`)", text)  # every other one is code
-    return "".join(part if i % 2 else escape(f"|{part}|")[2:-2].replace("\\*", "*") for i, part in enumerate(parts))
+    parts[::2] = [_EMPHASISED.sub(r"*\1*", escape(f"|{part}|")[2:-2]) for part in parts[::2]]
+    parts[0] = begun(parts[0])
+    return "".join(parts)
 
 
 def fenced(text: str) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from anychan.report._tables.table import Cell, Table
+
+_BEGINS = re.compile(r"^(\d*)([.)]|[#+-]+)(?=\s|$)")
 
 
 def markdown(table: Table) -> str:
@@ -40,7 +43,22 @@ def _cell(cell: Cell) -> str:
 
 
 def escape(text: str) -> str:
-    """Text that cannot leave its cell or become markup."""
-    for sign in "\\`*_|<>[]":
+    """Text that cannot leave its cell or become markup.
+
+    Example:
+        >>> print(escape("~5 &amp; <b>"), escape("# a & b"))
+        \\~5 \\&amp; \\<b\\> \\# a & b
+    """
+    for sign in "\\`*_|<>[]~":
         text = text.replace(sign, f"\\{sign}")
-    return " ".join(text.split())
+    return begun(re.sub(r"&(?=#?\w+;)", r"\\&", " ".join(text.split())))
+
+
+def begun(text: str) -> str:
+    """Text that makes its line no heading, no item of a list, and no line across.
+
+    Example:
+        >>> print(begun("1. of 2"), begun("# a"), begun("-1.5"))
+        1\\. of 2 \\# a -1.5
+    """
+    return _BEGINS.sub(r"\1\\\2", text)
