@@ -18,6 +18,11 @@ from ._runs import cost_record, write_ablation, write_reproduction, write_run
 OWN = {"drawn by hand.svg", "98-overview.svg"}
 
 
+def anchor(heading: str) -> str:
+    """As GitHub and MkDocs make it."""
+    return heading.lower().replace(",", "").replace(":", "").replace(" ", "-")
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("document")
@@ -50,6 +55,13 @@ def test_it_has_the_pages_sections_and_tables(folder: Path) -> None:
     assert len(re.findall(r"^\|:?-", text, re.MULTILINE)) == tables
     assert "Photographs and confusion matrices are left out" in text
     assert "\n\n\n" not in text
+    contents = re.search(r"<nav .*?</nav>", page, re.DOTALL)
+    assert contents is not None
+    names = re.findall(r'<a href="#(?!top")\w+">(.*?)</a>', contents[0])
+    assert names == [name.split(":")[0] for name in sections]
+    assert text.split("\n\n")[1].splitlines() == [
+        f"- [{name}](#{anchor(name)})" for name in sections if name != "Pictures"
+    ]
 
 
 def test_every_chart_is_a_file_beside_it(folder: Path) -> None:
@@ -112,9 +124,8 @@ def test_what_is_written_begins_no_list_and_no_heading(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", pictures=0, name="# a ~b~ &lt;")
     abstract = "1. First of `~x~`, 2*3*4.\n\n# *Second* ~part~\n\n* a *b* c"
     text = write_report([run], tmp_path / "a.md", title="2) of ~two~", abstract=abstract).read_text("utf-8")
-    assert text.startswith(
-        "# 2\\) of \\~two\\~\n\n1\\. First of `~x~`, 2\\*3\\*4.\n\n\\# *Second* \\~part\\~\n\n\\* a *b* c\n"
-    )
+    assert text.startswith("# 2\\) of \\~two\\~\n\n- [Question](#question)\n")
+    assert "\n\n1\\. First of `~x~`, 2\\*3\\*4.\n\n\\# *Second* \\~part\\~\n\n\\* a *b* c\n\n" in text
     assert "# a \\~b\\~ \\&lt;" in text
 
 

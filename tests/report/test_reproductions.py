@@ -134,7 +134,7 @@ def test_the_report_takes_a_record_or_a_folder_of_them(record: Path, tmp_path: P
     assert main(["report", str(tmp_path / "other"), str(record.parent), "--out", str(tmp_path / "all.html")]) == 0
     text = (tmp_path / "all.html").read_text()
     assert re.findall(r'<section id="(\w+)">', text) == ["question", "sources", "limits", "reproduce"]
-    assert "<h2>What the sources reached, and what we reach</h2>" in text
+    assert "<h2>Sources: what they reached, and what we reach</h2>" in text
     section = text[text.index('<section id="sources">') : text.index('<section id="limits">')]
     assert re.findall(r"<h3>(\S+),", section) == ["000-A", "000-A", "000-A", "001-A"]
     assert re.findall(r"images, seed (\d+)\. Trained in float32[^<]+</figcaption>", section) == [

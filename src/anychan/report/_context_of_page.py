@@ -39,19 +39,22 @@ from anychan.report._tables.pairs import table_of_comparisons, table_of_speciali
 from anychan.report._tables.reproductions import reproduction_tables
 from anychan.report._tables.searches import search_table
 
-# The sections in their order, with what the contents call them.
-SECTIONS = {
+# The sections in their order, with their headings; the contents call them by what stands before a colon.
+HEADINGS = {
     **{"answers": "Answers", "question": "Question", "words": "Words", "designs": "Designs", "data": "Data"},
     **{
         "protocol": "Protocol",
         "training": "Training",
-        "subsets": "Results A",
-        "networks": "Results B",
-        "errors": "Errors",
+        "subsets": "Results A: accuracy by channel subset",
+        "networks": "Results B: networks, what they reach and what that costs",
+        "errors": "Errors: which classes, and how sure",
         "cost": "Cost",
+        "sources": "Sources: what they reached, and what we reach",
+        "ablations": "Ablations",
+        "searches": "Searches",
+        "disagreement": "Disagreement: where the answer changes with the channels",
     },
-    **{"sources": "Sources", "ablations": "Ablations", "searches": "Searches", "disagreement": "Disagreement"},
-    **{"pictures": "Pictures", "limits": "Limits", "reproduce": "Reproduce"},
+    **{"pictures": "Pictures", "limits": "Limits", "reproduce": "How to reproduce it"},
 }
 _WHY = (
     "Untold is the share of a channel's variance that a linear prediction from the other channels, one for all images, "
@@ -99,6 +102,7 @@ def context_of_page(
     rows, split = pooled(runs), main_split(runs)
     found = {
         "title": words.title(runs) if runs else _title_without_runs(studied),
+        "headings": HEADINGS,
         "split": split,
         "several": len(runs) > 1,
         "crowded": len(runs) >= CROWDED,
@@ -231,7 +235,7 @@ def _how(page: Mapping[str, Any]) -> str:
 
 
 def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The sections that are there, in their order, with what the contents call them."""
+    """The sections that are there, in their order, with their headings."""
     of_runs = ("designs", "data", "protocol", "training", "subsets", "errors", "cost", "disagreement")
     there = {
         **dict.fromkeys(of_runs, page["runs"]),
@@ -242,7 +246,7 @@ def _contents(page: Mapping[str, Any]) -> list[tuple[str, str]]:
         "pictures": page["runs"] and page["with_pictures"],
         "reproduce": page["runs"] or page["again"],
     }
-    return [(id, name) for id, name in SECTIONS.items() if there.get(id, True)]
+    return [(id, heading) for id, heading in HEADINGS.items() if there.get(id, True)]
 
 
 def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:

@@ -50,6 +50,7 @@ def write_document(page: Mapping[str, Any], out: Path) -> Path:
     environment = templates(autoescape=False)
     environment.filters |= {"table": markdown, "words": escape, "marked": _marked, "figure": figure, "fenced": fenced}
     environment.filters |= {"mark": MARKS.__getitem__, "sign": lambda fill: FILL_SIGNS.get(fill, "·")}
+    environment.filters["anchor"] = _anchor
     text = environment.get_template("document.md.j2").render(page)
     if others := [path for file in figures if (path := folder / file).exists() and not _is_ours(path)]:
         raise FileExistsError(f"{others[0]} is there and is no chart of anychan's; choose another name than {out}")
@@ -69,6 +70,16 @@ def _is_ours(path: Path) -> bool:
         return False
     with path.open("rb") as file:
         return file.read(len(_BEGINS)) == _BEGINS
+
+
+def _anchor(heading: str) -> str:
+    """What a link to a heading of a Markdown page names.
+
+    Example:
+        >>> _anchor("Errors: which classes, and how sure")
+        'errors-which-classes-and-how-sure'
+    """
+    return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
 
 
 def _said_in(chart: Markup) -> str:
