@@ -64,6 +64,33 @@ def test_it_has_the_pages_sections_and_tables(folder: Path) -> None:
     ]
 
 
+def test_what_stands_beside_figures_and_tables_is_the_pages(folder: Path) -> None:
+    text, page = (" ".join((folder / f"report.{suffix}").read_text("utf-8").split()) for suffix in ("md", "html"))
+    for said in (
+        "A dashed line carries names of channels",
+        "Training figures are those of the batches as the network saw them",
+        "**What is kept when channels are missing.** A dot is the accuracy on a subset over",
+        "The small signs are naive answers",
+        "Precision, recall and F1 are macro averages over classes.",
+        "On the diagonal, answers are right as often as their confidence says",
+        "Latencies are of a whole batch, the median with its quartiles.",
+        "Intervals are over our images; sources give none.",
+        "These intervals are not corrected: of many changes that do nothing",
+    ):
+        assert said in text
+        assert said.split("** ")[-1] in page
+    assert "Solid lines are validation, dashed ones training." in text
+    footer = text[text.index("Made by anychan from the ") :]
+    assert f"<footer><p>{footer.replace(chr(39), '&#39;')}</p>" in page
+
+
+def test_the_runs_that_an_ablation_starts_from_are_named(tmp_path: Path) -> None:
+    path = write_ablation(tmp_path / "width") / "ablation.json"
+    path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | {"changes": {"wide": {"initial": "runs/a_b"}}}))
+    text = write_report([path.parent], tmp_path / "a.md").read_text("utf-8")
+    assert "It starts from, or is taught by, runs/a\\_b: finished runs, to be made before." in text
+
+
 def test_every_chart_is_a_file_beside_it(folder: Path) -> None:
     text = (folder / "report.md").read_text("utf-8")
     shown = re.findall(r"^!\[(.+)\]\((\S+)\)$", text, re.MULTILINE)
