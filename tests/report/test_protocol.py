@@ -307,19 +307,21 @@ def test_limits_of_seeds(tmp_path: Path) -> None:
     rows = pooled([*seeds, run(tmp_path / "alone")])
     said = limits(rows, "test", ())
     assert said[:3] == [
-        "3 seeds a row: few to know a spread by.",
+        "Three seeds a row: few to know a spread by.",
         "Where the seeds differ by far more than the images explain, an interval over three of them holds the truth in "
         "some 92 % of cases, not in 95 %.",
         "One seed only: alone; there intervals are over images alone.",
     ]
     assert settings(rows[0], "test")["seeds"] == "0, 1 and 2"
     widest = max((high - low) / 2 for low, high in (r.interval for r in rows[0].evaluations["test"].results))
-    known = f"400 images: an accuracy is known to within 2.0 points, {100 * widest:.1f} of several seeds. Where"
+    known = (
+        f"400 images: an accuracy is known to within 2.0 points, {100 * widest:.1f} for a mean of several seeds. Where"
+    )
     assert any(sentence.startswith(known) for sentence in said)
     assert "No paired test is recorded: which row is better is not judged." in said
     two = dataclasses.replace(rows[0], pooled=rows[0].pooled[:2])
     spread, covered, *_ = limits([rows[0], two], "test", ())
-    assert spread == "2 to 3 seeds a row: few to know a spread by."
+    assert spread == "Two to three seeds a row: few to know a spread by."
     assert "an interval over two of them holds the truth in some 87 %" in covered
     assert "Does it hold for other seeds?" in questions(rows, "test", ())
     ablation = read_ablation(write_ablation(tmp_path / "ablation") / "ablation.json")
@@ -342,7 +344,7 @@ def test_what_ablations_were_trained_on_is_told_beside_what_the_runs_were(tmp_pa
     runs = [run(tmp_path / name, config={"model": "wide6", "epochs": 5}) for name in ("alone", "other")]
     said = limits(runs, "test", found)
     assert "The runs were made on one data set (animals of 4 classes): how it is on another is not known." in said
-    asked = "what longer training changes was asked in the ablation “Does width help?” alone."
+    asked = "what longer training changes was asked in the ablation “Does width help?”."
     assert f"The runs were trained for 5 epochs: {asked}" in said
     assert (
         "Ablations were trained for 3 and 10 epochs on images of 32×32 and 128×128 of animals.zip; for 1 epoch on "

@@ -62,7 +62,7 @@ def _longer(ablations: Sequence[AblationRecord]) -> str:
     if not asked:
         return "what longer training would change is not known"
     where = fmt.listing([f"“{one.title}”" for one in asked])
-    return f"what longer training changes was asked in the ablation{'s' if len(asked) > 1 else ''} {where} alone"
+    return f"what longer training changes was asked in the ablation{'s' if len(asked) > 1 else ''} {where}"
 
 
 def _of_ablated(ablations: Sequence[AblationRecord], longer: str) -> list[str]:
@@ -91,8 +91,8 @@ def _of_seeds(rows: Sequence[Run]) -> list[str]:
         return ["One seed a run: intervals are over images, and say nothing of what another seed would give."]
     single = [row.name for row in rows if not row.pooled]
     fewest, most = min(count for count in counts if count > 1), max(counts)
-    some = str(most) if fewest == most else f"{fewest} to {most}"
-    found = [f"{some} seeds a row: few to know a spread by."]
+    some = number(fewest) if fewest == most else f"{number(fewest)} to {number(most)}"
+    found = [f"{some.capitalize()} seeds a row: few to know a spread by."]
     if fewest in _COVERED:
         found.append(
             f"Where the seeds differ by far more than the images explain, an interval over {number(fewest)} of them "
@@ -124,7 +124,7 @@ def _of_images(evaluations: Sequence[Evaluation]) -> list[str]:
     fewest = min(result.n for result in results)
     of_one, of_several = ([r.interval for r in results if bool(r.rights) is several] for several in (False, True))
     known = [f"{_widest(of_one)} points"] if of_one else []
-    known += [f"{_widest(of_several)}{' of several seeds' if of_one else ' points'}"] if of_several else []
+    known += [f"{_widest(of_several)}{' for a mean of several seeds' if of_one else ' points'}"] if of_several else []
     said = (
         f"{fmt.count(fewest)} images{' at the least' if len({r.n for r in results}) > 1 else ''}: an accuracy is known "
         f"to within {', '.join(known)}. Where two rows are closer than that, only a paired test tells them apart, if "
