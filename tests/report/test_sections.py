@@ -6,12 +6,14 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
 from anychan.report import write_report
+from anychan.report._charts.differences import ablation_charts
 from anychan.report._reading.ablations import read_ablation
 from anychan.report._reading.runs import read_run
 from anychan.report._sentences.class_losses import why_words
@@ -82,10 +84,11 @@ def test_an_ablation_is_drawn_with_its_verdicts(tmp_path: Path) -> None:
     folder = write_ablation(tmp_path / "width")
     text = page([folder, write_ablation(tmp_path / "flips", "Do flips?")], tmp_path / "a.html")
     assert sections(text) == ["question", "ablations", "limits", "reproduce"]
-    assert "wide +5.0 (+3.0 to +7.0), better" in text
+    assert 'aria-label="Does width help? wide +5.0 (+3.0 to +7.0), better' in text
     assert (
-        "Base: wide6, width 32, sliced stem, 64×64, 3 epochs. On average over the subsets above the base: wide +5.0 "
-        "(+3.0 to +7.0); below it: narrow −6.0 (−8.0 to −4.0); not distinguishable: 1 of 3.<"
+        "<figcaption>Does width help? Base: wide6, width 32, sliced stem, 64×64, 3 epochs; n = 2,400 images of the val "
+        "split. On average over the subsets above the base: wide +5.0 (+3.0 to +7.0); "
+        "below it: narrow −6.0 (−8.0 to −4.0); not distinguishable: 1 of 3.<"
     ) in text
     assert text.count("<li>Do flips?</li>") == 1
     assert "seed 0 failed: width is 3, but must be even" in text
@@ -99,6 +102,22 @@ def test_an_ablation_is_drawn_with_its_verdicts(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 2'))
     with pytest.raises(ValueError, match="a record of schema 2"):
         page([folder], tmp_path / "a.html")
+
+
+def test_the_caption_of_an_ablations_chart_says_what_is_known(tmp_path: Path) -> None:
+    path = write_ablation(tmp_path / "width", "Flips") / "ablation.json"
+    record = json.loads(path.read_text())
+
+    def caption(**change: Any) -> str:
+        path.write_text(json.dumps(record | change))
+        ((_, said),) = ablation_charts([read_ablation(path)])
+        return said.split(" On average")[0]
+
+    uncounted = [{name: value for name, value in row.items() if name != "n"} for row in record["rows"]]
+    base = "Base: wide6, width 32, sliced stem, 64×64, 3 epochs"
+    assert caption() == f"Flips. {base}; n = 2,400 images of the val split."
+    assert caption(rows=uncounted) == f"Flips. {base}; on the val split."
+    assert caption(base={}) == "Flips. On 2,400 images of the val split."
 
 
 def test_a_difference_of_fewer_seeds_than_the_others_says_so(tmp_path: Path) -> None:

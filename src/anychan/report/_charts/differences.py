@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _Row = tuple[str, Sequence[tuple[str, Gap]]]
 _MEAN, _FULL = "o", "s"
 _LONGEST, _LONGEST_TITLE, _LINES = 26, 46, 2
+_ENDS = (".", "?", "!")  # of a title that is a sentence
 _MOST_NAMED = 3  # of the changes that are decided, in the words below a chart
 
 
@@ -39,8 +40,8 @@ def ablation_charts(ablations: Sequence[AblationRecord]) -> list[tuple[Markup, s
 
 
 def _finding(ablation: AblationRecord) -> str:
-    """What an ablation's base is, and on average and on all channels which changes are decided, and how many not."""
-    said = [f"Base: {ablation.base}."] if ablation.base else []
+    """Its title, base and images; on average and on all channels which changes are decided, and how many not."""
+    said = [ablation.title if ablation.title.endswith(_ENDS) else f"{ablation.title}.", _compared(ablation)]
     for what, where in (("mean", "On average over the subsets"), ("full", "On all channels")):
         judged = [(change.name, change.gaps[what]) for change in ablation.changes if what in change.gaps]
         decided = [(name, gap) for name, gap in judged if not gap.verdict.startswith("not")]
@@ -54,6 +55,15 @@ def _finding(ablation: AblationRecord) -> str:
     if ahead := [f"{change.name} (from {change.initial})" for change in ablation.changes if change.initial]:
         said.append(f"Trained longer, as they begin with trained weights: {fmt.listing(ahead)}.")
     return " ".join(said)
+
+
+def _compared(ablation: AblationRecord) -> str:
+    """What the changes are held against, and on which images, as far as it was recorded."""
+    counts = fmt.listing([fmt.count(n) for n in ablation.images])
+    images = f"{counts} images of the {ablation.split} split" if counts else f"the {ablation.split} split"
+    if not ablation.base:
+        return f"On {images}."
+    return f"Base: {ablation.base}; {'n = ' if counts else 'on '}{images}."
 
 
 def _decided(word: str, found: Sequence[tuple[str, Gap]]) -> list[str]:
@@ -122,7 +132,8 @@ def _chart(name: str, title: str, rows: Sequence[_Row]) -> Markup:
         )
         for label, gaps in rows
     )
-    return draw(name, f"{title}: {told}", (340, 74 + 26 * len(rows)), paint)
+    named = title if title.endswith(_ENDS) else f"{title}:"
+    return draw(name, f"{named} {told}", (340, 74 + 26 * len(rows)), paint)
 
 
 def _judged(gap: Gap) -> str:
