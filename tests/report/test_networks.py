@@ -12,13 +12,13 @@ import pytest
 from anychan.evaluation.intervals import macro_intervals
 from anychan.evaluation.paired import Paired
 from anychan.evaluation.predictions import unpack_right
-from anychan.report import front_figures, markdown_networks
+from anychan.report import front_figures, markdown_networks, write_report
 from anychan.report._reading.pooling import pooled
 from anychan.report._reading.records import Run
 from anychan.report._reading.runs import read_run
 from anychan.report._reading.source_figures import reported_figures
 from anychan.report._sentences import numbers as fmt
-from anychan.report._tables.networks import front_charts, network_table, one_of_each, shallow_words
+from anychan.report._tables.networks import front_charts, network_table, shallow_words, without_other_stems
 
 from ._runs import seeded_run, write_run
 
@@ -207,7 +207,7 @@ def test_the_batch_of_a_memory_is_named_where_all_have_the_same(runs: list[Path]
     assert markdown_networks(runs).splitlines()[-1].count("|") == markdown_networks(runs).splitlines()[2].count("|")
 
 
-def test_a_network_is_shown_once_by_its_ordinary_stem(tmp_path: Path) -> None:
+def test_a_network_is_shown_by_its_runs_with_an_ordinary_stem(tmp_path: Path) -> None:
     found = [
         _plain(tmp_path / "any", 0.5, "resnet18", 18, "completed"),
         _plain(tmp_path / "deep", 0.5, "resnet34", 34),
@@ -215,13 +215,36 @@ def test_a_network_is_shown_once_by_its_ordinary_stem(tmp_path: Path) -> None:
         _plain(tmp_path / "again", 0.5, "resnet18", 18),
         _plain(tmp_path / "wide", 0.6, "wide6", 6, "sliced"),
     ]
-    shown = one_of_each(found, "test")
-    assert [run.name for run in shown] == ["deep", "plain", "wide"]
+    shown = without_other_stems(found, "test")
+    assert [run.name for run in shown] == ["deep", "plain", "again", "wide"]
     charts, of_all = front_charts(found, "test", shown), front_charts(found, "test")
     assert charts["depth"].count(">plain<") == of_all["depth"].count(">any<") == 1
     assert ">any<" not in charts["depth"]
     wide = re.compile(r"var\(--series-4\)")  # the fifth of all, also beside fewer
     assert wide.search(charts["depth"])
+
+
+def test_a_network_that_was_trained_in_two_ways_is_held_against_the_better(tmp_path: Path) -> None:
+    runs = [
+        _plain(tmp_path / name, accuracy, model, depth).folder
+        for name, accuracy, model, depth in (
+            ("deep-adamw", 0.45, "resnet34", 34),
+            ("deep-sgd", 0.65, "resnet34", 34),
+            ("wide", 0.55, "wide6", 6),
+        )
+    ]
+    path = runs[1] / "run.json"
+    record = json.loads(path.read_text())
+    record["config"]["optimizer"] = {"name": "sgd"}
+    path.write_text(json.dumps(record))
+    text = write_report(runs, tmp_path / "a.md").read_text("utf-8")
+    table = text.split("## Results B")[1].split("\n## ")[0]
+    assert "| minus deep-sgd |" in table
+    assert [name for name in re.findall(r"^\| ([\w-]+) \|", table, re.M) if name != "network"] == [
+        "deep-sgd",
+        "wide",
+        "deep-adamw",
+    ]
 
 
 def test_the_best_shallow_network_is_set_beside_the_best_resnet34(tmp_path: Path) -> None:

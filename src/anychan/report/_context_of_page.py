@@ -253,7 +253,7 @@ def _networks(rows: Sequence[Run], split: str) -> dict[str, Any] | None:
     """Networks beside each other, where several different ones were evaluated and profiled; a table for those alike."""
     if not networks.are_networks(rows, split):
         return None
-    groups = [(heading, networks.one_of_each(alike, split)) for heading, alike in trained_alike(rows)]
+    groups = [(heading, networks.without_other_stems(alike, split)) for heading, alike in trained_alike(rows)]
     shown = sorted(((heading, found) for heading, found in groups if found), key=lambda group: -len(group[1]))
     small = [group for group in shown[1:] if len(group[1]) < _FEW and not networks.strongest(group[1], split)]
     apart = shown if len(small) < 2 else [group for group in shown if group not in small]

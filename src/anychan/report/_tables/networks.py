@@ -172,14 +172,13 @@ def are_networks(runs: Sequence[Run], split: str) -> bool:
     return len({_network(run) for run, result in _evaluated(runs, split) if result.cost}) > 1
 
 
-def one_of_each(runs: Sequence[Run], split: str) -> list[Run]:
-    """Of each network a run, in their order: the first with an ordinary stem, or the first where none has."""
-    chosen: dict[str, Run] = {}
+def without_other_stems(runs: Sequence[Run], split: str) -> list[Run]:
+    """Of each network its runs with an ordinary stem, or the first where none has one, in their order."""
+    of_each: dict[str, list[Run]] = {}
     for run, _ in _evaluated(runs, split):
-        before = chosen.setdefault(_network(run), run)
-        if _is_plain(run) and not _is_plain(before):
-            chosen[_network(run)] = run
-    return [run for run in runs if any(run is one for one in chosen.values())]
+        of_each.setdefault(_network(run), []).append(run)
+    chosen = {id(run) for of in of_each.values() for run in [one for one in of if _is_plain(one)] or of[:1]}
+    return [run for run in runs if id(run) in chosen]
 
 
 def _network(run: Run) -> str:
