@@ -247,6 +247,36 @@ def test_a_network_that_was_trained_in_two_ways_is_held_against_the_better(tmp_p
     ]
 
 
+def test_runs_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    """A table looks up by its name what else stands beside a run."""
+    better, worse = (
+        _plain(tmp_path / of / "resnet34", accuracy, "resnet34", 34).folder for of, accuracy in (("p", 0.6), ("q", 0.4))
+    )
+    wide = _plain(tmp_path / "wide", 0.5, "wide6", 6).folder
+    pair = {"subset": "RGB", "fill_a": "", "fill_b": "", "n": 400, "accuracy_a": 0.6, "accuracy_b": 0.5, "p": 0.001}
+    pair |= {"difference": 0.1, "difference_interval": [0.05, 0.15]}
+    record = {
+        "schema": 1,
+        "kind": "comparison",
+        "split": "test",
+        "a": "resnet34",
+        "b": "wide",
+        "b_from_a": "../../wide",
+    }
+    (better / "comparisons").mkdir()
+    (better / "comparisons" / "wide-test.json").write_text(json.dumps(record | {"comparisons": [pair]}))
+    text = write_report([worse, wide, better], tmp_path / "a.md").read_text("utf-8")
+    assert "p/resnet34 against wide, 1 paired comparison: p/resnet34 is better in 1." in text
+    table = text.split("## Results B")[1].split("\n## ")[0]
+    assert "| minus p/resnet34 |" in table
+    rows = {cells[0]: cells for line in table.splitlines() if len(cells := line.strip("| ").split(" | ")) > 3}
+    assert [name for name in rows if name not in ("network", "---")] == ["p/resnet34", "wide", "q/resnet34"]
+    assert [rows[name][2][:1] for name in ("p/resnet34", "wide", "q/resnet34")] == ["", "−", "−"]
+    heading, _, *lines = markdown_networks([worse, better], notes={"a": {"p/resnet34": "1"}}).splitlines()[2:]
+    place = heading.split(" | ").index("a")
+    assert [line.split(" | ")[place] for line in lines] == ["1", ""]
+
+
 def test_the_best_shallow_network_is_set_beside_the_best_resnet34(tmp_path: Path) -> None:
     deep = _plain(tmp_path / "deep", 0.45, "resnet34", 34)
     half = _plain(tmp_path / "half", 0.5, "resnet34_half", 34)

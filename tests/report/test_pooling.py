@@ -15,7 +15,7 @@ from anychan.evaluation.intervals import wilson_interval
 from anychan.evaluation.predictions import pack_bits
 from anychan.report import markdown_overview, write_report
 from anychan.report._reading.pooling import pooled, seed_words
-from anychan.report._reading.runs import read_run
+from anychan.report._reading.runs import read_run, read_runs
 
 from ._runs import seeded_run
 
@@ -75,6 +75,20 @@ def test_what_shows_one_seed_names_it(runs: list[Path], tmp_path: Path) -> None:
     assert set(named) == {"any", "any, seed 0", "any-seed1", "any-seed2"}
     errors = page[page.index('<section id="errors">') :]
     assert errors.index("any, seed 0 <span") < errors.index("any-seed1 <span")
+
+
+def test_seeds_of_one_name_in_different_folders_have_a_row_of_its_own_name(tmp_path: Path) -> None:
+    folders = [seeded_run(tmp_path / f"{of}/seed{seed}/any", seed, 0.5) for of in "pq" for seed in (0, 1)]
+    (row,) = pooled(read_runs(folders[:2]))
+    assert (row.name, [run.name for run in row.pooled]) == ("any", ["seed0/any", "seed1/any"])
+    rows = pooled(read_runs([*folders, seeded_run(tmp_path / "any", 0, 0.5, "wide6")]))
+    assert len({row.name for row in rows}) == 3
+    assert [row.name for row in rows][:2] == ["p/any", "q/any"]
+
+
+def test_a_row_of_seeds_is_not_called_like_another_run(runs: list[Path], tmp_path: Path) -> None:
+    rows = pooled(read_runs([*runs, seeded_run(tmp_path / "any", 0, 0.5, "wide6")]))
+    assert [row.name for row in rows] == ["any-seed0", "any"]
 
 
 def compare_with_specialists(run: Path, right: Any, recorded: bool = True) -> None:

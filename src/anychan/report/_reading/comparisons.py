@@ -1,9 +1,10 @@
-"""The comparisons of several runs, each run named as briefly as tells it from the others."""
+"""Several runs and their comparisons, each run named as briefly as tells it from the others."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 
@@ -17,8 +18,30 @@ def told_apart(runs: Sequence[Run]) -> list[Comparison]:
     before one of these runs was evaluated as it is now (see `outdated`).
     """
     comparisons = [comparison for run in runs for comparison in run.comparisons if _is_current(comparison, runs)]
-    names = short_paths(path for c in comparisons for path in (c.a, c.b))
+    folders = [str(run.folder.resolve()) for run in runs if run.name != run.record.get("name")]  # see `named_apart`
+    names = short_paths([*(path for c in comparisons for path in (c.a, c.b)), *folders])
     return [dataclasses.replace(c, a=names[c.a], b=names[c.b]) for c in comparisons]
+
+
+def named_apart(runs: Sequence[Run]) -> list[Run]:
+    """Runs of different folders under different names: those that share theirs have their folder's, see `short_paths`.
+
+    What stands beside a run in a table is found by its name.
+    """
+    recorded = [run.name for run in runs]
+    paths = [str(run.folder.resolve()) for run in runs]
+    short = short_paths(paths)
+    folders = [short[path] for path in paths]
+    shared = {name for name, count in Counter(recorded).items() if count > 1}
+    names = [folder if name in shared else name for name, folder in zip(recorded, folders, strict=True)]
+    if len({*names}) < len(names):  # one is called like the folder of another
+        names = folders
+    return [_renamed(run, name) for run, name in zip(runs, names, strict=True)]
+
+
+def _renamed(run: Run, name: str) -> Run:
+    specialists = tuple(dataclasses.replace(found, run=name) for found in run.specialists)
+    return run if run.name == name else dataclasses.replace(run, name=name, specialists=specialists)
 
 
 def outdated(runs: Sequence[Run]) -> list[str]:

@@ -33,7 +33,11 @@ def pooled(runs: Sequence[Run]) -> list[Run]:
             groups.append((key, [run]))
         else:
             group.append(run)
-    return [group[0] if len(group) == 1 else _pool(group) for _, group in groups]
+    names = [_name(group) for _, group in groups]
+    return [
+        group[0] if len(group) == 1 else _pool(group, name if names.count(name) == 1 else group[0].name)
+        for (_, group), name in zip(groups, names, strict=True)
+    ]
 
 
 def with_seeds_named(runs: Sequence[Run], rows: Sequence[Run]) -> list[Run]:
@@ -68,7 +72,7 @@ def _key(run: Run) -> str | None:
     return json.dumps(told, sort_keys=True)
 
 
-def _without_seed(path: Any, seed: int) -> str | None:
+def _without_seed(path: Any, seed: int | None) -> str | None:
     """The name of a run's folder, without the seed that it ends with; a bare number is one where it is the run's own.
 
     Example:
@@ -78,8 +82,8 @@ def _without_seed(path: Any, seed: int) -> str | None:
     return re.sub(rf"(^|[-_ ])((seed|s)[-_ ]?\d+|{seed})$", "", PurePath(path).name) if path else None
 
 
-def _pool(runs: Sequence[Run]) -> Run:
-    first, name = runs[0], _name(runs)
+def _pool(runs: Sequence[Run], name: str) -> Run:
+    first = runs[0]
     evaluations = {split: _evaluation([run.evaluations[split] for run in runs]) for split in first.evaluations}
     return dataclasses.replace(
         first,
@@ -93,8 +97,14 @@ def _pool(runs: Sequence[Run]) -> Run:
 
 
 def _name(runs: Sequence[Run]) -> str:
-    """The names without their seeds; where that differs, the first's."""
-    names = {re.sub(rf"[-_ ]?(seed|s)?[-_ ]?{run.seed}$", "", run.name) for run in runs}
+    """The names without their seeds; where that differs, the first's; that of a run alone as it is."""
+    if len(runs) == 1:
+        return runs[0].name
+    names = set()
+    for run in runs:
+        *folders, last = run.name.split("/")
+        known = [kept for folder in folders if (kept := _without_seed(folder, run.seed))]
+        names.add("/".join([*known, re.sub(rf"[-_ ]?(seed|s)?[-_ ]?{run.seed}$", "", last)]))
     return names.pop() or runs[0].name if len(names) == 1 else runs[0].name
 
 

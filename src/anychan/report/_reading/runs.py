@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anychan.channels import ChannelSet
-from anychan.report._reading.comparisons import without_outdated_specialists
+from anychan.report._reading.comparisons import named_apart, without_outdated_specialists
 from anychan.report._reading.fields import Fields, read_json, read_lines
 from anychan.report._reading.pairs import read_comparisons, read_specialists
 from anychan.report._reading.records import (
@@ -295,7 +295,7 @@ def spread_of(latency: Fields) -> Spread | None:
 
 
 def read_runs(folders: Sequence[Path | str], none: bool = False) -> list[Run]:
-    """Read run folders, refusing one twice, and none at all if not ``none``.
+    """Read run folders, refusing one twice, and none at all if not ``none``; each run gets a name of its own.
 
     Raises:
         FileNotFoundError, ValueError: see ``write_report``.
@@ -306,7 +306,7 @@ def read_runs(folders: Sequence[Path | str], none: bool = False) -> list[Run]:
     for i, path in enumerate(paths):
         if path.resolve() in [earlier.resolve() for earlier in paths[:i]]:
             raise ValueError(f"{path}: this run is given twice")
-    runs = [read_run(path) for path in paths]
+    runs = named_apart([read_run(path) for path in paths])
     return [without_outdated_specialists(run, runs) for run in runs]
 
 
