@@ -58,12 +58,12 @@ def why_words(evaluation: Evaluation) -> str:
 def _losses_and_shares(evaluation: Evaluation) -> list[tuple[float, float]]:
     full = evaluation.full
     subsets = [r for r in evaluation.results if not r.fill and r is not full and r.per_class]
-    if full is None or not subsets or not evaluation.untold:
+    if full is None or not full.per_class or not subsets or not evaluation.untold:
         return []
-    recalls = [{score.name: score.recall for score in result.per_class} for result in (full, *subsets)]
+    recalls = [[score.recall for score in result.per_class] for result in (full, *subsets)]
+    shares_of_classes = zip(*evaluation.untold.values(), strict=True)
     found = []
-    for name, shares in zip(evaluation.classes, zip(*evaluation.untold.values(), strict=True), strict=True):
-        before, *after = (by_name.get(name) for by_name in recalls)
+    for (before, *after), shares in zip(zip(*recalls, strict=True), shares_of_classes, strict=True):
         known, told = [x for x in after if x is not None], [x for x in shares if x is not None]
         if before is not None and len(known) == len(after) and len(told) == len(shares):
             found.append((round(before - fmean(known), _DIGITS), round(fmean(told), _DIGITS)))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import fmean
 
-from anychan.report._reading.records import ClassScore, Evaluation, Result, Run
+from anychan.report._reading.records import Evaluation, Result, Run
 from anychan.report._sentences import numbers as fmt
 from anychan.report._tables.runs import share_cell
 from anychan.report._tables.table import Cell, Column, Group, Table
@@ -25,8 +25,7 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
     full = evaluation.full
     groups = []
     for name, without in _each_without(evaluation):
-        untold = dict(zip(evaluation.classes, evaluation.untold.get(name, ()), strict=False))
-        if full and (rows := _rows(full, without, evaluation.classes, short, untold)):
+        if full and (rows := _rows(full, without, evaluation, short, evaluation.untold.get(name, ()))):
             groups.append(Group(f"without {name}, on {without.subset}", rows))
     if full is None or not groups:
         return None
@@ -56,7 +55,7 @@ def unlost_words(evaluation: Evaluation) -> str:
     found = [
         name
         for name, without in _each_without(evaluation)
-        if full and (losses := _losses(full, without)) and all(lost <= 0 for lost, _, _ in losses)
+        if full and (losses := _losses(full, without)) and all(lost <= 0 for lost, _ in losses)
     ]
     where = f"one of {fmt.listing(found)} was left out" if len(found) > 1 else f"{''.join(found)} was left out"
     return f"No class lost any recall where {where}." if found else ""
@@ -76,15 +75,16 @@ def recall_tables(runs: Sequence[Run], split: str | None) -> list[Table]:
 
 
 def _recall_table(classes: Sequence[str], found: Sequence[tuple[Run, Result]]) -> Table:
-    recalls = [{score.name: score.recall for score in full.per_class} for _, full in found]
+    recalls = list(zip(*([score.recall for score in full.per_class] for _, full in found), strict=True))
     short = fmt.short_names(classes)
 
-    def mean_recall(name: str) -> float:
-        known = [recall for of in recalls if (recall := of.get(name)) is not None]
+    def mean_recall(place: int) -> float:
+        known = [recall for recall in recalls[place] if recall is not None]
         return fmean(known) if known else math.inf  # without an image, last
 
     rows = tuple(
-        (Cell(short[name]), *(_shaded(of.get(name)) for of in recalls)) for name in sorted(classes, key=mean_recall)
+        (Cell(short[classes[place]]), *map(_shaded, recalls[place]))
+        for place in sorted(range(len(classes)), key=mean_recall)
     )
     columns = (Column("class", numeric=False), *(Column(run.name) for run, _ in found))
     caption = (
@@ -113,39 +113,41 @@ def _without(evaluation: Evaluation, name: str) -> Result | None:
 def _rows(
     full: Result,
     without: Result,
-    classes: Sequence[str],
+    evaluation: Evaluation,
     short: Mapping[str, str],
-    untold: Mapping[str, float | None],
+    untold: Sequence[float | None],
 ) -> tuple[tuple[Cell, ...], ...]:
-    return tuple(
-        (
-            Cell(short.get(one.name, one.name)),
-            Cell(fmt.count(one.support), sort=one.support),
-            share_cell(one.recall),
-            share_cell(other.recall),
-            Cell(fmt.percent(lost), sort=lost),
-            *([share_cell(untold.get(one.name))] if untold else []),
-            _taken_for(full, without, classes, one.name, short),
-        )
-        for lost, one, other in sorted(_losses(full, without), key=lambda found: -found[0])[:_MOST]
-        if lost > 0
-    )
+    rows = []
+    for lost, place in sorted(_losses(full, without), key=lambda found: -found[0])[:_MOST]:
+        if lost > 0:
+            one, other = full.per_class[place], without.per_class[place]
+            rows.append(
+                (
+                    Cell(short.get(one.name, one.name)),
+                    Cell(fmt.count(one.support), sort=one.support),
+                    share_cell(one.recall),
+                    share_cell(other.recall),
+                    Cell(fmt.percent(lost), sort=lost),
+                    *([share_cell(untold[place] if untold else None)] if evaluation.untold else []),
+                    _taken_for(full, without, evaluation.classes, place, short),
+                )
+            )
+    return tuple(rows)
 
 
-def _losses(full: Result, without: Result) -> list[tuple[float, ClassScore, ClassScore]]:
-    """What each class's recall loses, where it is known, and its scores with and without the channel."""
+def _losses(full: Result, without: Result) -> list[tuple[float, int]]:
+    """What each class's recall loses without the channel, where it is known, and the class's place."""
     return [
-        (one.recall - other.recall, one, other)
-        for one, other in zip(full.per_class, without.per_class, strict=True)
+        (one.recall - other.recall, place)
+        for place, (one, other) in enumerate(zip(full.per_class, without.per_class, strict=True))
         if one.recall is not None and other.recall is not None
     ]
 
 
-def _taken_for(full: Result, without: Result, classes: Sequence[str], name: str, short: Mapping[str, str]) -> Cell:
+def _taken_for(full: Result, without: Result, classes: Sequence[str], row: int, short: Mapping[str, str]) -> Cell:
     """The other class whose answers to images of this one grow most without the channel, and by how many."""
-    if name not in classes or not full.confusion or not without.confusion:
+    if not full.confusion or not without.confusion:
         return Cell("")
-    row = classes.index(name)
     more = [
         (after - before, -j)
         for j, (before, after) in enumerate(zip(full.confusion[row], without.confusion[row], strict=True))
