@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from anychan.report._reading.pooling import pooled
 from anychan.report._reading.records import Evaluation
 from anychan.report._reading.runs import read_run
 from anychan.report._sentences.class_losses import loss_with_untold
 from anychan.report._tables.classes import loss_table, recall_tables
 
-from ._runs import write_run
+from ._runs import seeded_run, write_run
 
 CRANES = ("crane", "red fox", "crane", "king penguin")  # a bird and a machine, as ImageNet calls them in short
 
@@ -76,6 +77,26 @@ def test_the_losses_of_classes_of_one_name_are_each_beside_their_own_untold_shar
     found = loss_with_untold(_evaluated(_changed(write_run(tmp_path / "run", classes=names), change)))
     assert found is not None
     assert found.value == pytest.approx(1.0)
+
+
+def test_what_a_class_is_taken_for_is_counted_in_the_images_of_one_seed(tmp_path: Path) -> None:
+    runs = []
+    for seed, more in enumerate((30, 25)):
+
+        def change(record: dict[str, Any], more: int = more) -> None:
+            for row in record["results"]:
+                lost = 0 if row["subset"] == "RGB" else more
+                row["confusion"] = [[80 - lost, 20 + lost, 0, 0], *([0] * i + [100] + [0] * (3 - i) for i in (1, 2, 3))]
+                row["per_class"][0]["recall"] = row["confusion"][0][0] / 100
+
+        runs.append(_changed(seeded_run(tmp_path / f"run-seed{seed}", seed, 0.5), change))
+    (row,) = pooled([read_run(run) for run in runs])
+    assert len(row.pooled) == 2
+    table = loss_table(row.evaluations["test"], {})
+    assert table is not None
+    goldfish = table.groups[0].rows[0]
+    assert [cell.text for cell in goldfish] == ["goldfish", "100", "80.0", "52.5", "27.5", "tabby cat"]
+    assert goldfish[-1].small == "+27.5"
 
 
 def test_scores_of_other_classes_are_refused(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from anychan.report._tables.runs import share_cell
 from anychan.report._tables.table import Cell, Column, Group, Table
 
 _MOST = 5  # classes a channel
+_TAKEN_FOR = "the class that gains most of its images without the channel, and how many; of several seeds on average"
 _UNTOLD = "percent of the channel's variance that a linear prediction from the others leaves in images of the class"
 
 
@@ -36,7 +37,7 @@ def loss_table(evaluation: Evaluation, short: Mapping[str, str]) -> Table | None
         Column("recall without", "percent named right without the channel"),
         Column("lost", "percentage points"),
         *([Column("untold", _UNTOLD)] if evaluation.untold else []),
-        Column("taken for", "the class that gains most of its images without the channel", numeric=False),
+        Column("taken for", _TAKEN_FOR, numeric=False),
     )
     least = min((score.support for score in full.per_class if score.support), default=0)
     chance = (
@@ -145,7 +146,10 @@ def _losses(full: Result, without: Result) -> list[tuple[float, int]]:
 
 
 def _taken_for(full: Result, without: Result, classes: Sequence[str], row: int, short: Mapping[str, str]) -> Cell:
-    """The other class whose answers to images of this one grow most without the channel, and by how many."""
+    """The other class whose answers to images of this one grow most without the channel, and by how many.
+
+    Of several seeds a confusion is the sum, and what is told is the mean.
+    """
     if not full.confusion or not without.confusion:
         return Cell("")
     more = [
@@ -154,7 +158,10 @@ def _taken_for(full: Result, without: Result, classes: Sequence[str], row: int, 
         if j != row
     ]
     gained, place = max(more, default=(0, 0))
-    return Cell(short.get(classes[-place], classes[-place]), f"+{gained}", gained) if gained > 0 else Cell("")
+    if gained <= 0:
+        return Cell("")
+    mean = round(gained / len(full.confusions), 1) if full.confusions else gained
+    return Cell(short.get(classes[-place], classes[-place]), f"+{mean:g}", mean)
 
 
 def _chance(n: int) -> float:
