@@ -11,7 +11,7 @@ import pytest
 
 from anychan.evaluation.predictions import Predictions, write_predictions
 from anychan.report._reading.runs import read_run
-from anychan.report._tables.agreement import agreement, agreement_table, distinct_words
+from anychan.report._tables.agreement import Agreement, agreement, agreement_table, distinct_words
 
 from ._runs import write_run
 
@@ -124,6 +124,11 @@ def test_of_many_subsets_the_first_and_the_smallest_are_shown(tmp_path: Path) ->
     shown = [row[0].text for row in table.groups[0].rows]
     assert (len(shown), shown[0], shown[-5:]) == (15, "a,b,c,d,e", list("abcde"))
     assert "16 other subsets are left out." in table.caption
+
+
+def test_where_all_subsets_are_right_or_none_is_it_depends_on_no_channels() -> None:
+    found = Agreement(("RG", "R"), np.ones((2, 2)), (100, 0), 100, (7, 93), of_answers=False, left_out=0)
+    assert distinct_words(found).endswith("; on 0.0 % it depends on the channels.")
 
 
 def test_a_broken_table_is_named(tmp_path: Path) -> None:

@@ -107,10 +107,10 @@ def distinct_words(found: Agreement) -> str:
     """On how many images all subsets are answered rightly, and none, and how many different answers there are."""
     sentences = []
     if found.right is not None:
-        every, none = (count / found.n for count in found.right)
+        every, none, some = (fmt.percent(count / found.n) for count in (*found.right, found.n - sum(found.right)))
         sentences.append(
-            f"All {len(found.subsets)} subsets are answered rightly on {fmt.percent(every)} % of the images, none on "
-            f"{fmt.percent(none)} %; on {fmt.percent(1 - every - none)} % it depends on the channels."
+            f"All {len(found.subsets)} subsets are answered rightly on {every} % of the images, none on {none} %; on "
+            f"{some} % it depends on the channels."
         )
     if found.of_answers:
         several = [
