@@ -30,6 +30,17 @@ def test_channels_have_means_deviations_and_correlations(tmp_path: Path) -> None
     ]
 
 
+def test_small_and_large_pixel_values_keep_their_figures(tmp_path: Path) -> None:
+    statistics = {
+        "channels": [{"name": "a"}, {"name": "b"}],
+        **{"mean": [1.8341e-6, 1834.25], "covariance": [[1.5129e-8, 0.0], [0.0, 90000.0]], "count": 4},
+    }
+    table = statistics_table(read_run(write_run(tmp_path / "first", statistics=statistics)))
+    assert table is not None
+    told = [[cell.text for cell in row[1:3]] for row in table.groups[0].rows]
+    assert told == [["1.83e-06", "0.000123"], ["1834.2500", "300.0000"]]
+
+
 def test_a_constant_channel_has_no_correlation(tmp_path: Path) -> None:
     statistics = {"channels": [{"name": "R"}], "mean": [0.5], "covariance": [[0.0]], "count": 4}
     table = statistics_table(read_run(write_run(tmp_path / "first", statistics=statistics)))

@@ -53,8 +53,8 @@ def statistics_table(run: Run) -> Table | None:
         rows = [
             (
                 Cell(name),
-                Cell(f"{means[i]:.4f}"),
-                Cell(f"{stds[i]:.4f}"),
+                _measured(means[i]),
+                _measured(stds[i]),
                 *(Cell(_correlation(covariance[i][j], stds[i] * stds[j])) for j in range(len(channels))),
             )
             for i, name in enumerate(channels.names)
@@ -108,6 +108,11 @@ def _text(name: str, value: Any) -> str:
     if name.endswith("bytes") and isinstance(value, int):
         return f"{value / 2**30:.1f} GiB"
     return fmt.count(value) if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _measured(value: float) -> Cell:
+    """A pixel value with four decimals, or with three figures where these show fewer, as of small reflectances."""
+    return Cell(f"{value:.3g}" if 0 < abs(value) < 0.01 else f"{value:.4f}")
 
 
 def _correlation(covariance: float, scale: float) -> str:
