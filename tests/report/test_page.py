@@ -194,6 +194,17 @@ def test_an_evaluation_of_one_subset_only(tmp_path: Path) -> None:
     assert "Retention is not known" in page.shown
 
 
+def test_of_many_runs_the_first_that_answered_all_channels_is_shown_in_full(tmp_path: Path) -> None:
+    runs = [write_run(tmp_path / name, epochs=0, pictures=0) for name in "abcd"]
+    path = runs[0] / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(record | {"results": record["results"][1:]}))
+    text, _ = _page(runs, tmp_path / "a.html")
+    errors = text[text.index('id="errors"') : text.index("The other 2 runs, smaller")]
+    assert re.findall(r"</svg>\s*(\w) <span", errors) == ["a", "b"]
+    assert "Every class" in errors
+
+
 def test_verdicts_come_from_comparison_records_only(tmp_path: Path) -> None:
     runs = [write_run(tmp_path / name, epochs=0) for name in ("first", "second")]
     _, page = _page(runs, tmp_path / "a.html")

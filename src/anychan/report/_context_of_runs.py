@@ -72,11 +72,14 @@ def run_of(run: Run, index: int, place: int, runs: Sequence[Run], split: str | N
 
 
 def _in_full(run: Run, index: int, runs: Sequence[Run], split: str | None) -> bool:
-    """Whether a run's errors are shown in full: of few runs all, of many the first with the same classes."""
+    """Whether a run's errors are shown in full: of few runs all, of many the first with the same classes that has some.
+
+    Errors are those on all channels; where no run answered these, the first says so.
+    """
     evaluation = run.on(split)
-    classes = evaluation.classes if evaluation else ()
-    before = (other.on(split) for other in runs[:index])
-    return len(runs) < CROWDED or classes not in [earlier.classes for earlier in before if earlier]
+    classes, some = (evaluation.classes, evaluation.full is not None) if evaluation else ((), False)
+    before = [found for other in runs[:index] if (found := other.on(split))]
+    return len(runs) < CROWDED or classes not in [earlier.classes for earlier in before if earlier.full or not some]
 
 
 def _errors(run: Run, index: int, evaluation: Evaluation) -> dict[str, Any] | None:
