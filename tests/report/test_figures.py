@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import re
@@ -14,10 +15,11 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from anychan.channels import ChannelSet
 from anychan.evaluation.intervals import wilson_interval
 from anychan.report._charts import runs as figures
 from anychan.report._charts.svg import INK, MARKERS, SERIES, draw
-from anychan.report._reading.records import Specialist, Specialists
+from anychan.report._reading.records import Run, Specialist, Specialists
 from anychan.report._reading.runs import read_run
 
 from ._runs import write_run
@@ -58,6 +60,48 @@ def test_retention_with_its_intervals_and_naive_answers(tmp_path: Path, drawn: l
     assert orange[0] == ([100.0], "s")
     assert [label.get_text() for label in drawn[0].get_yticklabels()] == ["RGB", "RG", "RB", "GB", "R", "G", "B"]
     assert drawn[0].yaxis_inverted()
+
+
+_BANDS = [*(f"B{i:02}" for i in range(1, 9)), "B8A", *(f"B{i:02}" for i in range(9, 13))]
+
+
+@pytest.mark.parametrize("chart", [figures.retention_chart, figures.accuracy_chart])
+def test_many_bands_leave_a_chart_its_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chart: Callable[[list[Run], str], Any]
+) -> None:
+    run = read_run(write_run(tmp_path / "run", "a,b", epochs=0, pictures=0))
+    whole, *_, one = run.evaluations["test"].results
+    missing = [[], ["B01"], ["B01", "B09"], _BANDS[:6], _BANDS[6:], *([x for x in _BANDS if x != y] for y in _BANDS)]
+    subsets = [",".join(name for name in _BANDS if name not in gone) for gone in missing]
+    results = [dataclasses.replace(whole if i == 0 else one, subset=name) for i, name in enumerate(subsets)]
+    evaluation = dataclasses.replace(run.evaluations["test"], channels=ChannelSet(_BANDS), results=tuple(results))
+    seen: list[tuple[list[Any], float]] = []
+
+    def draw(name: str, label: str, size: tuple[float, float], paint: _Paint) -> str:
+        figure = Figure(figsize=(size[0] / 72, size[1] / 72), dpi=72, layout="constrained")
+        paint(axes := figure.add_subplot())
+        figure.draw_without_rendering()
+        seen.append((axes.get_yticklabels(), axes.get_window_extent().width))
+        return label
+
+    monkeypatch.setattr(figures, "draw", draw)
+    assert f"{subsets[1]} " in chart([dataclasses.replace(run, evaluations={"test": evaluation})], "test")
+    labels, width = seen[0]
+    told = [label.get_text() for label in labels]
+    assert told[:2] == ["all 13 channels", "without B01"]
+    assert told[-1] == "B12"
+    assert sorted(told[2:4]) == ["without B01, B02, B03,\nB04, B05, B06", "without B01, B09"]
+    boxes = [label.get_window_extent() for label in labels]
+    assert all(a.ymin >= b.ymax for a, b in itertools.pairwise(boxes))
+    assert width > 150
+
+
+def test_subsets_of_many_long_names_are_drawn_by_size(tmp_path: Path, drawn: list[Axes]) -> None:
+    names = [f"wavelength-{i}-nanometres" for i in range(5)]
+    run = read_run(write_run(tmp_path / "run", ",".join(names), epochs=0, pictures=0))
+    assert figures.retention_chart([run], "test") is not None
+    told = [label.get_text() for label in drawn[0].get_yticklabels()]
+    assert told == ["5 channels", "4 channels", "3 channels", "2 channels", "1 channel"]
 
 
 def test_a_subset_that_keeps_all_is_as_unsure_as_others(tmp_path: Path, drawn: list[Axes]) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from anychan.evaluation.paired import NOT_DISTINGUISHABLE, verdict
+from anychan.report._charts.subsets import subset_words
 from anychan.report._charts.svg import FAINT, INK, PAPER, SERIES, draw
 from anychan.report._reading.records import AblationRecord, Gap, Specialist, Specialists
 from anychan.report._sentences import numbers as fmt
@@ -85,7 +86,7 @@ def answer_chart(found: Sequence[Specialists]) -> Markup:
 
 def gap_chart(found: Specialists, index: int) -> Markup:
     """A run minus the specialist of each subset, and minus all of them on average."""
-    gaps = [(row.subset, _gap_of(row)) for row in found.rows]
+    gaps = [(subset_words(row.subset, found.known), _gap_of(row)) for row in found.rows]
     gaps.append(("mean", _gap(found)))
     return _chart(f"gap-{index}", f"{found.run} minus the specialists", [(name, [(_MEAN, gap)]) for name, gap in gaps])
 

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
+from anychan.report._charts.subsets import least_height, subset_rows
 from anychan.report._charts.svg import FAINT, INK, MARKERS, PAPER, SERIES, draw
 from anychan.report._reading.records import Epoch, Evaluation, Result, Run
 from anychan.report._reading.settings import filled
-from anychan.report._sentences.numbers import counted
-from anychan.report._tables.runs import fill_name, series, subset_order
+from anychan.report._tables.runs import fill_name, series
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_MOST_ROWS = 40  # more subsets than that are drawn together by their size
 _MOST_TOLD = 15  # subsets of one run in the words for those who do not see a chart
 # Also drawn as keys by parts.html.j2, like the markers of runs.
 _FILL_MARKERS = {"zeros": "x", "zeros-rescaled": "+", "mean": "1", "mean-of-present": "2"}
@@ -58,7 +57,7 @@ def retention_chart(runs: Sequence[Run], split: str, places: Sequence[int] | Non
         for i, run in enumerate(runs)
         if (places is None or i in places) and (evaluation := run.on(split)) and evaluation.has_subsets
     ]
-    rows = _rows([evaluation for _, evaluation in evaluated])
+    rows = subset_rows([evaluation for _, evaluation in evaluated])
     known = [r for _, e in evaluated for r in e.results if r.retention is not None]
     if not known:
         return None
@@ -83,7 +82,8 @@ def retention_chart(runs: Sequence[Run], split: str, places: Sequence[int] | Non
         axes.grid(visible=False, axis="y")
 
     label = f"Accuracy kept by channel subset, percent. {'; '.join(_kept_words(runs[i].name, e) for i, e in evaluated)}"
-    height = 54 + len(rows) * ((16 if len(rows) <= 16 else 8) + 10 * len(evaluated))
+    each = (16 if len(rows) <= 16 else 8) + 10 * len(evaluated)
+    height = 54 + len(rows) * max(each, least_height(rows))
     return draw(f"retention-{evaluated[0][0]}", label, (340, height), paint)
 
 
@@ -113,7 +113,7 @@ def accuracy_chart(runs: Sequence[Run], split: str) -> Markup | None:
     evaluated = [(i, found) for i, run in enumerate(runs) if (found := run.on(split)) and found.has_subsets]
     if not evaluated:
         return None
-    rows = _rows([evaluation for _, evaluation in evaluated])
+    rows = subset_rows([evaluation for _, evaluation in evaluated])
     beside = next((one for run in runs for one in run.specialists if one.split == split), None)
     specialists = {row.subset: row for row in beside.rows} if beside else {}
     lines = len(evaluated) + bool(specialists)
@@ -149,7 +149,7 @@ def accuracy_chart(runs: Sequence[Run], split: str) -> Markup | None:
         f"{runs[index].name}: {_listed((r.subset, r.accuracy) for r in evaluation.results if not r.fill)}"
         for index, evaluation in evaluated
     ]
-    height = 54 + len(rows) * (16 + 10 * lines)
+    height = 54 + len(rows) * max(16 + 10 * lines, least_height(rows))
     return draw("accuracy", f"Accuracy by channel subset, percent. {'; '.join(told)}", (340, height), paint)
 
 
@@ -240,18 +240,6 @@ def calibration_chart(run: Run, index: int, result: Result) -> Markup | None:
     points = "; ".join(f"{100 * b.confidence:.0f} %: {100 * b.accuracy:.0f} % of {b.count}" for b in bins)
     label = f"{run.name} on {result.subset}, accuracy by confidence: {points}"
     return draw(f"calibration-{index}", label, (290, 300), paint)
-
-
-def _rows(evaluations: Sequence[Evaluation]) -> list[tuple[str, list[str]]]:
-    """The rows of the retention chart: a subset each, or all subsets of one size where there are too many."""
-    subsets = subset_order(evaluations)
-    if len(subsets) <= _MOST_ROWS:
-        return [(subset, [subset]) for subset in subsets]
-    sizes = {r.subset: e.size(r) for e in evaluations for r in e.results}
-    return [
-        (counted(size, "channel"), [s for s in subsets if sizes[s] == size])
-        for size in sorted(set(sizes.values()), reverse=True)
-    ]
 
 
 def _points(axes: Axes, points: list[tuple[float, Result]], index: int, full: Result | None) -> None:
