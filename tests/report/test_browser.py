@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from io import BytesIO
@@ -16,7 +17,7 @@ from anychan.report import write_report
 from anychan.report._charts import svg
 from anychan.report._charts.svg import PAPER, draw
 
-from ._runs import FILLS, seeded_run, write_ablation, write_run
+from ._runs import FILLS, run_record, seeded_run, write_ablation, write_run
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 _DOCS = Path(__file__).parents[2] / "docs" / "report.html"
@@ -199,6 +200,44 @@ def test_tables_sort(browser: Any, report: str) -> None:
     assert falling == sorted(falling, reverse=True)
     assert table.locator("tbody tr").evaluate_all(column) == falling[::-1]
     assert table.locator("th[aria-sort]").count() == 1
+    page.close()
+
+
+def test_tables_sort_by_what_numbers_are_and_not_by_how_they_are_written(browser: Any, tmp_path: Path) -> None:
+    def written(name: str, images: int, size: int, **record: Any) -> Path:
+        run = run_record(name, "RGB", "completed", 5)
+        config, data = run["config"] | {"image_size": size}, run["data"] | {"splits": {"train": images}}
+        return write_run(tmp_path / name, epochs=0, pictures=0, config=config, data=data, **record)
+
+    runs = [
+        written("few", 9_000, 64, accuracy=0.6),
+        written("most", 1_240_000, 128, accuracy=0.12),
+        written("many", 24_000, 224, accuracy=0.55),
+        written("unknown", 0, 96, accuracy=0.3),
+    ]
+    path = runs[3] / "run.json"
+    path.write_text(path.read_text("utf-8").replace('"train": 0', '"test": 0'), "utf-8")
+    page = browser.new_page()
+    page.goto(write_report(runs, tmp_path / "report.html").as_uri())
+
+    def in_order(table: Any, heading: str) -> list[list[str]]:
+        names = "rows => rows.map(row => row.cells[0].textContent)"
+        button = table.locator("thead button").filter(has_text=re.compile(f"^{heading}$"))
+        orders = []
+        for _ in range(2):
+            button.click()
+            orders.append(table.locator("tbody tr").evaluate_all(names))
+        return orders
+
+    protocol = page.locator("#protocol table").filter(has_text="training images")
+    assert in_order(protocol, "training images") == [
+        ["most", "many", "few", "unknown"],
+        ["few", "many", "most", "unknown"],  # an empty cell is last
+    ]
+    assert in_order(protocol, "image size")[1] == ["few", "unknown", "most", "many"]
+    page.evaluate("document.querySelectorAll('details').forEach((element) => (element.open = true))")
+    metrics = page.locator("#subsets figure.metrics").filter(has_text="most: n = 400 images")
+    assert [order[::6] for order in in_order(metrics, "95 % interval")] == [["RGB", "B"], ["R", "RGB"]]
     page.close()
 
 
