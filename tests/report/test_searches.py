@@ -22,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_the_best_trial_stands_first_and_one_that_failed_says_why(folder: Path) -> None:
     table = search_table(read_search(folder / SEARCH))
-    labels = ["trial", "accuracy", "optimizer.learning_rate", "model_options.multiples", ""]
+    labels = ["trial", "accuracy", "optimizer.learning_rate", "model_options.multiples", "outcome"]
     assert [column.label for column in table.columns] == labels
     assert [[cell.text for cell in row] for row in table.groups[0].rows] == [
         ["1", "31.2", "0.00357", "2, 2", ""],

@@ -19,7 +19,7 @@ def search_table(search: Search) -> Table:
         Column("trial", "the first is number 0"),
         Column("accuracy", "on the images that the search chooses by, percent"),
         *(Column(name, numeric=False) for name in names),
-        *([Column("", numeric=False)] if troubles else []),
+        *([Column("outcome", numeric=False)] if troubles else []),
     )
     rows = tuple(
         (
