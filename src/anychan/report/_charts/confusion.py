@@ -11,6 +11,7 @@ from anychan.report._reading.records import Result
 _LEVELS = 10  # shades a cell can have
 _MOST_NAMED = 60  # more classes than that are numbered at the edge, not named
 _MOST_COUNTED = 16  # up to so many classes the counts themselves stand in the cells
+_DIGIT = 7.7  # the width of one in a cell, in CSS pixels; style.css sets them in 12 px
 _LONGEST_NAME = 20
 
 
@@ -46,8 +47,8 @@ def matrix(result: Result, classes: Sequence[str]) -> Matrix | None:
     rows = result.confusion
     if not rows:
         return None
-    cell = max(640 / len(classes), 1) if len(classes) > _MOST_NAMED else min(46.0, max(13.0, 400 / len(classes)))
     counted = len(classes) <= _MOST_COUNTED
+    cell = _cell(len(classes), len(str(max(map(max, rows)))) if counted else 0)
     marks = _marks(classes, cell)
     pairs = ", ".join(f"{true} called {said} {times} times" for true, said, times, _ in confused(result, classes, 3))
     return Matrix(
@@ -59,6 +60,12 @@ def matrix(result: Result, classes: Sequence[str]) -> Matrix | None:
         counts=tuple(_counts(rows, cell)) if counted else (),
         label=f"Confusion matrix of {len(classes)} classes on {result.subset}. Most frequent: {pairs or 'none'}.",
     )
+
+
+def _cell(classes: int, digits: int) -> float:
+    """The side of a cell that holds a count of so many digits, beside the next one's."""
+    side = max(640 / classes, 1) if classes > _MOST_NAMED else min(46.0, max(13.0, 400 / classes))
+    return max(side, _DIGIT * digits + 1) if digits else side
 
 
 def confused(result: Result, classes: Sequence[str], most: int = 12) -> list[tuple[str, str, int, int]]:
