@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -206,6 +207,19 @@ def test_calibration_points_are_confidence_and_accuracy(tmp_path: Path, drawn: l
     assert points.get_offsets().tolist() == [[20.0, 30.0], [90.0, 70.0]]
     assert points.get_sizes()[0] < points.get_sizes()[1]
     assert figures.calibration_chart(read, 0, dataclasses.replace(full, calibration=())) is None
+
+
+def test_a_figure_does_not_follow_the_user_s_settings_and_leaves_them() -> None:
+    def paint(axes: Axes) -> None:
+        axes.plot([0, 1, 3], [0, 1 / 3, 1])
+        axes.set_xlabel("epoch")
+
+    own = {"savefig.bbox": "tight", "axes.labelsize": 20, "axes.prop_cycle": mpl.cycler(color=["#ff0000"])}
+    usual = draw("a", "a line", (120, 80), paint)
+    with mpl.rc_context(own):
+        before = dict(mpl.rcParams)
+        assert draw("a", "a line", (120, 80), paint) == usual
+        assert dict(mpl.rcParams) == before
 
 
 def test_places_are_short_and_the_typeface_is_the_page_s() -> None:

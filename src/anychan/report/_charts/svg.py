@@ -74,10 +74,10 @@ def draw(name: str, label: str, size: tuple[float, float], paint: Callable[[Axes
     """
     import io
 
-    import matplotlib as mpl
+    from matplotlib import style
     from matplotlib.figure import Figure
 
-    with mpl.rc_context({**_STYLE, "svg.hashsalt": name}):
+    with style.context(["default", {**_STYLE, "svg.hashsalt": name}]):  # whatever the user's matplotlibrc says
         figure = Figure(figsize=(size[0] / 72, size[1] / 72), layout="constrained")
         paint(figure.add_subplot())
         file = io.StringIO()
