@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from anychan.report._reading.records import Evaluation, Result
 from anychan.report._reading.runs import read_run
 
 from ._runs import write_run
@@ -24,6 +25,17 @@ def test_reads_what_the_folder_tells(tmp_path: Path) -> None:
     assert evaluation.full.cost is not None
     assert evaluation.full.cost.latency[32].q75 == 104.0
     assert run.config.startswith("model: resnet18")
+
+
+def test_the_result_on_all_channels_is_looked_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each subset is parsed for it, which for every subset again is long where there are hundreds."""
+    evaluation = read_run(write_run(tmp_path / "first")).evaluations["test"]
+    asked: list[Result] = []
+    size = Evaluation.size
+    monkeypatch.setattr(Evaluation, "size", lambda self, result: asked.append(result) or size(self, result))
+    assert evaluation.has_subsets
+    assert [result is evaluation.full for result in evaluation.results] == [True, *[False] * 6]
+    assert len(asked) == 7
 
 
 def test_nothing_but_run_json_is_needed(tmp_path: Path) -> None:

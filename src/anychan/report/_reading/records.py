@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +145,7 @@ class Evaluation:
         """The number of channels of a result's subset."""
         return len(ChannelSet.parse(result.subset, within=self.channels))
 
-    @property
+    @cached_property
     def full(self) -> Result | None:
         """The result on all channels, or None if that was not asked for."""
         whole = [r for r in self.results if not r.fill and self.size(r) == len(self.channels)]
