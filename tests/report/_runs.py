@@ -222,14 +222,16 @@ def _write(path: Path, record: dict[str, Any]) -> None:
     path.write_text(json.dumps(record), "utf-8")
 
 
-def seeded_run(folder: Path, seed: int, accuracy: float, model: str = "resnet18", epochs: int = 5) -> Path:
+def seeded_run(
+    folder: Path, seed: int, accuracy: float, model: str = "resnet18", epochs: int = 5, **written: Any
+) -> Path:
     """A run whose answers are recorded image by image, so that it can be paired and pooled."""
     import base64
 
     import numpy as np
 
     config = {"model": model, "strategy": "completed", "epochs": 5}
-    write_run(folder, accuracy=accuracy, epochs=epochs, seed=seed, config=config)
+    write_run(folder, accuracy=accuracy, epochs=epochs, seed=seed, config=config, **written)
     run = json.loads((folder / "run.json").read_text("utf-8"))
     run["data"]["fingerprints"] = {"train": "a"}
     _write(folder / "run.json", run)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from anychan.report._reading.pooling import pooled
 from anychan.report._reading.records import Evaluation, Result
-from anychan.report._reading.runs import read_run
+from anychan.report._reading.runs import read_run, read_runs
 
-from ._runs import write_run
+from ._runs import seeded_run, write_run
 
 
 def test_reads_what_the_folder_tells(tmp_path: Path) -> None:
@@ -36,6 +38,22 @@ def test_the_result_on_all_channels_is_looked_for_once(tmp_path: Path, monkeypat
     assert evaluation.has_subsets
     assert [result is evaluation.full for result in evaluation.results] == [True, *[False] * 6]
     assert len(asked) == 7
+
+
+def test_confusions_of_many_classes_take_four_bytes_a_count(tmp_path: Path) -> None:
+    """Every subset of every run has one: of 1,000 classes a million counts."""
+    names = [f"class {i}" for i in range(300)]
+    runs = read_runs([seeded_run(tmp_path / f"run-seed{seed}", seed, 0.5, classes=names) for seed in (0, 1)])
+    for row in [runs[0], *pooled(runs)]:
+        for result in row.evaluations["test"].results:
+            assert sum(map(sum, result.confusion)) == 300 * 100 * len(row.each_seed)
+            assert sum(map(sys.getsizeof, result.confusion)) < 5 * 300**2
+    path = runs[0].folder / "evaluation" / "test.json"
+    record = json.loads(path.read_text())
+    record["results"][0]["confusion"][0][0] = 2**31
+    path.write_text(json.dumps(record))
+    with pytest.raises(ValueError, match=r"test\.json: signed integer is greater than maximum"):
+        read_run(runs[0].folder)
 
 
 def test_nothing_but_run_json_is_needed(tmp_path: Path) -> None:

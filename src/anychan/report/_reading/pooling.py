@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from array import array
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
@@ -145,7 +146,7 @@ def _result(results: Sequence[Result]) -> Result:
         calibration=_bins([b for r in results for b in r.calibration]),
         per_class=tuple(_class(same) for same in zip(*(r.per_class for r in results), strict=True)),
         confusion=tuple(
-            tuple(map(sum, zip(*rows, strict=True))) for rows in zip(*(r.confusion for r in results), strict=True)
+            array("i", map(sum, zip(*rows, strict=True))) for rows in zip(*(r.confusion for r in results), strict=True)
         ),
         right="",  # of several models there is no one answer
         rights=tuple(r.right for r in results),

@@ -5,7 +5,7 @@ What is not there yet is None or empty, and the page says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -100,7 +100,7 @@ class Result:
     retention: float | None
     calibration: tuple[Bin, ...]
     per_class: tuple[ClassScore, ...]
-    confusion: tuple[tuple[int, ...], ...]
+    confusion: Sequence[Sequence[int]]
     cost: Cost | None
     flips: float | None = None
     flips_interval: tuple[float, float] | None = None
@@ -108,7 +108,7 @@ class Result:
     lacking: int = 0
     right: str = ""
     rights: tuple[str, ...] = ()
-    confusions: tuple[tuple[tuple[int, ...], ...], ...] = ()
+    confusions: tuple[Sequence[Sequence[int]], ...] = ()
     device: str = "cpu"
     hardware: Mapping[str, Any] = field(default_factory=dict)
 

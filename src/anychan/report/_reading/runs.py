@@ -6,6 +6,7 @@ What is there and cannot be read is a ``ValueError`` that names the file and the
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -210,7 +211,7 @@ def _result(result: Fields, record: Fields) -> Result:
             if b.maybe("count")
         ),
         per_class=tuple(map(_class_score, result.children("per_class"))),
-        confusion=tuple(tuple(int(count) for count in row) for row in result.array("confusion")),
+        confusion=tuple(array("i", map(int, row)) for row in result.array("confusion")),
         cost=_cost(result.child("cost")) if cost else None,
         flips=flips.maybe("accuracy"),
         flips_interval=flips.interval("accuracy_interval") if flips.values else None,
