@@ -257,6 +257,12 @@ def test_drawings_are_shown_where_they_were_kept(tmp_path: Path) -> None:
     disputed = re.search(r'<section id="disagreement">.*?</section>', page([run], tmp_path / "a.html"), re.DOTALL)
     assert disputed is not None
     assert disputed[0].count('<article class="picture">') == 1
+    (chosen := record["pictures"]).append({**chosen[0], "chosen": "by lot"})
+    path.write_text(json.dumps(record))
+    for pictures, there in ((True, [2, 1, 5]), (False, [0, 0, 0])):
+        text = " ".join(write_report([run], tmp_path / "a.html", pictures).read_text("utf-8").split())
+        told = ("speak for the answer on RG brightest", "the brighter a place, the more it speaks", "data:image/")
+        assert [text.count(words) for words in told] == there
     record["kernels"][0]["file"] = "../000.png"
     path.write_text(json.dumps(record))
     with pytest.raises(ValueError, match=r"picture '\.\./000\.png' does not lie in this folder"):
