@@ -235,6 +235,8 @@ def test_tables_sort_by_what_numbers_are_and_not_by_how_they_are_written(browser
         ["few", "many", "most", "unknown"],  # an empty cell is last
     ]
     assert in_order(protocol, "image size")[1] == ["few", "unknown", "most", "many"]
+    overview = page.locator("#subsets figure.overview")
+    assert in_order(overview, "RGB") == [["few", "many", "unknown", "most"], ["most", "unknown", "many", "few"]]
     page.evaluate("document.querySelectorAll('details').forEach((element) => (element.open = true))")
     metrics = page.locator("#subsets figure.metrics").filter(has_text="most: n = 400 images")
     assert [order[::6] for order in in_order(metrics, "95 % interval")] == [["RGB", "B"], ["R", "RGB"]]

@@ -64,7 +64,18 @@ def overview_table(runs: Sequence[Run], split: str) -> Table:
         f"Accuracy in percent with its {interval_words(runs)}: {counted} of the {split} split, {seed_words(runs)}."
         f"{f' {SPECIALISTS}' if specialists else ''}"
     )
-    return Table(caption, (Column("run", numeric=False), *(Column(s) for s in subsets)), tuple(groups))
+    return Table(caption, (Column("run", numeric=False), *(Column(s) for s in subsets)), tuple(_joined(groups)))
+
+
+def _joined(groups: Iterable[Group]) -> list[Group]:
+    """Neighbours without a title as one group, whose rows can be sorted."""
+    found: list[Group] = []
+    for group in groups:
+        if found and not (group.title or found[-1].title):
+            found[-1] = Group("", (*found[-1].rows, *group.rows))
+        else:
+            found.append(group)
+    return found
 
 
 def subset_table(run: Run, evaluation: Evaluation) -> Table:
