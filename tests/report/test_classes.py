@@ -101,5 +101,5 @@ def test_what_a_class_is_taken_for_is_counted_in_the_images_of_one_seed(tmp_path
 
 def test_scores_of_other_classes_are_refused(tmp_path: Path) -> None:
     run = _changed(write_run(tmp_path / "run"), lambda record: record["results"][0]["per_class"].pop())
-    with pytest.raises(ValueError, match=r"test\.json: there are 3 classes' scores on RGB, and not 4"):
+    with pytest.raises(ValueError, match=r"test\.json: 'per_class' of RGB has 3 of the 4 classes"):
         read_run(run)
