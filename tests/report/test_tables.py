@@ -100,7 +100,7 @@ def test_overview_leaves_empty_what_was_not_run(tmp_path: Path) -> None:
     assert [column.label for column in table.columns] == ["run", "RGB", "RG", "RB", "GB", "R", "G", "B"]
     assert _texts(table)[1] == ["plain", "60.0", "", "", "", "", "", ""]
     assert _texts(table)[2] == ["black", "", "20.0", "20.0", "20.0", "10.0", "10.0", "10.0"]
-    assert table.groups[2].title == "plain, missing channels filled"
+    assert table.groups[1].title == "plain, missing channels filled"
     assert table.groups[0].rows[0][1].small == "42.0–45.9"
     assert table.caption.endswith("one run a row, seeds 0 and 1.")
 
