@@ -123,6 +123,11 @@ def test_refuses_foreign_and_broken_records(tmp_path: Path, file: str, change: d
         ({"confusion": [[float("inf")]]}, r"test\.json"),
         ({"confusion": [[-1] * 4] * 4}, r"test\.json: the confusion matrix of RGB holds a negative count"),
         ({"confusion": [[0] * 4] * 4}, r"test\.json: the confusion matrix of RGB holds no image"),
+        ({"right": "?"}, r"test\.json: 'right' of RGB is not readable \(Only base64 data is allowed\)"),
+        (
+            {"right": "AA=="},
+            r"test\.json: 'right' of RGB is not readable \(answers to 400 images take 50 bytes, not 1\)",
+        ),
         ({"per_class": []}, r"test\.json: 'per_class' of RGB has 0 of the 4 classes"),
         ({"subset": "RX"}, r"test\.json: unknown channel"),
     ],

@@ -170,8 +170,15 @@ def _untold(shares: Fields, classes: int) -> Mapping[str, tuple[float | None, ..
 
 
 def _check_result(evaluation: Evaluation, result: Result) -> None:
-    """Refuse a subset of other channels, scores and a confusion matrix of other classes or of no images."""
+    """Refuse a subset of other channels, answers to other images, scores and a matrix of other classes or no images."""
+    from anychan.evaluation.predictions import unpack_right
+
     evaluation.size(result)
+    try:
+        if result.right:
+            unpack_right(result.right, result.n)
+    except ValueError as error:
+        raise ValueError(f"'right' of {result.subset} is not readable ({error})") from error
     rows, count = result.confusion, len(evaluation.classes)
     scored = count if any(one.per_class for one in evaluation.results) else 0
     if len(result.per_class) != scored:
