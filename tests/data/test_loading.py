@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import torch
 from anychan.data import ImageArray, decode, open_dataset
 from anychan.data import load_split as load
 from anychan.data.dataset import Dataset, Picture
+from anychan.data.findings import BrokenFileError
 
 Files = dict[str, bytes]
 Pack = Callable[[Files], Path]
@@ -214,11 +216,41 @@ def test_many_broken_files_are_counted(pack: Pack, tmp_path: Path) -> None:
         load(dataset, "train", 16, tmp_path, skip_broken=True)
 
 
-def test_a_file_that_was_restored_is_read(folder: Pack, photographs: Files, tmp_path: Path) -> None:
-    root = folder(broken(photographs))
+def test_a_file_that_was_restored_is_read(pack: Pack, photographs: Files, tmp_path: Path) -> None:
+    root = pack(broken(photographs))
     assert len(load(open_dataset(root), "train", 16, tmp_path / "cache", skip_broken=True)) == 2
-    folder(photographs)
+    pack(photographs)
     assert len(load(open_dataset(root), "train", 16, tmp_path / "cache")) == 4
+
+
+def test_a_damaged_archive_that_was_replaced_by_a_sound_copy_is_read(photographs: Files, tmp_path: Path) -> None:
+    path = tmp_path / "data.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in photographs.items():
+            archive.writestr(name, content)
+    sound = path.read_bytes()
+    at = sound.index(photographs[VICTIM]) + 200
+    path.write_bytes(sound[:at] + bytes([sound[at] ^ 0xFF]) + sound[at + 1 :])
+    for _ in range(2):
+        with pytest.raises(ValueError, match=rf"{VICTIM} is damaged in the archive"):
+            load(open_dataset(path), "train", 16, tmp_path / "cache")
+    path.write_bytes(sound)
+    assert len(load(open_dataset(path), "train", 16, tmp_path / "cache")) == 4
+
+
+def test_the_reason_why_a_file_is_broken_is_that_of_today(
+    pack: Pack, photographs: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = pack(broken(photographs))
+    load(open_dataset(root), "train", 16, tmp_path / "cache", skip_broken=True)
+
+    def decode(data: bytes, image_size: int | None) -> Picture:
+        raise BrokenFileError("unreadable", "is unlike any other")
+
+    monkeypatch.setattr("anychan.data.layouts.decode_among_photographs", decode)
+    again = load(open_dataset(root), "train", 16, tmp_path / "cache", skip_broken=True)
+    assert len(again) == 2
+    assert {reason for _, reason in again.skipped} == {"is unlike any other"}
 
 
 @pytest.mark.parametrize("lacking", [OSError(errno.EIO, "Input/output error"), MemoryError()])

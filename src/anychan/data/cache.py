@@ -1,18 +1,19 @@
 """A split's images, decoded on all cores the first time and found in the cache from then on; free of torch.
 
 A cache file belongs to the paths, sizes and times of change of its files (the checksums in an archive), to the size
-of the images and to the way they are decoded. Labels are not in it.
+of the images and to the way they are decoded. Labels are not in it. A file that was broken is tried again each time:
+what mends it need not change these, as when an archive is replaced by a sound copy or a library is installed.
 """
 
 from __future__ import annotations
 
 import errno
 import hashlib
-import importlib.util
 import logging
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 from anychan._lock import alone
@@ -33,7 +34,7 @@ def decode_split(
 
     Raises:
         ValueError: if the cache cannot be written.
-        ReadError: if a file cannot be read or decoded this time; what is broken for good is kept as such.
+        ReadError: if a file cannot be read or decoded this time.
     """
     samples = dataset.splits[split]
     if not dataset.source.kept:
@@ -41,10 +42,10 @@ def decode_split(
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(dataset.name).stem)[:40]
     key = _cache_key(dataset, samples)
     path = (cache_dir or default_cache_dir()) / f"{name}-{split}-{image_size}-{key[:24]}"
-    found = _found_in_cache(path, len(samples))
+    found = _still_so(dataset, samples, image_size, _found_in_cache(path, len(samples)))
     if found is None:
         with _building(path):
-            found = _found_in_cache(path, len(samples), again=True)
+            found = _still_so(dataset, samples, image_size, _found_in_cache(path, len(samples), again=True))
             if found is None:
                 pictures = _decode_all(dataset, samples, image_size, progress)
                 found = _build(path, pictures, dataset.encoding.kept_as, len(samples))
@@ -100,6 +101,20 @@ def _found_in_cache(path: Path, count: int, *, again: bool = False) -> Decoded |
     return found
 
 
+def _still_so(dataset: Dataset, samples: Sequence[Sample], image_size: int, found: Decoded | None) -> Decoded | None:
+    """What was found, with the reasons of today for what is broken; None where one of those can be decoded now."""
+    if found is None or not found.broken:
+        return found
+    positions = [i for i, _ in found.broken]
+    reasons = []
+    with strict_pillow(), closing(_decode_all(dataset, [samples[i] for i in positions], image_size, False)) as again:
+        for picture in again:
+            if not isinstance(picture, BrokenFileError):
+                return None
+            reasons.append(picture.reason)
+    return replace(found, broken=tuple(zip(positions, reasons, strict=True)))
+
+
 def _decode_all(
     dataset: Dataset, samples: Sequence[Sample], image_size: int, progress: bool
 ) -> Generator[Pixels | BrokenFileError, None, None]:
@@ -117,15 +132,8 @@ def _decode_all(
     yield from tqdm(pictures, "decoding", len(samples), unit=" images", disable=not progress, mininterval=0.5)
 
 
-def _has_rasterio() -> bool:
-    return importlib.util.find_spec("rasterio") is not None
-
-
 def _cache_key(dataset: Dataset, samples: Sequence[Sample]) -> str:
     digest = hashlib.sha256(f"{FORMAT} {','.join(dataset.channels.names)}{dataset.decoding}\n".encode())
-    # Files that need it are kept as broken; once it is there, they are not.
-    if dataset.decoding and not _has_rasterio():
-        digest.update(b"without rasterio\n")
     for sample in samples:
         digest.update(f"{sample.path}\0{dataset.source.stamp(sample.path)}\n".encode(errors="surrogateescape"))
     return digest.hexdigest()
