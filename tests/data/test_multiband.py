@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from anychan.channels import ChannelSet
 from anychan.data import check_dataset, load_split, open_dataset, split_statistics
 from anychan.data.bands import Bands
 from anychan.data.dataset import BYTES, Encoding
+from anychan.data.findings import BrokenFileError
 from anychan.data.resize import resize_planes, resize_values
 
 from .._image_files import npy
@@ -270,3 +272,23 @@ def test_files_that_lacked_a_library_are_tried_again_once_it_is_there(
         with pytest.raises(ValueError, match=r"train/b/3\.tif is compressed by LZW, for which rasterio is needed"):
             loaded(dataset, tmp_path)
     assert len(loaded(dataset, tmp_path).labels) == 4
+
+
+def test_values_are_computed_a_plane_at_a_time(folder: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = np.zeros((8, 1024, 1024), np.uint8)
+    data = tiff(pixels, photometric="minisblack", compression="zlib")
+    dataset = open_dataset(folder(folders(lambda i: data, bands_yaml="bands: 'a,b,c,d,e,f,g,h'\nnodata: 255")))
+    tracemalloc.start()
+    picture = dataset.decode(data, SIZE)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert picture.pixels.shape == (SIZE, SIZE, 8)
+    assert peak < 5 * pixels.nbytes
+
+
+def test_values_that_would_fill_the_memory_are_refused(folder: Pack, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = npy(noise(2, SIZE, SIZE))
+    dataset = open_dataset(folder(folders(lambda i: data, "npy", bands_yaml="bands: 'a,b'\nvalues: true\naxes: CHW")))
+    monkeypatch.setattr("anychan.data.raw.MAX_HELD_BYTES", 1000)
+    with pytest.raises(BrokenFileError, match=r"^would take [\d,]+ bytes of memory for its values; up to 1,000 are"):
+        dataset.decode(data, SIZE)

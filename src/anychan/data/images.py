@@ -26,6 +26,7 @@ from anychan.data.raw import RawImage, has_value, planes_first
 from anychan.sensors import SAME_BAND, match
 
 _FULL = {"uint8": 255, "uint16": 65535, "int16": 32767}
+_AT_ONCE = 2**18  # pixels in 64 bits
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,26 @@ class Image:
     @property
     def values(self) -> NDArray[np.float32]:
         """Shares of the full scale, or what was measured: float32 (C, H, W), NaN where there is no value."""
-        scale, offset = (np.array(of_C, dtype=np.float64)[:, None, None] for of_C in (self.scale, self.offset))
-        values: NDArray[np.float32] = (self.pixels * scale + offset).astype(np.float32)
-        return values if self.valid is None else np.where(self.valid, values, np.float32(np.nan))
+        values = np.empty(self.pixels.shape, dtype=np.float32)
+        for plane, values_HW in enumerate(values):
+            self._write_values(plane, values_HW)
+        return values
+
+    def plane_values(self, plane: int) -> NDArray[np.float32]:
+        """The ``values`` of one plane, (H, W)."""
+        values_HW = np.empty(self.pixels.shape[1:], dtype=np.float32)
+        self._write_values(plane, values_HW)
+        return values_HW
+
+    def _write_values(self, plane: int, values_HW: NDArray[np.float32]) -> None:
+        """Some rows at a time: in 64 bits a whole plane takes many times the room of its stored numbers."""
+        pixels_HW, scale, offset = self.pixels[plane], np.float64(self.scale[plane]), np.float64(self.offset[plane])
+        rows = max(1, _AT_ONCE // max(1, pixels_HW.shape[1]))
+        for start in range(0, len(pixels_HW), rows):
+            chosen = slice(start, start + rows)
+            values_HW[chosen] = (pixels_HW[chosen].astype(np.float64) * scale + offset).astype(np.float32)
+        if self.valid is not None:
+            values_HW[~self.valid[plane]] = np.nan
 
     def subset(self, channels: ChannelsLike) -> Image:
         """Some of its channels, in the order asked for.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -26,11 +26,13 @@ from anychan.data.deep import is_deep
 from anychan.data.findings import BrokenFileError
 from anychan.data.images import Image, decode_image
 from anychan.data.numpy_files import is_numpy
+from anychan.data.raw import check_held
 from anychan.data.resize import resize_planes, resize_values
 from anychan.data.sources import Source
 from anychan.sensors import match
 
 _VERSION = 4  # of how files are decoded: raise it when that changes
+_WHILE_RESIZED = 17  # bytes for each pixel of a plane of values: four times 32 bits, and where it has none
 _LOOKED_AT = 16  # files that are tried for one that can be read
 
 
@@ -58,7 +60,8 @@ class BandDecoder:
         """
         image = self._chosen(decode_image(data, self.bands))
         if self.encoding.values:
-            return Picture(resize_values(self._spread(image), image_size))
+            self._check_held(image, image_size)
+            return Picture(resize_values(self._values(image), image_size))
         if image.valid is not None and not image.valid.all():
             raise BrokenFileError("mixed-type", f"has pixels without a value, unlike the first image: {_SAY_VALUES}")
         return Picture(resize_planes(self._as_stored(image).transpose(1, 2, 0), image_size))
@@ -77,7 +80,8 @@ class BandDecoder:
             raise BrokenFileError(
                 "no-channel", f"has the channel {min(others)!r}, which the first image has not: name those in {FILE}"
             )
-        chosen = image.subset(tuple(found.values()))
+        names = tuple(found.values())
+        chosen = image if names == image.channels.names else image.subset(names)  # which copies
         for theirs, ours in zip(chosen.channels, self.channels.subset(tuple(found)), strict=True):
             if theirs.units != ours.units:
                 raise BrokenFileError(
@@ -93,14 +97,20 @@ class BandDecoder:
             return image.pixels.astype(np.uint16) * 257  # the same share of the full scale
         raise BrokenFileError("mixed-type", f"is stored as {theirs}, the first image as {self.encoding}: {_SAY_VALUES}")
 
-    def _spread(self, image: Image) -> NDArray[np.float32]:
-        """Values (C, H, W) of all channels."""
-        values = image.values
-        if len(image.channels) == len(self.channels):
-            return values
-        spread = np.full((len(self.channels), *values.shape[1:]), np.nan, dtype=np.float32)
-        spread[list(self.channels.indices(image.channels))] = values
-        return spread
+    def _check_held(self, image: Image, image_size: int | None) -> None:
+        height, width = image.pixels.shape[1:]
+        masks = 0 if image.valid is None else image.valid.nbytes
+        made = 4 * len(self.channels) * (height * width if image_size is None else image_size**2)
+        check_held(image.pixels.nbytes + masks + height * width * _WHILE_RESIZED + 2 * made)
+
+    def _values(self, image: Image) -> Iterator[NDArray[np.float32]]:
+        """Values (H, W) of each channel, each computed when its turn comes."""
+        plane_of = {name: plane for plane, name in enumerate(image.channels.names)}
+        for name in self.channels.names:
+            if name in plane_of:
+                yield image.plane_values(plane_of[name])
+            else:
+                yield np.full(image.pixels.shape[1:], np.nan, dtype=np.float32)
 
     @property
     def numbers(self) -> dict[str, dict[str, float]]:

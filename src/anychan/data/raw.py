@@ -18,6 +18,7 @@ from anychan.data.findings import BrokenFileError
 # What the caches hold; other numbers are brought to one of these without loss, or refused.
 STORED = ("uint8", "uint16", "int16", "float32")
 MAX_IMAGE_BYTES = 2**30
+MAX_HELD_BYTES = 2**32  # of an image's pixels and what is made of them, at one time
 _EXACT_IN_FLOAT32 = 2**24
 
 
@@ -133,6 +134,14 @@ def check_size(shape: tuple[int, ...], itemsize: int) -> None:
         raise BrokenFileError("too-large", f"has {size:,} bytes of pixels; up to {MAX_IMAGE_BYTES:,} are decoded")
     if size == 0:
         raise BrokenFileError("empty", "has no pixel")
+
+
+def check_held(held: int) -> None:
+    """Refuse an image of which more would be held at one time than ``MAX_HELD_BYTES``."""
+    if held > MAX_HELD_BYTES:
+        raise BrokenFileError(
+            "too-large", f"would take {held:,} bytes of memory for its values; up to {MAX_HELD_BYTES:,} are taken"
+        )
 
 
 def planes_first(raw: RawImage, count: int | None) -> NDArray[Any]:

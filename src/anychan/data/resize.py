@@ -5,6 +5,7 @@ Shape suffixes: H, W height and width; C planes; S the side that is wanted.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -41,8 +42,8 @@ def resize_planes(pixels_HWC: NDArray[Any], image_size: int | None) -> NDArray[A
     return np.stack([plane.round().clip(limits.min, limits.max) for plane in resized], axis=-1).astype(pixels_HWC.dtype)
 
 
-def resize_values(values_CHW: NDArray[np.float32], image_size: int | None) -> NDArray[np.float32]:
-    """Values (C, H, W), NaN where there is none -> (S, S, C).
+def resize_values(values_CHW: Iterable[NDArray[np.float32]], image_size: int | None) -> NDArray[np.float32]:
+    """Values (C, H, W), or C planes (H, W) one after another, NaN where there is none -> (S, S, C).
 
     A pixel is made of those values that are there: where some that it would be made of are missing it is the mean of
     the others, weighted by how near they are, and it is missing itself where they make up less than half.
@@ -51,12 +52,12 @@ def resize_values(values_CHW: NDArray[np.float32], image_size: int | None) -> ND
         >>> resize_values(np.array([[[1.0, np.nan]] * 2], np.float32), 1).tolist()
         [[[1.0]]]
     """
-    if image_size is None or values_CHW.shape[1:] == (image_size, image_size):
-        return np.ascontiguousarray(values_CHW.transpose(1, 2, 0))
     return np.stack([_resize_plane(plane_HW, image_size) for plane_HW in values_CHW], axis=-1)
 
 
-def _resize_plane(plane_HW: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+def _resize_plane(plane_HW: NDArray[np.float32], size: int | None) -> NDArray[np.float32]:
+    if size is None or plane_HW.shape == (size, size):
+        return plane_HW
     missing_HW = np.isnan(plane_HW)
     if not missing_HW.any():
         return _fit_float(plane_HW, size)
