@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from anychan import _files
-from anychan._files import read_yaml, replacing
+from anychan._files import read_yaml, replacing, replacing_folder
 from anychan.training.checkpoint import LEFTOVERS
 
 
@@ -84,6 +85,29 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("after", [1, 2])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
+def test_an_interruption_leaves_the_old_folder_or_the_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: type[BaseException], after: int
+) -> None:
+    renamed, rename = [], Path.rename
+
+    def interrupted(path: Path, to: Path) -> Path:
+        moved = rename(path, to)
+        renamed.append(to)
+        if len(renamed) == after:
+            raise error
+        return moved
+
+    folder = tmp_path / "pictures"
+    for text in ("old", "new"):
+        monkeypatch.setattr(Path, "rename", rename if text == "old" else interrupted)
+        with nullcontext() if text == "old" else pytest.raises(error), replacing_folder(folder) as new:
+            (new / "a.txt").write_text(text)
+    assert (folder / "a.txt").read_text() == ("old" if after == 1 else "new")
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 def test_what_is_no_text_or_no_yaml_is_named(tmp_path: Path) -> None:

@@ -72,12 +72,12 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
         new.mkdir()
         yield new
         old = Path(temporary) / "old"
-        if folder.exists():
-            folder.rename(old)
         try:
+            if folder.exists():
+                folder.rename(old)
             new.rename(folder)
-        except OSError:
-            if old.exists():
+        except BaseException:  # an interruption too
+            if old.exists() and not folder.exists():
                 old.rename(folder)
             raise
 
