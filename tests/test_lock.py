@@ -34,7 +34,8 @@ def test_who_waits_gets_it_when_it_is_let_go(tmp_path: Path) -> None:
 
 
 def test_of_two_names_each_is_held_for_itself(tmp_path: Path) -> None:
-    with alone(tmp_path), alone(tmp_path, ".other.lock"):
+    with alone(tmp_path) as is_ours, alone(tmp_path, ".other.lock"):
+        assert is_ours
         assert {path.name for path in tmp_path.iterdir()} == {LOCK, ".other.lock"}
 
 
@@ -60,8 +61,8 @@ def test_a_folder_that_cannot_be_locked_is_used_with_a_warning(
         raise OSError(errno.ENOLCK, "No locks available")
 
     monkeypatch.setattr(_lock, "_lock", without_locks)
-    with alone(tmp_path / "out"):
-        pass
+    with alone(tmp_path / "out") as is_ours:
+        assert not is_ours
     (said,) = caplog.messages
     assert (
         said

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -80,6 +81,12 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
             if old.exists() and not folder.exists():
                 old.rename(folder)
             raise
+
+
+def remove_partial_folders(folder: Path) -> None:
+    """Remove what killed processes left of ``replacing_folder``; for whoever knows that no other is at it now."""
+    for leftover in folder.parent.glob(f".{folder.name}.*.partial"):
+        shutil.rmtree(leftover, ignore_errors=True)
 
 
 def move(file: Path, path: Path) -> None:

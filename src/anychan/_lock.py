@@ -17,10 +17,10 @@ _logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def alone(folder: Path, name: str = LOCK, *, wait: bool = False) -> Iterator[None]:
+def alone(folder: Path, name: str = LOCK, *, wait: bool = False) -> Iterator[bool]:
     """Hold a folder, which is made if need be, until the block ends; the system lets go of it if the process dies.
 
-    Where a file system has no locks, a warning says that nothing holds the folder.
+    Where a file system has no locks, a warning says that nothing holds the folder, and what is yielded is False.
 
     Args:
         folder: what is held.
@@ -42,27 +42,27 @@ def alone(folder: Path, name: str = LOCK, *, wait: bool = False) -> Iterator[Non
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / name).open("a") as file:
-        while not _held(file, folder):
+        while (held := _held(file, folder)) is False:
             if not wait:
                 raise FileExistsError(
                     f"{folder} is in use by another process: wait until it has ended, or choose another folder"
                 )
             time.sleep(_LOOK_AGAIN_S)
         try:
-            yield
+            yield held is True
         finally:
             _let_go(file)
 
 
-def _held(file: IO[str], folder: Path) -> bool:
-    """Whether it is ours now, or cannot be anybody's."""
+def _held(file: IO[str], folder: Path) -> bool | None:
+    """Whether it is ours now; None: it cannot be anybody's."""
     try:
         return _lock(file)
     except OSError as error:
         _logger.warning(
             "%s cannot be locked (%s): see to it that no other process writes there", folder, error.strerror
         )
-        return True
+        return None
 
 
 if sys.platform == "win32":

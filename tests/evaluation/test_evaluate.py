@@ -324,6 +324,16 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_the_first_question(
     assert asked == []
 
 
+def test_pictures_that_a_killed_process_left_half_drawn_are_removed(
+    make_run: MakeRun, evaluate: Callable[..., dict[str, Any]]
+) -> None:
+    run = make_run()
+    (run / ".pictures.ab12cd.partial" / "new").mkdir(parents=True)
+    evaluate(run, "all")
+    assert (run / "pictures").is_dir()
+    assert not list(run.glob(".*"))
+
+
 def test_what_is_not_there_is_named(make_run: MakeRun, evaluate: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="nowhere"):
         evaluate(tmp_path / "nowhere")

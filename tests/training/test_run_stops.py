@@ -69,6 +69,19 @@ def test_a_run_killed_at_its_very_start_is_begun_anew(make: Any) -> None:
     assert described(train(config))["status"] == "finished"
 
 
+def test_a_run_whose_evaluation_was_killed_goes_on(make: Any) -> None:
+    config = make(epochs=1)
+    train(config)
+    half = config.out / ".pictures.ab12cd.partial" / "new"
+    half.mkdir(parents=True)
+    (config.out / "evaluation").mkdir()
+    with alone(config.out / "evaluation", ".pictures.lock"):  # it is at it
+        train(make(epochs=1, resume=True))
+        assert half.is_dir()
+    train(make(epochs=1, resume=True))
+    assert not half.parent.exists()
+
+
 def test_only_a_run_of_the_same_settings_and_data_is_resumed(make: Any, tmp_path: Path) -> None:
     train(make())
     with pytest.raises(ValueError, match=r"epochs: 2 -> 3; optimizer.learning_rate: 0.001 -> 0.1"):

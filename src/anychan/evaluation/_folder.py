@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from anychan import _records as records
+from anychan._files import remove_partial_folders
 from anychan._lock import alone
+
+PICTURES = "pictures"
 
 
 def record_path(run: Path, split: str) -> Path:
@@ -35,9 +38,29 @@ def read_record(run: Path, split: str) -> dict[str, Any]:
     return records.read_record(path, "evaluation")
 
 
-def writing(run: Path, split: str) -> AbstractContextManager[None]:
+def writing(run: Path, split: str) -> AbstractContextManager[bool]:
     """Held while a split's record is read, added to and written; who else writes it waits."""
     return alone(run / "evaluation", f".{split}.lock", wait=True)
+
+
+@contextmanager
+def drawing(run: Path, *, wait: bool = True) -> Iterator[None]:
+    """Held while a run's pictures, which are of all splits, are written; what a killed process left goes first.
+
+    Raises:
+        FileExistsError: if another process writes them and ``wait`` is False.
+    """
+    with alone(run / "evaluation", ".pictures.lock", wait=wait) as is_ours:
+        if is_ours:
+            remove_partial_folders(run / PICTURES)
+        yield
+
+
+def remove_half_drawn(run: Path) -> None:
+    """Remove what a killed process left of a run's pictures; not what one that holds them is writing now."""
+    if (run / "evaluation").is_dir():  # where the lock lies, before anything is drawn
+        with suppress(FileExistsError), drawing(run, wait=False):
+            pass
 
 
 def write_record(record: dict[str, Any], path: Path) -> None:

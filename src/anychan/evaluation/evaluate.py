@@ -19,7 +19,6 @@ from typing import Any
 import torch
 
 from anychan._files import replacing
-from anychan._lock import alone
 from anychan._records import RUN, read_run_record
 from anychan.adaptation import AnyChannelModel
 from anychan.channels import ChannelSet
@@ -27,7 +26,16 @@ from anychan.cost import profile
 from anychan.data import Dataset, ImageArray, hold_out, load_split, open_dataset
 from anychan.data.dataset import same_images
 from anychan.environment import checked_device, environment
-from anychan.evaluation._folder import predictions_path, read_record, record_path, sha256, write_record, writing
+from anychan.evaluation._folder import (
+    PICTURES,
+    drawing,
+    predictions_path,
+    read_record,
+    record_path,
+    sha256,
+    write_record,
+    writing,
+)
 from anychan.evaluation.metrics import metrics
 from anychan.evaluation.pictures import write_pictures
 from anychan.evaluation.predict import predict_subset
@@ -158,8 +166,8 @@ def evaluate_run(
         _write(run, split, record, answers.values())
         if pictures:
             of = (dataset.description["name"], split)
-            with alone(run / "evaluation", ".pictures.lock", wait=True):  # which are of all splits
-                write_pictures(run / "pictures", of, array, answers, info.classes, model=model)
+            with drawing(run):
+                write_pictures(run / PICTURES, of, array, answers, info.classes, model=model)
     return record
 
 

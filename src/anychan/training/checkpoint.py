@@ -68,6 +68,7 @@ def load_checkpoint(folder: Path) -> dict[str, Any] | None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process left half-written."""
+    """Remove the files that a killed process left half-written; folders, which are pictures, are not of training."""
     for leftover in folder.glob(LEFTOVERS):
-        leftover.unlink(missing_ok=True)
+        if not leftover.is_dir():
+            leftover.unlink(missing_ok=True)

@@ -16,6 +16,7 @@ from anychan.adaptation.normalisation import batches_to_arrive
 from anychan.blocks import FoldableConv2d
 from anychan.data import split_statistics
 from anychan.environment import environment
+from anychan.evaluation._folder import remove_half_drawn
 from anychan.models import ModelInfo, save_model
 from anychan.models.files import DESCRIPTION, WEIGHTS
 from anychan.training import checkpoint
@@ -229,6 +230,7 @@ class _Run:
         if self._writes:
             for folder in (config.out, self._folder.checkpoints):
                 checkpoint.remove_leftovers(folder)
+            remove_half_drawn(config.out)
         if not config.resume:
             return ""
         state = checkpoint.load_checkpoint(self._folder.checkpoints)
