@@ -89,6 +89,15 @@ def remove_partial_folders(folder: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
+def remove_partial_files(beside: Path) -> None:
+    """Remove what killed processes left of ``replacing`` of files whose names begin as that of a path.
+
+    For whoever knows that no other process is at it now.
+    """
+    for leftover in beside.parent.glob(f".{beside.name}.*.partial"):
+        leftover.unlink(missing_ok=True)
+
+
 def move(file: Path, path: Path) -> None:
     """Rename a file, in place of what is at ``path``; Windows is asked for two seconds while somebody has that open."""
     until = time.monotonic() + _PATIENCE_S

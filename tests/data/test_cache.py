@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from anychan import _lock
 from anychan.data import cache, cache_file
 from anychan.data.cache import decode_split
 from anychan.data.cache_dir import default_cache_dir
@@ -71,6 +73,27 @@ def test_what_another_process_builds_is_waited_for_and_not_built_again(
     assert len(found.pixels) == 4
     assert built == [found.path]
     assert {path.suffix for path in (tmp_path / "cache").iterdir()} == {".images", ".json"}
+
+
+@pytest.mark.parametrize("locks", [True, False])
+def test_what_a_killed_process_left_half_built_is_removed(
+    pack: Pack, photographs: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, locks: bool
+) -> None:
+    def without_locks(_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    dataset = open_dataset(pack(photographs))
+    path = decode_split(dataset, "train", 16, tmp_path / "cache").path
+    assert path is not None
+    path.with_name(f"{path.name}.json").unlink()
+    half = path.with_name(f".{path.name}.images.17-0123abcd.partial")
+    half.write_bytes(b"half")
+    other = path.with_name(f".other-{path.name}.images.17-0123abcd.partial")
+    other.write_bytes(b"of another cache, which is not held")
+    if not locks:  # where another process may be writing it
+        monkeypatch.setattr(_lock, "_lock", without_locks)
+    decode_split(dataset, "train", 16, tmp_path / "cache")
+    assert (half.exists(), other.exists()) == (not locks, True)
 
 
 def test_a_lock_that_cannot_be_made_is_done_without(

@@ -16,6 +16,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+from anychan._files import remove_partial_files
 from anychan._lock import alone
 from anychan.data.cache_dir import default_cache_dir
 from anychan.data.cache_file import FORMAT, Decoded, in_memory, read_cache, write_cache
@@ -54,18 +55,25 @@ def decode_split(
 
 @contextmanager
 def _building(path: Path) -> Iterator[None]:
-    """Held by one process; where no lock can be made, or one fails in between, two may do the same work."""
+    """Held by one process, which removes what a killed one left half-built.
+
+    Where no lock can be made, or one fails in between, two may do the same work.
+    """
     lock = path.with_name(f".{path.name}.lock")
     with ExitStack() as held:
         held.callback(_remove, lock)
+        is_ours = False
         try:
-            held.enter_context(alone(lock.parent, lock.name))
+            is_ours = held.enter_context(alone(lock.parent, lock.name))
         except FileExistsError:
             _logger.warning("another process decodes %s: waiting until it has (%s)", path.name, lock)
             with suppress(OSError):
-                held.enter_context(alone(lock.parent, lock.name, wait=True))
+                is_ours = held.enter_context(alone(lock.parent, lock.name, wait=True))
         except OSError:  # no lock can be made
             pass
+        if is_ours:
+            with suppress(OSError):  # of another user
+                remove_partial_files(path)
         yield
 
 
