@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import tracemalloc
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -246,6 +247,21 @@ def test_a_file_that_cannot_be_decoded_decides_nothing(folder: Pack, tmp_path: P
             loaded(dataset, tmp_path)
     with pytest.raises(ValueError, match=r"train/a/0\.tif has 4 planes and no name"):
         open_dataset(folder(folders(lambda i: tiff(noise(4, SIZE, SIZE, seed=i)))))
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_folder_in_place_of_bands_yaml_is_named(tmp_path: Path, image_bytes: Callable, beside: bool) -> None:
+    root = tmp_path / "data"
+    (root / "bands.yaml").mkdir(parents=True)
+    if beside:
+        with zipfile.ZipFile(root / "data.zip", "w") as archive:
+            archive.writestr("train/a/0.png", image_bytes())
+        root /= "data.zip"
+    else:
+        (root / "train" / "a").mkdir(parents=True)
+        (root / "train" / "a" / "0.png").write_bytes(image_bytes())
+    with pytest.raises(ValueError, match=rf"^{root.name}/bands\.yaml is a folder, not a file"):
+        open_dataset(root)
 
 
 def test_files_of_bands_among_photographs_are_refused(folder: Pack, tmp_path: Path, photographs: Files) -> None:

@@ -143,12 +143,20 @@ def bands_beside(source: Source) -> Bands | None:
     while True:
         path = f"{folder}/{FILE}" if folder else FILE
         if source.exists(path):
-            return read_bands(source.read(path).decode(errors="replace"), f"{source.name}/{path}")
+            return _read_bands(source, path)
         check_no_other(partial(_is_in, source, folder), f"{source.name}/{folder}".rstrip("/"))
         inside = source.folders(folder)
         if len(inside) != 1:
             return None
         folder = f"{folder}/{inside[0]}" if folder else inside[0]
+
+
+def _read_bands(source: Source, path: str) -> Bands:
+    try:
+        text = source.read(path).decode(errors="replace")
+    except BrokenFileError as error:
+        raise ValueError(f"{source.name}/{path} {error}") from error
+    return read_bands(text, f"{source.name}/{path}")
 
 
 def _is_in(source: Source, folder: str, name: str) -> bool:
