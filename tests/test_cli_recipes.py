@@ -90,6 +90,14 @@ def test_half_a_recipe_is_completed_on_the_command_line(
     assert (trained[1].optimizer.momentum, capsys.readouterr().err) == (0.0, "")
 
 
+def test_a_recipe_that_is_nested_too_deep_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = tmp_path / "deep.yaml"
+    recipe.write_text("model_options: " + "[" * 2000 + "]" * 2000)
+    for words in (["--config", str(recipe)], [f"--config={recipe}"]):
+        assert main(["train", *words, "--data", "a.zip", "--out", "new"]) == 2
+        assert capsys.readouterr().err == f"anychan: error: {recipe} is nested too deep to be read\n"
+
+
 def test_a_group_that_is_none_is_refused_beside_options_of_the_group(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

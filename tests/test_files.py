@@ -118,5 +118,12 @@ def test_what_is_no_text_or_no_yaml_is_named(tmp_path: Path) -> None:
     path.write_text("epochs: [2", "utf-8")
     with pytest.raises(ValueError, match=r"a\.yaml is no YAML"):
         read_yaml(path)
+    path.write_text("[" * 2000, "utf-8")
+    with pytest.raises(ValueError, match=r"a\.yaml is nested too deep"):
+        read_yaml(path)
+    for value in ("2020-13-45", '!!int ""', "!!bool maybe", "!!timestamp soon"):
+        path.write_text(f"epochs: {value}", "utf-8")
+        with pytest.raises(ValueError, match=r"a\.yaml has a value that cannot be read: "):
+            read_yaml(path)
     path.write_text("epochs: 2", "utf-8")
     assert read_yaml(path) == {"epochs": 2}

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from anychan._errors import first_line
+
 _ON_WINDOWS = sys.platform == "win32"
 _PATIENCE_S = 2.0
 _LOOK_AGAIN_S = 0.05
@@ -28,12 +30,26 @@ def read_text(path: Path) -> str:
 
 def read_yaml(path: Path) -> Any:
     """What a YAML file says; ValueError for what is none, which names the file."""
+    return parse_yaml(read_text(path), str(path))
+
+
+def parse_yaml(text: str, name: str) -> Any:
+    """What a text in YAML says.
+
+    Raises:
+        ValueError: if it is none, is nested too deep, or has a value that is none, such as a month 13; it begins with
+            the name.
+    """
     import yaml
 
     try:
-        return yaml.safe_load(read_text(path))
+        return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise ValueError(f"{path} is no YAML: {error}") from error
+        raise ValueError(f"{name} is no YAML: {' '.join(str(error).split())}") from error
+    except RecursionError as error:
+        raise ValueError(f"{name} is nested too deep to be read") from error
+    except (ValueError, LookupError, AttributeError) as error:  # what its makers of values stumble into
+        raise ValueError(f"{name} has a value that cannot be read: {first_line(error)}") from error
 
 
 @contextmanager

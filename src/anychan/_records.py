@@ -39,8 +39,10 @@ def read_record(path: Path, kind: str) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: not a text file ({error.reason})") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise ValueError(f"{path} is damaged: not JSON ({error})") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} is damaged: nested too deep") from error
     check_record(record, str(path), kind)
     return record
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from anychan.channels import ChannelSet
 from anychan.data import check_dataset, load_split, open_dataset, split_statistics
-from anychan.data.bands import Bands
+from anychan.data.bands import Bands, read_bands
 from anychan.data.dataset import BYTES, Encoding
 from anychan.data.findings import BrokenFileError
 from anychan.data.resize import resize_planes, resize_values
@@ -247,6 +247,12 @@ def test_a_file_that_cannot_be_decoded_decides_nothing(folder: Pack, tmp_path: P
             loaded(dataset, tmp_path)
     with pytest.raises(ValueError, match=r"train/a/0\.tif has 4 planes and no name"):
         open_dataset(folder(folders(lambda i: tiff(noise(4, SIZE, SIZE, seed=i)))))
+
+
+@pytest.mark.parametrize("text", ["bands: " + "[" * 2000, "nodata: 2020-13-45"], ids=["deep", "month"])
+def test_a_bands_file_that_cannot_be_read_is_named(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^data/bands\.yaml (is nested too deep|has a value that cannot be read)"):
+        read_bands(text, "data/bands.yaml")
 
 
 @pytest.mark.parametrize("beside", [True, False])

@@ -158,6 +158,22 @@ def test_a_member_that_is_damaged(tmp_path: Path, method: int) -> None:
     assert kind_of(path, "a") == "unreadable"
 
 
+@pytest.mark.parametrize("lie", ["version", "flag"])
+def test_an_archive_that_cannot_be_opened_is_named(tmp_path: Path, lie: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("#.png", b"content")
+    raw = bytearray((tmp_path / "a.zip").read_bytes())
+    directory = raw.index(b"PK\1\2")
+    if lie == "version":
+        raw[directory + 6] = 99
+    else:  # that names are in UTF-8
+        raw[directory + 9] |= 0x08
+        raw[raw.index(b"#", directory)] = 0xFF
+    (tmp_path / "a.zip").write_bytes(raw)
+    with pytest.raises(ValueError, match=r"a\.zip is not a zip archive that can be read: "):
+        open_source(tmp_path / "a.zip")
+
+
 def test_a_member_that_unpacks_to_more_than_it_says(tmp_path: Path) -> None:
     path = archive_of(tmp_path / "a.zip", bytes(20_000_000))
     lying = path.read_bytes().replace((20_000_000).to_bytes(4, "little"), (10).to_bytes(4, "little"))

@@ -55,6 +55,17 @@ def test_benchmarks_and_what_recipes_came_to_are_records_too(tmp_path: Path) -> 
         copied.unlink()
 
 
+def test_a_record_that_is_nested_too_deep_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "run.json"
+    for file in (path, tmp_path / "other.json"):  # the second need not be a record
+        file.write_text("[" * 200_000)
+    assert main(["records", "validate", str(tmp_path)]) == 1
+    assert f"{path}: is nested too deep to be read" in capsys.readouterr().out
+    assert validate_records([tmp_path])[0] == 1
+    with pytest.raises(ValueError, match=r"run\.json is damaged: nested too deep"):
+        read_record(path, "run")
+
+
 def test_pictures_may_carry_schema_and_kind_and_then_the_right_ones(tmp_path: Path) -> None:
     path = tmp_path / "pictures.json"
     path.write_text('{"split": "test", "pictures": []}')  # as older ones are

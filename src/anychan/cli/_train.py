@@ -20,7 +20,10 @@ def parsed_train(name: str, command: Command, words: list[str]) -> Any:
     words = _underscored(words)
     if name == "sweep" and any(word.partition("=")[0] == "--resume" for word in words):
         parser.error("--resume is not for a search, which always goes on where it stopped")
-    told = parser.parse_args(words)
+    try:
+        told = parser.parse_args(words)
+    except RecursionError as error:
+        raise ValueError(f"{', '.join(_recipes(words)) or 'an option'} is nested too deep to be read") from error
     from anychan.experiments.settings import check_groups, instantiated  # help does not wait for it
 
     options = instantiated(parser, told)
@@ -31,6 +34,12 @@ def parsed_train(name: str, command: Command, words: list[str]) -> Any:
         check_groups(recipe)  # else one that is none would be lost under an option of the group
         _compare(partial(instantiated, parser, recipe), options, here)
     return options
+
+
+def _recipes(words: Sequence[str]) -> list[str]:
+    """The files that ``--config`` names."""
+    pairs = zip(words, [*words[1:], ""], strict=True)
+    return [word.partition("=")[2] or after for word, after in pairs if word.partition("=")[0] == "--config"]
 
 
 def _compare(recipe: Callable[[], Any], options: Any, here: set[str]) -> None:

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from anychan._files import read_text
+from anychan._files import parse_yaml, read_text
 from anychan.channels import Channel, ChannelSet
 from anychan.data.findings import BrokenFileError
 from anychan.data.planes import ALONE, pattern
@@ -202,13 +202,11 @@ def read_bands(text: str, name: str = FILE) -> Bands:
     Raises:
         ValueError: if it is no YAML, has an unknown key, or a value that does not fit.
     """
-    import yaml
-
     try:
-        record = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        record = parse_yaml(text, name)
+    except ValueError as error:
         quotes = "; what files are called must stand in quotes" if _BARE.search(text) else ""
-        raise ValueError(f"{name} is no YAML: {' '.join(str(error).split())}{quotes}") from error
+        raise ValueError(f"{error}{quotes}") from error
     known = [key.name for key in fields(Bands) if key.name not in ("renamed", "own", "otherwise")]
     if not isinstance(record, Mapping):
         raise ValueError(f"{name} is no list of keys and values; the keys are {', '.join(known)}")

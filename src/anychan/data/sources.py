@@ -171,7 +171,7 @@ class ZipSource:
         try:
             with zipfile.ZipFile(self._path) as archive:
                 members = [member for member in archive.infolist() if not member.is_dir()]
-        except (zipfile.BadZipFile, OSError, EOFError) as error:
+        except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError) as error:
             raise ValueError(f"{path} is not a zip archive that can be read: {error}") from error
         names = [_named(member).removeprefix("./") for member in members]
         self._members = dict(zip(names, members, strict=True))

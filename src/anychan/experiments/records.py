@@ -89,7 +89,7 @@ def _kind_of_place(path: Path) -> str | None:
 def _calls_itself_a_record(path: Path) -> bool:
     try:
         value = json.loads(path.read_text("utf-8"))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(value, dict) and {"schema", "kind"} <= value.keys()
 
@@ -106,7 +106,14 @@ def _faults_of(path: Path, kind: str | None) -> Iterable[str]:
     return [fault for i, line in lines for fault in _faults_of_text(line, f"{path}: line {i}", kind)]
 
 
-def _faults_of_text(text: str, place: str, kind: str | None) -> Iterator[str]:
+def _faults_of_text(text: str, place: str, kind: str | None) -> Sequence[str]:
+    try:
+        return list(_each_fault(text, place, kind))
+    except RecursionError:
+        return [f"{place}: is nested too deep to be read"]
+
+
+def _each_fault(text: str, place: str, kind: str | None) -> Iterator[str]:
     try:
         record = json.loads(text, parse_constant=_no_number)
     except ValueError as error:

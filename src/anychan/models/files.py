@@ -301,7 +301,7 @@ def read_info(folder: Path) -> ModelInfo:
     description = folder / DESCRIPTION
     try:
         return ModelInfo.from_dict(json.loads(description.read_text(encoding="utf-8")))
-    except (AttributeError, KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (AttributeError, KeyError, RecursionError, TypeError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ValueError(f"{description} is damaged: {error!r}") from error
 
 
