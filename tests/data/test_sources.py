@@ -74,6 +74,14 @@ def test_links_are_followed_within_the_folder_only(folder: Pack) -> None:
     assert "folder/" in open_source(root).files()
 
 
+def test_a_link_to_itself_is_one_file_that_cannot_be_read(folder: Pack) -> None:
+    root = folder({"a/b": b"1"})
+    (root / "a" / "loop").symlink_to("loop")
+    assert open_source(root).files() == ["a/b", "a/loop"]
+    assert kind_of(root, "a/loop") == "unreadable"
+    assert open_source(root).stamp("a/loop") == "unreadable"
+
+
 def test_a_sibling_with_the_same_beginning_is_outside(folder: Pack) -> None:
     root = folder({"a": b"1"})
     sibling = root.with_name(f"{root.name}-private")

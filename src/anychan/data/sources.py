@@ -101,7 +101,7 @@ class FolderSource:
             if entry.is_dir(follow_symlinks=False):
                 yield from self._walk(path)
             else:
-                yield f"{path}/" if entry.is_dir() else path
+                yield f"{path}/" if _leads_to_folder(entry) else path
 
     def _list(self, folder: str) -> list[os.DirEntry[str]]:
         try:
@@ -144,6 +144,13 @@ class FolderSource:
             raise BrokenFileError("missing", "is missing") from error
         except OSError as error:
             raise _refused(error, location) from error
+
+
+def _leads_to_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # such as a link to itself, of which whoever reads it is told
+        return False
 
 
 def _named(member: zipfile.ZipInfo) -> str:
