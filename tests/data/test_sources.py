@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -180,6 +181,62 @@ def test_an_archive_that_cannot_be_opened_is_named(tmp_path: Path, lie: str) -> 
     (tmp_path / "a.zip").write_bytes(raw)
     with pytest.raises(ValueError, match=r"a\.zip is not a zip archive that can be read: "):
         open_source(tmp_path / "a.zip")
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("a" * 4096, True), ("a" * 4097, False), ("a/" * 100 + "b", True), ("a/" * 101 + "b", False)]
+)
+def test_long_and_deep_names_are_refused(tmp_path: Path, name: str, read: bool) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(name, b"content")
+    if read:
+        assert open_source(tmp_path / "a.zip").files() == [name]
+        return
+    with pytest.raises(
+        ValueError, match=r"a\.zip has a name of [\d,]+ characters in \d+ folders \(a.*\.\.\.\); up to 4,096"
+    ):
+        open_source(tmp_path / "a.zip")
+
+
+def test_opening_an_archive_takes_room_by_its_names_only(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("a/" * 8000 + "x.png", b"content")
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="in 8,000 folders"):
+        open_source(tmp_path / "a.zip")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
+
+
+def test_names_that_are_no_paths_are_not_listed_in_an_archive(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name in ("/rooted/x", "a//x", "a/.hidden/x", "__MACOSX/a/x", "a/b/x", "./c/x", "c"):
+            archive.writestr(name, b"content")
+    source = open_source(tmp_path / "a.zip")
+    assert source.files() == ["a/b/x", "c", "c/x"]
+    assert (source.folders(), source.folders("a"), source.folders("none")) == (["a", "c"], ["b"], [])
+    assert (source.files("a"), source.files("a/b"), source.files("none")) == (["a/b/x"], ["a/b/x"], [])
+
+
+def test_listing_the_folders_of_an_archive_does_not_go_through_all_names_each_time(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for i in range(300):
+            archive.writestr(f"{i}/x", b"")
+    source, seen = open_source(tmp_path / "a.zip"), 0
+
+    def count(frame: object, event: str, _: object) -> None:
+        nonlocal seen
+        seen += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        for i in range(300):
+            source.files(str(i))
+            source.folders(str(i))
+    finally:
+        sys.setprofile(None)
+    assert seen < 300 * 60
 
 
 def test_a_member_that_unpacks_to_more_than_it_says(tmp_path: Path) -> None:

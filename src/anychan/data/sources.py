@@ -12,7 +12,7 @@ import stat
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +21,7 @@ from anychan.data.findings import BrokenFileError, ReadError
 
 # Larger than an uncompressed photograph of the most pixels that are decoded.
 MAX_FILE_BYTES = 2**29
+MAX_NAME, MAX_FOLDERS = 4096, 100  # characters of a name in an archive, and folders that it may lie in
 _LOCAL_HEADER_BYTES = 30
 _SAYS_UTF8 = 0x800  # of a member's flags, that its name is in UTF-8
 # What is refused because of a file or its path, until these are changed; all else is the machine's, and may pass.
@@ -163,11 +164,53 @@ def _named(member: zipfile.ZipInfo) -> str:
         return member.filename
 
 
+def _check_name(name: str, archive: Path) -> None:
+    folders = name.count("/")
+    if len(name) > MAX_NAME or folders > MAX_FOLDERS:
+        raise ValueError(
+            f"{archive} has a name of {len(name):,} characters in {folders:,} folders ({name[:40]}...); up to "
+            f"{MAX_NAME:,} characters in {MAX_FOLDERS} folders are read"
+        )
+
+
+class _Tree:
+    """Which files and folders lie right in which folder; hidden ones are known, but not listed."""
+
+    def __init__(self, files: Iterable[str]) -> None:
+        self._files: dict[str, list[str]] = {"": []}
+        self._folders: dict[str, list[str]] = {}
+        for file in files:
+            folder = file.rpartition("/")[0]
+            new = folder
+            while new not in self._files:
+                self._files[new] = []
+                above = new.rpartition("/")[0]
+                self._folders.setdefault(above, []).append(new)
+                new = above
+            self._files[folder].append(file)
+
+    def __contains__(self, folder: str) -> bool:
+        return folder in self._files
+
+    def folders_in(self, folder: str) -> Iterator[str]:
+        return _shown(self._folders.get(folder, ()), folder)
+
+    def below(self, folder: str) -> Iterator[str]:
+        yield from _shown(self._files.get(folder, ()), folder)
+        for inside in self.folders_in(folder):
+            yield from self.below(inside)
+
+
+def _shown(paths: Iterable[str], folder: str) -> Iterator[str]:
+    start = len(folder) + 1 if folder else 0
+    return (path for path in paths if not _is_hidden(path[start:]))
+
+
 class ZipSource:
     """The files in a zip archive, stored or deflated.
 
     Raises:
-        ValueError: if it is not a zip archive that can be read.
+        ValueError: if it is not a zip archive that can be read, or has a name longer or deeper than are read.
     """
 
     kept = True
@@ -183,17 +226,15 @@ class ZipSource:
         names = [_named(member).removeprefix("./") for member in members]
         self._members = dict(zip(names, members, strict=True))
         self._ambiguous = {name for name, times in Counter(names).items() if times > 1}
-        self._folders = {name[:i] for name in names for i, letter in enumerate(name) if letter == "/"}
+        for name in names:
+            _check_name(name, path)
+        self._tree = _Tree(self._members)
 
     def files(self, folder: str = "") -> list[str]:
-        prefix = f"{folder}/" if folder else ""
-        inside = (name for name in self._members if name.startswith(prefix))
-        return sorted(name for name in inside if not _is_hidden(name[len(prefix) :]))
+        return sorted(self._tree.below(folder))
 
     def folders(self, folder: str = "") -> list[str]:
-        prefix = f"{folder}/" if folder else ""
-        inside = (name[len(prefix) :] for name in self._folders if name.startswith(prefix) and name != folder)
-        return sorted(name for name in inside if "/" not in name and not _is_hidden(name))
+        return sorted(path.rpartition("/")[2] for path in self._tree.folders_in(folder))
 
     def exists(self, path: str) -> bool:
         return path in self._members
@@ -201,9 +242,7 @@ class ZipSource:
     def read(self, path: str) -> bytes:
         name = safe_path(path)
         if name not in self._members:
-            raise BrokenFileError(
-                *(("not-a-file", "is a folder") if name in self._folders else ("missing", "is missing"))
-            )
+            raise BrokenFileError(*(("not-a-file", "is a folder") if name in self._tree else ("missing", "is missing")))
         member = self._members[name]
         if name in self._ambiguous:
             raise BrokenFileError("unreadable", "stands in the archive twice, so that which is meant is not known")
