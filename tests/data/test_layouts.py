@@ -100,7 +100,10 @@ def test_one_path_in_two_splits_or_twice_is_reported_but_opens(pack: Pack) -> No
         ("listed-twice", "train", False),
         ("two-splits", "test", False),
     ]
-    assert len(open_dataset(path).splits["train"]) == 2
+    dataset = open_dataset(path)
+    assert len(dataset.splits["train"]) == 2
+    assert dataset.description["in_two_splits"] == 1
+    assert "in_two_splits" not in open_dataset(pack({"test.txt": b"a/b.jpg 0\n"})).description
 
 
 def test_one_path_with_two_labels_in_two_splits(pack: Pack) -> None:

@@ -13,6 +13,7 @@ from torch import nn
 
 from anychan.blocks import DeepenedConv2d
 from anychan.evaluation import evaluate_run
+from anychan.experiments import validate_records
 from anychan.models import load_model
 from anychan.training import TrainConfig, adapt_run, train
 from anychan.training import run as run_module
@@ -61,6 +62,28 @@ def test_images_held_out_are_found_again_beside_broken_ones(make: Any, tmp_path:
         run, "RGB", "held-out", cost=False, pictures=False, device="cpu", cache_dir=tmp_path / "cache"
     )
     assert record["results"][0]["n"] == 4
+
+
+def test_files_in_two_splits_are_warned_of_and_recorded(
+    make: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    root = tmp_path / "data"
+    for number in range(4):
+        path = root / f"class{number % 2}" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (16, 16), (60 * number, 0, 200)).save(path)
+    lines = [f"class{number % 2}/{number}.png {number % 2}\n" for number in range(4)]
+    (root / "train.txt").write_text("".join(lines))
+    (root / "test.txt").write_text("".join(lines[:2]))
+    run = train(make(data=str(root), batch_size=2, epochs=1))
+    said = "data: 2 files are in two splits, so that what is measured there is too good"
+    assert caplog.text.count(said) == 1
+    assert described(run)["data"]["in_two_splits"] == 2
+    caplog.clear()
+    record = evaluate_run(run, "RGB", cost=False, pictures=False, device="cpu", cache_dir=tmp_path / "cache")
+    assert caplog.text.count(said) == 1
+    assert record["data"]["in_two_splits"] == 2
+    assert validate_records([run])[1] == []
 
 
 def test_it_learns(make: Any) -> None:

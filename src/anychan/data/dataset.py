@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from anychan.channels import MEASURED, ChannelSet
 from anychan.data.sources import Files
+
+_logger = logging.getLogger(__name__)
 
 Pixels = NDArray[Any]  # (H, W, C) of the type that the data set's encoding names; uint8 for photographs
 
@@ -118,6 +121,7 @@ class Dataset:
         encoding: how pixels are kept.
         decoding: what tells how pictures are made of the files from other ways; "" for photographs.
         numbers: scale, offset and nodata by channel, as far as not the files but a ``bands.yaml`` says them.
+        in_two_splits: how many files lists name in more than one split; that the same image has two names is not known.
     """
 
     name: str
@@ -130,6 +134,7 @@ class Dataset:
     encoding: Encoding = BYTES
     decoding: str = ""
     numbers: dict[str, dict[str, float]] = field(default_factory=dict)
+    in_two_splits: int = 0
 
     @cached_property
     def description(self) -> dict[str, Any]:
@@ -144,8 +149,19 @@ class Dataset:
             "channels": list(self.channels.names),
             "classes": len(self.classes),
             "splits": {split: len(samples) for split, samples in self.splits.items()},
+            **({"in_two_splits": self.in_two_splits} if self.in_two_splits else {}),
             "fingerprints": {split: self.fingerprint(samples) for split, samples in self.splits.items()},
         }
+
+    def warn_of_overlap(self) -> None:
+        """Log a warning where files are in two splits; for who trains on the data, or measures something on them."""
+        if self.in_two_splits:
+            files = "1 file is" if self.in_two_splits == 1 else f"{self.in_two_splits:,} files are"
+            _logger.warning(
+                "%s: %s in two splits, so that what is measured there is too good; `anychan data check` names each",
+                self.name,
+                files,
+            )
 
     def fingerprint(self, samples: Iterable[Sample]) -> str:
         """What tells these samples from others: a hash of their paths, labels and contents, in their order.

@@ -125,6 +125,7 @@ def _dataset(source: Source, layout: Layout, bands: Bands | None) -> Dataset:
         classes=layout.classes,
         splits=layout.splits,
         layout=layout.description,
+        in_two_splits=len({finding.path for finding in layout.findings if finding.kind == "two-splits"}),
     )
     if decoder is None:
         return photographs

@@ -183,6 +183,7 @@ def _open(run: Path, info: ModelInfo, data: str | Path | None, bands: str | Path
             dataset = open_dataset(spec, config.get("bands"))
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{error}; the run was trained on {spec}: say with --data where it is") from error
+    dataset.warn_of_overlap()
     if tuple(dataset.classes) != info.classes:
         differing = sorted(set(dataset.classes) ^ set(info.classes))
         what = f"{', '.join(differing[:3])} in one of them only" if differing else "the same ones in another order"

@@ -58,6 +58,8 @@ def load_images(config: TrainConfig, accelerator: Accelerator) -> Images:
         raise ValueError(f"{config.data} has no training split; it has {', '.join(there)}")
     if config.early_stopping.patience is not None and "val" not in there and config.held_out is None:
         raise ValueError(f"early stopping needs a validation split; {config.data} has {', '.join(there)}")
+    if accelerator.is_main_process:
+        dataset.warn_of_overlap()
     shown = accelerator.is_main_process and sys.stderr.isatty()
 
     def load(split: str) -> ImageArray:
