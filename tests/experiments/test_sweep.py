@@ -275,6 +275,24 @@ def test_another_search_or_data_without_validation_is_refused(out: Path, tmp_pat
     assert sweep(config(tmp_path / "held", data=without, held_out=8), SPACE, trials=1)["best"]
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_of_the_proposals_that_optuna_cannot_take_is_named(
+    seed: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "space.yaml").write_text("seed: [1, 2]")
+    words = ["--data", DATA, "--out", str(tmp_path / "new"), "--space", str(tmp_path / "space.yaml")]
+    assert main(["sweep", *words, "--proposals-seed", str(seed)]) == 2
+    said = f"proposals_seed {seed} must be a whole number from 0 to 4,294,967,295"
+    assert capsys.readouterr().err == f"anychan: error: {said}\n"
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_search_goes_on_from_the_largest_seed(tmp_path: Path) -> None:
+    for trials in (1, 2):
+        record = sweep(config(tmp_path / "sweep"), SPACE, trials=trials, seed=2**32 - 1)
+    assert len(record["trials"]) == 2
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

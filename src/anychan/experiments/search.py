@@ -31,6 +31,7 @@ _JOURNAL, _RECORD = "optuna.log", "sweep.json"
 _BROKEN = 2  # trials in a row that a search gives up after, as the machine may be at fault
 # Settings that a network is made by.
 _OF_NETWORKS = ("model", "model_options", "strategy", "strategy_options", "channels", "normalisation.kind")
+_SEEDS = 2**32  # that Optuna's random numbers can begin with
 _ACCURACY, _CHOSEN, _SEED = "val_accuracy", "chosen", "proposals_seed"
 
 
@@ -58,15 +59,18 @@ def sweep(settings: Mapping[str, Any], space: SearchSpace, trials: int, seed: in
         None.
 
     Raises:
-        ValueError: without Optuna (``pip install anychan[sweep]``), for fewer than one trial, wrong settings, a data
-            set without validation, a space of which no choice gives a network, a folder that holds another search, a
-            machine that would train in another number format than the trials there, an interrupted run that cannot go
-            on from its checkpoint here, or two trials in a row that failed by something else than their settings.
+        ValueError: without Optuna (``pip install anychan[sweep]``), for fewer than one trial, a seed below 0 or above
+            2^32 - 1, wrong settings, a data set without validation, a space of which no choice gives a network, a
+            folder that holds another search, a machine that would train in another number format than the trials there,
+            an interrupted run that cannot go on from its checkpoint here, or two trials in a row that failed by
+            something else than their settings.
         FileExistsError: if the folder holds something else, or another process is at it.
         InterruptedRunError: if it was interrupted.
     """
     if trials < 1:
         raise ValueError(f"{trials} trials: there must be 1 at least")
+    if not 0 <= seed < _SEEDS:
+        raise ValueError(f"{_SEED} {seed} must be a whole number from 0 to {_SEEDS - 1:,}")
     check_search(settings, space)
     config = configuration(settings)
     _check_folder(config.out)
@@ -129,7 +133,7 @@ def _study(folder: Path, seed: int) -> Study:
         load_if_exists=True,
     )
     # A search that goes on does not propose again what it proposed first.
-    study.sampler = TPESampler(seed=seed + len(study.trials))
+    study.sampler = TPESampler(seed=(seed + len(study.trials)) % _SEEDS)
     return study
 
 
