@@ -307,6 +307,7 @@ def test_a_search_goes_on_from_the_largest_seed(tmp_path: Path) -> None:
         ({"seed": {"low": 3, "high": 3}}, "goes from 3 to 3, which is no range"),
         ({"optimizer.learning_rate": {"low": 0, "high": 1, "log": True}}, "which is no range"),
         ({"seed": {"low": 1, "high": 3, "log": True, "step": 1}}, "has log and step"),
+        ({"seed": {"low": 1, "high": 3, "log": "no"}}, "seed has log 'no'; it should be true or false"),
         ({"batch_size": {"low": 4, "high": 8, "step": 0}}, "batch_size goes in steps of 0, which must be more than 0"),
         ({"batch_size": {"low": 4, "high": float("inf")}}, "batch_size is .*; it should be a list"),
         ({"seed": {"low": 1, "high": 3, "first": 4}}, "seed is 4 first, which is not in its range"),

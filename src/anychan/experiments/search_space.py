@@ -145,6 +145,8 @@ def _check_values(name: str, values: Any) -> None:
     numbers = isinstance(values, Mapping) and {"low", "high"} <= values.keys() <= _RANGE
     if not numbers or not all(_is_number(values[key]) for key in values.keys() - {"log"}):
         raise ValueError(f"{name} is {values!r}; it should be a list of values, or low and high with log or step")
+    if not isinstance(values.get("log", False), bool):
+        raise ValueError(f"{name} has log {values['log']!r}; it should be true or false")
     if not values["low"] < values["high"] or (values.get("log") and values["low"] <= 0):
         raise ValueError(f"{name} goes from {values['low']} to {values['high']}, which is no range")
     if not values.get("step", 1) > 0:
