@@ -298,6 +298,15 @@ def test_what_is_no_study_is_refused_before_any_run(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("minutes", ["-3", "0", "nan", "inf"])
+def test_minutes_that_never_pass_or_have_passed_are_refused(
+    minutes: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["study", str(written(tmp_path)), "--out", str(tmp_path / "out"), "--minutes", minutes]) == 2
+    assert capsys.readouterr().err == f"anychan: error: --minutes {minutes} must be more than 0, and finite\n"
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize("path", sorted((PROJECT / "docs" / "studies").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_of_the_documents_can_be_asked_for(path: Path) -> None:
     study = Study.read(path, data="photographs.zip")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ def _options(parser: Parser) -> None:
 def _study(options: Any) -> int:
     from anychan.experiments import Study, conduct
 
+    if options.minutes is not None and not 0 < options.minutes < math.inf:
+        raise ValueError(f"--minutes {options.minutes:g} must be more than 0, and finite")
     given = {"data": options.data, "bands": options.bands, "cache_dir": options.cache_dir, "seeds": options.seeds}
     study = Study.read(options.study, **{name: value for name, value in given.items() if value is not None})
     seconds = None if options.minutes is None else 60 * options.minutes
