@@ -58,6 +58,8 @@ def test_channels(bands: int, names: str) -> None:
     [
         ("synthetic:colour=1", "unknown option 'colour'; there are bands, train"),
         ("synthetic:bands=0", "bands=0 is not between 1 and"),
+        ("synthetic:size=1024,bands=13", "size=1024 with 13 bands would make 3,489,660,928 numbers at a time"),
+        ("synthetic:size=1024,sensor=naip", "size=1024 with 4 bands would make 1,073,741,824 numbers"),
         ("synthetic:classes=65", "classes=65 is not between 2 and 64"),
         ("synthetic:train=0", "train=0"),
         ("synthetic:size=4", "size=4"),

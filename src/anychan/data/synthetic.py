@@ -32,6 +32,7 @@ SPEC_PREFIX = "synthetic"
 _VERSION = 1  # of the pictures: counts into what tells them apart
 _CHUNK = 256
 _CHUNKS_KEPT = 4
+_MOST_AT_ONCE = 2**28  # numbers of a chunk, which takes some 21 bytes for each while it is made
 _SPLITS = ("train", "val", "test")
 _LIMITS = {
     "bands": (1, 1000),
@@ -59,7 +60,7 @@ class SyntheticSpec:
             the same scenes.
 
     Raises:
-        ValueError: for a value out of its range.
+        ValueError: for a value out of its range, and for a size with so many bands that making them fills the memory.
     """
 
     bands: int = 4
@@ -79,6 +80,11 @@ class SyntheticSpec:
         for key, (smallest, largest) in _LIMITS.items():
             if not smallest <= getattr(self, key) <= largest:
                 raise ValueError(f"synthetic: {key}={getattr(self, key)} is not between {smallest} and {largest}")
+        if (numbers := _CHUNK * self.size**2 * self.bands) > _MOST_AT_ONCE:
+            raise ValueError(
+                f"synthetic: size={self.size} with {self.bands} bands would make {numbers:,} numbers at a time, for "
+                f"{_CHUNK} images; up to {_MOST_AT_ONCE:,} fit into memory"
+            )
 
     @classmethod
     def parse(cls, text: str) -> SyntheticSpec:
