@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anychan.data import check_dataset, open_dataset
+from anychan.data import check_dataset, open_dataset, stacks
+from anychan.data.findings import BrokenFileError
 
 from ._bands import SIZE, Files, Pack, loaded, tiff
 from ._files import noise
@@ -38,6 +39,20 @@ def test_a_channel_file_that_is_missing_is_missed(folder: Pack, tmp_path: Path) 
     report = check_dataset(path)
     assert report.kinds == {"no-channel": 1}
     assert report.unfit
+
+
+def test_channels_that_are_too_large_together_are_not_all_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    class Source:
+        def read(self, path: str) -> bytes:
+            read.append(path)
+            return bytes(600)
+
+    monkeypatch.setattr(stacks, "MAX_FILE_BYTES", 1000)
+    with pytest.raises(BrokenFileError, match="more than 1,000 bytes in all channels together"):
+        stacks._packed(Source(), [f"x_ch{channel}.tif" for channel in range(1, 9)])
+    assert read == ["x_ch1.tif", "x_ch2.tif"]
 
 
 def planes(names: list[str], channels: str) -> Files:

@@ -89,9 +89,12 @@ class StackedSource:
 
 def _packed(source: Source, members: Sequence[str]) -> bytes:
     """Files of one channel each as the content of one, stored as they are."""
-    contents = {PurePosixPath(member).name: source.read(member) for member in members}
-    if sum(map(len, contents.values())) > MAX_FILE_BYTES:
-        raise BrokenFileError("too-large", f"has more than {MAX_FILE_BYTES:,} bytes in all channels together")
+    contents, size = {}, 0
+    for member in members:
+        content = contents[PurePosixPath(member).name] = source.read(member)
+        size += len(content)
+        if size > MAX_FILE_BYTES:
+            raise BrokenFileError("too-large", f"has more than {MAX_FILE_BYTES:,} bytes in all channels together")
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         archive.comment = _COMMENT
