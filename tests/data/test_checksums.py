@@ -64,6 +64,17 @@ def test_of_what_cannot_be_read_for_now_nothing_is_kept(files: Counted) -> None:
     assert files.checksums().of(["b"]) == {"b": f"{zlib.crc32(b'22'):08x}:2"}
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), ReadError(5, "no answer", "b")])
+def test_what_was_computed_before_an_interruption_is_kept(files: Counted, error: Exception) -> None:
+    content = files.files.pop("b")
+    files.read = lambda path: Counted.read(files, path) if path in files.files else refuse(error)
+    with pytest.raises(type(error)):
+        files.checksums().of(["a", "b"])
+    files.files["b"] = content
+    files.checksums().of(["a", "b"])
+    assert files.read_files == ["a", "b"]
+
+
 def test_without_a_cache_they_are_computed_each_time(
     files: Counted, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

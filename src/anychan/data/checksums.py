@@ -52,9 +52,11 @@ class Checksums:
         new = [path for path, stamp in stamps.items() if known.get(path, [""])[0] != stamp]
         if new:
             with ThreadPoolExecutor() as pool:  # reading and checksums leave the interpreter's lock alone
-                for path, found in zip(new, pool.map(self._checksum, new), strict=True):
-                    known[path] = [stamps[path], found]
-            self._keep(known)
+                try:
+                    for path, found in zip(new, pool.map(self._checksum, new), strict=True):
+                        known[path] = [stamps[path], found]
+                finally:  # what was read before an interruption need not be read again
+                    self._keep(known)
         self._known = known
         return {path: known[path][1] for path in stamps}
 
