@@ -23,6 +23,7 @@ from anychan.models import WeightsUnavailableError
 from anychan.training import InterruptedRunError
 from anychan.training.stopping import StopRequest, listening
 
+_LONG_S = 80.0
 KILLED = "died with code -9, as the system ends one where memory is short (fewer --workers need less)"
 
 
@@ -61,6 +62,17 @@ def wait_to_be_stopped(path: Path) -> None:
             time.sleep(0.01)
     path.write_text("checkpoint")
     raise InterruptedRunError("stopped")
+
+
+def hear_nothing(path: Path) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    path.write_text("began")
+    time.sleep(_LONG_S)
+
+
+def stay() -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    threading.Thread(target=time.sleep, args=(_LONG_S,)).start()
 
 
 def task(
@@ -137,7 +149,7 @@ def test_nothing_is_begun_after_files_have_failed(tmp_path: Path) -> None:
 def test_a_death_is_heard_though_somebody_holds_the_pipe(tmp_path: Path) -> None:
     said, told = multiprocessing.Pipe()
     over, ends = multiprocessing.Pipe(duplex=False)
-    died = SimpleNamespace(sentinel=over.fileno(), join=lambda: None, exitcode=-9)
+    died = SimpleNamespace(sentinel=over.fileno(), join=lambda _: None, exitcode=-9)
     at_work = pool._Pool(1, None, StopRequest(), None)
     at_work._running.append(pool._Running(task(tmp_path, "a"), died, said, 0.0))
     with told, over:
@@ -164,6 +176,26 @@ def test_when_the_time_is_up_what_runs_is_stopped_and_nothing_is_begun(
     assert deaf.read_text() == "began"
     assert found["long"] == found["deaf"] == "was stopped and goes on when it is asked for again"
     assert found["later"] == "was not begun: the time was up"
+
+
+def test_what_does_not_heed_that_it_is_asked_to_stop_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deaf = tmp_path / "deaf"
+    hour = SimpleNamespace(monotonic=lambda: time.monotonic() + 3600 * deaf.exists())
+    monkeypatch.setattr(pool, "time", hour)
+    monkeypatch.setattr(pool, "_GRACE_S", 1.0, raising=False)
+    began = time.monotonic()
+    found = work_through([task(tmp_path, "deaf", partial(hear_nothing, deaf))], 1, seconds=1800)
+    assert found == {"deaf": "was stopped and goes on when it is asked for again"}
+    assert time.monotonic() - began < 60
+
+
+def test_a_process_that_has_said_all_but_does_not_end_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "_GRACE_S", 1.0, raising=False)
+    began = time.monotonic()
+    assert work_through([task(tmp_path, "a", stay)], 1) == {"a": None}
+    assert time.monotonic() - began < 60
 
 
 def test_an_interruption_stops_what_runs_once_and_raises(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from anychan.training.stopping import StopRequest, listening
 _BEFOREHAND = ["anychan.experiments.completing", "torchvision", "timm", "accelerate", "torchmetrics.classification"]
 _STOPPED = "was stopped and goes on when it is asked for again"
 _KILLED = -9  # by SIGKILL
+_GRACE_S = 600.0  # for a checkpoint, on a slow disk too
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ class _Pool:
         ready = wait([end for one in self._running for end in (one.said, one.process.sentinel)], 0.2)
         for one in [one for one in self._running if one.said in ready or one.process.sentinel in ready]:
             failed = self._heard(one)
-            one.process.join()
+            _wait_for_end(one.process)
             one.said.close()
             self._running.remove(one)
             self._end(one.task, time.monotonic() - one.since, failed)
@@ -166,7 +167,7 @@ class _Pool:
                 if by_files:
                     self._met = one.task.name
                 return failed
-        one.process.join()
+        _wait_for_end(one.process)
         if self._over:
             return _STOPPED
         code = one.process.exitcode
@@ -176,13 +177,25 @@ class _Pool:
     def _stop(self) -> None:
         for one in self._running:
             one.process.terminate()  # a run writes its checkpoint first
+        until = time.monotonic() + _GRACE_S
         while self._running:
+            if time.monotonic() >= until:
+                for one in self._running:
+                    one.process.kill()
             self._look()
 
     def _end(self, task: Task, seconds: float, failed: str | None) -> None:
         self.ended[task.name] = failed
         if self._tell is not None:
             self._tell(task.name, seconds, failed)
+
+
+def _wait_for_end(process: Any) -> None:
+    """Of a process that has said what it had to say, or has closed its ears: one that does not end is killed."""
+    process.join(_GRACE_S)
+    if process.exitcode is None:
+        process.kill()
+        process.join(_GRACE_S)
 
 
 def _processes() -> Any:
