@@ -234,9 +234,9 @@ def _not_reproduced() -> str:
     if not lacking:
         return ""
     only_alike, neither = ([name for name in lacking if (name in alike) is there] for there in (True, False))
-    said = [f"run with our training only: {', '.join(only_alike)}"] if only_alike else []
-    said += [f"not run yet: {', '.join(neither)}"] if neither else []
-    return f"{'; '.join(said).capitalize()}."
+    said = [f"Run with our training only: {', '.join(only_alike)}."] if only_alike else []
+    said += [f"Not run yet: {', '.join(neither)}."] if neither else []
+    return " ".join(said)
 
 
 def _of_networks() -> str:

@@ -150,6 +150,9 @@ def test_refuses_what_is_not_json(tmp_path: Path) -> None:
     (run / "run.json").write_text('{"schema": 1')
     with pytest.raises(ValueError, match=r"run\.json: not JSON"):
         read_run(run)
+    (run / "run.json").write_text("[" * 200_000)
+    with pytest.raises(ValueError, match=r"run\.json: nested too deep to be read"):
+        read_run(run)
 
 
 def test_a_line_cut_off_by_a_kill_is_left_out_but_no_other(tmp_path: Path) -> None:

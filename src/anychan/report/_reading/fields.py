@@ -128,5 +128,7 @@ def _record(place: str, text: str, kind: str | None) -> Fields:
         values = json.loads(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"{place}: not JSON ({error})") from error
+    except RecursionError as error:
+        raise ValueError(f"{place}: nested too deep to be read") from error
     check_record(values, place, kind)
     return Fields(place, values)
