@@ -156,7 +156,7 @@ def test_the_report_shows_all_of_them_with_runs_and_without(tmp_path: Path) -> N
         assert 'href="#reproduce"' in page
         text = re.sub("<[^>]*>", "", unescape(page[page.index('<section id="reproduce">') :]))
         document = write_report([*with_runs, *studied], tmp_path / "a.md").read_text("utf-8")
-        for shown in (text, document.split("## How to reproduce it")[1]):
+        for shown in (text, document.split("## Reproduce: how to make it again")[1]):
             assert "anychan ablate width.yaml --data DATA --out runs/width" in shown
             assert "wide: {model_options.width: 64}" in shown
             assert "anychan sweep --data DATA --out runs/sweep --model wide6 " in shown

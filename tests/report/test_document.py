@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_it_has_the_pages_sections_and_tables(folder: Path) -> None:
     text, page = (folder / "report.md").read_text("utf-8"), (folder / "report.html").read_text("utf-8")
     sections = re.findall(r"<h2>(.*?)</h2>", page)
-    assert sections[-1] == "How to reproduce it"
+    assert sections[-1] == "Reproduce: how to make it again"
     left_out = ["Pictures"]
     assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [name for name in sections if name not in left_out]
     tables = page.count('<figure class="tabular')
@@ -158,7 +158,12 @@ def test_what_is_written_begins_no_list_and_no_heading(tmp_path: Path) -> None:
 
 def test_of_an_ablation_alone(tmp_path: Path) -> None:
     text = write_report([write_ablation(tmp_path / "width")], tmp_path / "a.md").read_text("utf-8")
-    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == ["Question", "Ablations", "Limits", "How to reproduce it"]
+    assert re.findall(r"^## (.*)$", text, re.MULTILINE) == [
+        "Question",
+        "Ablations",
+        "Limits",
+        "Reproduce: how to make it again",
+    ]
     assert (
         "Does width help? Base: wide6, width 32, sliced stem, 64×64, 3 epochs. Percent of 2,400 images of the val "
         "split, seeds 0 and 1; 95 % intervals over images and seeds, not corrected. Trained in float32 on Some CPU."

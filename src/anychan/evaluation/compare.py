@@ -1,26 +1,28 @@
-"""Compare two evaluated runs image by image."""
+"""Compare two evaluated runs image by image.
+
+Answers are read from the evaluation records, which hold a bit an image, so that runs can be compared whose tables of
+predictions were not kept.
+"""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from anychan._records import read_record as read_any_record
 from anychan._records import write_record
 from anychan.channels import ChannelSet
 from anychan.data.dataset import same_images
-from anychan.evaluation._folder import path_from, predictions_path, read_record
+from anychan.evaluation._folder import path_from, read_record
 from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
-from anychan.evaluation.predictions import Predictions, read_predictions
+from anychan.evaluation.predictions import unpack_right
 
-# The answers of a run to one channel set, by fill.
-_ByFill = dict[str, Predictions]
+# What a record says of a run's answers to one channel set, by fill.
+_Row = Mapping[str, Any]
+_ByFill = dict[str, _Row]
 
 
 def compare_runs(
@@ -48,23 +50,20 @@ def compare_runs(
     Raises:
         FileNotFoundError: if a run was not evaluated on the split.
         ValueError: if both are one run, they were evaluated on different images or labels, a subset was not evaluated
-            in both, or the file of an earlier comparison is damaged.
+            in both, a record is from before it told of single images, or the file of an earlier comparison is damaged.
     """
     runs = [Path(a), Path(b)]
     if runs[0].resolve() == runs[1].resolve():
         raise ValueError(f"{a} and {b} are one run: two are compared")
     records = [read_record(run, split) for run in runs]
     known = [ChannelSet.from_dict(record["channels"]) for record in records]
-    answers_a, answers_b = (
-        _by_subset(read_predictions(predictions_path(run, split)).values(), channels_of)
-        for run, channels_of in zip(runs, known, strict=True)
-    )
+    answers_a, answers_b = (_by_subset(*of) for of in zip(records, known, strict=True))
     _check_same_data(runs, records, split)
     comparisons: list[dict[str, Any]] = []
     specs = ["all"] if channels is None else [channels] if isinstance(channels, str) else channels
     for subset in _common(known[0], answers_a, answers_b, runs, specs):
         for first, second in _pairs(answers_a[subset], answers_b[subset]):
-            names = {"subset": first.subset, "fill_a": first.fill, "fill_b": second.fill}
+            names = {"subset": first["subset"], "fill_a": first["fill"], "fill_b": second["fill"]}
             comparisons.append(names | _pair(first, second, runs).to_dict())
     if not comparisons:
         raise ValueError(f"{a} and {b} have no channel set that both answered alike, by themselves or with one fill")
@@ -90,11 +89,11 @@ def _place(a: Path, b: Path, split: str) -> Path:
     return path
 
 
-def _by_subset(answers: Iterable[Predictions], known: ChannelSet) -> dict[frozenset[str], _ByFill]:
+def _by_subset(record: Mapping[str, Any], known: ChannelSet) -> dict[frozenset[str], _ByFill]:
     # By the names, as two runs may order the same channels differently.
     found: dict[frozenset[str], _ByFill] = {}
-    for given in answers:
-        found.setdefault(frozenset(known.subset(given.subset).names), {})[given.fill] = given
+    for row in record["results"]:
+        found.setdefault(frozenset(known.subset(row["subset"]).names), {})[row["fill"]] = row
     return found
 
 
@@ -126,7 +125,7 @@ def _common(
     return list(chosen)
 
 
-def _pairs(first: _ByFill, second: _ByFill) -> list[tuple[Predictions, Predictions]]:
+def _pairs(first: _ByFill, second: _ByFill) -> list[tuple[_Row, _Row]]:
     alike = [(first[fill], second[fill]) for fill in first if fill in second]
     if "" in first and "" not in second:
         return [(first[""], other) for other in second.values()] + alike
@@ -135,20 +134,15 @@ def _pairs(first: _ByFill, second: _ByFill) -> list[tuple[Predictions, Predictio
     return alike
 
 
-def _pair(first: Predictions, second: Predictions, runs: Sequence[Path]) -> Paired:
-    order_a, order_b = _order(first), _order(second)
-    paths = [[given.paths[i] for i in order] for given, order in ((first, order_a), (second, order_b))]
-    if paths[0] != paths[1]:
-        extra = sorted(set(paths[0]) ^ set(paths[1]))
+def _pair(first: _Row, second: _Row, runs: Sequence[Path]) -> Paired:
+    for run, row in zip(runs, (first, second), strict=True):
+        if "right" not in row:
+            raise ValueError(
+                f"the record of {run} is from before it told which images are right: run `anychan evaluate {run}` again"
+            )
+    if first["n"] != second["n"]:
         raise ValueError(
-            f"{runs[0]} and {runs[1]} were evaluated on different images ({len(paths[0])} and {len(paths[1])}"
-            f"{f', {extra[0]} in one of them only' if extra else ''}): only answers to the same images can be paired"
+            f"{runs[0]} and {runs[1]} answered {first['subset']} for different images ({first['n']} and "
+            f"{second['n']}): only answers to the same images can be paired"
         )
-    differing = np.flatnonzero(first.labels[order_a] != second.labels[order_b])
-    if len(differing):
-        raise ValueError(f"{runs[0]} and {runs[1]} differ in the right class of {paths[0][differing[0]]}")
-    return Paired.of(first.correct[order_a], second.correct[order_b])
-
-
-def _order(answers: Predictions) -> npt.NDArray[np.int64]:
-    return np.argsort(np.array(answers.paths), kind="stable")
+    return Paired.of(*(unpack_right(row["right"], row["n"]) for row in (first, second)))

@@ -54,7 +54,7 @@ HEADINGS = {
         "searches": "Searches",
         "disagreement": "Disagreement: where the answer changes with the channels",
     },
-    **{"pictures": "Pictures", "limits": "Limits", "reproduce": "How to reproduce it"},
+    **{"pictures": "Pictures", "limits": "Limits", "reproduce": "Reproduce: how to make it again"},
 }
 _WHY = (
     "Untold is the share of a channel's variance that a linear prediction from the other channels, one for all images, "
