@@ -49,7 +49,7 @@ SHIPPED = RECORDS / "wide6-32-any-full"  # what `animals-50` of the package was 
 SIX = [SHIPPED, *(RECORDS / name for name in ("wide6-32-completed", "network-wide6-32"))]  # on README's first screen
 ANY_OF_SIX = ["any-share", "any-every", "any", "any-taught", "any-one"]  # by how much of a step they see
 OTHERS_OF_SIX = [RECORDS / f"wide6-32-{name}" for name in ANY_OF_SIX]
-AGAIN = [RECORDS / "wide6-32-any-share-seed1"]  # on which nothing was chosen
+AGAIN = [RECORDS / f"wide6-32-{name}-seed1" for name in ("any-share", "completed", "sliced")]  # nothing chosen on it
 RESNETS = [RECORDS / name for name in ("any", "any-affine", "completed", "plain")]
 CONVOLUTIONAL = [name for name in list_strategies() if name != "tokens"]
 STRATEGIES = [path for name in CONVOLUTIONAL if (path := RECORDS / f"strategy-{name}").is_dir()]
@@ -111,6 +111,8 @@ OF_OTHERS = """
 - *wide6-32-any*: the same with two subsets a step, one of them a single channel.
 - *wide6-32-any-taught*: as *wide6-32-any*, and all are taught by `network-wide6-scales`, which was trained on the
   same images; half of what they learn is the labels.
+- *wide6-32-completed-seed1* and *wide6-32-sliced-seed1*: the plain network of that other seed with either stem, without
+  training; both have batch statistics recomputed for each subset.
 
 """
 
