@@ -47,7 +47,7 @@ RECORDS = PROJECT / "docs" / "records"
 BEGIN, END = "<!-- made by `make docs` -->\n", "<!-- end -->"
 SHIPPED = RECORDS / "wide6-32-any-full"  # what `animals-50` of the package was trained as
 SIX = [SHIPPED, *(RECORDS / name for name in ("wide6-32-completed", "network-wide6-32"))]  # on README's first screen
-ANY_OF_SIX = ["any-share", "any-every", "any", "any-taught", "any-one"]  # by how much of a step they see
+ANY_OF_SIX = ["any-share", "any-every", "any-sliced", "any", "any-taught", "any-one"]  # by how much of a step they see
 OTHERS_OF_SIX = [RECORDS / f"wide6-32-{name}" for name in ANY_OF_SIX]
 AGAIN = [RECORDS / f"wide6-32-{name}-seed1" for name in ("any-share", "completed", "sliced")]  # nothing chosen on it
 RESNETS = [RECORDS / name for name in ("any", "any-affine", "completed", "plain")]
@@ -101,11 +101,12 @@ rescaled (+), the channel's mean (Y), the mean of those present (⅄).
 """
 
 OF_OTHERS = """
-### With other shares, in fewer passes, and with a teacher
+### With other shares, with another stem, in fewer passes, and with a teacher
 
 - *wide6-32-any-every*: as *wide6-32-any-full*, but all channels have a seventh of a step's loss, as each subset.
 - *wide6-32-any-share*: as the two, with a share between theirs for all channels; of two seeds, each beside seven
   specialists of its own seed. The share was chosen on the first.
+- *wide6-32-any-sliced*: as *wide6-32-any-full*, with a *sliced* stem.
 - *wide6-32-any-one*: with {one} random subset beside all channels a step, batch statistics kept for each, and neither
   a scale and shift for each nor labels for the subset.
 - *wide6-32-any*: the same with two subsets a step, one of them a single channel.
