@@ -8,11 +8,9 @@ python docs/make_results.py [FOLDER]     FOLDER: the project, or a copy of it to
 from __future__ import annotations
 
 import json
-import re
 import runpy
 import sys
 from collections.abc import Sequence
-from html import unescape
 from pathlib import Path
 from statistics import mean
 
@@ -33,6 +31,7 @@ from anychan.report import (
     retention_figure,
     write_report,
 )
+from anychan.report._charts.svg import said_in
 from anychan.report._reading.ablations import ABLATION, read_ablation
 from anychan.report._reading.pooling import pooled
 from anychan.report._reading.records import Run
@@ -49,7 +48,9 @@ SHIPPED = RECORDS / "wide6-32-any-full"  # what `animals-50` of the package was 
 SIX = [SHIPPED, *(RECORDS / name for name in ("wide6-32-completed", "network-wide6-32"))]  # on README's first screen
 ANY_OF_SIX = ["any-share", "any-every", "any-sliced", "any", "any-taught", "any-one"]  # by how much of a step they see
 OTHERS_OF_SIX = [RECORDS / f"wide6-32-{name}" for name in ANY_OF_SIX]
-AGAIN = [RECORDS / f"wide6-32-{name}-seed1" for name in ("any-share", "completed", "sliced")]  # nothing chosen on it
+CHOSEN_BEFORE = [path for path in OTHERS_OF_SIX if path.name != "wide6-32-any-sliced"]  # which came later
+AGAIN = [RECORDS / "wide6-32-any-share-seed1"]  # on which nothing was chosen
+UNTRAINED_AGAIN = [RECORDS / f"wide6-32-{name}-seed1" for name in ("completed", "sliced")]
 RESNETS = [RECORDS / name for name in ("any", "any-affine", "completed", "plain")]
 CONVOLUTIONAL = [name for name in list_strategies() if name != "tokens"]
 STRATEGIES = [path for name in CONVOLUTIONAL if (path := RECORDS / f"strategy-{name}").is_dir()]
@@ -85,8 +86,8 @@ a subset).
 - *wide6-32-any-full*: one network for every subset, with a *completed* stem, trained by the sandwich rule on all seven
   channel sets in each step, so in as many passes as its seven specialists together; with a scale and shift for each,
   {full} of a step's loss from all channels and {share} of a subset's from the labels. It comes with the package, as
-  `animals-50` (`anychan predict animals-50 photo.jpg`): of these any-channel networks it has the highest mean over the
-  subsets on validation, {chosen:.1f}, before {others}.
+  `animals-50` (`anychan predict animals-50 photo.jpg`): of the any-channel networks that there were then it has the
+  highest mean over the subsets on validation, {chosen:.1f}, before {others}.
 - *specialists*: plain networks ({specialists}), each trained and tested on one subset alone.
 - *network-wide6-32*: the specialist for RGB, asked about subsets through the four naive answers to missing channels.
 - *wide6-32-completed*: the same weights without any training: `anychan adapt runs/network-wide6-32`, covariance
@@ -112,8 +113,8 @@ OF_OTHERS = """
 - *wide6-32-any*: the same with two subsets a step, one of them a single channel.
 - *wide6-32-any-taught*: as *wide6-32-any*, and all are taught by `network-wide6-scales`, which was trained on the
   same images; half of what they learn is the labels.
-- *wide6-32-completed-seed1* and *wide6-32-sliced-seed1*: the plain network of that other seed with either stem, without
-  training; both have batch statistics recomputed for each subset.
+- *wide6-32-completed-seed1* and *wide6-32-sliced-seed1*: `wide6-32-seed1`, the plain network of the other seed, with
+  either stem and without training; both have batch statistics recomputed for each subset.
 
 """
 
@@ -192,7 +193,7 @@ def main(project: Path = PROJECT) -> None:
     results = HEAD.format(seeds=_of_seeds(RUNS, ABLATIONS, REPRODUCED))
     results += OF_SIX.format(**_of_six()) + markdown_tables(SIX)
     results += OF_OTHERS.format(one=_settled([RECORDS / "wide6-32-any-one"], "config", "objective", "subsets"))
-    others = [*OTHERS_OF_SIX, *AGAIN]
+    others = [*OTHERS_OF_SIX, *AGAIN, *UNTRAINED_AGAIN]
     results += "\n".join(made(others) for made in (markdown_overview, markdown_specialists, markdown_networks))
     results += OF_RESNETS.format(**_of_resnets()) + markdown_tables(RESNETS)
     if STRATEGIES:
@@ -211,7 +212,7 @@ def main(project: Path = PROJECT) -> None:
         results += OF_NETWORKS + _of_networks()
         for name, figure in front_figures(NETWORKS).items():
             (docs / "figures" / f"front-{name}.svg").write_text(figure, encoding="utf-8")
-            results += f"![{_said_in(figure)}](figures/front-{name}.svg)\n"
+            results += f"![{escape(said_in(figure))}](figures/front-{name}.svg)\n"
     if ABLATIONS:
         results += OF_ABLATIONS + "\n".join(_ablation(folder, docs / "figures") for folder in ABLATIONS)
     if SEARCHES:
@@ -259,14 +260,8 @@ def _ablation(folder: Path, figures: Path) -> str:
     text = markdown_ablations([folder])
     for name, figure in channel_figures(folder).items():
         (figures / f"{folder.name}-{name}.svg").write_text(figure, encoding="utf-8")
-        text += f"\n![{_said_in(figure)}](figures/{folder.name}-{name}.svg)\n"
+        text += f"\n![{escape(said_in(figure))}](figures/{folder.name}-{name}.svg)\n"
     return text
-
-
-def _said_in(figure: str) -> str:
-    """What a figure shows, in the words that it has for those who do not see it."""
-    label = re.search('aria-label="([^"]*)"', figure)
-    return escape(unescape(label[1])) if label else ""
 
 
 def _put(page: Path, table: str) -> None:
@@ -287,7 +282,7 @@ def _of_six() -> dict[str, object]:
         "share": shipped.record["config"]["objective"]["label_share"],
         "full": shipped.record["config"]["objective"]["full_share"],
         "chosen": _mean_on_validation(shipped),
-        "others": ", ".join(f"{_mean_on_validation(run):.1f} (*{run.name}*)" for run in read_runs(OTHERS_OF_SIX)),
+        "others": ", ".join(f"{_mean_on_validation(run):.1f} (*{run.name}*)" for run in read_runs(CHOSEN_BEFORE)),
         "specialists": _specialists(shipped),
         "recomputed": _settled([RECORDS / "wide6-32-completed"], "adapted_from", "images"),
     }

@@ -164,9 +164,15 @@ def test_a_record_that_does_not_tell_of_single_images_is_named(any_channel: Path
     path.write_text(json.dumps(record))
     for pair in ((any_channel, older), (older, any_channel)):
         with pytest.raises(
-            ValueError, match=r"older is from before it told which images are right: run `anychan evalu"
+            ValueError, match=r"older/evaluation/test\.json is from before .* --split test --channels RGB"
         ):
             compare_runs(*pair)
+    record["results"][0]["right"] = "oA=="
+    path.write_text(json.dumps(record))
+    with pytest.raises(
+        ValueError, match=r"older/evaluation/test\.json is damaged: answers to 200 images take 25 bytes"
+    ):
+        compare_runs(any_channel, older)
 
 
 def test_a_run_is_not_compared_with_itself(any_channel: Path) -> None:

@@ -50,6 +50,15 @@ def test_a_strategy_whose_options_have_no_default_is_refused(monkeypatch):
         register_strategy("gained")(Gained)
     assert registry._STRATEGIES == {}
 
+    class Informed(SlicedConv2d):
+        uses_statistics = True
+
+        def __init__(self, *conv2d_args, covariance, mean, **conv2d_options):  # mean: not of a covariance alone
+            super().__init__(*conv2d_args, **conv2d_options)
+
+    with pytest.raises(ValueError, match="strategy 'informed' has options without a default, mean: give each"):
+        register_strategy("informed")(Informed)
+
 
 def test_promises_are_those_of_a_model_that_is_not_trained(monkeypatch):
     own = {"__module__": __name__, "promises": property(lambda stem: Promises(exact=not stem.training))}

@@ -10,9 +10,13 @@ from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from anychan import _records as records
 from anychan._files import remove_partial_folders
 from anychan._lock import alone
+from anychan.evaluation.predictions import unpack_right
 
 PICTURES = "pictures"
 
@@ -36,6 +40,23 @@ def read_record(run: Path, split: str) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is not there: run `anychan evaluate {run} --split {split}` first")
     return records.read_record(path, "evaluation")
+
+
+def right_of(run: Path, split: str, row: Mapping[str, Any]) -> npt.NDArray[np.bool_]:
+    """Which images a row of a run's record has right, bool (N,).
+
+    Raises:
+        ValueError: if it does not say so, as older ones, or in a way that cannot be read.
+    """
+    if "right" not in row:
+        raise ValueError(
+            f"{record_path(run, split)} is from before a record told which images are right: run `anychan evaluate "
+            f"{run} --split {split} --channels {row['subset']}` again"
+        )
+    try:
+        return unpack_right(row["right"], row["n"])
+    except ValueError as error:
+        raise ValueError(f"{record_path(run, split)} is damaged: {error}") from error
 
 
 def writing(run: Path, split: str) -> AbstractContextManager[bool]:

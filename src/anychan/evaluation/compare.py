@@ -15,10 +15,9 @@ from anychan._records import read_record as read_any_record
 from anychan._records import write_record
 from anychan.channels import ChannelSet
 from anychan.data.dataset import same_images
-from anychan.evaluation._folder import path_from, read_record
+from anychan.evaluation._folder import path_from, read_record, right_of
 from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
-from anychan.evaluation.predictions import unpack_right
 
 # What a record says of a run's answers to one channel set, by fill.
 _Row = Mapping[str, Any]
@@ -64,7 +63,7 @@ def compare_runs(
     for subset in _common(known[0], answers_a, answers_b, runs, specs):
         for first, second in _pairs(answers_a[subset], answers_b[subset]):
             names = {"subset": first["subset"], "fill_a": first["fill"], "fill_b": second["fill"]}
-            comparisons.append(names | _pair(first, second, runs).to_dict())
+            comparisons.append(names | _pair(first, second, runs, split).to_dict())
     if not comparisons:
         raise ValueError(f"{a} and {b} have no channel set that both answered alike, by themselves or with one fill")
     record: dict[str, Any] = {"split": split, "a": str(a), "b": str(b)}
@@ -134,15 +133,11 @@ def _pairs(first: _ByFill, second: _ByFill) -> list[tuple[_Row, _Row]]:
     return alike
 
 
-def _pair(first: _Row, second: _Row, runs: Sequence[Path]) -> Paired:
-    for run, row in zip(runs, (first, second), strict=True):
-        if "right" not in row:
-            raise ValueError(
-                f"the record of {run} is from before it told which images are right: run `anychan evaluate {run}` again"
-            )
+def _pair(first: _Row, second: _Row, runs: Sequence[Path], split: str) -> Paired:
+    rights = [right_of(run, split, row) for run, row in zip(runs, (first, second), strict=True)]
     if first["n"] != second["n"]:
         raise ValueError(
             f"{runs[0]} and {runs[1]} answered {first['subset']} for different images ({first['n']} and "
             f"{second['n']}): only answers to the same images can be paired"
         )
-    return Paired.of(*(unpack_right(row["right"], row["n"]) for row in (first, second)))
+    return Paired.of(*rights)

@@ -17,11 +17,11 @@ from anychan._plain import PLAIN
 from anychan._records import read_run_record, write_record
 from anychan.channels import ChannelSet
 from anychan.data.dataset import same_images
-from anychan.evaluation._folder import path_from, read_record, training_conditions
+from anychan.evaluation._folder import path_from, read_record, right_of, training_conditions
 from anychan.evaluation.bootstrap import DRAWS, paired_interval
 from anychan.evaluation.holm import corrected
 from anychan.evaluation.paired import Paired
-from anychan.evaluation.predictions import pack_bits, unpack_right
+from anychan.evaluation.predictions import pack_bits
 
 # Settings that older records do not have yet, and what they trained with.
 _LATER = {"sampling_unit": "batch", "pretrained": False, "skip_broken": False, "normalisation.kind": "batch"}
@@ -100,7 +100,7 @@ def compare_specialists(
                 "the same with --data"
             )
         rows_of_both = _row(run, record, known, subset), _row(path, own, known, subset)
-        of_run, of_specialist = (unpack_right(row["right"], row["n"]) for row in rows_of_both)
+        of_run, of_specialist = (right_of(of, split, row) for of, row in zip((run, path), rows_of_both, strict=True))
         if any(row.get("left_out") for row in rows_of_both):  # older records do not say
             partly.append(str(subset))
         paired = Paired.of(of_run, of_specialist)
@@ -139,8 +139,6 @@ def _row(run: Path, record: Mapping[str, Any], known: ChannelSet, subset: Channe
     """What a run answers by itself on a subset, in whichever order it names the channels."""
     for row in record["results"]:
         if not row["fill"] and set(known.subset(row["subset"]).names) == set(subset.names):
-            if "right" not in row:
-                break  # evaluated before this was recorded
             found: dict[str, Any] = row
             return found
     raise ValueError(

@@ -38,9 +38,9 @@ def register_strategy(name: str) -> Callable[[Strategy], Strategy]:
 
 
 def _needed(strategy: type[AnyChannelConv2d]) -> list[str]:
-    """Options without a default, but for the channels' statistics, which are given where a strategy uses them."""
+    """Options without a default, but for the channels' covariance, which is given where a strategy uses statistics."""
     taken = signature(strategy).parameters
-    given = {"covariance", "mean"} if strategy.uses_statistics else set()
+    given = {"covariance"} if strategy.uses_statistics else set()
     return [name for name in own_options(strategy) if taken[name].default is Parameter.empty and name not in given]
 
 

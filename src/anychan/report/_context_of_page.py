@@ -41,20 +41,24 @@ from anychan.report._tables.searches import search_table
 
 # The sections in their order, with their headings; the contents call them by what stands before a colon.
 HEADINGS = {
-    **{"answers": "Answers", "question": "Question", "words": "Words", "designs": "Designs", "data": "Data"},
-    **{
-        "protocol": "Protocol",
-        "training": "Training",
-        "subsets": "Results A: accuracy by channel subset",
-        "networks": "Results B: networks, what they reach and what that costs",
-        "errors": "Errors: which classes, and how sure",
-        "cost": "Cost",
-        "sources": "Sources: what they reached, and what we reach",
-        "ablations": "Ablations",
-        "searches": "Searches",
-        "disagreement": "Disagreement: where the answer changes with the channels",
-    },
-    **{"pictures": "Pictures", "limits": "Limits", "reproduce": "Reproduce: how to make it again"},
+    "answers": "Answers",
+    "question": "Question",
+    "words": "Words",
+    "designs": "Designs",
+    "data": "Data",
+    "protocol": "Protocol",
+    "training": "Training",
+    "subsets": "Results A: accuracy by channel subset",
+    "networks": "Results B: networks, what they reach and what that costs",
+    "errors": "Errors: which classes, and how sure",
+    "cost": "Cost",
+    "sources": "Sources: what they reached, and what we reach",
+    "ablations": "Ablations",
+    "searches": "Searches",
+    "disagreement": "Disagreement: where the answer changes with the channels",
+    "pictures": "Pictures",
+    "limits": "Limits",
+    "reproduce": "Reproduce: how to make it again",
 }
 _WHY = (
     "Untold is the share of a channel's variance that a linear prediction from the other channels, one for all images, "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from html import unescape
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -13,13 +12,13 @@ from markupsafe import Markup
 
 from anychan._files import replacing
 from anychan.report._charts.runs import FILL_SIGNS
-from anychan.report._charts.svg import MARKS, standalone
+from anychan.report._charts.svg import MARKS, said_in, standalone
 from anychan.report._tables.markdown import begun, escape, markdown
 
 FIGURES = "-figures"
 _FIGURE = re.compile(r"\d{2,}-.+\.svg")  # what the files written here are called
-_EMPHASISED = re.compile(r"(?<!\w)\\\*(\w.*?)\\\*(?!\w)")  # of escaped text
 _BEGINS = b'<svg class="plot" '  # and how they begin
+_EMPHASISED = re.compile(r"(?<!\w)\\\*(\w.*?)\\\*(?!\w)")  # of escaped text
 
 
 def write_document(page: Mapping[str, Any], out: Path) -> Path:
@@ -45,7 +44,7 @@ def write_document(page: Mapping[str, Any], out: Path) -> Path:
         """A chart's place in the text; its file is written with the others."""
         file = f"{len(figures):02}-{name}.svg"
         figures[file] = standalone(chart)
-        return f"![{_said_in(chart)}]({quote(f'{folder.name}/{file}')})"
+        return f"![{escape(said_in(chart))}]({quote(f'{folder.name}/{file}')})"
 
     environment = templates(autoescape=False)
     environment.filters |= {"table": markdown, "words": escape, "marked": _marked, "figure": figure, "fenced": fenced}
@@ -80,12 +79,6 @@ def _anchor(heading: str) -> str:
         'errors-which-classes-and-how-sure'
     """
     return re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
-
-
-def _said_in(chart: Markup) -> str:
-    """What a chart shows, in the words that it has for those who do not see it."""
-    label = re.search('aria-label="([^"]*)"', chart)
-    return escape(unescape(label[1])) if label else ""
 
 
 def _marked(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import TYPE_CHECKING
 
 from markupsafe import Markup, escape
@@ -94,6 +95,12 @@ def standalone(svg: Markup) -> str:
     head, body = svg.split(">", 1)
     namespaces = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     return f"{head} {namespaces}>\n{style}{body}\n"
+
+
+def said_in(svg: str) -> str:
+    """What a figure shows, in the words that it has for those who do not see it."""
+    label = re.search('aria-label="([^"]*)"', svg)
+    return unescape(label[1]) if label else ""
 
 
 def _inline(svg: str, name: str, label: str) -> str:

@@ -175,7 +175,7 @@ def _trained(run: Run) -> str:
     if isinstance(source, Mapping):
         looked = f", statistics from {fmt.count(source['images'])} training images" if source.get("images") else ""
         return f"{model_name(run)}: made from {source.get('name')} without training{looked}."
-    epochs = epochs_words(run)
+    epochs = epochs_words(run) or "0"
     words = f"{model_name(run)}: trained for {epochs} epoch{'' if epochs == '1' else 's'}"
     known = filled(config)
     subsets = sandwich_subsets(known, len(channel_names(run))) if known else ""
@@ -199,9 +199,13 @@ def _trained(run: Run) -> str:
 def epochs_words(run: Run) -> str:
     """For how many epochs a run was trained, by its records, and of how many where it was to be more.
 
-    Of several seeds the fewest and the most: "3 to 5 of 10".
+    Of several seeds the fewest and the most: "3 to 5 of 10". A run that is finished without a record of its epochs is
+    taken to have had all; "" where nothing tells of any.
     """
-    counts, asked = [len(one.epochs) for one in run.each_seed], run.configuration.get("epochs")
+    asked = run.configuration.get("epochs")
+    counts = [len(one.epochs) or (asked if one.status == "finished" and asked else 0) for one in run.each_seed]
+    if asked is None and not any(counts):
+        return ""
     fewest, most = fmt.count(min(counts)), fmt.count(max(counts))
     words = most if fewest == most else f"{fewest} to {most}"
     return f"{words} of {fmt.count(asked)}" if asked is not None and min(counts) < asked else words

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from anychan._records import processor
 from anychan.report._reading.comparisons import told_apart
@@ -194,7 +194,7 @@ def _of_settings(rows: Sequence[Run], split: str | None, longer: str) -> list[st
     if names := list(differing(rows, split)):
         which = fmt.listing(names) if len(names) <= _NAMED else f"{number(len(names))} settings"
         said.append(f"The runs were not made alike: they differ in {which} (see Protocol).")
-    if epochs := _distinct(map(_epochs, rows, told)):
+    if epochs := _distinct(map(epochs_words, rows)):
         plural = "" if epochs == ["1"] else "s"
         said.append(f"{_the_runs(rows)} trained for {fmt.listing(epochs)} epoch{plural}: {longer}.")
     said += _distinct(
@@ -208,13 +208,6 @@ def _of_settings(rows: Sequence[Run], split: str | None, longer: str) -> list[st
     if split == "val":
         said.append("The numbers are of validation, which choices may have been made on.")
     return said
-
-
-def _epochs(row: Run, told: Mapping[str, str]) -> str:
-    """For how many epochs a row was trained; by its settings where it is finished and its epochs are not recorded."""
-    if row.status == "finished" and not any(run.epochs for run in row.each_seed):
-        return told.get("epochs", "")
-    return epochs_words(row)
 
 
 def _of_tests(rows: Sequence[Run]) -> list[str]:

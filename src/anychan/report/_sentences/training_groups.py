@@ -49,7 +49,7 @@ def _images(row: Run) -> str:
     record = row.record
     fingerprints = (record.get("data") or {}).get("fingerprints") or {}
     count = trained_images(record)
-    which = record.get("skipped") if count is None else count  # older records do not tell of which split it was
+    which = (record.get("skipped") or []) if count is None else count  # older records do not tell of which split it was
     return str([fingerprints.get("train"), row.configuration.get("held_out"), which])
 
 

@@ -24,6 +24,7 @@ def answer_beside_specialists(found: Sequence[Specialists]) -> Table | None:
         return None
     subsets = {len(one.rows) for one in found}
     several_seeds = any(one.seeds for one in found)
+    passes = [_passes(one) for one in found]
     test = "an exact test, or of several seeds Student's t" if several_seeds else "an exact test"
     columns = (
         Column("network", numeric=False),
@@ -31,10 +32,10 @@ def answer_beside_specialists(found: Sequence[Specialists]) -> Table | None:
         Column("all channels"),
         Column("worst subset"),
         Column("p < 0.05", f"subsets by {test}, corrected for those of the network", numeric=False),
-        *([Column("passes", "in training, for each image")] if any(map(_passes, found)) else []),
+        *([Column("passes", "in training, for each image")] if any(passes) else []),
     )
     rows = []
-    for one in found:
+    for one, cell in zip(found, passes, strict=True):
         full, least = one.full, min(one.rows, key=lambda row: row.difference)
         rows.append(
             (
@@ -47,7 +48,7 @@ def answer_beside_specialists(found: Sequence[Specialists]) -> Table | None:
                     least.difference,
                 ),
                 Cell(_decided(one)),
-                *([_passes(one) or Cell("")] if any(map(_passes, found)) else []),
+                *([cell or Cell("")] if any(passes) else []),
             )
         )
     caption = (
@@ -57,7 +58,7 @@ def answer_beside_specialists(found: Sequence[Specialists]) -> Table | None:
         "corrected for the subsets of a network and not for the number of networks, and the means are not tested: of "
         f"{number(len(found))} networks one may lead by luck."
     )
-    if any(map(_passes, found)):
+    if any(passes):
         caption += (
             " Passes through the network in training are for each image; against them stand those of all its "
             "specialists together."
