@@ -49,7 +49,7 @@ SIX = [SHIPPED, *(RECORDS / name for name in ("wide6-32-completed", "network-wid
 ANY_OF_SIX = ["any-share", "any-every", "any-sliced", "any", "any-taught", "any-one"]  # by how much of a step they see
 OTHERS_OF_SIX = [RECORDS / f"wide6-32-{name}" for name in ANY_OF_SIX]
 CHOSEN_BEFORE = [path for path in OTHERS_OF_SIX if path.name != "wide6-32-any-sliced"]  # which came later
-AGAIN = [RECORDS / "wide6-32-any-share-seed1"]  # on which nothing was chosen
+AGAIN = [RECORDS / f"wide6-32-any-{name}-seed1" for name in ("full", "share")]  # on which nothing was chosen
 UNTRAINED_AGAIN = [RECORDS / f"wide6-32-{name}-seed1" for name in ("completed", "sliced")]
 RESNETS = [RECORDS / name for name in ("any", "any-affine", "completed", "plain")]
 CONVOLUTIONAL = [name for name in list_strategies() if name != "tokens"]
@@ -102,8 +102,10 @@ rescaled (+), the channel's mean (Y), the mean of those present (⅄).
 """
 
 OF_OTHERS = """
-### With other shares, with another stem, in fewer passes, and with a teacher
+### With another seed, other shares, another stem, in fewer passes, and with a teacher
 
+- *wide6-32-any-full*: that above and another seed, on which nothing was chosen, each beside seven specialists of its own
+  seed.
 - *wide6-32-any-every*: as *wide6-32-any-full*, but all channels have a seventh of a step's loss, as each subset.
 - *wide6-32-any-share*: as the two, with a share between theirs for all channels; of two seeds, each beside seven
   specialists of its own seed. The share was chosen on the first.
@@ -193,7 +195,7 @@ def main(project: Path = PROJECT) -> None:
     results = HEAD.format(seeds=_of_seeds(RUNS, ABLATIONS, REPRODUCED))
     results += OF_SIX.format(**_of_six()) + markdown_tables(SIX)
     results += OF_OTHERS.format(one=_settled([RECORDS / "wide6-32-any-one"], "config", "objective", "subsets"))
-    others = [*OTHERS_OF_SIX, *AGAIN, *UNTRAINED_AGAIN]
+    others = [SHIPPED, *OTHERS_OF_SIX, *AGAIN, *UNTRAINED_AGAIN]
     results += "\n".join(made(others) for made in (markdown_overview, markdown_specialists, markdown_networks))
     results += OF_RESNETS.format(**_of_resnets()) + markdown_tables(RESNETS)
     if STRATEGIES:

@@ -19,6 +19,8 @@ import yaml
 
 from anychan.evaluation.holm import holm
 from anychan.evaluation.paired import Paired
+from anychan.report._reading.pooling import pooled
+from anychan.report._reading.records import Specialists
 from anychan.report._reading.runs import read_run
 from anychan.report._sentences.class_losses import loss_with_untold
 
@@ -241,6 +243,27 @@ def chances(records: Iterable[str], split: str) -> Iterator[Fact]:
         for (subset, what, paired), corrected in zip(found, holm([each[2].p for each in found]), strict=True):
             yield Fact(paired.p, f"p of {what}", subset)
             yield Fact(corrected, f"p by Holm of {what}", subset)
+
+
+def of_seeds(records: Iterable[str], split: str) -> Iterator[Fact]:
+    """What each record and its other seeds come to beside their specialists, as a report has it: points, bounds, p."""
+    for record in records:
+        found = _pooled(record, split)
+        rows = [(row.subset, row.difference, row.interval) for row in found.rows] if found else []
+        for subset, difference, interval in [*rows, ("mean", found.difference, found.interval)] if found else []:
+            what = f"the seeds of {record} less specialists on {subset}"
+            yield Fact(100 * difference, what, subset)
+            yield from _bounds(interval, f"interval of {what}", subset)
+        for row in found.rows if found else ():
+            yield Fact(row.p, f"p of the seeds of {record} on {row.subset}", row.subset)
+            yield Fact(row.p_holm, f"p by Holm of the seeds of {record} on {row.subset}", row.subset)
+
+
+@cache
+def _pooled(record: str, split: str) -> Specialists | None:
+    others = sorted(RECORDS.glob(f"{record}-seed[0-9]*"))
+    rows = pooled([read_run(folder) for folder in (RECORDS / record, *others)]) if others else []
+    return next((one for row in rows for one in row.specialists if one.split == split and one.seeds), None)
 
 
 @cache

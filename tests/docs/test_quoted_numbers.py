@@ -88,6 +88,8 @@ def candidates(quote: Quote) -> Iterator[Fact]:
     before, split = quote.sentence[: quote.at], "val" if "validation" in quote.sentence else "test"
     if "rank correlation" in quote.sentence:
         yield from recorded.correlations(scope)
+    if re.search(r"\bseeds\b", quote.sentence):
+        yield from recorded.of_seeds(scope, split)
     yield from recorded.reported(re.findall(r"\[(00\d)\]", quote.sentence))
     if re.search(r"\bp = $|\bp = [\d.]+ by itself, $", before):
         yield from recorded.chances(scope, split)
