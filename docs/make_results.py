@@ -104,8 +104,8 @@ rescaled (+), the channel's mean (Y), the mean of those present (⅄).
 OF_OTHERS = """
 ### With another seed, other shares, another stem, in fewer passes, and with a teacher
 
-- *wide6-32-any-full*: that above and another seed, on which nothing was chosen, each beside seven specialists of its own
-  seed.
+- *wide6-32-any-full*: that above and another seed, on which nothing was chosen, each beside seven specialists of its
+  own seed.
 - *wide6-32-any-every*: as *wide6-32-any-full*, but all channels have a seventh of a step's loss, as each subset.
 - *wide6-32-any-share*: as the two, with a share between theirs for all channels; of two seeds, each beside seven
   specialists of its own seed. The share was chosen on the first.

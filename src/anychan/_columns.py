@@ -1,4 +1,4 @@
-"""Tables as text: columns that line up, for people at a terminal."""
+"""Tables as text: columns that line up, and differences of shares, for people at a terminal."""
 
 from __future__ import annotations
 
@@ -26,3 +26,14 @@ def columns(rows: Sequence[Sequence[str]], left: Collection[int] | None = None, 
         ).rstrip()
         for row in lines
     ]
+
+
+def points(share: float, *, signed: bool = True) -> str:
+    """A difference of shares of 1 in percentage points; what rounds to zero has no sign.
+
+    Example:
+        >>> points(0.0123), points(-0.02), points(-0.0002), points(0.0123, signed=False)
+        ('+1.2', '-2.0', '0.0', '1.2')
+    """
+    rounded = round(100 * share, 1)
+    return f"{rounded:{'+' if signed else ''}.1f}" if rounded else "0.0"

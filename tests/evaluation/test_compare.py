@@ -204,6 +204,12 @@ def test_a_run_on_another_drive_is_named_by_its_own_path(
     assert [path.name for path in (any_channel / "comparisons").iterdir()] == ["b-test.json"]
 
 
+def test_no_difference_has_no_sign(any_channel: Path, tmp_path: Path) -> None:
+    record = compare_runs(any_channel, write_run(tmp_path / "b", [answers("RGB", "", 0.7, 1)]))
+    record["comparisons"][0] |= {"difference": -0.0001, "difference_interval": [-0.0003, 0.0002]}
+    assert comparison_table(record).splitlines()[4].split()[6:10] == ["0.0", "0.0", "to", "0.0"]
+
+
 def test_table_reads_well(any_channel: Path, tmp_path: Path) -> None:
     other = write_run(tmp_path / "b", [answers("RGB", "", 0.68, 4), answers("R", "zeros", 0.2, 5)])
     lines = comparison_table(compare_runs(any_channel, other)).splitlines()

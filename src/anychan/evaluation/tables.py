@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from anychan._columns import columns
+from anychan._columns import columns, points
 from anychan.evaluation.paired import named
 
 _INTERVAL, _TESTED = "95 % interval", ("p", "p, Holm", "verdict")
@@ -125,7 +125,8 @@ def specialists_table(record: Mapping[str, Any]) -> str:
 
 def _difference(row: Mapping[str, Any]) -> tuple[str, str]:
     """A difference in percentage points, with its interval."""
-    return f"{100 * row['difference']:+.1f}", _span(row["difference_interval"])
+    low, high = (points(bound, signed=False) for bound in row["difference_interval"])
+    return points(row["difference"]), f"{low} to {high}"
 
 
 def _tested(row: Mapping[str, Any], a: str, b: str) -> tuple[str, str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from anychan._columns import columns
+from anychan._columns import columns, points
 from anychan.experiments._machine import machine_of
 from anychan.experiments.settings import merged
 
@@ -104,5 +104,5 @@ def _percent(share: float | None) -> str:
 def _told(difference: Mapping[str, Any] | None) -> tuple[str, str]:
     if difference is None:
         return "", ""
-    low, high = (100 * bound for bound in difference["interval"])
-    return f"{100 * difference['difference']:+.1f} ({low:+.1f} to {high:+.1f})", difference["verdict"]
+    low, high = map(points, difference["interval"])
+    return f"{points(difference['difference'])} ({low} to {high})", difference["verdict"]

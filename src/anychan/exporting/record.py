@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from anychan._columns import columns
+from anychan._columns import columns, points
 
 _SIZE = ("height", "width")
 
@@ -82,10 +82,10 @@ class Exported:
             if not row["n"]:
                 rows[row["subset"]] = "not measured: all images lack a channel"
                 continue
-            low, high = (100 * end for end in row["difference_interval"])
+            low, high = map(points, row["difference_interval"])
             rows[row["subset"]] = (
                 f"{100 * row['accuracy_a']:.1f} % with int8, {100 * row['accuracy_b']:.1f} % before "
-                f"({100 * row['difference']:+.1f} points, {low:+.1f} to {high:+.1f}; n = {row['n']}{lacking})"
+                f"({points(row['difference'])} points, {low} to {high}; n = {row['n']}{lacking})"
             )
         return rows
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from anychan._columns import points
+
 
 def percent(share: float | None, digits: int = 1) -> str:
     """A share of 1 in percent, without the sign.
@@ -33,8 +35,7 @@ def difference(share: float) -> str:
         >>> difference(0.0123), difference(-0.02), difference(-0.0002)
         ('+1.2', '−2.0', '0.0')
     """
-    points = round(100 * share, 1)
-    return f"{points:+.1f}".replace("-", "−") if points else "0.0"
+    return points(share).replace("-", "−")
 
 
 def count(number: int | None) -> str:
