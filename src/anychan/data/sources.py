@@ -221,6 +221,7 @@ class ZipSource:
         try:
             with zipfile.ZipFile(self._path) as archive:
                 members = [member for member in archive.infolist() if not member.is_dir()]
+        # Also for a version of the format to come, a name that is no text, and a place before the file's beginning.
         except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError) as error:
             raise ValueError(f"{path} is not a zip archive that can be read: {error}") from error
         names = [_named(member).removeprefix("./") for member in members]
