@@ -100,7 +100,7 @@ def _report_options(parser: Parser) -> None:
         metavar="RUN",
         nargs="+",
         type=Path,
-        help="run folders, folders of ablations or searches, and records of reproductions or folders that hold some; "
+        help="run folders, folders of ablations or searches, and records of reproductions; "
         "another folder, such as a study's: all such in it",
     )
     parser.add_argument(
